@@ -1,0 +1,3 @@
+"""The robustness benchmark for computer vision whose numbers defend themselves."""
+
+__version__ = "0.1.0"

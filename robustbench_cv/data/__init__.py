@@ -1,0 +1,1 @@
+"""Samples: rendered scenes, and readers of folders, COCO annotations, masks and arrays."""

@@ -1,0 +1,36 @@
+"""The contract of an intervention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from robustbench_cv.noise import Noise
+from robustbench_cv.types import Dataset, Sample
+
+
+class Intervention(Protocol):
+    """A model-independent edit: returns a new Sample, its target and `edit` updated; the input is left as it was.
+
+    Pixels outside `edit.region` stay bit-identical. Deterministic for each sample id (all randomness from `noise`, whose only id is the
+    sample's). Raises NotApplicable(reason) for a sample that it cannot serve.
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Region names it requires, for documentation ("class:car", "objects")."""
+        ...
+
+    @property
+    def control(self) -> str | None:
+        """Spec of the placebo: the same edit where no object is; None for an intervention that is itself a control."""
+        ...
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample: ...
+
+
+@runtime_checkable
+class NeedsDonors(Protocol):
+    """An intervention that takes material (backgrounds) from other samples. The runner hands it the data set once, before the first call."""
+
+    def with_donors(self, donors: Sequence[Sample] | Dataset) -> Intervention: ...

@@ -1,0 +1,56 @@
+"""The contract of a metric, and the estimate that a report prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy
+
+from robustbench_cv.types import Evidence, Labels, Prediction, Sample
+
+
+class Metric(Protocol):
+    """measure() keeps a small JSON value of each sample, reduce() makes one number of them, resample() the same for many weightings.
+
+    is_rate: the evidence is 0 or 1 and the reduction its mean (a Wilson interval applies). Factories registered as metrics may take
+    `labels: Labels` (the model's classes), `operating_score: float` (ModelInfo's): the runner passes those that a factory names.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def higher_is_better(self) -> bool: ...
+    @property
+    def is_rate(self) -> bool: ...
+
+    def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
+        """Evidence from a prediction and the sample it was made on (target, edit). NotApplicable where the metric means nothing there."""
+        ...
+
+    def reduce(self, evidence: Sequence[Evidence], /) -> float:
+        """One number; independent of the order. NotApplicable where it is undefined (no class has ground truth)."""
+        ...
+
+    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
+        """The reduction under B weightings: counts int (B, N), how often each sample was drawn -> float64 (B,), NaN where undefined."""
+        ...
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with what defends it. value is None where it is undefined, and `reason` says why; low and high bound 95 %.
+
+    n: samples behind it; excluded: samples that were not applicable or failed.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    excluded: int = 0
+    reason: str = ""
+
+
+__all__ = ["Estimate", "Labels", "Metric"]

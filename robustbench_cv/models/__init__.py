@@ -1,0 +1,1 @@
+"""Models: adapters that put range, resizing and normalisation inside, and the architectures that no library has."""

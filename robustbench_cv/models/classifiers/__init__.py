@@ -1,0 +1,1 @@
+"""Own classifiers, faithful to their papers."""

@@ -1,0 +1,1 @@
+"""Own detectors, faithful to their papers."""

@@ -1,0 +1,1 @@
+"""Own segmenters, faithful to their papers."""

@@ -1,0 +1,1 @@
+"""Bundled weights, each with a card that says how they were made."""

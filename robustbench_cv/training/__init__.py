@@ -1,0 +1,1 @@
+"""Recipes of the bundled weights, and the loop that runs them."""

@@ -1,0 +1,260 @@
+"""The contracts that all three tasks share: samples, targets, raw outputs, predictions, the Model and Dataset protocols.
+
+Conventions, everywhere: images are float RGB in [0, 1], never normalised, (3, H, W) alone and (N, 3, H, W) in a batch; boxes are xyxy,
+float, absolute pixels; label maps are int64 (H, W) with 255 = ignore; rates are 0-1. N batch, K candidates, C classes, M objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor
+
+Task = Literal["classification", "segmentation", "detection"]
+TASKS: tuple[Task, ...] = ("classification", "segmentation", "detection")
+
+IGNORE = 255
+"""Label of a pixel that is not scored."""
+
+ABSENT = -1
+"""Label of an image whose object was removed: no class is right any more."""
+
+Evidence: TypeAlias = Any
+"""What a metric keeps of one sample: a small JSON value."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class names by index.
+
+    >>> Labels(("car", "boat")).index("boat")
+    1
+    """
+
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """Index of `name`; ValueError where there is no such class."""
+        return self.names.index(name)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTarget:
+    """The class of the image's main object, or ABSENT after its removal."""
+
+    label: int
+
+
+@dataclass(frozen=True, eq=False)
+class MaskTarget:
+    """A label for every pixel: int64 (H, W), 255 = ignore."""
+
+    labels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class BoxTarget:
+    """Annotated objects of one image: boxes (M, 4), labels (M,), crowd (M,) bool, area (M,) in pixels (of the mask where one is known).
+
+    A crowd entry is a region to ignore, as in COCO: matched detections there are neither right nor wrong.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    crowd: Tensor
+    area: Tensor
+
+    @classmethod
+    def of(cls, boxes: Tensor, labels: Tensor, crowd: Tensor | None = None, area: Tensor | None = None) -> BoxTarget:
+        """Fill what is not given: no crowd, area of the box."""
+        boxes = boxes.reshape(-1, 4).float()
+        if crowd is None:
+            crowd = torch.zeros(len(boxes), dtype=torch.bool)
+        if area is None:
+            area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        return cls(boxes, labels.long(), crowd, area)
+
+    def select(self, keep: Tensor) -> BoxTarget:
+        """The objects that `keep` (bool (M,) or indices) names."""
+        return BoxTarget(self.boxes[keep], self.labels[keep], self.crowd[keep], self.area[keep])
+
+
+Target: TypeAlias = ClassTarget | MaskTarget | BoxTarget
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What an intervention did to a sample, so that metrics can score it against the unedited image.
+
+    region: bool (H, W), every pixel that may differ. removed: class names of which no object is left.
+    before: the target against which the *unedited* image is scored in the pair: what the edit left alone, the rest ignored.
+    """
+
+    kind: str
+    region: Tensor
+    before: Target
+    removed: frozenset[str] = frozenset()
+    share: float | None = None
+    """Share of the object's mask that the edit covers, for occlusions."""
+
+
+@runtime_checkable
+class Editable(Protocol):
+    """The description a rendered sample came from: each edit is rendered again, so it is the exact counterfactual.
+
+    `objects` are indices in the order of the sample's `instance:<k>` regions.
+    """
+
+    def without(self, objects: Sequence[int]) -> Sample: ...
+    def in_context(self, context: str) -> Sample: ...
+    def contexts(self) -> tuple[str, ...]: ...
+    def context_only(self, context: str | None = None) -> Sample: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image with its annotations and an id that is stable across machines ("coco-val2017/000000000139").
+
+    regions: named bool masks (H, W) that interventions may need. The names are
+    "object" (the object that the class label means), "objects" (all annotated objects), "class:<name>" (all of a class),
+    "instance:<k>" and, where known, "amodal:<k>" (object k, in the order of the BoxTarget).
+    attributes: facts by name, such as {"context": "street"}.
+    """
+
+    id: str
+    image: Tensor
+    target: Target
+    regions: Mapping[str, Tensor] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    scene: Editable | None = None
+    edit: Edit | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Logits:
+    """Class scores before softmax: (N, C)."""
+
+    values: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PixelLogits:
+    """Class scores before softmax at the image's own resolution: (N, C, H, W)."""
+
+    values: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What a detector believes before threshold and non-maximum suppression.
+
+    boxes: (N, K, B, 4) xyxy in image pixels; B = 1, or C where the boxes are regressed per class.
+    log_score: (N, K, C), log of the confidence that decode() thresholds. valid: bool (N, K); False is padding.
+    """
+
+    boxes: Tensor
+    log_score: Tensor
+    valid: Tensor
+
+
+R = TypeVar("R", Logits, PixelLogits, Candidates)
+Raw: TypeAlias = Logits | PixelLogits | Candidates
+
+
+@dataclass(frozen=True, eq=False)
+class ClassPrediction:
+    """Class probabilities: (C,)."""
+
+    probs: Tensor
+
+    @property
+    def label(self) -> int:
+        return int(self.probs.argmax())
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPrediction:
+    """Predicted label of every pixel: int64 (H, W). Values that name no evaluated class (see ClassMap) count as wrong, for no class."""
+
+    labels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class BoxPrediction:
+    """Detections after threshold and suppression: boxes (D, 4), scores (D,) falling, labels (D,)."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+Prediction: TypeAlias = ClassPrediction | MaskPrediction | BoxPrediction
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model without running it.
+
+    operating_score: the confidence at which a detector's boxes count as reported (hallucination rates, pictures); AP ignores it.
+    """
+
+    name: str
+    task: Task
+    classes: Labels
+    weights_sha256: str
+    parameters: int = 0
+    operating_score: float = 0.25
+
+
+class Model(Protocol[R]):
+    """Pixels in [0, 1] to a differentiable raw output to decoded predictions. Structural: an adapter of yours imports nothing from here."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def raw(self, images: Tensor, /) -> R:
+        """Differentiable. images (N, 3, H, W) in [0, 1] on the model's device; resizing and normalisation happen inside."""
+        ...
+
+    def decode(self, raw: R, /) -> list[Prediction]:
+        """Not differentiable. One prediction an image, on the CPU."""
+        ...
+
+
+AnyModel: TypeAlias = Model[Logits] | Model[PixelLogits] | Model[Candidates]
+
+
+@runtime_checkable
+class HasModule(Protocol):
+    """A model whose torch module can be inspected (modes, parameters, buffers) and moved to a device."""
+
+    @property
+    def module(self) -> torch.nn.Module: ...
+
+
+def predict(model: Model[R], images: Tensor) -> list[Prediction]:
+    """decode(raw(images)), without gradients. There is no other path to a prediction (S12)."""
+    with torch.no_grad():
+        return model.decode(model.raw(images))
+
+
+class Dataset(Protocol):
+    """Samples by position, for one task. Reading one may raise BadSample; `fingerprint` changes when its bytes or annotations do."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def ids(self) -> Sequence[str]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Sample: ...
+    def fingerprint(self, index: int, /) -> str: ...
