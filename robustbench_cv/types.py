@@ -39,6 +39,15 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def numbered(cls, count: int) -> Labels:
+        """Stand-ins for a model or data set that names no classes; such labels are matched by position, with a note."""
+        return cls(tuple(f"class {i}" for i in range(count)))
+
+    @property
+    def are_numbered(self) -> bool:
+        return self == Labels.numbered(len(self))
+
     def index(self, name: str) -> int:
         """Index of `name`; ValueError where there is no such class."""
         return self.names.index(name)
