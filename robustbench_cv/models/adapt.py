@@ -1,0 +1,197 @@
+"""A torch module becomes a model: frozen, preprocessing inside, class names known, weights hashed.
+
+`Classifier` and `Segmenter` are data; `classifier` and `segmenter` build them. The module that each exposes is everything between
+pixels and raw output, preprocessing included, so moving or hashing it misses nothing. It is in eval mode when built, and no method
+touches a mode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustbench_cv.errors import UserError
+from robustbench_cv.models.prepare import Interpolation, Prepare
+from robustbench_cv.types import (
+    ClassPrediction,
+    HasModule,
+    Labels,
+    Logits,
+    MaskPrediction,
+    ModelInfo,
+    PixelLogits,
+    Task,
+)
+
+M = TypeVar("M")
+
+
+class Prepared(nn.Module):
+    """A network with its preprocessing: images in [0, 1] -> whatever `net` returns."""
+
+    def __init__(self, net: nn.Module, prepare: Prepare) -> None:
+        super().__init__()
+        self.prepare, self.net = prepare, net
+
+    def forward(self, images: Tensor) -> Any:
+        """Differentiable where `net` is."""
+        return self.net(self.prepare(images))
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A Model of Logits around a module (N, 3, H, W) -> (N, C)."""
+
+    module: Prepared
+    info: ModelInfo
+
+    def raw(self, images: Tensor, /) -> Logits:
+        """Differentiable. UserError where the module's output is not (N, classes)."""
+        values = _tensor(self.module(images), self.info)
+        _expect(values, (len(images), len(self.info.classes)), self.info)
+        return Logits(values)
+
+    def decode(self, raw: Logits, /) -> list[ClassPrediction]:
+        """Softmax of each row, on the CPU."""
+        return [ClassPrediction(p) for p in raw.values.detach().float().softmax(dim=1).cpu()]
+
+
+def identity(output: Any) -> Any:
+    """The output as it is."""
+    return output
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """A Model of PixelLogits around a module (N, 3, H, W) -> (N, C, h, w), scaled to the image's own resolution.
+
+    output: picks that tensor from what the module returns, for modules that return a dict or a tuple.
+    """
+
+    module: Prepared
+    info: ModelInfo
+    output: Callable[[Any], Tensor] = identity
+
+    def raw(self, images: Tensor, /) -> PixelLogits:
+        """Differentiable. Bilinear, align_corners=False. UserError where the module's output is not (N, classes, h, w)."""
+        values = _tensor(self.output(self.module(images)), self.info)
+        _expect(values, (len(images), len(self.info.classes), None, None), self.info)
+        if values.shape[-2:] != images.shape[-2:]:
+            values = F.interpolate(values, images.shape[-2:], mode="bilinear", align_corners=False)
+        return PixelLogits(values)
+
+    def decode(self, raw: PixelLogits, /) -> list[MaskPrediction]:
+        """The class of the highest score at each pixel, on the CPU."""
+        return [MaskPrediction(labels) for labels in raw.values.detach().argmax(dim=1).cpu()]
+
+
+def classifier(
+    module: nn.Module,
+    *,
+    name: str,
+    classes: Labels,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    input_size: tuple[int, int] | None = None,
+    resize: Literal["stretch", "crop"] = "stretch",
+    short: int | None = None,
+    interpolation: Interpolation = "bilinear",
+    weights: str = "",
+) -> Classifier:
+    """Freeze a module and give it its preprocessing; the module itself is kept, not copied.
+
+    mean, std: of [0, 1] pixels. input_size (h, w): what the network takes; None leaves the size alone. "crop" scales the short side
+    to `short` (default: the longer of input_size) and cuts the centre. weights: where they came from; part of the model's identity.
+    """
+    if resize == "crop" and input_size is not None:
+        short = short or max(input_size)
+    prepared = freeze(Prepared(module, Prepare(mean, std, input_size, short, interpolation)))
+    return Classifier(prepared, describe_module(prepared, name, "classification", classes, repr(prepared.prepare), weights))
+
+
+def segmenter(
+    module: nn.Module,
+    *,
+    name: str,
+    classes: Labels,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    input_size: tuple[int, int] | None = None,
+    short: int | None = None,
+    interpolation: Interpolation = "bilinear",
+    output: Callable[[Any], Tensor] = identity,
+    weights: str = "",
+) -> Segmenter:
+    """Freeze a module and give it its preprocessing, as `classifier` does. short scales the short side to it and keeps the aspect."""
+    if input_size is not None and short is not None:
+        raise UserError("a segmenter sees the whole image: give input_size (stretch) or short (keep the aspect), not both")
+    prepared = freeze(Prepared(module, Prepare(mean, std, input_size, short, interpolation)))
+    return Segmenter(prepared, describe_module(prepared, name, "segmentation", classes, repr(prepared.prepare), weights), output)
+
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def freeze(module: N) -> N:
+    """eval() and requires_grad_(False), once and for all; the same module. Gradients still reach the input."""
+    return module.eval().requires_grad_(False)
+
+
+def describe_module(
+    module: nn.Module, name: str, task: Task, classes: Labels, *facts: str, operating_score: float = 0.25
+) -> ModelInfo:
+    """What is known of a frozen module. Its hash covers weights, class names and `facts`: preprocessing, thresholds, origin."""
+    digest = weights_sha256(module, *classes.names, *facts)
+    count = sum(p.numel() for p in module.parameters())
+    return ModelInfo(name, task, classes, digest, count, operating_score)
+
+
+def weights_sha256(module: nn.Module, *facts: str) -> str:
+    """Hash of every parameter and buffer (name, dtype, shape, bytes; in the order of names) and of `facts`, such as class names.
+
+    The same on every device. It changes when anything that the outputs depend on changes.
+    """
+    digest = hashlib.sha256()
+    named = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    for name, tensor in sorted(named.items()):
+        digest.update(f"{name}\x00{tensor.dtype}\x00{tuple(tensor.shape)}\x00".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for fact in facts:
+        digest.update(f"\x00{fact}".encode())
+    return digest.hexdigest()
+
+
+def to(model: M, device: str | torch.device) -> M:
+    """The model, its module moved to a device. UserError where there is no such device or the model shows no module to move."""
+    if not isinstance(model, HasModule):
+        if torch.device(device).type == "cpu":
+            return model
+        raise UserError(
+            f"{type(model).__name__} has no `module`, so it cannot be moved to {device}; give it one, or use --device cpu"
+        )
+    try:
+        model.module.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"no device {str(device)!r} here ({reason}); use --device cpu") from error
+    return model
+
+
+def _tensor(output: Any, info: ModelInfo) -> Tensor:
+    if not isinstance(output, Tensor):
+        what = f"a dict of {sorted(output)}" if isinstance(output, dict) else f"a {type(output).__name__}"
+        raise UserError(f"{info.name}: the module returns {what}, not a tensor; wrap it in a module that returns the scores")
+    return output
+
+
+def _expect(values: Tensor, shape: tuple[int | None, ...], info: ModelInfo) -> None:
+    found = tuple(values.shape)
+    if len(found) != len(shape) or any(want is not None and want != got for got, want in zip(found, shape, strict=True)):
+        wanted = ", ".join("any" if side is None else str(side) for side in shape)
+        raise UserError(f"{info.name}: the module returns scores {found}, but {len(info.classes)} class names need ({wanted})")
