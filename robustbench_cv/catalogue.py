@@ -31,8 +31,7 @@ SUITES: Registry[Suite] = Registry("suite", "robustbench_cv.suites")
 REPORTS: Registry[Report] = Registry("report", "robustbench_cv.reports")
 
 REGISTRIES: dict[str, Registry[Any]] = {
-    registry.kind + "s": registry
-    for registry in (MODELS, DATASETS, INTERVENTIONS, ATTACKS, METRICS, CHECKS, RECIPES, SUITES, REPORTS)
+    registry.kind + "s": registry for registry in (MODELS, DATASETS, INTERVENTIONS, ATTACKS, METRICS, CHECKS, RECIPES, SUITES, REPORTS)
 }
 
 model = marker("model")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
-Task = Literal["classification", "segmentation", "detection"]
+from robustbench_cv.suite import Task as Task
+
 TASKS: tuple[Task, ...] = ("classification", "segmentation", "detection")
 
 IGNORE = 255

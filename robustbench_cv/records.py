@@ -1,0 +1,94 @@
+"""What a run leaves: one row for each model, condition and sample, in Parquet parts that are written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+import pandas
+import pyarrow
+import pyarrow.parquet
+
+from robustbench_cv.types import Evidence, Task
+
+Status = Literal["ok", "not-applicable", "failed"]
+STATUSES: tuple[Status, ...] = ("ok", "not-applicable", "failed")
+
+
+@dataclass(frozen=True)
+class AttackTrace:
+    """What an attack did to one sample.
+
+    success: judged on the returned image. size and radius: in the constraint's units. forwards, backwards: passes through the model.
+    zero_grads: share of its gradients that were exactly zero.
+    """
+
+    success: bool
+    size: float
+    radius: float
+    forwards: int
+    backwards: int
+    zero_grads: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row. `evidence` is what the metrics keep of the prediction, by evidence key.
+
+    reference: for interventions, the same of the *unedited* image, scored against what the edit left alone: the pair's other half.
+    excluded: metrics that mean nothing for this sample, with the reason. No timing: the same run gives the same bytes.
+    """
+
+    suite: str
+    suite_version: int
+    task: Task
+    model: str
+    dataset: str
+    condition: str
+    sample: str
+    seed: int
+    status: Status = "ok"
+    reason: str = ""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    reference: Mapping[str, Evidence] = field(default_factory=dict)
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    attack: AttackTrace | None = None
+
+
+_JSON = ("evidence", "reference", "excluded", "attack")
+_SCHEMA = pyarrow.schema([(f.name, pyarrow.int64() if f.name in ("suite_version", "seed") else pyarrow.string()) for f in fields(Record)])
+
+
+def write_part(path: Path, records: Sequence[Record]) -> None:
+    """Write records as one Parquet file under a temporary name, then rename: a part that exists is complete."""
+    rows = [asdict(r) | {name: json.dumps(_plain(r, name), sort_keys=True, separators=(",", ":")) for name in _JSON} for r in records]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd")
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+def _plain(record: Record, name: str) -> object:
+    value = getattr(record, name)
+    return asdict(value) if isinstance(value, AttackTrace) else value
+
+
+def read_parts(paths: Iterable[Path]) -> pandas.DataFrame:
+    """The records of some parts as a frame with the fields of Record as columns; JSON fields decoded; `attack` a dict or None."""
+    tables = [pyarrow.parquet.read_table(path, schema=_SCHEMA) for path in paths]
+    frame = (pyarrow.concat_tables(tables) if tables else _SCHEMA.empty_table()).to_pandas()
+    for name in _JSON:
+        frame[name] = [json.loads(text) for text in frame[name]]
+    return frame
+
+
+def to_frame(records: Sequence[Record]) -> pandas.DataFrame:
+    """The frame that `read_parts` would give of these records."""
+    rows = [asdict(r) for r in records]
+    return pandas.DataFrame(rows, columns=[f.name for f in fields(Record)]).astype({"suite_version": "int64", "seed": "int64"})
