@@ -1,0 +1,107 @@
+"""Text made safe for its target. Names of models, data sets and classes come from users; nothing in them is markup."""
+
+from __future__ import annotations
+
+import html as _html
+import re
+import unicodedata
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "%": r"\%",
+    "_": r"\_",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    '"': "''",
+    "`": "'",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "\u00a0": "~",
+    "–": "--",
+    "—": "---",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "→": r"$\rightarrow$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "↳": r"$\hookrightarrow$",
+    "·": r"$\cdot$",
+    "…": r"\ldots{}",
+    "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
+    "§": r"\S{}",
+    "¶": r"\P{}",
+    "’": "'",
+    "‘": "`",
+    "“": "``",
+    "”": "''",
+    "ε": r"$\varepsilon$",
+    "∞": r"$\infty$",
+    "°": r"$^{\circ}$",
+}
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]|~$#])")
+
+
+def latex(text: str) -> str:
+    r"""Text for pdflatex with booktabs alone: one line, quotes that need no font encoding, accents kept, other scripts as "?".
+
+    >>> print(latex("50% of a_b & c#1"))
+    50\% of a\_b \& c\#1
+    """
+    return "".join(_latex_character(c) for c in " ".join(text.split()))
+
+
+def _latex_character(c: str) -> str:
+    if c in _LATEX:
+        return _LATEX[c]
+    if c.isascii():
+        return c if c.isprintable() else ""
+    if unicodedata.decomposition(c).startswith("<super>"):
+        return rf"\textsuperscript{{{latex(unicodedata.normalize('NFKD', c))}}}"
+    plain = "".join(p for p in unicodedata.normalize("NFKD", c) if p.isascii() and p.isprintable())
+    if "\u00c0" <= c <= "\u017f" and plain:
+        return c
+    return "".join(_LATEX.get(p, p) for p in plain) or "?"
+
+
+def html(text: str) -> str:
+    """Text for an HTML element or a quoted attribute.
+
+    >>> html('<script>"')
+    '&lt;script&gt;&quot;'
+    """
+    return _html.escape(_CONTROL.sub("\ufffd", text), quote=True)
+
+
+def markdown(text: str) -> str:
+    r"""Text for one cell or line of GitHub-flavoured Markdown.
+
+    >>> print(markdown("a|b_c <i>"))
+    a\|b\_c &lt;i&gt;
+    """
+    line = " ".join(_CONTROL.sub("\ufffd", text).split())
+    safe = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN.sub(r"\\\1", safe)
+
+
+def xml(text: str) -> str:
+    """Text for XML 1.0: characters that it forbids become U+FFFD; the writer escapes the rest."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def slug(text: str) -> str:
+    """A file name, anchor or LaTeX label of letters, digits and single dashes.
+
+    >>> slug("Budget curve: ResNet-20 (L∞)")
+    'budget-curve-resnet-20-l'
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "x"

@@ -1,0 +1,169 @@
+"""Figures: a frame with a way to draw it, saved as pdf, png and svg with the frame beside them, in one style.
+
+Drawn on matplotlib's own canvas, never through pyplot: no global state, no display, and the same frame gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas
+
+from robustbench_cv.types import Task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, RULE = "#1c2733", "#66727f", "#dfe4ea"
+
+# Okabe & Ito (2008), without yellow, which is too light for lines on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
+
+_FORMATS: dict[str, dict[str, Any]] = {
+    "pdf": {"metadata": {"CreationDate": None}},
+    "png": {"dpi": 160, "metadata": {"Software": None}},
+    "svg": {"metadata": {"Date": None}},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A frame and the function that draws it on axes.
+
+    frame: tidy, saved as csv beside the figure; shares and rates 0-1. size: inches. task, label and title: as of a Table.
+    """
+
+    frame: pandas.DataFrame
+    draw: Callable[[Axes, pandas.DataFrame], None]
+    caption: str
+    label: str
+    notes: tuple[str, ...] = ()
+    task: Task | None = None
+    title: str = ""
+    size: tuple[float, float] = (6.4, 3.6)
+
+    def figure(self) -> Figure:
+        """The drawn figure, in the shared style."""
+        from matplotlib.figure import Figure
+
+        with style():
+            figure = Figure(figsize=self.size, layout="constrained")
+            self.draw(figure.add_subplot(), self.frame)
+        return figure
+
+    def to_csv(self) -> str:
+        """The frame, missing values empty."""
+        return self.frame.to_csv(index=False, lineterminator="\n")
+
+    def to_bytes(self, kind: str) -> bytes:
+        """The figure as "pdf", "png" or "svg"; the same bytes each time."""
+        return render(self.figure(), kind)
+
+
+def render(figure: Figure, kind: str) -> bytes:
+    """A figure as "pdf", "png" or "svg", without dates."""
+    out = io.BytesIO()
+    with style():
+        figure.savefig(out, format=kind, **_FORMATS[kind])
+    return out.getvalue()
+
+
+def save(chart: Chart, folder: Path) -> list[Path]:
+    """Write <label>.pdf, .png and .csv into a folder that exists."""
+    paths = [folder / f"{chart.label}.{kind}" for kind in ("pdf", "png", "csv")]
+    figure = chart.figure()
+    for path in paths[:2]:
+        path.write_bytes(render(figure, path.suffix[1:]))
+    paths[2].write_text(chart.to_csv(), encoding="utf-8")
+    return paths
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The one look of all figures: seaborn's white style, few lines, the palette above, text as text in pdf."""
+    import matplotlib as mpl
+    import seaborn
+    from cycler import cycler
+
+    shared = {
+        "axes.edgecolor": RULE,
+        "axes.labelcolor": MUTED,
+        "axes.labelsize": 9,
+        "axes.prop_cycle": cycler(color=PALETTE),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlecolor": INK,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "grid.color": RULE,
+        "grid.linewidth": 0.7,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 4.5,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "robustbench-cv",
+        "text.color": INK,
+        "xtick.color": MUTED,
+        "xtick.labelsize": 8.5,
+        "ytick.color": MUTED,
+        "ytick.labelsize": 8.5,
+        "ytick.left": False,
+    }
+    with mpl.rc_context(seaborn.axes_style("white") | shared):
+        yield
+
+
+def percent_axis(axis: Any) -> None:
+    """Label a 0-1 axis (axes.xaxis or axes.yaxis) in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each name, in order of first appearance; they repeat after the palette's end."""
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write labels at the right ends of lines: (x, y, text, colour). Those that would touch are moved apart."""
+    low, high = axes.get_ylim()
+    gap = (high - low) * 0.065
+    ordered = sorted(ends, key=lambda end: (end[1], end[2]))
+    places = spread([end[1] for end in ordered], gap, low + gap / 2, high - gap / 2)
+    for (x, y, text, colour), place in zip(ordered, places, strict=True):
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=(1.02, place),
+            textcoords=axes.get_yaxis_transform(),
+            color=colour,
+            va="center",
+            fontsize=8.5,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3},
+        )
+
+
+def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places at least `gap` apart (as far as low..high has room), each near its value; `values` rise, and so do the places.
+
+    >>> spread([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
+    [0.5, 0.6, 0.9]
+    """
+    places: list[float] = []
+    for value in values:
+        places.append(max(value, low if not places else places[-1] + gap))
+    ceiling = high
+    for i in range(len(places) - 1, -1, -1):
+        places[i] = min(places[i], ceiling)
+        ceiling = places[i] - gap
+    return places

@@ -1,0 +1,272 @@
+"""Pictures of what a condition did to a sample: the image before and after, their difference, and the predictions drawn on them.
+
+A gallery is made of film strips, one for each sample: the unedited image first, then one frame for each condition.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy
+from PIL import Image
+
+from robustbench_cv import escape
+from robustbench_cv.figures import INK, MUTED, style
+from robustbench_cv.types import IGNORE, Task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Pixels: TypeAlias = numpy.ndarray
+"""uint8 (H, W, 3), RGB."""
+
+Shown: TypeAlias = Mapping[str, Any]
+"""A prediction as it is stored: {"label", "score"} or {"labels": path of an index PNG} or {"boxes", "scores", "labels"}."""
+
+CLASS_COLOURS = (
+    "#4E79A7", "#F28E2B", "#59A14F", "#E15759", "#B07AA1", "#76B7B2", "#EDC948", "#9C755F", "#FF9DA7", "#86BCB6",
+    "#D37295", "#A0CBE8", "#8CD17D", "#B6992D", "#499894", "#FABFD2", "#79706E", "#D4A6C8", "#FFBE7D", "#2F5D8A",
+)  # fmt: skip
+_SIDE = 256
+_GAINS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of a strip with the model's prediction on it. before: the image it differs from; None for the first of a strip."""
+
+    heading: str
+    image: Path
+    prediction: Shown
+    before: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """One sample: the unedited image, then a frame for each condition. threshold: boxes below it are not drawn."""
+
+    title: str
+    frames: tuple[Frame, ...]
+    classes: tuple[str, ...]
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Film strips of one task, with a legend of the classes that occur. label, task, title: as of a Table."""
+
+    strips: tuple[Strip, ...]
+    caption: str
+    label: str
+    notes: tuple[str, ...] = ()
+    task: Task | None = None
+    title: str = ""
+
+    def to_html(self) -> str:
+        """A <figure> with every image inside as a data URI; boxes and labels are drawn as inline SVG."""
+        return "\n".join(_html_lines(self))
+
+    def figure(self) -> Figure:
+        """The same strips as one figure, for print."""
+        from matplotlib.figure import Figure
+
+        rows = [row for strip in self.strips for row in _print_rows(strip)]
+        width = max((len(strip.frames) for strip in self.strips), default=1)
+        with style():
+            figure = Figure(figsize=(1.5 * width, 1.75 * max(1, len(rows))), layout="constrained")
+            grid = figure.subplots(max(1, len(rows)), width, squeeze=False)
+            for axes in grid.flat:
+                axes.set_axis_off()
+            for row, (strip, part) in zip(grid, rows, strict=False):
+                for axes, frame in zip(row, strip.frames, strict=False):
+                    _print_frame(axes, frame, strip, part)
+        return figure
+
+
+def read(path: Path) -> Pixels:
+    """An image file as RGB."""
+    with Image.open(path) as image:
+        return numpy.asarray(image.convert("RGB"))
+
+
+def amplified(before: Pixels, after: Pixels) -> tuple[Pixels, int]:
+    """The signed difference on mid-grey and its gain: the largest of 1, 2, 4 ... 64 that leaves most of the range unclipped.
+
+    >>> amplified(numpy.full((1, 1, 3), 100, "uint8"), numpy.full((1, 1, 3), 104, "uint8"))[1]
+    16
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"before {before.shape} and after {after.shape} differ in size")
+    change = after.astype(numpy.int32) - before.astype(numpy.int32)
+    reach = max(1, int(numpy.abs(change).max()))
+    gain = max((g for g in _GAINS if g * reach <= 127), default=1)
+    return (128 + gain * change).clip(0, 255).astype(numpy.uint8), gain
+
+
+def blend(image: Pixels, labels: numpy.ndarray, opacity: float = 0.7) -> Pixels:
+    """An image under its label map (int (H, W)), each class in its colour; ignored pixels are left as they are."""
+    palette = numpy.array([_rgb(colour) for colour in CLASS_COLOURS], dtype=numpy.float64)
+    painted = image * (1 - opacity) + palette[labels % len(palette)] * opacity
+    return numpy.where((labels == IGNORE)[..., None], image, painted.round()).astype(numpy.uint8)
+
+
+def data_uri(pixels: Pixels) -> str:
+    """An image as a data URI no larger than 256 px: PNG where small, JPEG where large."""
+    image = Image.fromarray(pixels)
+    large = max(image.size) > _SIDE
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    if large:
+        image.save(out, "JPEG", quality=90, subsampling=0)
+    else:
+        image.save(out, "PNG", optimize=True)
+    return f"data:image/{'jpeg' if large else 'png'};base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def _rgb(colour: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(colour[1:]))
+
+
+def _colour(label: int) -> str:
+    return CLASS_COLOURS[label % len(CLASS_COLOURS)]
+
+
+def _class(classes: Sequence[str], label: int) -> str:
+    return classes[label] if 0 <= label < len(classes) else f"class {label}"
+
+
+def _label_map(frame: Frame) -> numpy.ndarray | None:
+    """The predicted label of every pixel, from an index PNG beside the image (or an absolute path)."""
+    stored = frame.prediction.get("labels")
+    if not isinstance(stored, str | Path):
+        return None
+    with Image.open(frame.image.parent / stored) as image:
+        return numpy.asarray(image).astype(numpy.int64)
+
+
+def _boxes(frame: Frame, threshold: float) -> list[tuple[list[float], float, int]]:
+    """Drawn boxes with score and label, the surest last, so that they lie on top."""
+    p = frame.prediction
+    if "boxes" not in p:
+        return []
+    found = [(b, float(s), int(c)) for b, s, c in zip(p["boxes"], p["scores"], p["labels"], strict=True) if s >= threshold]
+    return sorted(found, key=lambda box: box[1])
+
+
+def _says(frame: Frame, strip: Strip) -> str:
+    """A prediction in words."""
+    p = frame.prediction
+    if "label" in p:
+        return f"{_class(strip.classes, int(p['label']))} {float(p['score']):.2f}"
+    if "boxes" in p:
+        count = len(_boxes(frame, strip.threshold))
+        return f"{count} box{'' if count == 1 else 'es'}"
+    return ""
+
+
+def _seen_classes(strip: Strip) -> set[int]:
+    seen: set[int] = set()
+    for frame in strip.frames:
+        labels = _label_map(frame)
+        if labels is not None:
+            seen |= set(numpy.unique(labels).tolist()) - {IGNORE}
+        seen |= {label for _, _, label in _boxes(frame, strip.threshold)}
+    return seen
+
+
+def _html_lines(gallery: Gallery) -> Iterator[str]:
+    yield f'<figure class="gallery" id="{escape.html(gallery.label)}">'
+    yield f"<figcaption>{escape.html(gallery.caption)}</figcaption>"
+    for strip in gallery.strips:
+        yield f'<div class="strip"><p class="sample">{escape.html(strip.title)}</p><div class="film">'
+        yield from (_html_frame(frame, strip) for frame in strip.frames)
+        yield "</div>"
+        yield from _html_legend(strip)
+        yield "</div>"
+    if gallery.notes:
+        yield '<ul class="notes">' + "".join(f"<li>{escape.html(note)}</li>" for note in gallery.notes) + "</ul>"
+    yield "</figure>"
+
+
+def _html_frame(frame: Frame, strip: Strip) -> str:
+    pixels, labels = read(frame.image), _label_map(frame)
+    alt = f"{strip.title}, {frame.heading}"
+    parts = [f'<p class="heading">{escape.html(frame.heading)}</p>', _html_image(pixels, alt, _svg_boxes(frame, strip, pixels))]
+    says = _says(frame, strip)
+    if says:
+        changed = " changed" if says.rpartition(" ")[0] != _says(strip.frames[0], strip).rpartition(" ")[0] else ""
+        parts.append(f'<p class="says{changed}">{escape.html(says)}</p>')
+    if labels is not None:
+        parts += [_html_image(blend(pixels, labels), f"{alt}, predicted classes"), '<p class="says">prediction</p>']
+    if frame.before is not None:
+        difference, gain = amplified(read(frame.before), pixels)
+        parts += [_html_image(difference, f"{alt}, difference"), f'<p class="says">difference × {gain}</p>']
+    return f'<div class="frame">{"".join(parts)}</div>'
+
+
+def _html_image(pixels: Pixels, alt: str, overlay: str = "") -> str:
+    small = ' class="pixels"' if max(pixels.shape[:2]) < 64 else ""
+    return f'<div class="image"><img{small} src="{data_uri(pixels)}" alt="{escape.html(alt)}">{overlay}</div>'
+
+
+def _svg_boxes(frame: Frame, strip: Strip, pixels: Pixels) -> str:
+    """Boxes in image coordinates, with class and score above each (or inside, at the top edge)."""
+    height, width = pixels.shape[:2]
+    size = max(height, width) * 0.062
+    parts = []
+    for (x1, y1, x2, y2), score, label in _boxes(frame, strip.threshold):
+        text, colour = f"{_class(strip.classes, label)} {score:.2f}", _colour(label)
+        wide = len(text) * size * 0.56 + size * 0.5
+        left = max(0.0, min(x1, width - wide))
+        top = y1 - size * 1.3 if y1 >= size * 1.3 else y1
+        parts += [
+            f'<rect class="box" x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" stroke="{colour}"/>',
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{size * 1.3:.1f}" fill="{colour}"/>',
+            f'<text x="{left + size * 0.25:.1f}" y="{top + size:.1f}" font-size="{size:.1f}">{escape.html(text)}</text>',
+        ]
+    return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(parts)}</svg>' if parts else ""
+
+
+def _html_legend(strip: Strip) -> Iterator[str]:
+    if any(isinstance(frame.prediction.get("labels"), str | Path) for frame in strip.frames):
+        chips = (
+            f'<li><i style="background:{_colour(k)}"></i>{escape.html(_class(strip.classes, k))}</li>' for k in sorted(_seen_classes(strip))
+        )
+        yield '<ul class="legend">' + "".join(chips) + "</ul>"
+
+
+def _print_rows(strip: Strip) -> Iterator[tuple[Strip, str]]:
+    yield strip, "image"
+    if any(_label_map(frame) is not None for frame in strip.frames):
+        yield strip, "prediction"
+    if any(frame.before is not None for frame in strip.frames):
+        yield strip, "difference"
+
+
+def _print_frame(axes: Axes, frame: Frame, strip: Strip, part: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    pixels, labels = read(frame.image), _label_map(frame)
+    if part == "image":
+        axes.imshow(pixels)
+        axes.set_title(frame.heading, fontsize=8, color=INK, loc="center")
+        _under(axes, _says(frame, strip))
+        for (x1, y1, x2, y2), _, label in _boxes(frame, strip.threshold):
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=_colour(label), linewidth=1.4))
+    elif part == "prediction" and labels is not None:
+        axes.imshow(blend(pixels, labels))
+        _under(axes, "prediction")
+    elif part == "difference" and frame.before is not None:
+        difference, gain = amplified(read(frame.before), pixels)
+        axes.imshow(difference)
+        _under(axes, f"difference × {gain}")
+
+
+def _under(axes: Axes, text: str) -> None:
+    axes.text(0.5, -0.03, text.replace("$", r"\$"), transform=axes.transAxes, ha="center", va="top", fontsize=7, color=MUTED)
