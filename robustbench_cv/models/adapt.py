@@ -1,7 +1,7 @@
 """A torch module becomes a model: frozen, preprocessing inside, class names known, weights hashed.
 
 `Classifier` and `Segmenter` are data; `classifier` and `segmenter` build them. The module that each exposes is everything between
-pixels and raw output, preprocessing included, so moving or hashing it misses nothing. It is in eval mode when built, and no method
+pixels and raw output, preprocessing included, so moving or hashing it misses nothing. It is in eval mode when built; no method
 touches a mode.
 """
 
@@ -106,8 +106,8 @@ def classifier(
 ) -> Classifier:
     """Freeze a module and give it its preprocessing; the module itself is kept, not copied.
 
-    mean, std: of [0, 1] pixels. input_size (h, w): what the network takes; None leaves the size alone. "crop" scales the short side
-    to `short` (default: the longer of input_size) and cuts the centre. weights: where they came from; part of the model's identity.
+    mean, std: of [0, 1] pixels. input_size (h, w): what the network takes; None leaves the size alone. "crop" scales the short
+    side to `short` (default: the longer of input_size) and cuts the centre. weights: where they came from, part of the identity.
     """
     if resize == "crop" and input_size is not None:
         short = short or max(input_size)
@@ -128,7 +128,7 @@ def segmenter(
     output: Callable[[Any], Tensor] = identity,
     weights: str = "",
 ) -> Segmenter:
-    """Freeze a module and give it its preprocessing, as `classifier` does. short scales the short side to it and keeps the aspect."""
+    """Freeze a module and give it its preprocessing, as `classifier` does. short: scale the short side to it, keeping the aspect."""
     if input_size is not None and short is not None:
         raise UserError("a segmenter sees the whole image: give input_size (stretch) or short (keep the aspect), not both")
     prepared = freeze(Prepared(module, Prepare(mean, std, input_size, short, interpolation)))
@@ -143,9 +143,7 @@ def freeze(module: N) -> N:
     return module.eval().requires_grad_(False)
 
 
-def describe_module(
-    module: nn.Module, name: str, task: Task, classes: Labels, *facts: str, operating_score: float = 0.25
-) -> ModelInfo:
+def describe_module(module: nn.Module, name: str, task: Task, classes: Labels, *facts: str, operating_score: float = 0.25) -> ModelInfo:
     """What is known of a frozen module. Its hash covers weights, class names and `facts`: preprocessing, thresholds, origin."""
     digest = weights_sha256(module, *classes.names, *facts)
     count = sum(p.numel() for p in module.parameters())
@@ -172,9 +170,7 @@ def to(model: M, device: str | torch.device) -> M:
     if not isinstance(model, HasModule):
         if torch.device(device).type == "cpu":
             return model
-        raise UserError(
-            f"{type(model).__name__} has no `module`, so it cannot be moved to {device}; give it one, or use --device cpu"
-        )
+        raise UserError(f"{type(model).__name__} has no `module`, so it cannot be moved to {device}; give it one, or use --device cpu")
     try:
         model.module.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:

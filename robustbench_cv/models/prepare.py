@@ -1,4 +1,4 @@
-"""What happens to pixels before a network sees them: scale, crop, normalise; inside the model, so differentiable and never forgotten."""
+"""What happens to pixels before a network sees them: scale, crop, normalise. Inside the model: differentiable, never forgotten."""
 
 from __future__ import annotations
 
