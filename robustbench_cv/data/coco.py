@@ -1,0 +1,147 @@
+"""COCO instances: boxes, polygon and run-length masks, crowds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import msgspec
+from torch import Tensor
+
+from robustbench_cv.catalogue import dataset
+from robustbench_cv.data.coco_json import CocoFile, CocoImage, read_coco
+from robustbench_cv.data.coco_objects import CocoObjects, read_object
+from robustbench_cv.data.images import orientation, read_image
+from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, inside, sample_id
+from robustbench_cv.errors import BadSample, UserError
+from robustbench_cv.types import Labels, Sample, Task
+
+
+@dataset(tasks="detection")
+def coco(
+    path: str, *, images: str | None = None, task: Task = "detection", name: str | None = None, upright: bool = False
+) -> CocoInstances:
+    """Detection from a COCO instances JSON.
+
+    path: the JSON file; or a folder with instances.json and images/; or an image folder as COCO lays them out (/data/coco/val2017, beside
+    annotations/instances_val2017.json). images: the folder that file names are relative to, where it is none of these.
+    """
+    check_task("coco", task, ("detection",))
+    annotations, folders = _locate(Path(path).expanduser().resolve())
+    file = read_coco(annotations)
+    root = existing_folder(images, "the images") if images else _image_root(annotations, folders, file)
+    ordered = tuple(sorted(file.images, key=lambda image: image.file_name))
+    return CocoInstances(name or _name(annotations), root, annotations, ordered, file, upright)
+
+
+@dataclass(frozen=True, eq=False)
+class CocoInstances:
+    """Images with annotated objects. Regions: "objects", "class:<name>", "instance:<k>"; a box stands for an object without an outline."""
+
+    name: str
+    root: Path
+    annotations: Path
+    images: tuple[CocoImage, ...] = field(repr=False)
+    file: CocoFile = field(repr=False)
+    upright: bool = False
+    task: Task = "detection"
+
+    @property
+    def labels(self) -> Labels:
+        return self.file.labels
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(sample_id(self.name, stem) for stem in _stems(self.images))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        entry = self.images[index]
+        where = f"{self.annotations}, image {entry.id!r} ({entry.file_name!r})"
+        path = inside(self.root, entry.file_name, where)
+        image = read_image(path, f"image {entry.id!r} of {self.annotations}", upright=self.upright)
+        _check_size(entry, image, path, where)
+        height, width = image.shape[1:]
+        objects = [read_object(a, self.file.indices, height, width, where) for a in self.file.annotations[entry.id]]
+        found = CocoObjects(objects, self.labels, height, width)
+        boxed = {"masks": "boxes"} if any(o.shape is None for o in objects) else {}
+        return Sample(self.ids[index], image, found.target(), found.regions(), boxed)
+
+    def fingerprint(self, index: int) -> str:
+        """Hash of the image's bytes, its entry, its annotations and the categories. A file outside the root is not opened."""
+        entry = self.images[index]
+        try:
+            path = inside(self.root, entry.file_name, "")
+        except BadSample:
+            path = None
+        # Parsed and written again, so that the layout of the JSON file does not count.
+        objects = msgspec.json.encode([(msgspec.structs.replace(a, segmentation=b""), a.shape) for a in self.file.annotations[entry.id]])
+        classes = repr((self.labels.names, sorted(self.file.indices.items()), self.upright))
+        return digest(path, msgspec.json.encode(entry), objects, classes)
+
+
+def _check_size(entry: CocoImage, image: Tensor, path: Path, where: str) -> None:
+    height, width = image.shape[1:]
+    if (entry.height or height, entry.width or width) == (height, width):
+        return
+    turned = orientation(path) > 4 and (entry.width, entry.height) == (height, width)
+    hint = "; EXIF turns it: read it with upright=True" if turned else ""
+    raise BadSample(f"{where} is annotated as {entry.width} x {entry.height} pixels, but {path} has {width} x {height}{hint}")
+
+
+def _stems(images: tuple[CocoImage, ...]) -> Iterator[str]:
+    """File names without suffix; with it where two differ in nothing else."""
+    stems = [PurePosixPath(image.file_name).with_suffix("").as_posix() for image in images]
+    count = Counter(stems)
+    for stem, image in zip(stems, images, strict=True):
+        yield stem if count[stem] == 1 else image.file_name
+
+
+def _locate(path: Path) -> tuple[Path, list[Path]]:
+    """The JSON file, and the folders that may be the image root."""
+    if path.is_file():
+        split = path.stem.removeprefix("instances_")
+        beside = path.parent
+        return path, [beside / "images", beside.parent / split, beside.parent / "images" / split, beside.parent / "images", beside]
+    existing_folder(path, "instances.json and images/, or give the JSON file")
+    if (path / "instances.json").is_file():
+        return path / "instances.json", [path / "images", path]
+    for parent in path.parents[:2]:
+        beside = parent / "annotations" / f"instances_{path.name}.json"
+        if beside.is_file():
+            return beside, [path]
+    choices = sorted(p.name for p in (*path.glob("*.json"), *path.glob("annotations/*.json")))
+    hint = f"; it holds {', '.join(choices[:5])}: give one of these files" if choices else ""
+    raise UserError(f"{path} has neither instances.json nor ../annotations/instances_{path.name}.json{hint}")
+
+
+def _image_root(annotations: Path, folders: list[Path], file: CocoFile) -> Path:
+    """The first candidate in which one of the first images lies; else the first that exists and is meant for images."""
+    names = [image.file_name for image in file.images[:20]]
+    for folder in folders:
+        if any(_lies_in(folder, name) for name in names):
+            return folder
+    standing = [folder for folder in folders if folder.is_dir() and folder != annotations.parent]
+    if standing:
+        return standing[0]
+    tried = ", ".join(map(str, folders))
+    raise UserError(f"{annotations}: no folder holds its images, such as {names[0]!r} (tried {tried}); say coco:PATH(images='...')")
+
+
+def _lies_in(folder: Path, name: str) -> bool:
+    try:
+        return inside(folder, name, "").is_file()
+    except BadSample:
+        return False
+
+
+def _name(annotations: Path) -> str:
+    """ "coco-val2017" of coco/annotations/instances_val2017.json, "camvid-test" of camvid/test/instances.json."""
+    folder = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
+    stem = annotations.stem.removeprefix("instances").lstrip("_")
+    return dataset_name(folder, stem or None)

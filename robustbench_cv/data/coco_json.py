@@ -1,0 +1,127 @@
+"""COCO's JSON file: read once, checked for what concerns the whole file, segmentations left as text until their sample is read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from robustbench_cv.data.classes import unique_labels
+from robustbench_cv.errors import UserError
+from robustbench_cv.types import Labels
+
+
+class CocoImage(msgspec.Struct, frozen=True):
+    """One entry of "images"."""
+
+    id: int | str
+    file_name: str
+    height: int | None = None
+    width: int | None = None
+
+
+class Annotation(msgspec.Struct, frozen=True):
+    """One entry of "annotations". What is typed Any is checked when its image is read, so that a fault costs one sample."""
+
+    image_id: int | str
+    category_id: int
+    id: int | str | None = None
+    bbox: Any = None
+    area: Any = None
+    iscrowd: Any = 0
+    segmentation: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def shape(self) -> Any:
+        """The segmentation, parsed; None where there is none."""
+        return msgspec.json.decode(self.segmentation) if len(bytes(self.segmentation)) else None
+
+
+class Category(msgspec.Struct, frozen=True):
+    """One entry of "categories"."""
+
+    id: int
+    name: str
+
+
+class _File(msgspec.Struct, frozen=True):
+    images: list[CocoImage]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
+@dataclass(frozen=True, eq=False)
+class CocoFile:
+    """A checked file. indices: class index by category id (ids may have gaps); annotations: by image id, in the order of the file."""
+
+    images: tuple[CocoImage, ...]
+    labels: Labels
+    indices: Mapping[int, int]
+    annotations: Mapping[int | str, tuple[Annotation, ...]]
+
+
+def read_coco(path: Path) -> CocoFile:
+    """Parse and check. UserError, with line and column, for broken JSON, and for ids that are missing, double or point nowhere."""
+    file = _parse(path)
+    if not file.images:
+        raise UserError(f"{path} lists no images; a data set needs at least one")
+    if not file.categories:
+        raise UserError(f"{path} lists no categories; annotations need class names")
+    _refuse_doubles(path, "image id", (image.id for image in file.images))
+    _refuse_doubles(path, "file_name", (PurePosixPath(image.file_name) for image in file.images))
+    _refuse_doubles(path, "annotation id", (a.id for a in file.annotations if a.id is not None))
+    _refuse_doubles(path, "category id", (c.id for c in file.categories))
+    categories = sorted(file.categories, key=lambda c: c.id)
+    labels = unique_labels([c.name for c in categories], f"{path}: categories")
+    return CocoFile(tuple(file.images), labels, {c.id: i for i, c in enumerate(categories)}, _by_image(path, file))
+
+
+def _parse(path: Path) -> _File:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; give a COCO instances JSON") from error
+    try:
+        return msgspec.json.decode(text, type=_File)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path} is not a COCO instances file: {error}; it has lists of images, annotations and categories") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON: {_position(text) or error}; is the file complete?") from error
+
+
+def _position(text: bytes) -> str:
+    """Line and column of the fault, which the fast parser does not tell."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return "it is nested too deeply"
+    except json.JSONDecodeError as error:
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    except UnicodeDecodeError as error:
+        line, column = text.count(b"\n", 0, error.start) + 1, error.start - text.rfind(b"\n", 0, error.start)
+        return f"not UTF-8 at line {line}, column {column}"
+    return ""
+
+
+def _refuse_doubles(path: Path, what: str, values: Iterable[Hashable]) -> None:
+    double = [value for value, count in Counter(values).items() if count > 1]
+    if double:
+        raise UserError(f"{path}: {what} {str(double[0])!r} comes more than once ({len(double)} such); each must be unique")
+
+
+def _by_image(path: Path, file: _File) -> dict[int | str, tuple[Annotation, ...]]:
+    grouped: dict[int | str, list[Annotation]] = {image.id: [] for image in file.images}
+    strays = [a for a in file.annotations if a.image_id not in grouped]
+    if strays:
+        raise UserError(
+            f"{path}: annotation {strays[0].id!r} is of image id {strays[0].image_id!r}, which the file does not list "
+            f"({len(strays)} such); list the images or remove the annotations"
+        )
+    for annotation in file.annotations:
+        grouped[annotation.image_id].append(annotation)
+    return {image: tuple(annotations) for image, annotations in grouped.items()}

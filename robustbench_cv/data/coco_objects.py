@@ -1,0 +1,189 @@
+"""COCO annotations to boxes, labels and masks; each fault is a BadSample that names the annotation and its image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy
+import torch
+from torch import Tensor
+
+from robustbench_cv import boxes
+from robustbench_cv.data import polygons, rle
+from robustbench_cv.data.coco_json import Annotation
+from robustbench_cv.data.regions import LazyRegions
+from robustbench_cv.errors import BadSample
+from robustbench_cv.types import BoxTarget, Labels
+
+OVERSHOOT_PX = 2.0
+"""How far a box may reach over the image's edge and is cut there (project choice: published COCO files overshoot by rounding)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Polygons:
+    """Closed polygons, each float64 (P, 2), whose union is the object."""
+
+    corners: tuple[numpy.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Run lengths of the object's mask."""
+
+    lengths: tuple[int, ...]
+
+
+Shape: TypeAlias = Polygons | Runs | None
+"""An object's outline; None where only its box is known, which then stands for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class CocoObject:
+    """A checked annotation: box (x1, y1, x2, y2) inside the image, class index."""
+
+    box: tuple[float, float, float, float]
+    label: int
+    crowd: bool
+    area: float | None
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class CocoObjects:
+    """All objects of one image, in the order of the file."""
+
+    objects: Sequence[CocoObject]
+    labels: Labels
+    height: int
+    width: int
+
+    def target(self) -> BoxTarget:
+        """Boxes, labels, crowd; the annotated areas, or those of the masks where none are given."""
+        every = self.objects
+        return BoxTarget(
+            torch.tensor([o.box for o in every], dtype=torch.float32).reshape(-1, 4),
+            torch.tensor([o.label for o in every], dtype=torch.int64),
+            torch.tensor([o.crowd for o in every], dtype=torch.bool),
+            torch.tensor([float(self.mask(o).sum()) if o.area is None else o.area for o in every], dtype=torch.float32),
+        )
+
+    def regions(self) -> LazyRegions:
+        """ "objects" (crowds too), "class:<name>" (without crowds) and "instance:<k>" in the order of the target."""
+        classes = sorted({o.label for o in self.objects if not o.crowd})
+        names = ["objects", *(f"class:{self.labels.names[c]}" for c in classes), *(f"instance:{k}" for k in range(len(self.objects)))]
+        return LazyRegions(tuple(names), self.region)
+
+    def region(self, name: str) -> Tensor:
+        """The bool mask (H, W) of a region."""
+        kind, _, which = name.partition(":")
+        if kind == "instance":
+            return self.mask(self.objects[int(which)])
+        wanted = self.objects if kind == "objects" else [o for o in self.objects if not o.crowd and self.labels.names[o.label] == which]
+        union = torch.zeros(self.height, self.width, dtype=torch.bool)
+        for item in wanted:
+            union |= self.mask(item)
+        return union
+
+    def mask(self, item: CocoObject) -> Tensor:
+        """The object's pixels, bool (H, W); its box's where no outline is known."""
+        if isinstance(item.shape, Polygons):
+            return polygons.rasterize(item.shape.corners, self.height, self.width)
+        if isinstance(item.shape, Runs):
+            return rle.decode(item.shape.lengths, self.height, self.width)
+        return boxes.to_mask(torch.tensor(item.box), self.height, self.width)
+
+
+def read_object(annotation: Annotation, indices: Mapping[int, int], height: int, width: int, where: str) -> CocoObject:
+    """Check one annotation of an image of this size. `where` names the image in errors."""
+    try:
+        return CocoObject(
+            _box(annotation.bbox, height, width),
+            _label(annotation.category_id, indices),
+            _crowd(annotation.iscrowd),
+            _area(annotation.area),
+            _shape(annotation.shape, height, width),
+        )
+    except (ValueError, msgspec.DecodeError) as error:
+        raise BadSample(f"{where}: annotation {annotation.id!r}: {error}") from error
+
+
+def _numbers(value: Any) -> list[float] | None:
+    """A list of finite numbers, or None."""
+    if isinstance(value, list) and all(type(v) in (int, float) and math.isfinite(v) for v in value):
+        return [float(v) for v in value]
+    return None
+
+
+def _box(bbox: Any, height: int, width: int) -> tuple[float, float, float, float]:
+    numbers = _numbers(bbox)
+    if numbers is None or len(numbers) != 4:
+        raise ValueError(f"bbox {bbox!r} is not [x, y, width, height] in pixels")
+    x, y, w, h = numbers
+    if w <= 0 or h <= 0:
+        raise ValueError(f"bbox {bbox!r} has no area; it is [x, y, width, height] with width and height above 0")
+    if min(x, y) < -OVERSHOOT_PX or x + w > width + OVERSHOOT_PX or y + h > height + OVERSHOOT_PX:
+        raise ValueError(f"bbox {bbox!r} leaves the image of {width} x {height} pixels; it is [x, y, width, height], not two corners")
+    box = max(x, 0.0), max(y, 0.0), min(x + w, float(width)), min(y + h, float(height))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise ValueError(f"bbox {bbox!r} lies beyond the edge of the image of {width} x {height} pixels")
+    return box
+
+
+def _label(category: int, indices: Mapping[int, int]) -> int:
+    if category not in indices:
+        raise ValueError(f"category id {category} is not among the file's categories {sorted(indices)[:10]}")
+    return indices[category]
+
+
+def _crowd(iscrowd: Any) -> bool:
+    if iscrowd not in (0, 1):
+        raise ValueError(f"iscrowd is {iscrowd!r}; it is 0 or 1")
+    return bool(iscrowd)
+
+
+def _area(area: Any) -> float | None:
+    if area is None:
+        return None
+    numbers = _numbers([area])
+    if numbers is None or numbers[0] < 0:
+        raise ValueError(f"area is {area!r}; it is a number of pixels, 0 or more")
+    return numbers[0]
+
+
+def _shape(segmentation: Any, height: int, width: int) -> Shape:
+    if segmentation is None or segmentation == []:
+        return None
+    if isinstance(segmentation, list):
+        return Polygons(tuple(_polygon(p, height, width) for p in segmentation))
+    if isinstance(segmentation, dict):
+        return _runs(segmentation, height, width)
+    raise ValueError("segmentation is neither polygons [[x, y, ...], ...] nor run lengths {size, counts}")
+
+
+def _polygon(polygon: Any, height: int, width: int) -> numpy.ndarray:
+    numbers = _numbers(polygon)
+    if numbers is None or len(numbers) < 6 or len(numbers) % 2:
+        raise ValueError("a polygon is a list x, y, x, y, ... of at least three corners")
+    corners = numpy.array(numbers).reshape(-1, 2)
+    # One image's size of room on every side: generous to sloppy outlines, and no corner can make the rasteriser ask for gigabytes.
+    limit = numpy.array([width, height])
+    if (corners < -limit).any() or (corners > 2 * limit).any():
+        raise ValueError(
+            f"a polygon reaches {corners[numpy.abs(corners).max(axis=1).argmax()].tolist()} in an image of {width} x {height} pixels"
+        )
+    return corners
+
+
+def _runs(segmentation: Mapping[str, Any], height: int, width: int) -> Runs:
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if size != [height, width]:
+        raise ValueError(f"its mask has size {size!r}, the image is {[height, width]} (height, width)")
+    runs = rle.runs_of_text(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not all(type(run) is int for run in runs):
+        raise ValueError("the counts of its mask are neither a list of whole numbers nor a compressed text")
+    rle.check(runs, height, width)
+    return Runs(tuple(runs))
