@@ -5,6 +5,7 @@ Drawn on matplotlib's own canvas, never through pyplot: no global state, no disp
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas
 
+from robustbench_cv import escape
 from robustbench_cv.types import Task
 
 if TYPE_CHECKING:
@@ -56,6 +58,16 @@ class Chart:
             figure = Figure(figsize=self.size, layout="constrained")
             self.draw(figure.add_subplot(), self.frame)
         return figure
+
+    def to_html(self) -> str:
+        """A <figure> around the chart as SVG in a data URI, so that charts on one page cannot disturb each other."""
+        source = base64.b64encode(self.to_bytes("svg")).decode()
+        notes = "".join(f"<li>{escape.html(note)}</li>" for note in self.notes)
+        return (
+            f'<figure class="chart" id="{escape.html(self.label)}"><figcaption>{escape.html(self.caption)}</figcaption>'
+            f'<img src="data:image/svg+xml;base64,{source}" alt="{escape.html(self.caption)}">'
+            f"{f'<ul class=notes>{notes}</ul>' if notes else ''}</figure>"
+        )
 
     def to_csv(self) -> str:
         """The frame, missing values empty."""

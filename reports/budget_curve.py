@@ -1,0 +1,18 @@
+"""Robustness against budget: one line for each model and attack family, from the clean image on."""
+
+from __future__ import annotations
+
+from robustbench_cv import reporting
+from robustbench_cv.catalogue import report
+from robustbench_cv.curves import curve_chart
+from robustbench_cv.results import Report
+
+
+@report()
+def budget_curve() -> Report:
+    """The primary metric against an attack's budget, from the conditions that share a `curve`."""
+    return lambda results: [
+        chart
+        for task in reporting.tasks_of(results)
+        if (chart := curve_chart(results, task, "attack", "budget", "Attack budget", "the attack's budget.", "budget (pixel values 0–1)"))
+    ]

@@ -1,0 +1,42 @@
+"""The checks: what each looked at, what it found, and what to do about it."""
+
+from __future__ import annotations
+
+from robustbench_cv.catalogue import report
+from robustbench_cv.cells import Cell
+from robustbench_cv.checks.check import Finding, Verdict
+from robustbench_cv.results import Report, Results
+from robustbench_cv.tables import Table, cells_of
+
+_VERDICTS: dict[Verdict, str] = {
+    "stop": "stop: the numbers it touches are blocked",
+    "warn": "warn: the numbers it touches are marked",
+    "note": "note",
+    "pass": "pass",
+    "not applicable": "not applicable",
+}
+_COLUMNS = ("verdict", "check", "question", "where", "evidence", "what to do")
+
+
+@report()
+def checks() -> Report:
+    """Every finding of the run, the severest first."""
+    return _table
+
+
+def _table(results: Results) -> Table:
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for finding in sorted(results.findings, key=lambda f: (list(_VERDICTS).index(f.verdict), f.check)):
+        key = (_VERDICTS[finding.verdict], finding.check, finding.title, finding.evidence, finding.remedy)
+        rows.setdefault(key, []).append(_where(finding))
+    cells: list[list[Cell]] = [
+        [verdict, check, title, "; ".join(dict.fromkeys(where)), evidence, remedy]
+        for (verdict, check, title, evidence, remedy), where in rows.items()
+    ]
+    caption = "Validity checks, before and after the run. Ids are stable; a stop blocks numbers, a warning marks them."
+    notes = () if cells else ("No check has run: nothing here says that the numbers are right.",)
+    return Table(cells_of(_COLUMNS, cells), caption, "checks", notes, blocks="verdict", title="Checks")
+
+
+def _where(finding: Finding) -> str:
+    return ", ".join(part for part in (finding.model, finding.dataset, finding.condition) if part) or "the run"

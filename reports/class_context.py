@@ -1,0 +1,60 @@
+"""Context by class: how well each class is segmented before and after an intervention, beside the placebo."""
+
+from __future__ import annotations
+
+from robustbench_cv import reporting
+from robustbench_cv.catalogue import report
+from robustbench_cv.cells import Cell, Footnotes
+from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.suite import Condition
+from robustbench_cv.tables import Table, cells_of
+
+_COLUMNS = ("model", "class", "before", "after", "effect", "control's effect", "effect − control", "n")
+_CAPTION = (
+    "Segmentation: intersection over union of each class before and after an intervention, over the pixels that the edit left alone "
+    "(filled pixels are scored in neither image), in percent with 95 % intervals. Classes that never occur are left out."
+)
+
+
+@report(paper="arXiv:1812.06707")
+def class_context(intervention: str = "") -> Report:
+    """IoU of every class before and after; intervention: one condition's name, or empty for all removals."""
+
+    def made(results: Results) -> list[Table]:
+        tasks = [t for t in reporting.tasks_of(results) if t == "segmentation"]
+        conditions = [c for t in tasks for c in results.conditions(t, "intervention") if _wanted(c, intervention)]
+        return [_table(results, conditions)] if conditions else []
+
+    return made
+
+
+def _wanted(condition: Condition, intervention: str) -> bool:
+    return condition.name == intervention if intervention else reporting.is_removal(condition)
+
+
+def _table(results: Results, conditions: list[Condition]) -> Table:
+    notes = Footnotes()
+    rows = [
+        row
+        for group in reporting.groups_of(results, "segmentation")
+        for condition in conditions
+        for name in results.model_row(group).classes
+        for row in _row(results, group, condition, name, notes)
+    ]
+    return Table(cells_of(_COLUMNS, rows), _CAPTION, "class-context", notes.notes, "segmentation", "model", "Context by class")
+
+
+def _row(results: Results, group: Group, condition: Condition, name: str, notes: Footnotes) -> list[list[Cell]]:
+    """One row, or none where the class occurs neither before nor after."""
+    metric = f"class-iou(of={name!r})"
+    scratch = Footnotes()
+    before = reporting.shown_before(results, group, condition.name, metric, scratch)
+    after = reporting.shown(results, group, condition.name, metric, scratch)
+    if before.state == after.state == "undefined":
+        return []
+    before = reporting.shown_before(results, group, condition.name, metric, notes)
+    after = reporting.shown(results, group, condition.name, metric, notes)
+    effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
+    block = f"{reporting.title_of(group)}: {condition.name}"
+    cells: list[Cell] = [block, name, before, after, effect, control or "no control", difference or "no control", after.estimate.n]
+    return [cells]

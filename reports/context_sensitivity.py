@@ -1,0 +1,66 @@
+"""Context sensitivity: what an intervention changes, what its placebo changes, and the difference of the two."""
+
+from __future__ import annotations
+
+from robustbench_cv import reporting
+from robustbench_cv.catalogue import report
+from robustbench_cv.cells import Cell, Footnotes
+from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.suite import Condition
+from robustbench_cv.tables import Table, cells_of
+from robustbench_cv.types import Task
+
+_COLUMNS = ("model", "intervention", "metric", "after", "effect", "control's effect", "effect − control", "n", "excluded")
+
+
+@report(paper="arXiv:1812.06707")
+def context_sensitivity() -> Report:
+    """Every intervention beside its placebo, in every metric of the task, paired by sample."""
+    return lambda results: [_table(results, t) for t in reporting.tasks_of(results) if results.conditions(t, "intervention")]
+
+
+def _table(results: Results, task: Task) -> Table:
+    notes = Footnotes()
+    rows = [
+        row
+        for group in reporting.groups_of(results, task)
+        for condition in results.conditions(task, "intervention")
+        for row in _rows(results, group, condition, notes)
+    ]
+    caption = (
+        f"{reporting.TASK_TITLES[task]}: context sensitivity. Effect: after minus before, on the same samples, scored on what the edit "
+        "left alone. Control: the same edit where no object is. Effect − control is what the context itself is worth; 95 % intervals."
+    )
+    return Table(cells_of(_COLUMNS, rows), caption, f"context-{task}", _notes(results, task, notes), task, "model", "Context sensitivity")
+
+
+def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[list[Cell]]:
+    metrics = results.metrics(group.task)
+    return [_row(results, group, condition, metric, notes, first=metric == metrics[0]) for metric in metrics]
+
+
+def _row(results: Results, group: Group, condition: Condition, metric: str, notes: Footnotes, *, first: bool) -> list[Cell]:
+    after = reporting.shown(results, group, condition.name, metric, notes)
+    effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
+    n: Estimate = effect.estimate if effect.state == "shown" else after.estimate
+    name = condition.name if first else ""
+    return [
+        reporting.title_of(group),
+        name,
+        reporting.heading_of(metric),
+        after,
+        effect,
+        control or "no control",
+        difference or "no control",
+        n.n,
+        n.excluded,
+    ]
+
+
+def _notes(results: Results, task: Task, notes: Footnotes) -> tuple[str, ...]:
+    lacking = task == "detection" and any(reporting.is_removal(c) for c in results.conditions(task, "intervention"))
+    if lacking and not reporting.hallucination_metrics(results, task):
+        alone = "This suite measures no hallucination rate: AP cannot show objects reported where they were removed."
+        return (*notes.notes, alone)
+    return notes.notes

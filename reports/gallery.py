@@ -1,0 +1,42 @@
+"""The gallery: samples before and after each condition, with what the model said and where the pixels changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from robustbench_cv import reporting
+from robustbench_cv.catalogue import report
+from robustbench_cv.escape import slug
+from robustbench_cv.pictures import Frame, Gallery, Strip
+from robustbench_cv.results import Group, Picture, Report, Results
+
+_CAPTION = "each image before and after, with the model's predictions. The difference is signed (grey: no change) and amplified."
+
+
+@report()
+def gallery(samples: int = 3) -> Report:
+    """Before, after, amplified difference and predictions of the first samples that the run saved."""
+    return lambda results: [_gallery(results, group, samples) for group in results.groups() if _of(results, group)]
+
+
+def _of(results: Results, group: Group) -> list[Picture]:
+    order = {c.name: i for i, c in enumerate(reporting.ordered_conditions(results, group.task))}
+    mine = [p for p in results.pictures() if p.group == group and p.condition in order]
+    return sorted(mine, key=lambda p: (p.sample, order[p.condition]))
+
+
+def _gallery(results: Results, group: Group, samples: int) -> Gallery:
+    by_sample = [(sample, list(found)) for sample, found in groupby(_of(results, group), key=lambda p: p.sample)]
+    richest = sorted(by_sample, key=lambda item: (-len(item[1]), item[0]))[:samples]
+    threshold = results.model_row(group).operating_score
+    strips = tuple(_strip(sample, pictures, threshold) for sample, pictures in richest)
+    caption = f"{reporting.title_of(group)}: {_CAPTION}"
+    boxes = (f"Boxes with a score of at least {threshold:g} are drawn.",) if group.task == "detection" else ()
+    return Gallery(strips, caption, slug(f"gallery {group.task} {group.model} {group.dataset}"), boxes, group.task, "Gallery")
+
+
+def _strip(sample: str, pictures: Sequence[Picture], threshold: float) -> Strip:
+    first = pictures[0]
+    edited = [Frame(p.condition, p.after, p.after_prediction, p.before) for p in pictures if p.condition != "clean"]
+    return Strip(sample, (Frame("clean", first.before, first.before_prediction), *edited), first.class_names, threshold)

@@ -1,0 +1,99 @@
+"""The main table: every model under every condition, with interval, n and what the attacks spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from robustbench_cv import reporting
+from robustbench_cv.catalogue import report
+from robustbench_cv.cells import Cell, Footnotes, Number
+from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.suite import Condition
+from robustbench_cv.tables import Table, cells_of
+from robustbench_cv.types import Task
+
+_COST = ("budget", "steps", "forward passes", "backward passes")
+
+
+@report()
+def main_table() -> Report:
+    """Models by conditions: value, 95 % interval, n, excluded; the worst case over attacks; each attack's budget and cost."""
+    return lambda results: [_table(results, task) for task in reporting.tasks_of(results)]
+
+
+def _table(results: Results, task: Task) -> Table:
+    metric, notes = results.metrics(task)[0], Footnotes()
+    beside = _beside(results, task)
+    columns: list[str | tuple[str, str]] = ["model", "condition", f"{reporting.heading_of(metric)} [95 % interval]", "n", "excluded"]
+    columns += [("removed objects", reporting.heading_of(name)) for name in beside]
+    columns += [("attack, per sample", name) for name in _COST] if results.conditions(task, "attack") else []
+    rows, remarks = [], []
+    for group in reporting.groups_of(results, task):
+        for condition in reporting.ordered_conditions(results, task):
+            rows.append(_row(results, group, condition, metric, beside, notes))
+            remarks.append(reporting.exclusions(results, group, condition.name, metric))
+            if condition == _last_attack(results, task):
+                rows += _worst_case(results, group, metric, beside, notes)
+    frame = cells_of(columns, [row[: len(columns)] for row in rows])
+    caption = (
+        f"{reporting.TASK_TITLES[task]}: {metric} under every condition, with 95 % intervals. n is the number of samples "
+        "behind a number; excluded samples were not applicable or failed."
+    )
+    every = (*notes.notes, *_explain_worst_case(results, task), *(remark for remark in remarks if remark))
+    return Table(frame, caption, f"main-{task}", every, task, blocks="model", title="Main table")
+
+
+def _beside(results: Results, task: Task) -> list[str]:
+    """AP is never shown alone for a removal: what it cannot see stands next to it."""
+    if task != "detection" or not any(reporting.is_removal(c) for c in results.conditions(task, "intervention")):
+        return []
+    return reporting.hallucination_metrics(results, task)
+
+
+def _row(results: Results, group: Group, condition: Condition, metric: str, beside: list[str], notes: Footnotes) -> list[Cell]:
+    name = f"↳ {condition.name}" if condition.kind == "control" else condition.name
+    number = reporting.shown(results, group, condition.name, metric, notes)
+    removal = reporting.is_removal(condition)
+    others: list[Cell] = [reporting.shown(results, group, condition.name, m, notes) if removal else None for m in beside]
+    return [
+        reporting.title_of(group),
+        name,
+        number,
+        number.estimate.n,
+        number.estimate.excluded,
+        *others,
+        *_cost(results, group, condition),
+    ]
+
+
+def _cost(results: Results, group: Group, condition: Condition) -> Iterator[Cell]:
+    cost = results.cost(group, condition.name)
+    if cost is None:
+        yield from [None] * len(_COST)
+        return
+    yield reporting.budget_text(cost.radius)
+    yield reporting.steps_of(condition)
+    yield round(cost.forwards, 1)
+    yield round(cost.backwards, 1)
+
+
+def _last_attack(results: Results, task: Task) -> Condition | None:
+    attacks = results.conditions(task, "attack")
+    return attacks[-1] if attacks else None
+
+
+def _worst_case(results: Results, group: Group, metric: str, beside: list[str], notes: Footnotes) -> list[list[Cell]]:
+    worst: Number | None = reporting.shown_worst_case(results, group, metric, notes)
+    if worst is None:
+        return []
+    blank: list[Cell] = [None] * (len(beside) + len(_COST))
+    return [[reporting.title_of(group), "worst case", worst, worst.estimate.n, worst.estimate.excluded, *blank]]
+
+
+def _explain_worst_case(results: Results, task: Task) -> tuple[str, ...]:
+    if not results.conditions(task, "attack"):
+        return ()
+    primary = results.run.metrics(task)[0]
+    if primary.is_rate:
+        return ("Worst case: each sample counts at its worst over clean and all attacks; it is not a mean over attacks.",)
+    return (f"{primary.name} is a ratio of sums over the data set, so it has no per-sample worst case.",)

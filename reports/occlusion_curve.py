@@ -1,0 +1,20 @@
+"""Robustness against occlusion: how the metric falls as more of the object is covered, beside the same cover elsewhere."""
+
+from __future__ import annotations
+
+from robustbench_cv import reporting
+from robustbench_cv.catalogue import report
+from robustbench_cv.curves import curve_chart
+from robustbench_cv.results import Report
+
+_CAPTION = "the covered share of the object; dashed, the control: the same cover where no object is."
+
+
+@report()
+def occlusion_curve() -> Report:
+    """The primary metric against the occluded share of the object, with the control's curve."""
+    return lambda results: [
+        chart
+        for task in reporting.tasks_of(results)
+        if (chart := curve_chart(results, task, "intervention", "occlusion", "Occlusion", _CAPTION, "covered share of the object"))
+    ]

@@ -1,0 +1,96 @@
+"""A metric against how strong a condition is: the frame and the drawing that budget and occlusion curves share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas
+
+from robustbench_cv import reporting
+from robustbench_cv.cells import Footnotes
+from robustbench_cv.figures import Chart, colours, label_ends, percent_axis
+from robustbench_cv.results import Group, Results
+from robustbench_cv.suite import Condition, Kind
+from robustbench_cv.types import Task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLUMNS = ("model", "dataset", "series", "placebo", "condition", "x", "value", "low", "high", "n", "excluded")
+
+
+def curve_frame(results: Results, task: Task, kind: Kind, notes: Footnotes) -> pandas.DataFrame:
+    """Points of every curve of a kind: the conditions that share a `curve` and have a `severity`, their controls, and clean at 0.
+
+    Columns: model, dataset, series, placebo, condition, x, value, low, high (0-1, missing where blocked or undefined), n, excluded.
+    """
+    rows = []
+    for group in reporting.groups_of(results, task):
+        for curve in dict.fromkeys(c.curve for c in results.conditions(task, kind) if c.curve and c.severity is not None):
+            members = [c for c in results.conditions(task, kind) if c.curve == curve and c.severity is not None]
+            controls = [k for k in results.conditions(task, "control") for c in members if k.control_of == c.name]
+            strength = {c.name: float(c.severity or 0) for c in members}
+            for part in (members, controls):
+                clean = results.conditions(task, "clean")[:1] if part else []
+                for condition in (*clean, *part):
+                    x = strength.get(condition.control_of or condition.name, 0.0)
+                    rows.append(_point(results, group, condition, curve, x, notes, placebo=part is controls))
+    frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"x": float, "value": float, "low": float, "high": float})
+    return frame.sort_values(["model", "dataset", "series", "placebo", "x"], kind="stable", ignore_index=True)
+
+
+def _point(
+    results: Results, group: Group, condition: Condition, curve: str, x: float, notes: Footnotes, *, placebo: bool
+) -> tuple[object, ...]:
+    e = reporting.shown(results, group, condition.name, results.metrics(group.task)[0], notes).estimate
+    return group.model, group.dataset, curve, placebo, condition.name, x, e.value, e.low, e.high, e.n, e.excluded
+
+
+def curve_chart(results: Results, task: Task, kind: Kind, label: str, title: str, caption: str, axis: str) -> Chart | None:
+    """The chart of a task's curves of one kind; None where the suite has none. axis: the x axis's name."""
+    notes = Footnotes()
+    frame = curve_frame(results, task, kind, notes)
+    if frame.empty:
+        return None
+    metric = results.metrics(task)[0]
+    text = f"{reporting.TASK_TITLES[task]}: {metric} against {caption} Bands are 95 % intervals; the point at 0 is the clean image."
+    return Chart(frame, lambda axes, f: draw_curves(axes, f, metric, axis), text, f"{label}-{task}", notes.notes, task, title)
+
+
+def draw_curves(axes: Axes, frame: pandas.DataFrame, metric: str, axis: str) -> None:
+    """Lines with bands, named at their ends; placebos dashed in the same colour."""
+    keys = list(dict.fromkeys(zip(frame["model"], frame["dataset"], frame["series"], strict=True)))
+    hues, ends = colours([str(key) for key in keys]), []
+    for key in keys:
+        part = frame[(frame["model"] == key[0]) & (frame["dataset"] == key[1]) & (frame["series"] == key[2])]
+        for placebo, line in part[part["value"].notna()].groupby("placebo", sort=True):
+            hue = hues[str(key)]
+            axes.fill_between(line["x"], line["low"], line["high"], color=hue, alpha=0.08 if placebo else 0.16, linewidth=0)
+            axes.plot(line["x"], line["value"], "--o" if placebo else "-o", color=hue, alpha=0.6 if placebo else 1.0)
+            last = line.iloc[-1]
+            ends.append((float(last["x"]), float(last["value"]), _name(key, frame, placebo=bool(placebo)), hue))
+    axes.set_xlabel(axis)
+    axes.set_ylabel(metric)
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    _scale(axes, frame, metric)
+    label_ends(axes, ends)
+
+
+def _name(key: tuple[str, str, str], frame: pandas.DataFrame, *, placebo: bool) -> str:
+    """As much of model, data set and series as tells the lines of this chart apart."""
+    columns = ("model", "dataset", "series")
+    parts = [part for part, column in zip(key, columns, strict=True) if column == "model" or frame[column].nunique() > 1]
+    return (" · ".join(parts) + (", control" if placebo else "")).replace("$", r"\$")
+
+
+def _scale(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:
+    if reporting.unit_of(metric) == "percent":
+        axes.set_ylim(-0.02, 1.02)
+        percent_axis(axes.yaxis)
+    budgets = sorted(set(frame["x"]))
+    axes.set_xlim(0, budgets[-1] * 1.02 or 1)
+    if reporting.in_grey_levels(budgets):
+        axes.set_xticks(budgets, ["0" if x == 0 else reporting.budget_text(x) for x in budgets])
+    elif budgets[-1] <= 1:
+        percent_axis(axes.xaxis)

@@ -1,0 +1,169 @@
+"""From results to cells: what every report shares, so that a blocked, flagged or undefined number looks the same everywhere."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.cells import Footnotes, Number, Unit
+from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.metrics.intervals import estimate
+from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.registry import Spec
+from robustbench_cv.results import Effect, Group, Results
+from robustbench_cv.suite import Condition
+from robustbench_cv.types import Task
+
+TASK_TITLES: dict[Task, str] = {
+    "classification": "Classification",
+    "segmentation": "Segmentation",
+    "detection": "Object detection",
+}
+
+
+def title_of(group: Group) -> str:
+    """The heading of a row-block."""
+    return f"{group.model} on {group.dataset}"
+
+
+def groups_of(results: Results, task: Task) -> list[Group]:
+    return [group for group in results.groups() if group.task == task]
+
+
+def tasks_of(results: Results) -> list[Task]:
+    """The run's tasks, in the order of the suite."""
+    return [track.task for track in results.run.tracks]
+
+
+def unit_of(metric: str) -> Unit:
+    """Metrics are shares (shown in percent), but for counts, whose names end in "per-image"."""
+    return "plain" if metric.endswith("per-image") else "percent"
+
+
+def heading_of(metric: str) -> str:
+    """A metric's name with its unit."""
+    return f"{metric}, %" if unit_of(metric) == "percent" else metric
+
+
+def is_removal(condition: Condition) -> bool:
+    """Whether the condition (or the one whose placebo it is) takes objects away."""
+    return any(Spec.parse(spec).name.replace("_", "-").startswith(("remove", "context-only")) for spec in condition.interventions)
+
+
+def hallucination_metrics(results: Results, task: Task) -> list[str]:
+    """The metrics that see objects reported where there are none, which AP does not (S25)."""
+    return [m for m in results.metrics(task) if "hallucination" in m or m.startswith("false-positives")]
+
+
+def ordered_conditions(results: Results, task: Task) -> list[Condition]:
+    """Clean, attacks, then each intervention with its controls behind it."""
+    every = results.conditions(task)
+    kinds = {kind: [c for c in every if c.kind == kind] for kind in ("clean", "attack", "intervention", "control")}
+    paired = [c for one in kinds["intervention"] for c in (one, *(k for k in kinds["control"] if k.control_of == one.name))]
+    return [*kinds["clean"], *kinds["attack"], *paired, *(c for c in kinds["control"] if c not in paired)]
+
+
+def shown(results: Results, group: Group, condition: str, metric: str, notes: Footnotes) -> Number:
+    """A metric under a condition as a cell: blocked where a check said stop, marked where one warned."""
+    return guarded(results, group, [condition], metric, results.estimate(group, condition, metric), notes)
+
+
+def shown_before(results: Results, group: Group, condition: str, metric: str, notes: Footnotes) -> Number:
+    """A metric of the unedited images of an intervention's pairs, scored against what the edit left alone, as a cell."""
+    evidence = list(results.evidence(group, condition, metric, reference=True).values())
+    excluded = len(results.rows(group, condition)) - len(evidence)
+    before = estimate(results.metric(group, metric), evidence, excluded=excluded, seed=results.run.seed)
+    return guarded(results, group, [condition], metric, before, notes)
+
+
+def shown_worst_case(results: Results, group: Group, metric: str, notes: Footnotes) -> Number | None:
+    """The per-sample worst case over clean and all attacks; None for metrics that have none."""
+    names = [c.name for c in results.conditions(group.task) if c.kind in ("clean", "attack")]
+    try:
+        worst = results.worst_case(group, metric)
+    except NotApplicable:
+        return None
+    return guarded(results, group, names, metric, worst, notes)
+
+
+def shown_effect(
+    results: Results, group: Group, condition: str, metric: str, notes: Footnotes
+) -> tuple[Number, Number | None, Number | None]:
+    """Effect, its control's, and the first minus the second, as cells. A blocked control blocks what is computed from it."""
+    controls = [c.name for c in results.conditions(group.task, "control") if c.control_of == condition][:1]
+    try:
+        found = results.effect(group, condition, metric)
+    except NotApplicable as reason:
+        nothing = Estimate(None, None, None, 0, reason=str(reason))
+        found = Effect(nothing, nothing if controls else None, nothing if controls else None)
+    sides = (found.effect, [condition]), (found.control, controls), (found.difference, [condition, *controls])
+    cells = [e if e is None else replace(guarded(results, group, names, metric, e, notes), signed=True) for e, names in sides]
+    assert cells[0] is not None
+    return cells[0], cells[1], cells[2]
+
+
+def guarded(results: Results, group: Group, conditions: Sequence[str], metric: str, number: Estimate, notes: Footnotes) -> Number:
+    """An estimate made of records under `conditions` as a cell, with the marks of all that touches it."""
+    cell = Number(number, unit_of(metric))
+    for name in conditions:
+        reason = results.blocked(group, name)
+        if reason:
+            mark = notes.warning(f"blocked: {reason}.")
+            return replace(cell, estimate=Estimate(None, None, None, 0, reason=reason), blocked=reason.split()[0], marks=mark)
+    warnings = {f"{f.check} {f.title}: {f.evidence}" for name in conditions for f in results.flags(group, name)}
+    marks = [notes.warning(text) for text in sorted(warnings)]
+    if cell.state == "undefined":
+        marks.append(notes.remark(f"undefined: {number.reason or 'no sample has evidence for it'}."))
+    return replace(cell, marks="".join(marks))
+
+
+def exclusions(results: Results, group: Group, condition: str, metric: str, most: int = 2) -> str:
+    """Why samples do not count under a condition: the commonest reasons with how often, empty where none is excluded."""
+    reasons = Counter(results.reasons(group, condition))
+    reasons.update(excluded[metric] for excluded in results.rows(group, condition)["excluded"] if metric in excluded)
+    if not reasons:
+        return ""
+    common = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(times for _, times in common[most:])
+    parts = [f"{times} × {reason}" for reason, times in common[:most]] + ([f"{rest} for other reasons"] if rest else [])
+    return f"{condition} ({title_of(group)}), excluded: " + "; ".join(parts) + "."
+
+
+def budget_text(radius: float) -> str:
+    """A budget as attacks' papers write it: eighths of a grey level or coarser as n/255, anything else as a decimal.
+
+    >>> budget_text(8 / 255), budget_text(0.5)
+    ('8/255', '0.5')
+    """
+    levels = radius * 255
+    return f"{round(levels * 8) / 8:g}/255" if in_grey_levels([radius]) else f"{radius:.3g}"
+
+
+def in_grey_levels(radii: Sequence[float]) -> bool:
+    """Whether all of these are small multiples of an eighth of 1/255."""
+    return all(0 <= r <= 0.3 and abs(r * 255 * 8 - round(r * 255 * 8)) < 1e-3 for r in radii)
+
+
+def steps_of(condition: Condition) -> int | None:
+    """The steps of the condition's attack, as its spec or its factory's default says; None where neither does."""
+    if condition.attack is None:
+        return None
+    spec = Spec.parse(condition.attack)
+    steps = spec.args.get("steps", _default_steps(spec.name))
+    return steps if isinstance(steps, int) else None
+
+
+def _default_steps(name: str) -> object:
+    try:
+        signature = ATTACKS.entry(name).signature
+    except UserError:  # the report of an attack that is not installed here is still a report
+        return None
+    arguments = ast.parse(f"def f{signature}: ...").body[0]
+    assert isinstance(arguments, ast.FunctionDef)
+    named = [*arguments.args.posonlyargs, *arguments.args.args]
+    defaults = [*[None] * (len(named) - len(arguments.args.defaults)), *arguments.args.defaults]
+    pairs = [*zip(named, defaults, strict=True), *zip(arguments.args.kwonlyargs, arguments.args.kw_defaults, strict=True)]
+    return next((d.value for a, d in pairs if a.arg == "steps" and isinstance(d, ast.Constant)), None)
