@@ -1,0 +1,129 @@
+"""The small residual networks for CIFAR. He, Zhang, Ren, Sun, CVPR 2016, section 4.2, https://arxiv.org/abs/1512.03385
+
+6n+2 layers: a 3x3 convolution, three groups of n blocks of two 3x3 convolutions with 16, 32, 64 maps, global average pooling, one
+linear layer. Shortcuts are the paper's option A: no parameters anywhere.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustbench_cv.catalogue import model
+from robustbench_cv.models.adapt import Classifier, classifier
+from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.start import start
+from robustbench_cv.types import Labels
+
+BLOCKS = {"cifar-resnet20": 3, "cifar-resnet32": 5, "cifar-resnet44": 7, "cifar-resnet56": 9, "cifar-resnet110": 18}
+"""Blocks in each of the three groups."""
+
+
+@model(paper="arXiv:1512.03385", year=2015)
+def cifar_resnet20(
+    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+) -> Classifier:
+    """ResNet-20 for 32x32 images, 0.27 M parameters.
+
+    weights: a bundled tag ("scenes"). checkpoint: a weights file; tensors "mean" and "std" in it become the normalisation. With neither,
+    random parameters, the same every time. classes: "a,b,c"; num_classes where names are not known (default 10). input_size: the side or
+    'WxH' to which images are scaled (default: what the weights were trained at, else 32).
+    """
+    return _build("cifar-resnet20", weights, checkpoint, classes, num_classes, input_size)
+
+
+@model(paper="arXiv:1512.03385", year=2015)
+def cifar_resnet32(
+    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+) -> Classifier:
+    """ResNet-32 for 32x32 images, 0.46 M parameters; arguments as for cifar-resnet20."""
+    return _build("cifar-resnet32", weights, checkpoint, classes, num_classes, input_size)
+
+
+@model(paper="arXiv:1512.03385", year=2015)
+def cifar_resnet44(
+    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+) -> Classifier:
+    """ResNet-44 for 32x32 images, 0.66 M parameters; arguments as for cifar-resnet20."""
+    return _build("cifar-resnet44", weights, checkpoint, classes, num_classes, input_size)
+
+
+@model(paper="arXiv:1512.03385", year=2015)
+def cifar_resnet56(
+    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+) -> Classifier:
+    """ResNet-56 for 32x32 images, 0.85 M parameters; arguments as for cifar-resnet20."""
+    return _build("cifar-resnet56", weights, checkpoint, classes, num_classes, input_size)
+
+
+@model(paper="arXiv:1512.03385", year=2015)
+def cifar_resnet110(
+    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+) -> Classifier:
+    """ResNet-110 for 32x32 images, 1.7 M parameters; arguments as for cifar-resnet20."""
+    return _build("cifar-resnet110", weights, checkpoint, classes, num_classes, input_size)
+
+
+def _build(
+    architecture: str, weights: str, checkpoint: str, classes: str, num_classes: int, input_size: int | str
+) -> Classifier:
+    default = Description(architecture, Labels.numbered(10).names, (32, 32))
+    begin = start(architecture, weights, checkpoint, classes, num_classes, input_size, default=default)
+    network = begin.make(lambda: CifarResNet(BLOCKS[architecture], len(begin.classes)))
+    return classifier(
+        network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size
+    )
+
+
+class CifarResNet(nn.Module):
+    """(N, 3, H, W) -> (N, classes), `blocks` in each of three groups. He initialisation."""
+
+    def __init__(self, blocks: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = _group(16, 16, blocks)
+        self.layer2 = _group(16, 32, blocks)
+        self.layer3 = _group(32, 64, blocks)
+        self.linear = nn.Linear(64, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class scores."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        scores: Tensor = self.linear(x.mean(dim=(2, 3)))
+        return scores
+
+
+def _group(inside: int, outside: int, blocks: int) -> nn.Sequential:
+    return nn.Sequential(Block(inside, outside), *(Block(outside, outside) for _ in range(blocks - 1)))
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut; the first has stride 2 where the number of maps grows."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride=1 if inside == outside else 2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inside, H, W) -> (N, outside, h, w)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + shortcut(x, y.shape[1]))
+
+
+def shortcut(x: Tensor, maps: int) -> Tensor:
+    """Option A: the identity; where maps grow, every second pixel, and zeros for the new maps, half before the old ones and half after.
+
+    The paper leaves the zeros' place open; published weights of these networks have the old maps in the middle.
+    """
+    more = maps - x.shape[1]
+    if more == 0:
+        return x
+    return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, more // 2, more - more // 2))

@@ -1,0 +1,39 @@
+"""The model around a YOLO network: letterbox, raw candidates, detections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.models.detectors.yolo.decode import boxes, cell_centres, detections, log_score, logits
+from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
+from robustbench_cv.models.detectors.yolo.network import Yolo
+from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
+
+
+@dataclass(frozen=True, eq=False)
+class YoloDetector:
+    """A Model of Candidates. side: the network's square input, px. threshold, nms_iou, top: what decode keeps."""
+
+    module: Yolo
+    info: ModelInfo
+    side: int
+    threshold: float = 0.005
+    nms_iou: float = 0.45
+    top: int = 100
+
+    def raw(self, images: Tensor, /) -> Candidates:
+        """Every candidate, differentiable: boxes (N, K, 1, 4) in px of the images. Those whose cell lies on the grey border are not valid."""
+        frame = Letterbox(images.shape[-2], images.shape[-1], self.side)
+        maps = self.module(frame.images(images))
+        objectness, classes = logits(maps)
+        valid = frame.inside(cell_centres(maps)).expand(len(images), -1)
+        return Candidates(frame.back(boxes(maps, self.module.anchors))[:, :, None], log_score(objectness, classes), valid)
+
+    def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
+        """Threshold, suppression within each class, the best `top`; on the CPU."""
+        score = torch.where(raw.valid[..., None], raw.log_score.detach().exp(), 0).cpu()
+        places = raw.boxes.detach()[:, :, 0].cpu()
+        return [detections(b, s, self.threshold, self.nms_iou, self.top) for b, s in zip(places, score, strict=True)]

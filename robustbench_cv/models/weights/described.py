@@ -1,0 +1,74 @@
+"""Weights files that say what they are: a safetensors file whose metadata names the architecture, classes, normalisation and input size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from robustbench_cv.errors import UserError
+
+KEY = "robustbench_cv"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a weights file says about the network it belongs to.
+
+    architecture: registered model name. input_size (h, w) px, or None where any size serves. mean, std: of [0, 1] RGB, or None.
+    arguments: the architecture's own, such as a width.
+    """
+
+    architecture: str
+    classes: tuple[str, ...]
+    input_size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    arguments: Mapping[str, int] = field(default_factory=dict)
+
+
+def write(path: Path, network: nn.Module, description: Description, *, half: bool = True) -> None:
+    """Save a network's parameters and buffers, described. half: floats in 16 bits, half the file; written to a temporary name first."""
+    state = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
+    part = path.with_name(path.name + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, part, metadata={KEY: json.dumps(asdict(description), sort_keys=True)})
+    part.replace(path)
+
+
+def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.is_floating_point() else tensor
+
+
+def read_description(path: Path) -> Description | None:
+    """What a file says about itself; None for a weights file from elsewhere. UserError where our entry is damaged."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}); was the download or the training cut off?") from error
+    return None if text is None else _parse(text, path)
+
+
+def _parse(text: str, path: Path) -> Description:
+    try:
+        found: dict[str, Any] = json.loads(text)
+        pairs = {name: _tuple(found.get(name)) for name in ("input_size", "mean", "std")}
+        arguments = {str(k): int(v) for k, v in found["arguments"].items()}
+        return Description(found["architecture"], tuple(found["classes"]), arguments=arguments, **pairs)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: its {KEY!r} metadata cannot be read ({error!r}); write the file with robustbench-cv train") from error
+
+
+def _tuple(values: Any) -> Any:
+    return None if values is None else tuple(values)

@@ -1,0 +1,139 @@
+"""Where a network of ours starts from: a bundled tag, a weights file, or random numbers; and what that says about classes and input."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_cv.errors import UserError
+from robustbench_cv.models.checkpoint import LOG, State, load_into, read_state
+from robustbench_cv.models.weights.described import Description, read_description
+from robustbench_cv.types import Labels
+
+N = TypeVar("N", bound=nn.Module)
+FOLDER = Path(__file__).parent
+"""The bundled weights and their cards."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network's classes and preprocessing, with the tensors to fill it with (None: random numbers, the same every time)."""
+
+    name: str
+    classes: Labels
+    input_size: tuple[int, int] | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    arguments: Mapping[str, int]
+    state: State | None = None
+    path: Path | None = None
+    described: bool = False
+
+    def make(self, build: Callable[[], N]) -> N:
+        """The network, with every one of this start's tensors loaded. UserError where they do not fit."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = build()
+        if self.state is not None:
+            notes = self.state.notes + load_into(network, self.state.tensors, f"{self.name}, {self.path}")
+            for note in () if self.described else notes:
+                LOG.warning("%s: %s", self.path, note)
+        return network
+
+
+def start(
+    architecture: str,
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    *,
+    default: Description,
+    **arguments: int,
+) -> Start:
+    """Join what a file says with what the user says; the user's classes and input size win, the rest must agree.
+
+    default: what holds where there is no file, or one that does not describe itself. arguments: the architecture's own; 0 = not said.
+    Tensors named "mean" and "std" in a file from elsewhere become the normalisation.
+    """
+    path = _path(architecture, weights, checkpoint)
+    state = None if path is None else read_state(path)
+    found = None if path is None else read_description(path)
+    said = found or _defaults(default, num_classes, {} if state is None else state.tensors)
+    if said.architecture != architecture:
+        hint = f"use {said.architecture}(checkpoint={str(path)!r})"
+        raise UserError(f"{path} holds weights of {said.architecture}, not of {architecture}: {hint}")
+    return Start(
+        name=f"{architecture}.{weights}" if weights else architecture,
+        classes=_labels(classes, said.classes),
+        input_size=parse_size(input_size) or said.input_size,
+        mean=said.mean,
+        std=said.std,
+        arguments=_agreed(said, arguments, path),
+        state=state and State({k: v for k, v in state.tensors.items() if k not in ("mean", "std")}, state.notes),
+        path=path,
+        described=found is not None,
+    )
+
+
+def bundled(architecture: str) -> list[str]:
+    """Tags of the bundled weights of an architecture."""
+    return sorted(path.name.split(".")[1] for path in FOLDER.glob(f"{architecture}.*.safetensors"))
+
+
+def parse_size(text: int | str | None) -> tuple[int, int] | None:
+    """(height, width) from 48 or "160x120" (width x height); None from nothing. UserError where it is neither.
+
+    >>> parse_size("160x120")
+    (120, 160)
+    """
+    if text in ("", 0, None):
+        return None
+    width, _, height = str(text).partition("x")
+    if not (width.isdecimal() and (height or width).isdecimal() and int(width) > 0 and int(height or width) > 0):
+        raise UserError(f"{text!r} is not a size; write a side in pixels (48) or width x height ('160x120')")
+    return int(height or width), int(width)
+
+
+def _path(architecture: str, weights: str, checkpoint: str) -> Path | None:
+    if weights and checkpoint:
+        raise UserError(f"weights={weights!r} and checkpoint={checkpoint!r} exclude each other; give one")
+    if checkpoint:
+        return Path(checkpoint).expanduser()
+    if not weights:
+        return None
+    tags = bundled(architecture)
+    if weights not in tags:
+        close = difflib.get_close_matches(weights, tags, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {tags}" if tags else "it has none; give checkpoint='file.safetensors'"
+        raise UserError(f"{architecture} has no bundled weights {weights!r}; {hint}")
+    return FOLDER / f"{architecture}.{weights}.safetensors"
+
+
+def _defaults(default: Description, num_classes: int, state: Mapping[str, Tensor]) -> Description:
+    names = Labels.numbered(num_classes).names if num_classes else default.classes
+    mean, std = (tuple(state[key].flatten().tolist()) if key in state else None for key in ("mean", "std"))
+    return Description(
+        default.architecture, names, default.input_size, mean or default.mean, std or default.std, default.arguments
+    )
+
+
+def _labels(names: str, said: tuple[str, ...]) -> Labels:
+    given = tuple(name.strip() for name in names.split(",")) if names else said
+    if Labels(said).are_numbered or len(given) == len(said):
+        return Labels(given)
+    raise UserError(f"{len(given)} class names {given} for weights of {len(said)} classes {said}; name each, in the weights' order")
+
+
+def _agreed(said: Description, given: Mapping[str, int], path: Path | None) -> Mapping[str, int]:
+    for name, value in given.items():
+        if path is not None and value and said.arguments.get(name, value) != value:
+            raise UserError(f"{path} was written with {name}={said.arguments[name]}, not {value}; leave {name} out")
+    return {**said.arguments, **{name: value for name, value in given.items() if value}}

@@ -1,0 +1,115 @@
+"""The one training loop: a network, a pool, a recipe and a seed. Interrupted, it goes on from the last whole epoch and ends the same."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_cv.noise import Noise
+from robustbench_cv.training.pool import Pool
+from robustbench_cv.training.recipe import Recipe
+
+Watch = Callable[[int, int, float], None]
+"""Told after each step: steps done, steps in all, the step's loss."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training depends on besides the network and the pool. state: file for going on after an interruption; key: of what made it."""
+
+    recipe: Recipe
+    epochs: int
+    seed: int
+    device: str = "cpu"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    state: Path | None = None
+    key: str = ""
+
+
+def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch = lambda done, total, loss: None) -> None:
+    """Train `network` in place, and leave it in eval mode. RuntimeError where the loss stops being a number.
+
+    Deterministic for a seed on one kind of machine: the order and augmentation of an epoch are functions of (seed, epoch).
+    """
+    network.to(run.device).train()
+    schedule = run.recipe.schedule
+    optimizer = torch.optim.AdamW(_groups(network, schedule.decay), lr=schedule.peak)
+    first = _resume(network, optimizer, run)
+    steps = max(1, len(pool) // schedule.batch)
+    for epoch in range(first, run.epochs):
+        with _seeded(run.seed, epoch) as rng:
+            for step, chosen in enumerate(_batches(len(pool), schedule.batch, rng)):
+                done = epoch * steps + step
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule.rate((done + 1) / (run.epochs * steps + 1))
+                loss = _step(network, optimizer, pool.images[chosen], pool.truths[chosen], run, rng)
+                if not loss == loss:
+                    raise RuntimeError(f"the loss is not a number at step {done}; lower the recipe's peak rate ({schedule.peak})")
+                watch(done + 1, run.epochs * steps, loss)
+        _save(network, optimizer, run, epoch + 1)
+    if run.state is not None:
+        run.state.unlink(missing_ok=True)
+    network.eval()
+
+
+def _step(network: nn.Module, optimizer: Any, images: Tensor, truths: Tensor, run: Run, rng: torch.Generator) -> float:
+    x, truths = run.recipe.augment(images.to(run.device).float() / 255, truths.to(run.device), rng)
+    if run.mean is not None and run.std is not None:
+        x = (x - x.new_tensor(run.mean)[:, None, None]) / x.new_tensor(run.std)[:, None, None]
+    loss = run.recipe.loss(network, x, truths)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), run.recipe.schedule.clip)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weight decay for kernels and matrices, none for biases and normalisation."""
+    many = [p for p in network.parameters() if p.ndim > 1]
+    few = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": many, "weight_decay": decay}, {"params": few, "weight_decay": 0.0}]
+
+
+def _batches(count: int, batch: int, rng: torch.Generator) -> Iterator[Tensor]:
+    """Every sample once, in random order, in batches of one size: a last, shorter batch is dropped unless it is the only one."""
+    order = torch.randperm(count, generator=rng)
+    for start in range(0, max(1, count // batch) * batch, batch):
+        yield order[start : start + batch]
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, epoch: int) -> Iterator[torch.Generator]:
+    """The epoch's generator; the global one is seeded too, for networks that draw by themselves, and restored after."""
+    key = Noise(seed, (f"epoch {epoch}",), "training").key()
+    with torch.random.fork_rng():
+        torch.manual_seed(key)
+        yield torch.Generator().manual_seed(key)
+
+
+def _save(network: nn.Module, optimizer: Any, run: Run, epoch: int) -> None:
+    if run.state is None:
+        return
+    part = run.state.with_name(run.state.name + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"key": run.key, "epoch": epoch, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
+    part.replace(run.state)
+
+
+def _resume(network: nn.Module, optimizer: Any, run: Run) -> int:
+    """The epoch to go on with. A state that another recipe, seed, data set or code left is ignored: it does not lead to this result."""
+    if run.state is None or not run.state.is_file():
+        return 0
+    found = torch.load(run.state, map_location=run.device, weights_only=True)
+    if found["key"] != run.key:
+        return 0
+    network.load_state_dict(found["network"])
+    optimizer.load_state_dict(found["optimizer"])
+    return int(found["epoch"])

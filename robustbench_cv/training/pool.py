@@ -1,0 +1,98 @@
+"""A training set in memory: small images as bytes, truths as one tensor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from robustbench_cv.errors import UserError
+from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
+from robustbench_cv.models.prepare import scale
+from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target
+
+NOTHING = -1
+"""Label of a row in which no object stands."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """images: uint8 (N, 3, h, w). truths, by task: labels (N,) int64; label maps (N, h, w) uint8, 255 = ignore; or (N, M, 5) float rows
+    x1, y1, x2, y2 in px of the images and label, NOTHING where a row is padding. sha256: over ids and content fingerprints.
+    """
+
+    labels: Labels
+    images: Tensor
+    truths: Tensor
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel in [0, 1], to four decimals, over at most 2,000 images."""
+        some = self.images[:: max(1, len(self) // 2000)].float() / 255
+        mean, deviation = some.mean((0, 2, 3)), some.std((0, 2, 3)).clamp(min=1e-2)
+        return tuple(round(float(v), 4) for v in mean), tuple(round(float(v), 4) for v in deviation)
+
+    def shapes(self) -> Tensor:
+        """Width and height of every object, px: (M, 2). Of label rows only."""
+        rows = self.truths[self.truths[..., 4] != NOTHING]
+        return rows[:, 2:4] - rows[:, 0:2]
+
+
+def collect(labels: Labels, samples: Iterable[tuple[Sample, str]], size: tuple[int, int], letterbox: bool) -> Pool:
+    """Samples with their fingerprints, scaled to `size` (h, w). UserError where there is none."""
+    prints: list[str] = []
+    images: list[Tensor] = []
+    truths: list[Tensor] = []
+    for sample, fingerprint in samples:
+        image, truth = fitted(sample, size, letterbox)
+        prints.append(f"{sample.id} {fingerprint}\n")
+        images.append(image)
+        truths.append(truth)
+    if not images:
+        raise UserError("the training data is empty; check --data and --limit")
+    digest = hashlib.sha256("".join(prints).encode()).hexdigest()
+    return Pool(labels, torch.stack(images), _stacked(truths), digest)
+
+
+def fitted(sample: Sample, size: tuple[int, int], letterbox: bool) -> tuple[Tensor, Tensor]:
+    """A sample's image (uint8 (3, h, w)) and truth at the training size."""
+    height, width = sample.image.shape[-2:]
+    if letterbox:
+        frame = Letterbox(height, width, size[0])
+        return _bytes(frame.images(sample.image[None])[0]), _rows(sample.target, frame)
+    return _bytes(scale(sample.image[None], size)[0]), _truth(sample.target, size)
+
+
+def _bytes(image: Tensor) -> Tensor:
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _truth(target: Target, size: tuple[int, int]) -> Tensor:
+    match target:
+        case ClassTarget(label=label):
+            return torch.tensor(label)
+        case MaskTarget(labels=labels):
+            return F.interpolate(labels[None, None].float(), size, mode="nearest-exact")[0, 0].to(torch.uint8)
+        case _:
+            raise UserError("boxes train a detector, which letterboxes its images; this recipe stretches them")
+
+
+def _rows(target: Target, frame: Letterbox) -> Tensor:
+    if not isinstance(target, BoxTarget):
+        raise UserError(f"this recipe trains on boxes, the data has {type(target).__name__}s: load it with task='detection'")
+    target = target.select(~target.crowd)
+    return torch.cat([frame.forth(target.boxes), target.labels[:, None].float()], dim=1)
+
+
+def _stacked(truths: list[Tensor]) -> Tensor:
+    if truths[0].ndim != 2 or truths[0].dtype == torch.uint8:
+        return torch.stack(truths)
+    rows = max(1, *(len(t) for t in truths))
+    return torch.stack([F.pad(t, (0, 0, 0, rows - len(t)), value=NOTHING) for t in truths])

@@ -1,0 +1,68 @@
+"""A recipe: everything that decides what a training makes of a data set, but the seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_cv.training.pool import Pool
+from robustbench_cv.types import Labels, Task
+
+Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""(network, images (N, 3, h, w) normalised, truths as a Pool holds them) -> a scalar to be lowered."""
+
+Augment: TypeAlias = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""(images (N, 3, h, w) in [0, 1], truths, random numbers) -> the same, changed without making a truth false."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """AdamW under a one-cycle rate: linear up to `peak` during the first `warm` of the steps, a half cosine down to 0 after."""
+
+    epochs: int
+    peak: float = 3e-3
+    batch: int = 64
+    warm: float = 0.15
+    decay: float = 0.02
+    clip: float = 10.0
+
+    def rate(self, progress: float) -> float:
+        """Learning rate after `progress` (0-1) of all steps.
+
+        >>> [round(Schedule(1, peak=1.0, warm=0.5).rate(p), 2) for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+        """
+        if progress < self.warm:
+            return self.peak * progress / self.warm
+        return self.peak * (1 + math.cos(math.pi * (progress - self.warm) / (1 - self.warm))) / 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made.
+
+    architecture: registered model name, which reads the weights file. network: from class names and the training pool, random parameters.
+    data, test: specs of the default data sets; empty where the user must bring them. size (h, w) px at which the network trains and runs;
+    letterbox: fit images into it with grey borders instead of stretching them. normalise: by the training images' mean and deviation.
+    arguments: the architecture's own, written into the file. metrics: specs, measured on `test` when done.
+    """
+
+    name: str
+    architecture: str
+    task: Task
+    network: Callable[[Labels, Pool], nn.Module]
+    loss: Loss
+    augment: Augment
+    schedule: Schedule
+    metrics: tuple[str, ...]
+    size: tuple[int, int]
+    data: str = ""
+    test: str = ""
+    letterbox: bool = False
+    normalise: bool = True
+    arguments: Mapping[str, int] = field(default_factory=dict)
