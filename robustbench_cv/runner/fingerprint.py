@@ -37,9 +37,12 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def code_sha256(*, interventions: bool = True, attacks: bool = True) -> str:
-    """Of the source that a cell's numbers come from; the rooms of edits and attacks only where the cell uses them."""
-    rooms = [*_SHARED_ROOMS, *(["interventions"] if interventions else []), *(["adversary", "attacks"] if attacks else [])]
+def code_sha256(*, interventions: bool = True, attacks: bool = True, checks: bool = False) -> str:
+    """Of the source that a number comes from; the rooms of edits, attacks and checks only where it uses them."""
+    rooms = [*_SHARED_ROOMS]
+    rooms += ["interventions"] if interventions else []
+    rooms += ["adversary", "attacks"] if attacks else []
+    rooms += ["checks"] if checks else []
     found = hashlib.sha256()
     for root in map(Path, robustbench_cv.__path__):
         for room in rooms:

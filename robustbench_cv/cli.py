@@ -1,0 +1,242 @@
+"""The command line: parse, call, print. Torch is imported inside the commands that need it, so that help and lists answer at once.
+
+Exit codes: 0 pass, 1 a gate failed, 2 wrong usage, 3 inconclusive, 4 a check said stop, 5 the machine failed.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from robustbench_cv import __version__
+from robustbench_cv.catalogue import REGISTRIES, add_plugin
+from robustbench_cv.errors import RobustBenchError
+
+_KINDS = click.Choice(sorted(REGISTRIES))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="robustbench-cv")
+def cli() -> None:
+    """The robustness benchmark for computer vision whose numbers defend themselves."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: errors for people on stderr, the exit code from the table above."""
+    try:
+        code = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted; the same command again goes on from here", err=True)
+        sys.exit(5)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except RobustBenchError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(5)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _plugins(_: click.Context, __: click.Parameter, files: tuple[str, ...]) -> tuple[str, ...]:
+    for file in files:
+        add_plugin(file)
+    return files
+
+
+_plugin = click.option(
+    "--plugin",
+    multiple=True,
+    callback=_plugins,
+    expose_value=False,
+    is_eager=True,
+    help="Python file whose marked factories are registered.",
+)
+_device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or auto: the GPU where there is one.")
+_class_map = click.option("--class-map", default="", help='Data class = model class where names differ: "auto=car,sign=-" (- drops one).')
+
+
+@cli.command()
+@click.argument("suite")
+@click.option("--model", "models", multiple=True, help="Model spec in place of the suite's; may be repeated.")
+@click.option("--data", multiple=True, help="Data spec in place of the suite's; may be repeated.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only the first N samples.")
+@click.option("--seed", type=int, help="Seed of every random choice; the suite's unless given.")
+@_device
+@click.option("--batch-size", default="auto", show_default=True, help="Images at once, or auto; halved where memory runs out.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/SUITE unless given.")
+@click.option("--skip-bad", is_flag=True, help="Record unreadable samples as failed and go on.")
+@_class_map
+@_plugin
+def run(
+    suite: str,
+    models: tuple[str, ...],
+    data: tuple[str, ...],
+    limit: int | None,
+    seed: int | None,
+    device: str,
+    batch_size: str,
+    out: Path | None,
+    skip_bad: bool,
+    class_map: str,
+) -> int:
+    """Run SUITE (a name, or a YAML file) and write its report. The same command again resumes, and then does nothing."""
+    size = _batch_size(batch_size)
+    folder = out or Path("runs") / Path(suite).stem
+    click.echo(f"writes {folder}/: records, pictures, report")
+    from robustbench_cv.data.class_map import parse_overrides
+    from robustbench_cv.runner.plan import Options
+    from robustbench_cv.runner.progress import Bar
+    from robustbench_cv.runner.run import choose_device, find_suite, run_suite
+
+    options = Options(models, data, limit, seed, choose_device(device), size, skip_bad, parse_overrides(class_map))
+    command = shlex.join(["robustbench-cv", *sys.argv[1:]])
+    outcome = run_suite(find_suite(suite), folder, options, command=command, progress=Bar, announce=click.echo)
+    click.echo(_summary(outcome.results))
+    click.echo(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}")
+    click.echo(f"report: {(folder / 'report' / 'index.html').resolve()}")
+    return outcome.exit_code
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise click.BadParameter(f"{text!r} is neither a positive number nor auto", param_hint="--batch-size")
+
+
+def _summary(results: Any) -> str:
+    from robustbench_cv.cells import render_text
+
+    return render_text(results)
+
+
+@cli.command()
+@click.option("--model", required=True, help="Model spec.")
+@click.option("--data", required=True, help="Data spec.")
+@_device
+@_class_map
+@_plugin
+def doctor(model: str, data: str, device: str, class_map: str) -> int:
+    """Is any number going to be wrong? Runs every check on a model and up to 64 samples."""
+    from robustbench_cv.checks.doctor import examine
+    from robustbench_cv.data.class_map import parse_overrides
+    from robustbench_cv.runner.run import EXIT_CHECK, choose_device
+
+    findings = examine(model, data, choose_device(device), parse_overrides(class_map), announce=click.echo)
+    _print_findings(findings)
+    return EXIT_CHECK if any(f.verdict == "stop" for f in findings) else 0
+
+
+def _print_findings(findings: Sequence[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"pass": "green", "note": "cyan", "warn": "yellow", "stop": "bold red", "not applicable": "dim"}
+    table = Table("check", "verdict", "evidence", "what to do", show_lines=True)
+    for f in findings:
+        table.add_row(f"{f.check} {f.title}", f"[{colours[f.verdict]}]{f.verdict}[/]", f.evidence, f.remedy)
+    Console().print(table)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; the run folder itself unless given.")
+@_plugin
+def report(folder: Path, out: Path | None) -> None:
+    """Write the report of a run again, from its folder alone."""
+    from robustbench_cv.results import Results
+
+    target = out or folder
+    click.echo(f"writes {target}/report/ and {target}/summary.csv")
+    Results.open(folder).report(target)
+    click.echo(f"report: {(target / 'report' / 'index.html').resolve()}")
+
+
+@cli.command("list")
+@click.argument("kind", type=_KINDS)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@_plugin
+def list_(kind: str, as_json: bool) -> None:
+    """What there is of KIND."""
+    entries = [REGISTRIES[kind].entries()[name] for name in REGISTRIES[kind].names()]
+    if as_json:
+        rows = [{"name": e.name, "signature": e.signature, "summary": e.summary, **e.facts} for e in entries]
+        click.echo(json.dumps(rows, indent=1))
+        return
+    width = max((len(e.name) for e in entries), default=0)
+    for e in entries:
+        click.echo(f"{e.name:<{width}}  {e.summary}")
+
+
+@cli.command()
+@click.argument("kind")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="For data: the picture to write; NAME.png unless given.")
+@_plugin
+def show(kind: str, name: str, out: Path | None) -> None:
+    """What KIND NAME is: its documentation, or for `data` a contact sheet of its first pictures."""
+    if kind == "data":
+        _show_data(name, out)
+        return
+    registry = REGISTRIES.get(kind if kind.endswith("s") else kind + "s")
+    if registry is None:
+        raise click.BadParameter(f"{kind!r} is none of data, {', '.join(k[:-1] for k in sorted(REGISTRIES))}", param_hint="KIND")
+    import inspect
+
+    entry = registry.entry(name)
+    factory = registry.factory(name)
+    module = inspect.getmodule(factory)
+    click.echo(f"{entry.name}{entry.signature}\n")
+    for text in dict.fromkeys([inspect.getdoc(factory), inspect.getdoc(module) if module else None]):
+        if text:
+            click.echo(text + "\n")
+    for fact, value in entry.facts.items():
+        click.echo(f"{fact}: {value}")
+
+
+def _show_data(spec: str, out: Path | None) -> None:
+    from robustbench_cv.catalogue import DATASETS
+    from robustbench_cv.data.sheet import contact_sheet
+    from robustbench_cv.registry import Spec
+
+    path = out or Path(f"{Spec.parse(spec).name}.png")
+    click.echo(f"writes {path}")
+    contact_sheet(DATASETS.build(spec)).save(path)
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option("--data", help="Training data spec; the recipe's own unless given.")
+@click.option("--test", help="Data spec to measure the result on; the recipe's own unless given.")
+@click.option("--out", type=click.Path(path_type=Path), help="Weights to write (.safetensors); RECIPE.safetensors unless given.")
+@click.option("--epochs", type=click.IntRange(min=1), help="The recipe's own unless given.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only the first N training samples.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@_device
+@_plugin
+def train(
+    recipe: str, data: str | None, test: str | None, out: Path | None, epochs: int | None, limit: int | None, seed: int, device: str
+) -> None:
+    """Train by RECIPE and write weights with a card. The same command again resumes."""
+    from robustbench_cv.registry import Spec
+    from robustbench_cv.runner.run import choose_device
+    from robustbench_cv.training.train import train as train_recipe
+
+    path = out or Path(f"{Spec.parse(recipe).name}.safetensors")
+    click.echo(f"writes {path} and {path.with_suffix('.json')}")
+    card = train_recipe(recipe, data=data, test=test, out=path, epochs=epochs, limit=limit, seed=seed, device=choose_device(device))
+    click.echo(json.dumps(card.to_json(), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Before-and-after images of a cell, saved losslessly, with what the model said of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import safetensors.torch
+from PIL import Image
+from torch import Tensor
+
+from robustbench_cv.predictions import to_json
+from robustbench_cv.runner.cell import Shot
+from robustbench_cv.runner.store import write_bytes, write_json
+from robustbench_cv.types import MaskPrediction, Prediction
+
+
+def save(folder: Path, shots: Sequence[Shot], operating_score: float) -> None:
+    """Write <k>-before.png, <k>-after.png, label maps as PNG, index.json, and the exact pixels of "after" (exact.safetensors)."""
+    if not shots:
+        return
+    index: list[dict[str, Any]] = []
+    for k, shot in enumerate(shots):
+        sides = {"before": (shot.before, shot.before_prediction), "after": (shot.after, shot.after_prediction)}
+        entry: dict[str, Any] = {"sample": shot.sample}
+        for side, (image, prediction) in sides.items():
+            name = f"{k}-{side}"
+            write_bytes(folder / f"{name}.png", _png(_to_uint8(image)))
+            entry[side] = {"image": f"{name}.png", "prediction": _prediction(folder, name, prediction, operating_score)}
+        index.append(entry)
+    exact = {str(k): shot.after.contiguous() for k, shot in enumerate(shots)}
+    write_bytes(folder / "exact.safetensors", safetensors.torch.save(exact))
+    write_json(folder / "index.json", index)
+
+
+def load_exact(folder: Path) -> dict[str, Tensor]:
+    """The unrounded "after" images by sample id."""
+    import json
+
+    tensors = safetensors.torch.load_file(folder / "exact.safetensors")
+    return {entry["sample"]: tensors[str(k)] for k, entry in enumerate(json.loads((folder / "index.json").read_text()))}
+
+
+def _prediction(folder: Path, name: str, prediction: Prediction, operating_score: float) -> dict[str, Any]:
+    if isinstance(prediction, MaskPrediction):
+        # -1 (no evaluated class) is written as 255
+        labels = prediction.labels.clone()
+        labels[labels < 0] = 255
+        write_bytes(folder / f"{name}-labels.png", _png(labels.numpy().astype(numpy.uint8)))
+        return {"labels": f"{name}-labels.png"}
+    return to_json(prediction, operating_score)
+
+
+def _to_uint8(image: Tensor) -> numpy.ndarray:
+    return (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def _png(pixels: numpy.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,276 @@
+"""From a suite to cells: models and data sets built, classes matched, controls added, every cell with its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
+from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.errors import UserError
+from robustbench_cv.interventions.intervention import NeedsDonors
+from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.models.adapt import weights_sha256
+from robustbench_cv.models.build import build
+from robustbench_cv.records import Record
+from robustbench_cv.registry import Spec
+from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, TrackRow
+from robustbench_cv.runner.batches import BatchSize
+from robustbench_cv.runner.cell import Job
+from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, source_sha256, versions
+from robustbench_cv.suite import Condition, Suite, Track
+from robustbench_cv.types import AnyModel, Dataset, HasModule
+
+SHARD = 64
+"""Samples in a cell: what a kill can lose."""
+
+PICTURES = 4
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may change of a suite. models (specs or built ones), data: replace the suite's, for the tracks of their task."""
+
+    models: tuple[str | AnyModel, ...] = ()
+    data: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int | None = None
+    device: str = "cpu"
+    batch_size: int | None = None
+    skip_bad: bool = False
+    class_map: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A model on a data set: classes matched, samples chosen, their fingerprints taken."""
+
+    model: AnyModel
+    row: ModelRow
+    dataset: Dataset
+    dataset_row: DatasetRow
+    class_map: ClassMap
+    indices: tuple[int, ...]
+    fingerprints: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedCell:
+    """A cell with what building its job takes."""
+
+    row: CellRow
+    pair: Pair
+    condition: Condition
+    indices: tuple[int, ...]
+    pictures: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything that a run will do."""
+
+    suite: Suite
+    tracks: tuple[TrackRow, ...]
+    pairs: tuple[Pair, ...]
+    cells: tuple[PlannedCell, ...]
+    options: Options
+
+    def pairings(self) -> tuple[Pairing, ...]:
+        return tuple(Pairing(p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
+
+
+def make_plan(suite: Suite, options: Options) -> Plan:
+    """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched."""
+    seed = suite.seed if options.seed is None else options.seed
+    models = dict(_asked(model, options.device) for model in options.models)
+    tracks: list[TrackRow] = []
+    pairs: list[Pair] = []
+    cells: list[PlannedCell] = []
+    for track in _chosen_tracks(suite, models):
+        own = models or {spec: build(spec, device=options.device) for spec in track.models}
+        rows = {spec: _model_row(spec, model) for spec, model in own.items() if model.info.task == track.task}
+        datasets = {spec: _dataset(spec, track, options) for spec in options.data or track.datasets}
+        conditions = with_controls(track.conditions)
+        found = [_pair(own[m], row, spec, dataset, options) for spec, dataset in datasets.items() for m, row in rows.items()]
+        metrics = [_metric_row(name, found[0].row) for name in track.metrics]
+        names = tuple(dict.fromkeys(p.row.name for p in found)), tuple(dict.fromkeys(p.dataset_row.name for p in found))
+        tracks.append(TrackRow(track.task, *names, conditions, tuple(metrics)))
+        pairs += found
+        cells += [c for pair in found for condition in conditions for c in _cells(suite, seed, track, pair, condition, options)]
+    _refuse_equal_names(pairs)
+    return Plan(replace_seed(suite, seed), tuple(tracks), tuple(pairs), tuple(cells), options)
+
+
+def _asked(model: str | AnyModel, device: str) -> tuple[str, AnyModel]:
+    return (model, build(model, device=device)) if isinstance(model, str) else (f"object:{model.info.name}", model)
+
+
+def replace_seed(suite: Suite, seed: int) -> Suite:
+    """The suite with another seed."""
+    import msgspec
+
+    return msgspec.structs.replace(suite, seed=seed)
+
+
+def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Each intervention followed by its placebo, from the `control` that its last edit names."""
+    out: list[Condition] = []
+    for condition in conditions:
+        out.append(condition)
+        if condition.kind != "intervention" or any(c.control_of == condition.name for c in conditions):
+            continue
+        *first, last = condition.interventions
+        control = INTERVENTIONS.build(last).control
+        if control is not None:
+            curve = condition.curve and f"{condition.curve} control"
+            name = f"{condition.name} control"
+            out.append(Condition(name, (*first, control), None, condition.severity, curve, condition.name))
+    return tuple(out)
+
+
+def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize) -> Job:
+    """What running a cell takes, built: edits bound to their donors, the attack, the metrics for the model's classes."""
+    pair, condition = cell.pair, cell.condition
+    edits = []
+    for spec in condition.interventions:
+        edit = INTERVENTIONS.build(spec)
+        if isinstance(edit, NeedsDonors):
+            edit = edit.with_donors(_MappedDonors(pair.dataset, pair.class_map))
+        edits.append(edit)
+    track = next(t for t in plan.tracks if t.task == cell.row.task)
+    blank = Record(
+        plan.suite.name, plan.suite.version, cell.row.task, pair.row.name, pair.dataset_row.name, condition.name, "", plan.suite.seed
+    )
+    return Job(
+        pair.model,
+        pair.dataset,
+        pair.class_map,
+        condition,
+        edits,
+        ATTACKS.build(condition.attack) if condition.attack else None,
+        {m.name: _metric(m.name, pair.row) for m in track.metrics},
+        cell.indices,
+        blank,
+        plan.options.device,
+        batch_size,
+        plan.options.skip_bad,
+        cell.pictures,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _MappedDonors:
+    """A data set as interventions see it: targets in the model's class indices."""
+
+    dataset: Dataset
+    class_map: ClassMap
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.class_map.sample(self.dataset[index])
+
+    @property
+    def ids(self) -> Sequence[str]:
+        return self.dataset.ids
+
+
+def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:
+    tasks = {m.info.task for m in models.values()}
+    chosen = [t for t in suite.tracks if not tasks or t.task in tasks]
+    missing = tasks - {t.task for t in chosen}
+    if missing:
+        offered = sorted({t.task for t in suite.tracks})
+        raise UserError(f"suite {suite.name!r} has no {sorted(missing)[0]} track for these models; it has {', '.join(offered)}")
+    return chosen
+
+
+def _dataset(spec: str, track: Track, options: Options) -> Dataset:
+    samples = options.limit or track.samples
+    more: dict[str, Any] = {"task": track.task}
+    if samples is not None and "samples" not in Spec.parse(spec).args:
+        more["samples"] = samples
+    dataset = DATASETS.build(spec, **more)
+    if dataset.task != track.task:
+        raise UserError(f"data {spec!r} is for {dataset.task}, this track is {track.task}; name data of that task with --data")
+    return dataset
+
+
+def _model_row(spec: str, model: AnyModel) -> ModelRow:
+    info = model.info
+    weights = info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
+    return ModelRow(_short_name(spec, info.name), spec, info.task, info.classes.names, info.parameters, weights, info.operating_score)
+
+
+def _short_name(spec: str, name: str) -> str:
+    """A model's own name; where the spec has arguments that matter to tell two apart, they are in `name` already."""
+    return name or spec
+
+
+def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: Options) -> Pair:
+    class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
+    count = len(dataset) if options.limit is None else min(options.limit, len(dataset))
+    if count == 0:
+        raise UserError(f"data {spec!r} holds no sample (limit {options.limit})")
+    indices = tuple(range(count))
+    fingerprints = tuple(dataset.fingerprint(i) for i in indices)
+    dataset_row = DatasetRow(dataset.name, spec, dataset.task, count, digest([dataset.ids[i] for i in indices]))
+    return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints)
+
+
+def _cells(suite: Suite, seed: int, track: Track, pair: Pair, condition: Condition, options: Options) -> Iterator[PlannedCell]:
+    common = {
+        "code": code_sha256(interventions=bool(condition.interventions), attacks=condition.attack is not None),
+        "versions": versions(),
+        "own": [
+            source_sha256(MODELS, [] if pair.row.spec.startswith("object:") else [pair.row.spec]),
+            source_sha256(DATASETS, [pair.dataset_row.spec]),
+            source_sha256(INTERVENTIONS, condition.interventions),
+            source_sha256(ATTACKS, [condition.attack] if condition.attack else []),
+            source_sha256(METRICS, track.metrics),
+        ],
+        "donors": data_sha256(pair.dataset) if _takes_donors(condition) else "",
+        "model": pair.row,
+        "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
+        "class_map": pair.class_map.key(),
+        "condition": condition,
+        "metrics": track.metrics,
+        "suite": [suite.name, suite.version, seed],
+        "device": options.device.partition(":")[0],
+    }
+    for start in range(0, len(pair.indices), SHARD):
+        indices = pair.indices[start : start + SHARD]
+        pictures = PICTURES if start == 0 else 0
+        data = [[pair.dataset.ids[i], pair.fingerprints[i]] for i in indices]
+        key = digest(common | {"data": data, "pictures": pictures})[:32]
+        row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
+        yield PlannedCell(row, pair, condition, indices, pictures)
+
+
+def _takes_donors(condition: Condition) -> bool:
+    return any(isinstance(INTERVENTIONS.build(spec), NeedsDonors) for spec in condition.interventions)
+
+
+def _metric(name: str, row: ModelRow) -> Metric:
+    from robustbench_cv.types import Labels
+
+    return METRICS.build(name, labels=Labels(row.classes), operating_score=row.operating_score)
+
+
+def _metric_row(name: str, row: ModelRow) -> MetricRow:
+    metric = _metric(name, row)
+    return MetricRow(name, metric.evidence_key, metric.higher_is_better, metric.is_rate)
+
+
+def _refuse_equal_names(pairs: Sequence[Pair]) -> None:
+    seen: dict[tuple[str, str], Pair] = {}
+    for pair in pairs:
+        name = (pair.row.name, pair.dataset_row.name)
+        if name in seen and seen[name].row.task == pair.row.task:
+            raise UserError(f"two models of this run are called {name[0]!r} on {name[1]!r}; give one another name=... in its spec")
+        seen[name] = pair
+
+
+__all__ = ["Options", "Pair", "Plan", "PlannedCell", "build_job", "make_plan", "with_controls"]
