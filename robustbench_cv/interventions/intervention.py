@@ -31,6 +31,6 @@ class Intervention(Protocol):
 
 @runtime_checkable
 class NeedsDonors(Protocol):
-    """An intervention that takes material (backgrounds) from other samples. The runner hands it the data set once, before the first call."""
+    """An intervention that takes material (backgrounds) from other samples. The runner hands it the data once, before the first call."""
 
     def with_donors(self, donors: Sequence[Sample] | Dataset) -> Intervention: ...

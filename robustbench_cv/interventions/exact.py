@@ -1,0 +1,128 @@
+"""Exact counterfactuals of rendered samples: the description is edited and rendered again, so the edit itself has no error."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.interventions.follow import as_crowd, edited, ignored, keeping, label_without, lost, origin
+from robustbench_cv.interventions.regions import classes, instances, share, things
+from robustbench_cv.noise import Noise
+from robustbench_cv.types import IGNORE, BoxTarget, ClassTarget, Editable, MaskTarget, Sample, Target
+
+SAME = 0.99
+"""An object of the sample is found again in the counterfactual where its visible pixels are (an edit may uncover more of it)."""
+
+
+def described(sample: Sample) -> Editable:
+    """The description that the sample was rendered from; NotApplicable where there is none."""
+    if sample.scene is None:
+        raise NotApplicable(f"sample {sample.id} was not rendered from a description; only such samples have exact counterfactuals")
+    return sample.scene
+
+
+def removed(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
+    """The sample rendered without the objects `gone`, whose visible pixels are `taken`.
+
+    The region is every pixel that differs (an object's shadow too) and every pixel taken. Label maps ignore it, as they do for a fill, so
+    that the two differ in the pixels alone. Boxes are the counterfactual's; an object that only now comes to light is crowd.
+    """
+    scene = described(sample)
+    if not gone:
+        raise NotApplicable(f"no object of sample {sample.id}'s description belongs to what is to be removed")
+    truth = scene.without(gone)
+    region = _differing(sample, truth) | taken
+    target, before = sample.target, origin(sample)
+    if isinstance(target, ClassTarget):
+        target = label_without(sample, target, taken)
+    elif isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
+        kept, before = keeping(target, before, [k for k in range(len(target.boxes)) if k not in gone])
+        target = _uncovered(sample, truth, kept, gone)
+    else:
+        target, before = ignored(target, region), ignored(before, region)
+    return _rendered(sample, truth, kind, region, target, before, lost(sample.regions, truth.regions))
+
+
+def unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
+    """The placebo of `removed`: nothing is removed, what the removal leaves out of the score is left out here too."""
+    scene = described(sample)
+    erased = _differing(sample, scene.without(gone)) | taken
+    truth = scene.without(())
+    target, before = (as_crowd(ignored(t, erased), gone) for t in (sample.target, origin(sample)))
+    return _rendered(sample, truth, kind, _differing(sample, truth), target, before, frozenset())
+
+
+def moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) -> Sample:
+    """The same objects rendered in another context, drawn from the sample's stream, or again in their own."""
+    scene = described(sample)
+    here = sample.attributes.get("context")
+    if here is None:
+        raise NotApplicable(f"sample {sample.id} does not say its context")
+    others = sorted(set(scene.contexts()) - {here})
+    if elsewhere and not others:
+        raise NotApplicable(f"the description of sample {sample.id} knows no context but {here!r}")
+    context = others[int(noise.fork("context").rng().integers(len(others)))] if elsewhere else here
+    truth = scene.in_context(context)
+    target, before = sample.target, origin(sample)
+    if isinstance(target, MaskTarget) and isinstance(before, MaskTarget) and isinstance(truth.target, MaskTarget):
+        same_classes(sample, truth)
+        unknown = (truth.target.labels == IGNORE) | (target.labels == IGNORE) | (before.labels == IGNORE)
+        target, before = ignored(truth.target, unknown), ignored(before, unknown)
+    kept = {f"class:{name}": mask for name, mask in things(sample).items()}
+    return _rendered(sample, truth, kind, _differing(sample, truth), target, before, lost(kept, truth.regions))
+
+
+def same_classes(sample: Sample, truth: Sample) -> None:
+    """ValueError where a sample and its counterfactual number their classes differently, which would mislabel every pixel."""
+    here, there = _numbers(sample), _numbers(truth)
+    different = sorted(name for name in here.keys() & there.keys() if here[name] != there[name])
+    if different:
+        name = different[0]
+        raise ValueError(
+            f"class {name!r} is {here[name]} in sample {sample.id} and {there[name]} in its description: "
+            "whoever renumbers a sample's classes renumbers those of its scene too"
+        )
+
+
+def _numbers(sample: Sample) -> dict[str, int]:
+    """The label of each class region, by majority, ignored pixels aside."""
+    out: dict[str, int] = {}
+    if isinstance(sample.target, MaskTarget):
+        for name, mask in classes(sample).items():
+            labels = sample.target.labels[mask]
+            labels = labels[labels != IGNORE]
+            if len(labels):
+                out[name] = int(torch.mode(labels).values)
+    return out
+
+
+def _uncovered(sample: Sample, truth: Sample, kept: BoxTarget, gone: Collection[int]) -> BoxTarget:
+    """The kept objects with the boxes and areas that they have now, then as crowd what only now comes to light."""
+    if not isinstance(truth.target, BoxTarget):
+        return kept
+    survivors = [mask for k, mask in instances(sample).items() if k not in gone]
+    now = instances(truth)
+    partner = [next((j for j, mask in now.items() if share(old, mask) >= SAME), None) for old in survivors]
+    found = [j for j in partner if j is not None]
+    if len(found) < len(kept.boxes):
+        raise NotApplicable(f"an object of sample {sample.id} cannot be found again in its counterfactual")
+    boxes, area = truth.target.boxes[found], truth.target.area[found]
+    new = [j for j in now if j not in found]
+    if not new:
+        return replace(kept, boxes=boxes, area=area)
+    raise NotApplicable(
+        f"removing from sample {sample.id} brings {len(new)} hidden objects to light, which the unedited image does not show"
+    )
+
+
+def _differing(sample: Sample, truth: Sample) -> Tensor:
+    return (sample.image != truth.image).any(dim=0)
+
+
+def _rendered(sample: Sample, truth: Sample, kind: str, region: Tensor, target: Target, before: Target, removed: frozenset[str]) -> Sample:
+    made = edited(sample, kind, truth.image, region, target, before, truth.regions, removed)
+    return replace(made, scene=truth.scene, attributes=truth.attributes)

@@ -1,0 +1,147 @@
+"""What to put where something was: classical in-painters, deterministic, none of which looks at the pixels it replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from robustbench_cv.boxes import from_mask
+from robustbench_cv.errors import UserError
+from robustbench_cv.interventions.shapes import pieces
+from robustbench_cv.noise import Noise
+
+GRAY = 0.5
+RADIUS_PX = 3.0
+"""Neighbourhood of the OpenCV in-painters (the value of OpenCV's own examples)."""
+
+Painter = Callable[[Tensor, Tensor, Noise], Tensor]
+
+
+def painted(image: Tensor, region: Tensor, method: str, noise: Noise) -> Tensor:
+    """A copy of the image (3, H, W) with the region (H, W) filled by one of FILLS; all other pixels are bit-identical.
+
+    >>> painted(torch.ones(3, 2, 2), torch.tensor([[True, False], [False, False]]), "black", Noise(0, ("a",)))[0]
+    tensor([[0., 1.],
+            [1., 1.]])
+    """
+    if not region.any():
+        return image.clone()
+    if region.all() and method not in ("black", "gray"):
+        method = "gray"  # nothing is known to extend
+    paint = FILLS[method](image, region, noise).clamp(0, 1).to(image.dtype)
+    return torch.where(region, paint, image)
+
+
+def known_fill(name: str, *more: str) -> str:
+    """The name itself; UserError with the choices where there is no such fill."""
+    if name not in FILLS and name not in more:
+        raise UserError(f"no fill named {name!r}; choose one of {sorted((*FILLS, *more))}")
+    return name
+
+
+def mean(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
+    """The mean colour of the rest of the image."""
+    return image[:, ~region].mean(dim=1)[:, None, None].expand_as(image)
+
+
+def statistical_noise(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
+    """Independent Gaussian pixels with each channel's mean and deviation over the rest of the image."""
+    rest = image[:, ~region]
+    center, spread = rest.mean(dim=1), rest.std(dim=1, correction=0)
+    return center[:, None, None] + spread[:, None, None] * noise.fork("fill").normal(tuple(image.shape))[0]
+
+
+def blur(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
+    """A Gaussian average of the rest of the image, wide enough (a third of the largest piece's shorter side) to reach the middle."""
+    return blurred(image, ~region, max(1.0, _thickness(region) / 3))
+
+
+def telea(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
+    """Fast marching. Telea, Journal of Graphics Tools 9(1), 2004 (OpenCV's implementation, on 8 bits)."""
+    import cv2
+
+    return _opencv(image, region, cv2.INPAINT_TELEA)
+
+
+def navier_stokes(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
+    """Isophotes continued as in fluid flow. Bertalmio, Bertozzi, Sapiro, CVPR 2001 (OpenCV's implementation, on 8 bits)."""
+    import cv2
+
+    return _opencv(image, region, cv2.INPAINT_NS)
+
+
+def tile(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
+    """Each piece covered by repeating the larger background strip above, below, left or right of its bounding box.
+
+    The idea of "Only-BG-T", Xiao et al., ICLR 2021, arXiv:2006.09994; which strip is repeated is a project choice.
+    """
+    out = image.clone()
+    height, width = region.shape
+    for part in pieces(region):
+        x1, y1, x2, y2 = (int(v) for v in from_mask(part))
+        rows, columns = torch.arange(height), torch.arange(width)
+        strips = {
+            y1 * width: (rows % max(y1, 1), columns),
+            (height - y2) * width: (y2 + rows % max(height - y2, 1), columns),
+            x1 * height: (rows, columns % max(x1, 1)),
+            (width - x2) * height: (rows, x2 + columns % max(width - x2, 1)),
+        }
+        if max(strips):
+            ys, xs = strips[max(strips)]
+            out = torch.where(part, image[:, ys][:, :, xs], out)
+        else:
+            out = torch.where(part, mean(image, region, noise), out)
+    return out
+
+
+FILLS: dict[str, Painter] = {
+    "mean": mean,
+    "blur": blur,
+    "noise": statistical_noise,
+    "telea": telea,
+    "navier-stokes": navier_stokes,
+    "tile": tile,
+    "black": lambda image, region, noise: torch.zeros_like(image),
+    "gray": lambda image, region, noise: torch.full_like(image, GRAY),
+}
+"""Fills by name. "exact" is not among them: it renders the edited description again."""
+
+
+def blurred(image: Tensor, known: Tensor, sigma: float) -> Tensor:
+    """The image blurred from its known pixels alone (normalised convolution), sigma in pixels; their mean where none is near."""
+    weights = known.to(image.dtype)[None]
+    soft = _gaussian(torch.cat([image * weights, weights]), sigma)
+    average = image[:, known].mean(dim=1)[:, None, None]
+    # A trace of the mean keeps the quotient defined far from every known pixel.
+    trace = 1e-4
+    return (soft[:3] + trace * average) / (soft[3:] + trace)
+
+
+def _gaussian(planes: Tensor, sigma: float) -> Tensor:
+    radius = max(1, round(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1, dtype=planes.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    soft = conv2d(planes[:, None], kernel[None, None, :, None], padding=(radius, 0))
+    return conv2d(soft, kernel[None, None, None, :], padding=(0, radius))[:, 0]
+
+
+def _thickness(region: Tensor) -> float:
+    x1, y1, x2, y2 = (float(v) for v in from_mask(pieces(region)[0]))
+    return min(x2 - x1, y2 - y1)
+
+
+def _opencv(image: Tensor, region: Tensor, method: int) -> Tensor:
+    import cv2
+
+    # OpenCV's in-painters do not treat the outermost pixels of very small images; a replicated frame gives them neighbours.
+    frame = 2
+    source = (image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    source = cv2.copyMakeBorder(source, frame, frame, frame, frame, cv2.BORDER_REPLICATE)
+    hole = cv2.copyMakeBorder(region.to(torch.uint8).numpy(), frame, frame, frame, frame, cv2.BORDER_REPLICATE)
+    filled = numpy.ascontiguousarray(cv2.inpaint(source, hole, RADIUS_PX, method)[frame:-frame, frame:-frame])
+    return torch.from_numpy(filled).permute(2, 0, 1).to(image.dtype) / 255

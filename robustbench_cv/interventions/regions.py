@@ -1,0 +1,173 @@
+"""Which pixels an intervention may touch: named regions, things and instances, and the choice that a spec's `what` makes among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.boxes import to_mask
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.noise import Noise
+from robustbench_cv.types import BoxTarget, ClassTarget, Sample
+
+MEMBER = 0.5
+"""An object belongs to a mask that covers at least this share of its visible pixels (project choice)."""
+
+SURFACES = """
+sky mountain hill tree vegetation terrain building house wall fence pole guardrail bridge tunnel road sidewalk pavement ground parking
+platform railtrack grass field water sea river sand snow floor ceiling background void unlabeled
+"""
+STUFF = frozenset(SURFACES.split())
+"""Names that mean a surface, not an object: consulted only where a sample says neither "objects" nor "instance:<k>"."""
+
+
+def named(sample: Sample, name: str) -> Tensor:
+    """The region of that name, bool (H, W). NotApplicable where it is missing or empty."""
+    mask = sample.regions.get(name)
+    if mask is None:
+        raise NotApplicable(f"sample {sample.id} has no region {name!r}; it has {sorted(sample.regions)}")
+    if not mask.any():
+        raise NotApplicable(f"region {name!r} of sample {sample.id} has no visible pixel")
+    return mask
+
+
+def instances(sample: Sample) -> dict[int, Tensor]:
+    """Visible masks by object index. Of a BoxTarget's objects without a mask, the box; their order is the target's."""
+    found = {int(name[9:]): mask for name, mask in sample.regions.items() if name.startswith("instance:")}
+    if isinstance(sample.target, BoxTarget):
+        height, width = sample.image.shape[-2:]
+        for k, box in enumerate(sample.target.boxes):
+            if k not in found:
+                found[k] = to_mask(box, height, width)
+    return dict(sorted(found.items()))
+
+
+def classes(sample: Sample) -> dict[str, Tensor]:
+    """Non-empty class regions by class name, things and stuff."""
+    return {name[6:]: mask for name, mask in sorted(sample.regions.items()) if name.startswith("class:") and bool(mask.any())}
+
+
+def things(sample: Sample) -> dict[str, Tensor]:
+    """The class regions that are objects: mostly inside "objects" where that is known, else not named like a surface."""
+    known = _annotated(sample)
+    if known is None:
+        return {name: mask for name, mask in classes(sample).items() if name.lower() not in STUFF}
+    return {name: mask for name, mask in classes(sample).items() if share(mask, known) >= MEMBER}
+
+
+def objects(sample: Sample) -> Tensor:
+    """Every pixel of an annotated object, bool (H, W), possibly none. NotApplicable where the sample says nothing of objects."""
+    known = _annotated(sample)
+    if known is not None:
+        return known
+    if not classes(sample):
+        raise NotApplicable(f"sample {sample.id} marks no objects; it has regions {sorted(sample.regions)}")
+    return _union(list(things(sample).values()), sample)
+
+
+def _annotated(sample: Sample) -> Tensor | None:
+    if "objects" in sample.regions:
+        return sample.regions["objects"]
+    masks = list(instances(sample).values())
+    if "object" in sample.regions:
+        masks.append(sample.regions["object"])
+    return _union(masks, sample) if masks or isinstance(sample.target, BoxTarget) else None
+
+
+def _union(masks: Sequence[Tensor], sample: Sample) -> Tensor:
+    out = torch.zeros(sample.image.shape[-2:], dtype=torch.bool)
+    for mask in masks:
+        out = out | mask
+    return out
+
+
+def share(mask: Tensor, cover: Tensor) -> float:
+    """Share of the mask's pixels that lie in `cover`; 0 for an empty mask."""
+    area = int(mask.sum())
+    return int((mask & cover).sum()) / area if area else 0.0
+
+
+def members(sample: Sample, mask: Tensor) -> tuple[int, ...]:
+    """Indices of the objects that belong to a mask."""
+    return tuple(k for k, visible in instances(sample).items() if share(visible, mask) >= MEMBER)
+
+
+def main_class(sample: Sample) -> str | None:
+    """Name of the class of the labelled object, or, without one, of the largest thing; None where no class region tells."""
+    main = sample.regions.get("object")
+    overlaps = {name: int((mask if main is None else mask & main).sum()) for name, mask in things(sample).items()}
+    best = max(overlaps, key=lambda name: overlaps[name], default=None)
+    return best if best is not None and overlaps[best] else None
+
+
+def select(sample: Sample, what: str, noise: Noise, max_share: float = 1.0, *, erase: bool = True) -> Tensor:
+    """The pixels that `what` means, bool (H, W), at most `max_share` of the image. NotApplicable(reason) where there are none.
+
+    what: "auto" (the labelled object in classification, else all objects), "object", "all", "random-object", "random-class",
+    "context-class" (a random class other than the labelled object's), "class:<name>" or just a class's name.
+    erase: a whole class is to disappear, which a crowd region of the class, of which some would stay behind, forbids.
+    """
+    if what == "auto":
+        what = "object" if isinstance(sample.target, ClassTarget) else "all"
+    if what in ("random-class", "context-class", "random-object"):
+        mask = _draw(sample, what, noise, max_share, erase=erase)
+    elif what == "object":
+        mask = named(sample, "object")
+    elif what == "all":
+        mask = objects(sample)
+        if not mask.any():
+            raise NotApplicable(f"sample {sample.id} has no object")
+    else:
+        mask = named(sample, f"class:{what.removeprefix('class:')}")
+    obstacle = _obstacle(sample, mask, max_share, whole_class=erase and what not in ("object", "random-object"))
+    if obstacle:
+        raise NotApplicable(f"{what!r} of sample {sample.id} {obstacle}")
+    return mask
+
+
+def _draw(sample: Sample, what: str, noise: Noise, max_share: float, *, erase: bool) -> Tensor:
+    candidates: Mapping[str, Tensor]
+    if what == "random-object":
+        candidates = {f"object {k}": mask for k, mask in instances(sample).items() if not _is_crowd(sample, k)}
+    else:
+        candidates = things(sample)
+    if what == "context-class":
+        main = main_class(sample)
+        candidates = {name: mask for name, mask in candidates.items() if name != main}
+    whole = erase and what != "random-object"
+    obstacles = {name: _obstacle(sample, mask, max_share, whole_class=whole) for name, mask in candidates.items()}
+    fitting = [name for name in candidates if not obstacles[name]]
+    if not fitting:
+        reasons = "; ".join(f"{name!r} {why}" for name, why in obstacles.items()) or "it has none"
+        raise NotApplicable(f"sample {sample.id} has no {what} to choose: {reasons}")
+    return candidates[fitting[int(noise.fork(what).rng().integers(len(fitting)))]]
+
+
+def _obstacle(sample: Sample, mask: Tensor, max_share: float, *, whole_class: bool) -> str:
+    part = float(mask.float().mean())
+    if not part:
+        return "has no visible pixel"
+    if part > max_share:
+        return f"covers {part:.0%} of the image, more than {max_share:.0%}"
+    if whole_class and isinstance(sample.target, BoxTarget):
+        labels = sample.target.labels[list(members(sample, mask))]
+        if bool((sample.target.crowd & torch.isin(sample.target.labels, labels)).any()):
+            return "shares its class with a crowd region, whose objects cannot be told apart"
+    return ""
+
+
+def _is_crowd(sample: Sample, index: int) -> bool:
+    return isinstance(sample.target, BoxTarget) and bool(sample.target.crowd[index])
+
+
+def needed(what: str) -> frozenset[str]:
+    """Names of the regions that `what` reads, for documentation."""
+    if what in ("auto", "object"):
+        return frozenset({"object", "objects"} if what == "auto" else {"object"})
+    if what in ("all", "random-object"):
+        return frozenset({"objects"})
+    if what in ("random-class", "context-class"):
+        return frozenset({"class:<name>", "objects"})
+    return frozenset({f"class:{what.removeprefix('class:')}"})

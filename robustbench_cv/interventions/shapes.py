@@ -1,0 +1,95 @@
+"""Geometry of masks: growing, splitting into pieces, and finding a free place for the same shape elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool1d, pad
+
+from robustbench_cv.boxes import from_mask, to_mask
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.noise import Noise
+
+MOST_PIECES = 64
+"""A mask in more pieces than this is moved as one."""
+
+
+def scaled(pixels: float, at: int, height: int, width: int) -> int:
+    """A length given for images whose shorter side is `at`, at this size; at least 1."""
+    return max(1, round(pixels * min(height, width) / at))
+
+
+def dilated(mask: Tensor, radius: int) -> Tensor:
+    """The mask grown by a disk of this radius in pixels: bool (H, W)."""
+    if radius <= 0:
+        return mask.clone()
+    grown = torch.zeros_like(mask)
+    height = mask.shape[0]
+    for dy in range(-min(radius, height - 1), min(radius, height - 1) + 1):
+        half = math.isqrt(radius * radius - dy * dy)
+        rows = max_pool1d(mask.float(), 2 * half + 1, stride=1, padding=half).bool()
+        grown |= pad(rows, (0, 0, dy, 0))[:height] if dy >= 0 else pad(rows[-dy:], (0, 0, 0, -dy))
+    return grown
+
+
+def pieces(mask: Tensor) -> list[Tensor]:
+    """The connected pieces (8 neighbours) of a mask, the largest first; the mask itself where there are more than 64."""
+    import cv2
+
+    count, labels = cv2.connectedComponents(mask.to(torch.uint8).numpy(), connectivity=8)
+    if count - 1 > MOST_PIECES:
+        return [mask]
+    parts = [torch.from_numpy(labels == i) for i in range(1, count)]
+    return sorted(parts, key=lambda part: -int(part.sum()))
+
+
+def boxed(mask: Tensor) -> Tensor:
+    """Each connected piece replaced by its bounding box."""
+    out = torch.zeros_like(mask)
+    for part in pieces(mask):
+        out |= to_mask(from_mask(part), *mask.shape)
+    return out
+
+
+def placed(mask: Tensor, forbidden: Tensor, noise: Noise) -> Tensor:
+    """The same shape where it touches nothing forbidden: each connected piece moved on its own, mirrored or not, whole inside the image.
+
+    Every free place is equally likely. Area and outline are kept exactly. NotApplicable where a piece fits nowhere.
+    """
+    rng = noise.fork("place").rng()
+    taken, out = forbidden.clone(), torch.zeros_like(mask)
+    for part in pieces(mask):
+        moved = _moved(part, taken, rng)
+        if moved is None:
+            area = int(part.sum())
+            raise NotApplicable(f"no object-free place for a control region of the same shape ({area} pixels)")
+        out |= moved
+        taken |= moved
+    return out
+
+
+def _moved(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Tensor | None:
+    x1, y1, x2, y2 = (int(v) for v in from_mask(part))
+    shape = part[y1:y2, x1:x2]
+    options = [shape, shape.flip(1)] if rng.integers(2) == 0 else [shape.flip(1), shape]
+    for option in options:
+        places = _free(option, taken).nonzero()
+        if len(places):
+            y, x = (int(v) for v in places[int(rng.integers(len(places)))])
+            out = torch.zeros_like(part)
+            out[y : y + y2 - y1, x : x + x2 - x1] = option
+            return out
+    return None
+
+
+def _free(shape: Tensor, taken: Tensor) -> Tensor:
+    """Offsets (top, left) at which the shape overlaps nothing taken: bool (H - h + 1, W - w + 1). Counts every overlap by correlation."""
+    size = tuple(taken.shape)
+    # In float64 the counts (at most H * W) are exact to far below one half.
+    spectrum = torch.fft.rfft2(taken.double()) * torch.fft.rfft2(shape.double(), s=size).conj()
+    overlap = torch.fft.irfft2(spectrum, s=size)
+    free: Tensor = overlap[: size[0] - shape.shape[0] + 1, : size[1] - shape.shape[1] + 1] < 0.5
+    return free

@@ -1,0 +1,138 @@
+"""A grey square at one position of a grid (the occlusion test of Zeiler, Fergus, ECCV 2014, arXiv:1311.2901)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.catalogue import intervention
+from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.interventions.fill import known_fill, painted
+from robustbench_cv.interventions.follow import cut, edited, ignored, origin, paired
+from robustbench_cv.interventions.intervention import Intervention
+from robustbench_cv.interventions.regions import objects
+from robustbench_cv.interventions.shapes import placed, scaled
+from robustbench_cv.noise import Noise
+from robustbench_cv.registry import Spec
+from robustbench_cv.types import Sample
+
+SIDE, STRIDE, AT = 32, 8, 224
+"""Side and stride in pixels at a shorter side of 224 px (project choice: the paper gives neither), scaled with the image."""
+
+
+class Square(NamedTuple):
+    """Pixel rows top..bottom and columns left..right, far edges exclusive, clipped to the image."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+def positions(height: int, width: int, side: int | None = None, stride: int | None = None) -> list[Square]:
+    """Every position of the patch, row by row. Centres lie `stride` apart on a grid in the middle of the image; squares that reach over the
+    border are clipped, not shifted, so every pixel is covered about as often.
+
+    >>> positions(4, 4, side=2, stride=3)
+    [Square(top=0, left=0, bottom=1, right=1), Square(top=0, left=2, bottom=1, right=4), Square(top=2, left=0, bottom=4, right=1), \
+Square(top=2, left=2, bottom=4, right=4)]
+    """
+    side = scaled(SIDE, AT, height, width) if side is None else side
+    stride = scaled(STRIDE, AT, height, width) if stride is None else stride
+    return [
+        Square(max(top, 0), max(left, 0), min(top + side, height), min(left + side, width))
+        for top in _starts(height, side, stride)
+        for left in _starts(width, side, stride)
+    ]
+
+
+def _starts(length: int, side: int, stride: int) -> Iterator[int]:
+    for centre in range((length - 1) % stride // 2, length, stride):
+        yield centre - side // 2
+
+
+@intervention(paper="arXiv:1311.2901")
+def slide_patch(index: int = 0, side: int | None = None, stride: int | None = None, fill: str = "gray") -> Intervention:
+    """Cover the square at one position of the grid (see `positions`): index 0 is the top left one, counted row by row.
+
+    side, stride: pixels; None is 32 and 8 at a shorter side of 224 px, scaled. fill: "gray", "black", "mean", "noise" or any other fill.
+    """
+    return SlidePatch(index, side, stride, fill)
+
+
+@intervention(paper="arXiv:1311.2901")
+def slide_patch_control(index: int = 0, side: int | None = None, stride: int | None = None, fill: str = "gray") -> Intervention:
+    """The placebo of `slide_patch`: a square of the same size at a random place that touches no object (project choice)."""
+    return PatchPlacebo(SlidePatch(index, side, stride, fill))
+
+
+@dataclass(frozen=True)
+class SlidePatch:
+    """One position of the sliding patch."""
+
+    index: int
+    side: int | None
+    stride: int | None
+    fill: str
+
+    def __post_init__(self) -> None:
+        known_fill(self.fill)
+        if self.index < 0:
+            raise UserError(f"index={self.index} must be 0 or more, the position on the grid")
+        for name, value in (("side", self.side), ("stride", self.stride)):
+            if value is not None and value < 1:
+                raise UserError(f"{name}={value} must be at least 1 pixel")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def control(self) -> str | None:
+        return str(Spec("slide-patch-control", {name: getattr(self, name) for name in ("index", "side", "stride", "fill")}))
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        return self.covered(sample, self.square(sample), paired(noise, "slide-patch"), "slide-patch")
+
+    def square(self, sample: Sample) -> Tensor:
+        """The covered pixels: bool (H, W). NotApplicable where the image has no such position."""
+        height, width = sample.image.shape[-2:]
+        grid = positions(height, width, self.side, self.stride)
+        if self.index >= len(grid):
+            raise NotApplicable(f"sample {sample.id} of {height} x {width} pixels has {len(grid)} patch positions, no index {self.index}")
+        at = grid[self.index]
+        mask = torch.zeros(height, width, dtype=torch.bool)
+        mask[at.top : at.bottom, at.left : at.right] = True
+        return mask
+
+    def covered(self, sample: Sample, region: Tensor, stream: Noise, kind: str, unscored: Tensor | None = None) -> Sample:
+        """The sample with the region painted over; label maps ignore it, and `unscored` too."""
+        image = painted(sample.image, region, self.fill, stream)
+        ignore = region if unscored is None else region | unscored
+        target, before = ignored(sample.target, ignore), ignored(origin(sample), ignore)
+        return edited(sample, kind, image, region, target, before, cut(sample, region))
+
+
+@dataclass(frozen=True)
+class PatchPlacebo:
+    """The sliding patch's square moved to where it touches no object."""
+
+    patch: SlidePatch
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"objects"})
+
+    @property
+    def control(self) -> str | None:
+        return None
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired(noise, "slide-patch")
+        square = self.patch.square(sample)
+        region = placed(square, objects(sample), stream)
+        return self.patch.covered(sample, region, stream, "slide-patch-control", unscored=square)

@@ -1,0 +1,116 @@
+"""Putting objects, cut out by their masks, in front of another background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor, where
+
+from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.interventions import exact
+from robustbench_cv.interventions.backgrounds import PLAIN, Background, borrowed
+from robustbench_cv.interventions.donors import Donors
+from robustbench_cv.interventions.fill import known_fill
+from robustbench_cv.interventions.follow import cut, edited, ignored, keeping, lost, origin, paired
+from robustbench_cv.interventions.intervention import Intervention
+from robustbench_cv.interventions.regions import main_class, members, needed, select, things
+from robustbench_cv.noise import Noise
+from robustbench_cv.registry import Spec
+from robustbench_cv.types import IGNORE, BoxTarget, Dataset, MaskTarget, Sample, Target
+
+SETTINGS = ("random", "same")
+"""Backgrounds that a donor lends."""
+
+RENDERED = ("exact", "exact-same")
+"""Backgrounds that are rendered again from the sample's description."""
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Paste `what` on the background `to`. See `swap_context` for the parameters."""
+
+    to: str
+    what: str
+    fill: str
+    kind: str = "swap-context"
+    donors: Donors | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        known_fill(self.fill)
+        if self.to not in (*SETTINGS, *RENDERED, *PLAIN) and not self.to.startswith("context:"):
+            choices = ", ".join((*SETTINGS, *RENDERED, *PLAIN))
+            raise UserError(f"no background named {self.to!r}; choose one of {choices}, or context:<name>")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return needed(self.what)
+
+    @property
+    def control(self) -> str | None:
+        if self.to in ("same", "exact-same"):
+            return None
+        to = "exact-same" if self.to == "exact" else "same"
+        return str(Spec("swap-context", {"to": to, "what": self.what, "fill": self.fill}))
+
+    def with_donors(self, donors: Sequence[Sample] | Dataset) -> Intervention:
+        """The same swap, borrowing from these samples, whose targets are in the class indices of the samples to come."""
+        return replace(self, donors=Donors(donors))
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired(noise, "swap-context")
+        if self.to in RENDERED:
+            return exact.moved(sample, self.kind, stream, elsewhere=self.to == "exact")
+        pasted = select(sample, self.what, stream, erase=False)
+        background = Background.of(PLAIN[self.to](sample, stream)) if self.to in PLAIN else self._borrowed(sample, stream)
+        target, before = _targets(sample, pasted, background)
+        regions = cut(sample, ~pasted, [k for k in range(_count(sample)) if k not in members(sample, pasted)])
+        for name, mask in background.regions.items():
+            behind = mask & ~pasted
+            regions[name] = regions[name] | behind if name in regions else behind
+        image = where(pasted, sample.image, background.image)
+        objects_lost = lost({f"class:{name}": mask for name, mask in things(sample).items()}, regions)
+        return edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
+
+    def _borrowed(self, sample: Sample, stream: Noise) -> Background:
+        if self.donors is None:
+            raise UserError(f"swap-context(to={self.to!r}) borrows backgrounds: call with_donors(samples) first")
+        tried = 0
+        for donor in self.donors.ranked(sample, stream.fork("donor")):
+            tried += 1
+            background = borrowed(donor, sample, self.fill, stream) if suits(self.to, sample, donor) else None
+            if background is not None:
+                return background
+        raise NotApplicable(f"none of the {tried} donors looked at can lend sample {sample.id} a background to={self.to!r}")
+
+
+def suits(to: str, sample: Sample, donor: Sample) -> bool:
+    """Whether a donor's context is the wanted one.
+
+    Contexts are compared by the attribute "context"; where either has none, "same" means a donor whose main class is the same
+    ("Mixed-Same" of Xiao et al., ICLR 2021, arXiv:2006.09994) and "random" any other sample ("Mixed-Rand").
+    """
+    here, there = sample.attributes.get("context"), donor.attributes.get("context")
+    if to.startswith("context:"):
+        return there == to.removeprefix("context:")
+    if here is not None and there is not None:
+        return (here == there) == (to == "same")
+    return to == "random" or (main_class(sample) is not None and main_class(sample) == main_class(donor))
+
+
+def _count(sample: Sample) -> int:
+    indices = [int(name[9:]) for name in sample.regions if name.startswith("instance:")]
+    return max([*(i + 1 for i in indices), len(sample.target.boxes) if isinstance(sample.target, BoxTarget) else 0])
+
+
+def _targets(sample: Sample, pasted: Tensor, background: Background) -> tuple[Target, Target]:
+    """Target and `before`: the objects pasted; in segmentation the background's labels too, and the same positions in both."""
+    target, before = sample.target, origin(sample)
+    if isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
+        pasted_objects = set(members(sample, pasted))
+        return keeping(target, before, [k for k in range(len(target.boxes)) if k in pasted_objects])
+    if isinstance(target, MaskTarget) and isinstance(before, MaskTarget):
+        labels = where(pasted, target.labels, background.labels.to(target.labels.dtype))
+        unknown = (labels == IGNORE) | (before.labels == IGNORE)
+        return ignored(MaskTarget(labels), unknown), ignored(before, unknown)
+    return target, before
