@@ -14,8 +14,10 @@ from robustbench_cv.types import Evidence, Labels, Prediction, Sample
 class Metric(Protocol):
     """measure() keeps a small JSON value of each sample, reduce() makes one number of them, resample() the same for many weightings.
 
-    is_rate: the evidence is 0 or 1 and the reduction its mean (a Wilson interval applies). Factories registered as metrics may take
-    `labels: Labels` (the model's classes), `operating_score: float` (ModelInfo's): the runner passes those that a factory names.
+    is_rate: the evidence is 0 or 1 and the reduction its mean (a Wilson interval applies). evidence_key: metrics with equal keys
+    measure the same evidence, taken and stored once under that key (AP, AP50 and AP75 read the same matches). Factories registered
+    as metrics may take `labels: Labels` (the model's classes) and `operating_score: float` (ModelInfo's): the runner passes those that
+    a factory names.
     """
 
     @property
@@ -24,6 +26,8 @@ class Metric(Protocol):
     def higher_is_better(self) -> bool: ...
     @property
     def is_rate(self) -> bool: ...
+    @property
+    def evidence_key(self) -> str: ...
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         """Evidence from a prediction and the sample it was made on (target, edit). NotApplicable where the metric means nothing there."""
@@ -42,7 +46,7 @@ class Metric(Protocol):
 class Estimate:
     """A number with what defends it. value is None where it is undefined, and `reason` says why; low and high bound 95 %.
 
-    n: samples behind it; excluded: samples that were not applicable or failed.
+    n: samples behind it; excluded: samples that were not applicable or failed. `reason` also says why an interval is missing.
     """
 
     value: float | None

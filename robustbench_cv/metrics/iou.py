@@ -1,0 +1,150 @@
+"""Intersection over union of segmentations, accumulated over the whole data set (never a mean of the images' own values).
+
+Evidence of an image: a row [class, intersection, predicted, truth] of pixel counts for each class that occurs in it, over pixels whose
+truth is not 255; a prediction there counts for nothing. A predicted value that names no evaluated class is wrong without being a false
+positive of any. A class without a pixel in truth and prediction is left out of the mean; one that is predicted but absent from the truth
+keeps its 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy
+import torch
+
+from robustbench_cv.catalogue import metric
+from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.metrics.metric import Labels, Metric
+from robustbench_cv.metrics.parts import Ratio, need, quotient, whole
+from robustbench_cv.types import IGNORE, Evidence, MaskPrediction, MaskTarget, Prediction, Sample
+
+_KEY = "confusion"
+_BACKGROUNDS = ("background", "__background__", "bg")
+
+
+@metric(task="segmentation")
+def miou() -> Metric:
+    """Mean intersection over union of all classes, the background among them where there is one (as in PASCAL VOC)."""
+    return MeanIoU("miou")
+
+
+@metric(task="segmentation")
+def miou_foreground(labels: Labels) -> Metric:
+    """Mean intersection over union of all classes but the background: the class of that name, or index 0 where classes are numbered.
+
+    Its pixels still count against the others. Undefined for models without a background class: miou is their figure.
+    """
+    named = [i for i, name in enumerate(labels.names) if name.lower() in _BACKGROUNDS]
+    background = 0 if labels.are_numbered else named[0] if named else None
+    return MeanIoU("miou-foreground", background, required=True)
+
+
+@metric(task="segmentation")
+def class_iou(of: str, labels: Labels) -> Metric:
+    """Intersection over union of one class: class-iou(of='road')."""
+    if of not in labels.names:
+        raise UserError(f"class-iou(of={of!r}): the model has no such class; it has {', '.join(labels.names)}")
+    return ClassIoU(labels.index(of), of)
+
+
+@metric(task="segmentation")
+def pixel_accuracy() -> Metric:
+    """Share of the scored pixels with the right class."""
+    return Ratio(
+        "pixel-accuracy",
+        confusion,
+        lambda rows: (sum(r[1] for r in rows), sum(r[3] for r in rows)),
+        "no pixel is scored",
+        higher_is_better=True,
+        evidence_key=_KEY,
+    )
+
+
+def confusion(prediction: Prediction, sample: Sample) -> Evidence:
+    """Rows [class, intersection, predicted, truth], by class. NotApplicable where no pixel of the image is scored."""
+    predicted = need(prediction, MaskPrediction, _KEY).labels
+    truth = need(sample.target, MaskTarget, _KEY).labels
+    if predicted.shape != truth.shape:
+        raise ValueError(f"a prediction has its target's shape, {tuple(truth.shape)}; got {tuple(predicted.shape)}")
+    scored = _is_class(truth)
+    if not bool(scored.any()):
+        raise NotApplicable("no pixel is scored")
+    predicted, truth = predicted[scored], truth[scored]
+    kinds = [truth[predicted == truth], predicted[_is_class(predicted)], truth]
+    size = max(int(v.max()) + 1 for v in kinds if len(v))
+    counts = torch.stack([torch.bincount(v, minlength=size) for v in kinds], dim=1)
+    present = counts.any(dim=1).nonzero()[:, 0]
+    return [[c, *row] for c, row in zip(present.tolist(), counts[present].tolist(), strict=True)]
+
+
+def _is_class(labels: torch.Tensor) -> torch.Tensor:
+    return (labels >= 0) & (labels != IGNORE)
+
+
+@dataclass(frozen=True)
+class ClassIoU:
+    """Intersection over union of the class `index`. Undefined where it occurs neither in truth nor in prediction."""
+
+    index: int
+    label: str
+    higher_is_better: bool = field(default=True, init=False)
+    is_rate: bool = field(default=False, init=False)
+    evidence_key: str = field(default=_KEY, init=False)
+
+    @property
+    def name(self) -> str:
+        return f"class-iou(of={self.label!r})"
+
+    def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
+        return confusion(prediction, sample)
+
+    def reduce(self, evidence: Sequence[Evidence], /) -> float:
+        return whole(self, evidence, "the class is in no truth and no prediction")
+
+    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
+        return per_class(evidence, counts).get(self.index, numpy.full(len(counts), numpy.nan))
+
+
+@dataclass(frozen=True)
+class MeanIoU:
+    """Mean of the classes' IoU. without: a class left out of the mean; required: undefined unless there is one to leave out."""
+
+    name: str
+    without: int | None = None
+    required: bool = False
+    higher_is_better: bool = field(default=True, init=False)
+    is_rate: bool = field(default=False, init=False)
+    evidence_key: str = field(default=_KEY, init=False)
+
+    def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
+        return confusion(prediction, sample)
+
+    def reduce(self, evidence: Sequence[Evidence], /) -> float:
+        if self.required and self.without is None:
+            raise NotApplicable(f"{self.name} is undefined: the model has no class named background, so miou is the figure")
+        return whole(self, evidence, "no class has a pixel in truth or prediction")
+
+    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
+        values = [v for c, v in per_class(evidence, counts).items() if c != self.without]
+        if not values or (self.required and self.without is None):
+            return numpy.full(len(counts), numpy.nan)
+        stacked = numpy.stack(values)
+        present = ~numpy.isnan(stacked)
+        return quotient(numpy.where(present, stacked, 0.0).sum(axis=0), present.sum(axis=0))
+
+
+def per_class(evidence: Sequence[Evidence], counts: numpy.ndarray) -> dict[int, numpy.ndarray]:
+    """IoU of every class that occurs, under B weightings: counts (B, N) -> class -> float64 (B,), NaN where the class does not occur."""
+    classes = sorted({row[0] for rows in evidence for row in rows})
+    column = {c: k for k, c in enumerate(classes)}
+    # float64 holds these sums exactly up to 2^53 pixels, and multiplies as fast as the machine can.
+    pixels = numpy.zeros((3, len(evidence), len(classes)))
+    for n, rows in enumerate(evidence):
+        for c, *numbers in rows:
+            pixels[:, n, column[c]] = numbers
+    weights = counts.astype(numpy.float64)
+    shared, predicted, truth = (weights @ p for p in pixels)
+    values = quotient(shared, predicted + truth - shared)
+    return {c: values[:, k] for c, k in column.items()}

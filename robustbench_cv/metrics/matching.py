@@ -1,0 +1,118 @@
+"""One image's detections matched with its annotated objects by the rules of the COCO evaluation (Lin et al. 2014, cocoapi's cocoeval).
+
+The evidence that all average precisions share: {"id": sample id, "classes": {class: {"truths": [n in each size], "scores": [D falling],
+"right": [[D] for each size], "wrong": [[D] for each size]}}}. Bit k of a detection's `right` says that it is a true positive at the k-th
+IoU threshold, of `wrong` a false positive; neither where it is ignored (matched to a crowd or to an object outside the size, or unmatched
+and itself outside). Scores are written with the fewest digits that keep them apart.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy
+
+from robustbench_cv.metrics.parts import finite, need
+from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction, Sample
+
+IOU_THRESHOLDS = numpy.linspace(0.5, 0.95, 10)
+"""0.50, 0.55 .. 0.95."""
+
+SIZES: dict[str, tuple[float, float]] = {
+    "all": (0.0, 1e10),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
+"""Ranges of area in square pixels, both ends included: an object of exactly 32 x 32 is small and medium."""
+
+MOST = 100
+"""Detections kept of each class in each image, the most confident ones."""
+
+_BITS = 1 << numpy.arange(len(IOU_THRESHOLDS))
+
+
+class Objects(NamedTuple):
+    """Annotated objects of one class: boxes float64 (G, 4), area (G,), crowd bool (G,)."""
+
+    boxes: numpy.ndarray
+    area: numpy.ndarray
+    crowd: numpy.ndarray
+
+
+def coco_matches(prediction: Prediction, sample: Sample) -> Evidence:
+    """Evidence of one image. Boxes whose label is negative name no evaluated class and are left out."""
+    found = need(prediction, BoxPrediction, "average precision")
+    target = need(sample.target, BoxTarget, "average precision")
+    boxes, scores = finite(found.boxes, "boxes").double().numpy(), finite(found.scores, "scores").numpy()
+    labels, truth = found.labels.numpy(), target.labels.numpy()
+    truths = Objects(target.boxes.double().numpy(), target.area.double().numpy(), target.crowd.numpy())
+    classes = {}
+    for c in sorted({*labels.tolist(), *truth.tolist()}):
+        if c >= 0:
+            mine = labels == c
+            objects = Objects(*(field[truth == c] for field in truths))
+            classes[str(c)] = _one_class(boxes[mine], scores[mine], objects)
+    return {"id": sample.id, "classes": classes}
+
+
+def _one_class(boxes: numpy.ndarray, scores: numpy.ndarray, objects: Objects) -> Evidence:
+    order = numpy.argsort(-scores, kind="stable")[:MOST]
+    ranges = numpy.array(list(SIZES.values()))
+    ignored = objects.crowd | _outside(objects.area, ranges)
+    matched, free = match(overlaps(boxes[order], objects), objects.crowd, ignored)
+    sides = boxes[order, 2:] - boxes[order, :2]
+    free |= ~matched & _outside(sides[:, 0] * sides[:, 1], ranges)[:, None, :]
+    return {
+        "truths": (~ignored).sum(axis=1).tolist(),
+        # str() gives the shortest decimal of the score's own precision: equal scores stay equal, and order is kept.
+        "scores": [float(str(s)) for s in scores[order]],
+        "right": numpy.einsum("atd,t->ad", matched & ~free, _BITS).tolist(),
+        "wrong": numpy.einsum("atd,t->ad", ~matched & ~free, _BITS).tolist(),
+    }
+
+
+def _outside(area: numpy.ndarray, ranges: numpy.ndarray) -> numpy.ndarray:
+    """Which areas (K,) lie outside which ranges (A, 2): bool (A, K)."""
+    outside: numpy.ndarray = (area < ranges[:, :1]) | (area > ranges[:, 1:])
+    return outside
+
+
+def overlaps(boxes: numpy.ndarray, objects: Objects) -> numpy.ndarray:
+    """(D, 4) with G objects -> (D, G): intersection over union; over the detection's own area where the object is a crowd."""
+    low = numpy.maximum(boxes[:, None, :2], objects.boxes[None, :, :2])
+    high = numpy.minimum(boxes[:, None, 2:], objects.boxes[None, :, 2:])
+    shared = (high - low).clip(min=0).prod(axis=-1)
+    own, other = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, objects.boxes))
+    base = numpy.where(objects.crowd[None, :], own[:, None], own[:, None] + other[None, :] - shared)
+    result: numpy.ndarray = numpy.divide(shared, base, out=numpy.zeros_like(shared), where=shared > 0)
+    return result
+
+
+def match(overlap: numpy.ndarray, crowd: numpy.ndarray, ignored: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Greedy one-to-one matching in the order of the rows, at every threshold T and for each of A ways to ignore objects.
+
+    overlap (D, G); crowd (G,); ignored (A, G) -> (matched, matched to an ignored object), both bool (A, T, D).
+    A detection takes the free object of largest overlap (the later one of equals), an ignored one only where no other reaches the
+    threshold. A crowd stays free.
+    """
+    (D, G), A = overlap.shape, len(ignored)
+    bars = numpy.minimum(IOU_THRESHOLDS, 1 - 1e-10)
+    matched, free = (numpy.zeros((A, len(bars), D), dtype=bool) for _ in range(2))
+    if G == 0:
+        return matched, free
+    # As in the reference, the stable order that puts ignored objects last decides which of equals is "later".
+    order = numpy.argsort(ignored, axis=1, kind="stable")
+    ignored, crowd = numpy.take_along_axis(ignored, order, 1)[:, None, :], crowd[order][:, None, :]
+    taken = numpy.zeros((A, len(bars), G), dtype=bool)
+    for d in range(D):
+        row = overlap[d][order][:, None, :]
+        open_ = (row >= bars[:, None]) & (~taken | crowd)
+        counted = open_ & ~ignored
+        open_ = numpy.where(counted.any(axis=2, keepdims=True), counted, open_)
+        best = G - 1 - numpy.where(open_, row, -1.0)[:, :, ::-1].argmax(axis=2)[:, :, None]
+        hit = numpy.take_along_axis(open_, best, 2)
+        numpy.put_along_axis(taken, best, numpy.take_along_axis(taken, best, 2) | hit, 2)
+        matched[:, :, d] = hit[:, :, 0]
+        free[:, :, d] = (hit & numpy.take_along_axis(numpy.broadcast_to(ignored, taken.shape), best, 2))[:, :, 0]
+    return matched, free
