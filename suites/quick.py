@@ -1,0 +1,71 @@
+"""The three tasks on rendered scenes with the bundled models, in minutes on a CPU."""
+
+from robustbench_cv.catalogue import suite
+from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Task, Track
+
+
+def _budgets(name: str, spec: str, levels: tuple[float, ...]) -> tuple[Condition, ...]:
+    """One condition for each budget, in grey levels of 255, on one curve."""
+    return tuple(
+        Condition(f"{name} {level:g}/255", attack=spec.format(eps=f"{level:g}/255"), severity=level / 255, curve=name) for level in levels
+    )
+
+
+def _occlusions(what: str, shares: tuple[float, ...] = (0.25, 0.5, 0.75)) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(f"occluded {share:.0%}", (f"occlude(share={share}, what={what!r})",), severity=share, curve="occlusion")
+        for share in shares
+    )
+
+
+def _track(task: Task, models: tuple[str, ...], metrics: tuple[str, ...], conditions: tuple[Condition, ...]) -> Track:
+    return Track(task, models, ("scenes",), (CLEAN, *conditions), metrics, samples=128 if task == "classification" else 64)
+
+
+@suite()
+def quick() -> Suite:
+    """Clean, two attacks a task, removal, context swap and occlusion, on Scenes: the first look, and the smoke test of a set-up."""
+    classification = _track(
+        "classification",
+        ("cifar-resnet20.scenes", "lenet5.scenes"),
+        ("top-1", "hallucination-rate"),
+        (
+            *_budgets("pgd", "pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
+            *_budgets("apgd", "apgd(eps={eps}, steps=10)", (1,)),
+            Condition("object removed", ("remove(what='object', fill='telea')",)),
+            Condition("context swapped", ("swap-context(to='random')",)),
+            Condition("context gray", ("swap-context(to='gray')",)),
+            *_occlusions("object"),
+        ),
+    )
+    segmentation = _track(
+        "segmentation",
+        ("unet.scenes",),
+        ("miou", "pixel-accuracy", "hallucination-rate"),
+        (
+            *_budgets("seg-pgd", "seg-pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
+            *_budgets("pgd", "pgd(eps={eps}, steps=10)", (1,)),
+            Condition("object removed", ("remove(what='object', fill='telea')",)),
+            Condition("context swapped", ("swap-context(to='random')",)),
+            *_occlusions("object"),
+        ),
+    )
+    detection = _track(
+        "detection",
+        ("yolov3-small.scenes",),
+        ("ap", "ap50", "hallucination-rate"),
+        (
+            *_budgets("tog-vanish", "tog-vanish(eps={eps})", (1, 2, 4)),
+            *_budgets("tog-fabricate", "tog-fabricate(eps={eps})", (2,)),
+            Condition("object removed", ("remove(what='object', fill='telea')",)),
+            Condition("context swapped", ("swap-context(to='random')",)),
+            *_occlusions("objects"),
+        ),
+    )
+    return Suite(
+        "quick",
+        version=1,
+        tracks=(classification, segmentation, detection),
+        gates=(Gate("top-1", "clean", 0.5, "cifar-resnet20.scenes"),),
+        reports=("main-table", "context-sensitivity", "budget-curve", "occlusion-curve", "gallery", "checks", "protocol"),
+    )

@@ -1,0 +1,148 @@
+"""The house itself: what is packaged, which way dependencies point, what the command line loads."""
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import robustbench_cv
+
+ROOT = Path(__file__).parents[1]
+CATALOGUES = ("attacks", "suites", "reports")
+LAYERS = ("reports", "suites", "attacks", "robustbench_cv")
+"""From the top: each may import only what comes after it, and no catalogue is ever imported by name."""
+
+
+def _packages_on_disk() -> set[str]:
+    found = set()
+    for top in ("robustbench_cv", *CATALOGUES):
+        prefix = top if top == "robustbench_cv" else f"robustbench_cv.{top}"
+        for init in (ROOT / top).rglob("__init__.py"):
+            inner = init.parent.relative_to(ROOT / top).parts
+            if top == "robustbench_cv" and inner and inner[0] in CATALOGUES:
+                continue
+            found.add(".".join((prefix, *inner)))
+    return found
+
+
+def test_the_wheel_lists_every_package_on_disk() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert set(listed) == _packages_on_disk()
+    assert listed == sorted(listed)
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+def test_a_catalogue_cannot_be_imported_under_its_bare_name(name: str) -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {name}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"robustbench_cv.{name}" in done.stderr
+    importlib.import_module(f"robustbench_cv.{name}")
+
+
+def _sources() -> list[Path]:
+    return [p for top in LAYERS for p in sorted((ROOT / top).rglob("*.py")) if top != "robustbench_cv" or not _linked(p)]
+
+
+def _linked(path: Path) -> bool:
+    return path.relative_to(ROOT / "robustbench_cv").parts[0] in CATALOGUES
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def test_nobody_imports_a_catalogue_file() -> None:
+    for path in [*_sources(), *sorted((ROOT / "tests").rglob("*.py"))]:
+        for name in _imports(path):
+            parts = name.split(".")
+            assert parts[0] not in CATALOGUES, f"{path}: {name}"
+            assert len(parts) < 2 or parts[0] != "robustbench_cv" or parts[1] not in CATALOGUES, f"{path}: {name}"
+
+
+ROOMS = (
+    ("errors", "suite"),
+    ("types", "noise", "registry", "boxes"),
+    ("catalogue",),
+    ("models", "data", "interventions", "adversary", "metrics", "checks", "records", "predictions", "training"),
+    ("results",),
+    ("gates", "cells", "escape", "tables", "figures", "pictures", "publish"),
+    ("runner",),
+    ("api", "cli"),
+)
+"""The library in dependency order: a room imports only from its own row and the rows above it (types may be named from below)."""
+
+
+def _runtime_imports(path: Path) -> set[str]:
+    """Imports at module level, outside `if TYPE_CHECKING`."""
+    tree = ast.parse(path.read_text())
+    body = [n for n in tree.body if not (isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test))]
+    return _imports_of(ast.Module(body=body, type_ignores=[]))
+
+
+def _imports_of(tree: ast.Module) -> set[str]:
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names.update(a.name for a in node.names)
+    return names
+
+
+def test_dependencies_point_one_way() -> None:
+    level = {room: i for i, row in enumerate(ROOMS) for room in row}
+    for path in sorted((ROOT / "robustbench_cv").rglob("*.py")):
+        if _linked(path):
+            continue
+        relative = path.relative_to(ROOT / "robustbench_cv")
+        room = relative.parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        assert room in level, f"{relative} is in no row of ROOMS"
+        for name in _runtime_imports(path):
+            parts = name.split(".")
+            if parts[0] == "robustbench_cv" and len(parts) > 1:
+                assert level[parts[1]] <= level[room], f"{relative} imports {name}, which stands below it"
+
+
+def test_the_public_names_are_frozen() -> None:
+    assert robustbench_cv.__all__ == [
+        "Condition", "Gate", "Labels", "ModelInfo", "NotApplicable", "Results", "Sample",
+        "Spec", "Suite", "Track", "UserError", "build", "predict", "run",
+    ]  # fmt: skip
+    for name in robustbench_cv.__all__:
+        assert getattr(robustbench_cv, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = robustbench_cv.nothing
+
+
+HEAVY = ("torch", "torchvision", "timm", "numpy", "pandas", "matplotlib", "seaborn", "scipy", "PIL", "cv2", "pyarrow", "rich")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list", "models"], ["list", "attacks", "--json"], ["list", "suites"], ["run", "--help"]]
+)
+def test_help_and_lists_load_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['robustbench-cv', *{arguments!r}]\n"
+        "from robustbench_cv.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
+        f"loaded = [m for m in {HEAVY!r} if m in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
