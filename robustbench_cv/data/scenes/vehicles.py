@@ -1,0 +1,86 @@
+"""Cars, boats and planes, in their own frames: facing right, foot at the origin, longest side about one unit."""
+
+from __future__ import annotations
+
+from robustbench_cv.data.scenes.dice import Dice
+from robustbench_cv.data.scenes.fields import RGB, mix, scaled
+from robustbench_cv.data.scenes.palette import DARK, GLASS, PAINTS, STEEL, WHITE
+from robustbench_cv.data.scenes.surface import Pen
+
+
+def car(pen: Pen, dice: Dice, paint: RGB) -> None:
+    """A saloon, a hatchback or a van."""
+    shape = dice.choice("shape", ("saloon", "hatchback", "van"))
+    dark, light = scaled(paint, 0.72), mix(paint, WHITE, 0.25)
+    roof = {"saloon": 0.4, "hatchback": 0.42, "van": 0.5}[shape]
+    cabin = {
+        "saloon": ((-0.34, 0.23), (0.28, 0.23), (0.1, roof), (-0.19, roof)),
+        "hatchback": ((-0.46, 0.23), (0.27, 0.23), (0.1, roof), (-0.4, roof)),
+        "van": ((-0.46, 0.23), (0.38, 0.23), (0.27, roof), (-0.46, roof)),
+    }[shape]
+    pen.polygon(cabin, paint, round=0.02)
+    pen.polygon(((-0.46, 0.12), (0.46, 0.12), (0.47, 0.2), (0.36, 0.245), (-0.47, 0.26)), paint, round=0.03)
+    pen.polygon(((-0.46, 0.11), (0.46, 0.11), (0.46, 0.145), (-0.46, 0.145)), dark, round=0.02, shade=0.0)
+    pen.polygon(((-0.46, 0.235), (0.36, 0.225), (0.36, 0.24), (-0.46, 0.25)), light, shade=0.0)
+    (ax, _), (bx, _), (cx, _), (dx, _) = cabin
+    low, high = 0.265, roof - 0.025
+    middle = (cx + dx) / 2 + 0.02
+    back = ((ax + 0.07, low), (middle - 0.015, low), (middle - 0.015, high), (dx + 0.03, high))
+    front = ((middle + 0.015, low), (bx - 0.07, low), (cx - 0.02, high), (middle + 0.015, high))
+    for pane in (back, front):
+        pen.polygon(pane, GLASS, round=0.008, shade=0.22)
+    for x in (-0.28, 0.28):
+        pen.ellipse(x, 0.1, 0.115, 0.115, dark, shade=0.0)
+        pen.ellipse(x, 0.095, 0.095, 0.095, DARK, shade=0.1)
+        pen.ellipse(x, 0.095, 0.048, 0.048, STEEL, shade=0.2)
+    pen.ellipse(0.465, 0.2, 0.028, 0.03, (1.0, 0.93, 0.66), shade=0.0)
+    pen.ellipse(-0.478, 0.21, 0.018, 0.034, (0.85, 0.16, 0.13), shade=0.0)
+
+
+def boat(pen: Pen, dice: Dice, paint: RGB) -> None:
+    """A sailing boat or a little steamer."""
+    trim = dice.choice("trim", PAINTS)
+    wood = (0.46, 0.31, 0.2)
+    if dice.chance("sails", 0.6):
+        pen.limb((0.02, 0.15), 0.018, (0.02, 0.97), 0.014, wood)
+        pen.polygon(((0.07, 0.24), (0.42, 0.24), (0.05, 0.92)), WHITE, round=0.012, shade=0.2)
+        pen.polygon(((-0.38, 0.26), (-0.02, 0.26), (-0.02, 0.95)), mix(trim, WHITE, 0.15), round=0.012, shade=0.2)
+        pen.polygon(((0.02, 0.95), (0.02, 1.0), (-0.1, 0.975)), paint, shade=0.0)
+        deck = 0.2
+    else:
+        pen.polygon(((-0.3, 0.2), (0.12, 0.2), (0.06, 0.46), (-0.3, 0.46)), WHITE, round=0.02)
+        pen.polygon(((-0.08, 0.46), (0.05, 0.46), (0.05, 0.7), (-0.08, 0.7)), trim, round=0.008)
+        pen.polygon(((-0.085, 0.6), (0.055, 0.6), (0.055, 0.65), (-0.085, 0.65)), WHITE, round=0.008, shade=0.0)
+        for x in (-0.22, -0.1, 0.01):
+            pen.ellipse(x, 0.35, 0.042, 0.042, scaled(GLASS, 0.8), shade=0.3)
+        pen.limb((0.27, 0.2), 0.014, (0.27, 0.5), 0.012, wood)
+        pen.polygon(((0.28, 0.4), (0.4, 0.45), (0.28, 0.5)), trim, shade=0.0)
+        deck = 0.22
+    pen.polygon(((-0.36, 0.0), (0.32, 0.0), (0.5, deck + 0.03), (-0.48, deck)), paint, round=0.012, shade=0.18)
+    pen.polygon(((-0.46, deck - 0.045), (0.45, deck - 0.02), (0.5, deck + 0.03), (-0.48, deck)), WHITE, shade=0.0, inside=True)
+    pen.polygon(((-0.4, -0.02), (0.36, -0.02), (0.4, 0.06), (-0.42, 0.06)), scaled(paint, 0.6), shade=0.0, inside=True)
+
+
+def plane(pen: Pen, dice: Dice, paint: RGB) -> None:
+    """An airliner or a propeller plane, seen from the side."""
+    body = WHITE if dice.chance("white", 0.5) else mix(dice.choice("body", PAINTS), WHITE, 0.3)
+    if body == WHITE and min(paint) > 0.85:
+        paint = PAINTS[6]
+    y = 0.2
+    pen.limb((-0.42, y + 0.09), 0.012, (-0.3, y + 0.05), 0.03, scaled(paint, 0.75))
+    pen.polygon(((-0.46, y + 0.02), (-0.26, y + 0.02), (-0.38, y + 0.27), (-0.48, y + 0.27)), paint, round=0.008)
+    pen.polygon(((-0.02, y + 0.04), (0.14, y + 0.04), (-0.06, y + 0.23), (-0.13, y + 0.22)), scaled(paint, 0.7), round=0.006)
+    pen.limb((-0.47, y + 0.045), 0.022, (-0.2, y + 0.005), 0.075, body, shade=0.3)
+    pen.limb((-0.2, y + 0.005), 0.075, (0.38, y), 0.082, body, shade=0.3)
+    pen.limb((0.3, y + 0.0), 0.081, (0.445, y - 0.015), 0.05, body, shade=0.3)
+    pen.polygon(((-0.5, y - 0.045), (0.5, y - 0.045), (0.5, y - 0.015), (-0.5, y - 0.015)), paint, shade=0.0, inside=True)
+    pen.polygon(((0.36, y + 0.015), (0.445, y + 0.015), (0.4, y + 0.062), (0.36, y + 0.062)), DARK, shade=0.0, inside=True)
+    for i in range(5):
+        pen.ellipse(-0.17 + 0.1 * i, y + 0.028, 0.024, 0.026, scaled(GLASS, 0.62), shade=0.2)
+    pen.polygon(((-0.27, y - 0.2), (-0.17, y - 0.2), (0.16, y - 0.03), (-0.04, y - 0.03)), scaled(paint, 0.92), round=0.012)
+    if dice.chance("propeller", 0.35):
+        pen.ellipse(0.5, y - 0.015, 0.026, 0.15, mix(STEEL, DARK, 0.35), shade=0.0)
+        pen.ellipse(0.49, y - 0.015, 0.03, 0.032, DARK)
+    else:
+        pen.limb((-0.04, y - 0.13), 0.04, (0.06, y - 0.13), 0.046, STEEL, shade=0.25)
+        pen.ellipse(0.1, y - 0.13, 0.016, 0.042, DARK, shade=0.0)
