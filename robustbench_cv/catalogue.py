@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from robustbench_cv.registry import Registry, marker
 
 if TYPE_CHECKING:
-    from robustbench_cv.checks.check import Check
     from robustbench_cv.interventions.intervention import Intervention
     from robustbench_cv.metrics.metric import Metric
     from robustbench_cv.results import Report
@@ -25,7 +24,7 @@ DATASETS: Registry[Dataset] = Registry("dataset", "robustbench_cv.data", "robust
 INTERVENTIONS: Registry[Intervention] = Registry("intervention", "robustbench_cv.interventions")
 ATTACKS: Registry[Any] = Registry("attack", "robustbench_cv.attacks")
 METRICS: Registry[Metric] = Registry("metric", "robustbench_cv.metrics")
-CHECKS: Registry[Check] = Registry("check", "robustbench_cv.checks")
+CHECKS: Registry[Any] = Registry("check", "robustbench_cv.checks")
 RECIPES: Registry[Any] = Registry("recipe", "robustbench_cv.training")
 SUITES: Registry[Suite] = Registry("suite", "robustbench_cv.suites")
 REPORTS: Registry[Report] = Registry("report", "robustbench_cv.reports")

@@ -23,13 +23,13 @@ STATUSES: tuple[Status, ...] = ("ok", "not-applicable", "failed")
 class AttackTrace:
     """What an attack did to one sample.
 
-    success: judged on the returned image. size and radius: in the constraint's units. forwards, backwards: passes through the model.
+    success: judged on the returned image. size and radius: in the budget's units (radius None where there is no single one). forwards, backwards: passes through the model.
     zero_grads: share of its gradients that were exactly zero.
     """
 
     success: bool
     size: float
-    radius: float
+    radius: float | None
     forwards: int
     backwards: int
     zero_grads: float
@@ -82,7 +82,7 @@ def _plain(record: Record, name: str) -> object:
 def read_parts(paths: Iterable[Path]) -> pandas.DataFrame:
     """The records of some parts as a frame with the fields of Record as columns; JSON fields decoded; `attack` a dict or None."""
     tables = [pyarrow.parquet.read_table(path, schema=_SCHEMA) for path in paths]
-    frame = (pyarrow.concat_tables(tables) if tables else _SCHEMA.empty_table()).to_pandas()
+    frame: pandas.DataFrame = (pyarrow.concat_tables(tables) if tables else _SCHEMA.empty_table()).to_pandas()
     for name in _JSON:
         frame[name] = [json.loads(text) for text in frame[name]]
     return frame

@@ -206,7 +206,7 @@ def _scan(path: Path, module: str, kind: str) -> Iterator[Entry]:
             continue
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == kind:
-                facts = {k.arg: k.value.value for k in decorator.keywords if k.arg and isinstance(k.value, ast.Constant)}
+                facts = {k.arg: _literal(k.value, ast.unparse(decorator)) for k in decorator.keywords if k.arg}
                 summary = (ast.get_docstring(node) or ast.get_docstring(tree) or "").split("\n")[0]
                 where = None if module else path
                 yield Entry(node.name.replace("_", "-"), module, node.name, summary, f"({ast.unparse(node.args)})", facts, where)

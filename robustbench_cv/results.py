@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import numpy
@@ -23,6 +23,8 @@ from robustbench_cv.suite import Condition, Gate, Kind, Task
 from robustbench_cv.types import Evidence, Labels
 
 SCHEMA_VERSION = 1
+
+T = TypeVar("T")
 
 Report: TypeAlias = Callable[["Results"], Any]
 """Results in; a Table, a Chart, a Gallery or a sequence of them out."""
@@ -138,7 +140,7 @@ class Effect:
 class Cost:
     """What an attack spent per sample (means), and the share of samples whose every gradient was zero."""
 
-    radius: float
+    radius: float | None
     size: float
     forwards: float
     backwards: float
@@ -236,14 +238,10 @@ class Results:
         sides = [
             (self.evidence(group, name, metric), self.evidence(group, name, metric, reference=True)) for name in [condition, *controls[:1]]
         ]
-        key = ("effect", group, condition, metric)
+        metric_, seed = self.metric(group, metric), self.run.seed
+        control = sides[1] if controls else (None, None)
         return self._cached(
-            key,
-            lambda: Effect(
-                *difference_in_differences(
-                    self.metric(group, metric), *sides[0], *(sides[1] if controls else (None, None)), seed=self.run.seed
-                )
-            ),
+            ("effect", group, condition, metric), lambda: Effect(*difference_in_differences(metric_, *sides[0], *control, seed=seed))
         )
 
     def worst_case(self, group: Group, metric: str) -> Estimate:
@@ -269,8 +267,8 @@ class Results:
         traces = [t for t in self.rows(group, condition)["attack"] if t is not None]
         if not traces:
             return None
-        mean = {name: float(numpy.mean([t[name] for t in traces])) for name in ("radius", "size", "forwards", "backwards")}
-        return Cost(**mean, zero_grads=float(numpy.mean([t["zero_grads"] >= 1.0 for t in traces])))
+        mean = {name: float(numpy.mean([t[name] for t in traces])) for name in ("size", "forwards", "backwards")}
+        return Cost(traces[0]["radius"], **mean, zero_grads=float(numpy.mean([t["zero_grads"] >= 1.0 for t in traces])))
 
     def flags(self, group: Group, condition: str | None = None) -> list[Finding]:
         """The warnings and stops that touch a group (and condition): those whose fields match or are empty."""
@@ -328,10 +326,11 @@ class Results:
     def _cache(self) -> dict[tuple[object, ...], Any]:
         return {}
 
-    def _cached(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+    def _cached(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         if key not in self._cache:
             self._cache[key] = make()
-        return self._cache[key]
+        found: T = self._cache[key]
+        return found
 
 
 def read_run(folder: Path) -> RunInfo:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -232,7 +232,7 @@ class Model(Protocol[R]):
         """Differentiable. images (N, 3, H, W) in [0, 1] on the model's device; resizing and normalisation happen inside."""
         ...
 
-    def decode(self, raw: R, /) -> list[Prediction]:
+    def decode(self, raw: R, /) -> Sequence[Prediction]:
         """Not differentiable. One prediction an image, on the CPU."""
         ...
 
@@ -248,10 +248,11 @@ class HasModule(Protocol):
     def module(self) -> torch.nn.Module: ...
 
 
-def predict(model: Model[R], images: Tensor) -> list[Prediction]:
+def predict(model: AnyModel, images: Tensor) -> list[Prediction]:
     """decode(raw(images)), without gradients. There is no other path to a prediction (S12)."""
+    known = cast("Model[Any]", model)
     with torch.no_grad():
-        return model.decode(model.raw(images))
+        return list(known.decode(known.raw(images)))
 
 
 class Dataset(Protocol):

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.attack import Attack, AttackResult
 from robustbench_cv.adversary.attack import run as run_attack
+from robustbench_cv.adversary.external import External
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
 from robustbench_cv.interventions.intervention import Intervention
@@ -68,6 +70,22 @@ class CellOutput:
 
 
 @dataclass(frozen=True, eq=False)
+class _Attacked:
+    """What an attack made of one sample. failed: why the model broke down on it; unserved: why there was nothing to attack."""
+
+    image: Tensor
+    trace: AttackTrace
+    failed: str = ""
+    unserved: str = ""
+
+    @classmethod
+    def of(cls, made: AttackResult, i: int, radius: float | None) -> _Attacked:
+        counts = int(made.forwards[i]), int(made.backwards[i])
+        trace = AttackTrace(bool(made.success[i]), float(made.size[i]), radius, *counts, float(made.zero_grads[i]))
+        return cls(made.images[i].cpu(), trace, made.failed.get(i, ""), made.unserved.get(i, ""))
+
+
+@dataclass(frozen=True, eq=False)
 class _Pair:
     """A sample as it was, and as the condition leaves it."""
 
@@ -81,62 +99,63 @@ def run_cell(job: Job) -> CellOutput:
     Raises BadSample for an unreadable sample unless job.skip_bad.
     """
     entries = [_prepare(job, i) for i in job.indices]
+    records: dict[str, Record] = {e.sample: e for e in entries if isinstance(e, Record)}
     pairs = [e for e in entries if isinstance(e, _Pair)]
-    attacked = _attack(job, pairs) if job.attack is not None else [(p.after.image, None) for p in pairs]
-    served = [
-        (replace(p, after=replace(p.after, image=image)), trace)
-        for p, (image, trace) in zip(pairs, attacked, strict=True)
-        if not isinstance(trace, str)
-    ]
+    attacked: list[_Attacked | None] = list(_attack(job, pairs)) if job.attack is not None else [None] * len(pairs)
+    served: list[tuple[_Pair, _Attacked | None]] = []
+    for pair, made in zip(pairs, attacked, strict=True):
+        if made is not None and made.failed:
+            records[pair.after.id] = replace(job.blank, sample=pair.after.id, status="failed", reason=made.failed, attack=made.trace)
+        else:
+            served.append((pair if made is None else replace(pair, after=replace(pair.after, image=made.image)), made))
+    return _judge(job, served, records)
+
+
+def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: dict[str, Record]) -> CellOutput:
+    """Predict and measure what is left; `records` already holds the samples that are not."""
     predictions = _predict(job, [p.after for p, _ in served])
     originals = _predict_originals(job, [p.before for p, _ in served], predictions)
-
-    records: dict[str, Record] = {e.sample: e for e in entries if isinstance(e, Record)}
-    for pair, (_, trace) in zip(pairs, attacked, strict=True):
-        if isinstance(trace, str):
-            records[pair.after.id] = replace(job.blank, sample=pair.after.id, status="not-applicable", reason=trace)
     shots: list[Shot] = []
     kept: dict[str, Prediction] = {}
-    for (pair, trace), prediction, original in zip(served, predictions, originals, strict=True):
+    for (pair, made), prediction, original in zip(served, predictions, originals, strict=True):
         id_ = pair.after.id
         if prediction is None or original is None:
             records[id_] = replace(job.blank, sample=id_, status="failed", reason="the model's output is not finite (NaN or infinity)")
             continue
-        assert not isinstance(trace, str)
-        records[id_] = replace(_record(job, pair, prediction, original), attack=trace)
+        record = _record(job, pair, prediction, original)
+        records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.unserved)
         kept[id_] = prediction
         if len(shots) < job.pictures:
             shots.append(Shot(id_, pair.before.image, pair.after.image, original, prediction))
-    order = [job.dataset.ids[i] for i in job.indices]
-    return CellOutput([records[id_] for id_ in order], shots, kept)
+    return CellOutput([records[job.dataset.ids[i]] for i in job.indices], shots, kept)
 
 
 def _prepare(job: Job, index: int) -> _Pair | Record:
     id_ = job.dataset.ids[index]
     try:
-        before = job.class_map.sample(job.dataset[index])
-        after = before
+        before = after = job.dataset[index]
         for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
             # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
             after = intervention(after, Noise(job.blank.seed, (id_,), Spec.parse(spec).name))
+        # edits speak the data's class names; from here on everything is in the model's class indices
+        return _Pair(job.class_map.sample(before), job.class_map.sample(after))
     except NotApplicable as reason:
         return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason))
     except BadSample as fault:
         if not job.skip_bad:
             raise
         return replace(job.blank, sample=id_, status="failed", reason=str(fault))
-    return _Pair(before, after)
 
 
-def _attack(job: Job, pairs: Sequence[_Pair]) -> list[tuple[Tensor, AttackTrace | str]]:
-    """The attacked image and its trace for each sample; in place of the trace, the reason why the attack did not apply."""
+def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     samples = [p.after for p in pairs]
     purpose = Spec.parse(job.condition.attack or "").name
+    radius = job.attack.constraint.radius if isinstance(job.attack, Attack | External) else None
 
-    def work(images: Tensor, positions: list[int]) -> list[tuple[Tensor, AttackTrace | str]]:
+    def work(images: Tensor, positions: list[int]) -> list[_Attacked]:
         noise = Noise(job.blank.seed, tuple(samples[i].id for i in positions), purpose)
         made = run_attack(job.attack, job.model, images.to(job.device), [samples[i].target for i in positions], noise)
-        return [(image.cpu(), trace) for image, trace in zip(made.images, made.traces(), strict=True)]
+        return [_Attacked.of(made, i, radius) for i in range(len(images))]
 
     return in_batches(samples, job.batch_size, work)
 

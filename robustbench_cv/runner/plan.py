@@ -136,7 +136,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize) -> Job:
     for spec in condition.interventions:
         edit = INTERVENTIONS.build(spec)
         if isinstance(edit, NeedsDonors):
-            edit = edit.with_donors(_MappedDonors(pair.dataset, pair.class_map))
+            edit = edit.with_donors(pair.dataset)
         edits.append(edit)
     track = next(t for t in plan.tracks if t.task == cell.row.task)
     blank = Record(
@@ -157,24 +157,6 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize) -> Job:
         plan.options.skip_bad,
         cell.pictures,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _MappedDonors:
-    """A data set as interventions see it: targets in the model's class indices."""
-
-    dataset: Dataset
-    class_map: ClassMap
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.class_map.sample(self.dataset[index])
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return self.dataset.ids
 
 
 def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:

@@ -1,0 +1,289 @@
+"""From a suite to records: resuming, killing, what a change redoes, and what never becomes a number."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy
+import pytest
+import torch
+
+from robustbench_cv.errors import UserError
+from robustbench_cv.results import Results
+from robustbench_cv.runner.plan import Options, make_plan
+from robustbench_cv.runner.run import Outcome, run_suite
+from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Track
+
+CLASSES = ("dark", "bright", "red")
+
+MODEL = '''
+import torch
+from torch import nn
+from robustbench_cv.models.adapt import classifier
+from robustbench_cv.types import Labels
+
+
+class Tiny(nn.Module):
+    """dark, bright or red, from the mean colour; `gain` is its only weight."""
+
+    def __init__(self, gain):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(float(gain)))
+
+    def forward(self, x):
+        {before}
+        red, rest = x[:, 0].mean((1, 2)), x[:, 1:].mean((1, 2, 3))
+        scores = torch.stack([0.4 - rest - red, rest - 0.4, red - rest], dim=1)
+        {after}
+        return scores * self.gain
+
+
+def build(gain=20.0):
+    return classifier(Tiny(gain), name="tiny", classes=Labels(("dark", "bright", "red")))
+'''
+
+
+def write_model(folder: Path, before: str = "pass", after: str = "pass") -> str:
+    path = folder / "model.py"
+    path.write_text(MODEL.format(before=before, after=after))
+    return f"{path}:build"
+
+
+def write_data(folder: Path, count: int = 150, side: int = 12, seed: int = 0) -> str:
+    rng = numpy.random.default_rng(seed)
+    labels = rng.integers(0, 3, count)
+    colours = numpy.array([[40, 40, 40], [180, 180, 180], [200, 40, 40]])[labels]
+    images = numpy.clip(colours[:, None, None] + rng.normal(0, 45, (count, side, side, 3)), 0, 255).astype(numpy.uint8)
+    path = folder / f"data{seed}.npz"
+    numpy.savez(path, images=images, labels=labels, classes=numpy.array(CLASSES))
+    return f"npz:{path}"
+
+
+def small_suite(model: str, data: str, *more: Condition, gates: tuple[Gate, ...] = ()) -> Suite:
+    conditions = (CLEAN, Condition("pgd", attack="pgd(eps=0.1, steps=3)", severity=0.1, curve="pgd"), *more)
+    track = Track("classification", (model,), (data,), conditions, ("top-1",))
+    return Suite("small", 1, (track,), gates=gates, reports=("main-table", "checks"))
+
+
+def records_of(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted((folder / "records").glob("*.parquet"))}
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    return small_suite(write_model(tmp_path), write_data(tmp_path))
+
+
+def run(suite: Suite, out: Path, **options: object) -> Outcome:
+    return run_suite(suite, out, Options(**options))  # type: ignore[arg-type]
+
+
+def test_a_run_leaves_one_record_for_each_sample_and_condition(suite: Suite, tmp_path: Path) -> None:
+    outcome = run(suite, tmp_path / "out")
+    results = outcome.results
+    assert len(results.records) == 300
+    assert not results.records.duplicated(["condition", "sample"]).any()
+    group = results.groups()[0]
+    clean, attacked = results.estimate(group, "clean", "top-1"), results.estimate(group, "pgd", "top-1")
+    assert clean.n == attacked.n == 150
+    assert clean.value is not None
+    assert attacked.value is not None
+    assert clean.value > 0.9
+    assert attacked.value < clean.value
+    assert results.worst_case(group, "top-1").value == pytest.approx(min(clean.value, attacked.value), abs=0.02)
+    cost = results.cost(group, "pgd")
+    assert cost is not None
+    assert cost.radius == pytest.approx(0.1)
+    assert cost.size <= 0.1 + 1e-6
+    assert cost.backwards >= 3
+    assert outcome.exit_code == 0
+
+
+def test_the_same_run_again_does_nothing(suite: Suite, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = run(suite, out)
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.rglob("*") if p.is_file()}
+    again = run(suite, out)
+    assert (first.reused, again.computed, again.reused) == (0, 0, first.computed)
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_two_folders_hold_the_same_bytes(suite: Suite, tmp_path: Path) -> None:
+    run(suite, tmp_path / "a")
+    run(suite, tmp_path / "b")
+    assert records_of(tmp_path / "a") == records_of(tmp_path / "b")
+
+
+def _keys(suite: Suite, **options: object) -> dict[tuple[str, int], str]:
+    plan = make_plan(suite, Options(**options))  # type: ignore[arg-type]
+    return {(c.row.condition, i): c.row.key for i, c in enumerate(plan.cells)}
+
+
+def test_a_change_redoes_exactly_what_it_touches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = write_model(tmp_path), write_data(tmp_path)
+    base = _keys(small_suite(model, data))
+    assert _keys(small_suite(model, data)) == base
+
+    def changed(other: dict[tuple[str, int], str]) -> set[str]:
+        return {name for (name, i), key in other.items() if base[name, i] != key}
+
+    both = {"clean", "pgd"}
+    assert changed(_keys(small_suite(f"{model}(gain=21)", data))) == both
+    assert changed(_keys(small_suite(model, data), seed=1)) == both
+    stronger = small_suite(model, data)
+    condition = msgspec.structs.replace(stronger.tracks[0].conditions[1], attack="pgd(eps=0.1, steps=4)")
+    track = msgspec.structs.replace(stronger.tracks[0], conditions=(CLEAN, condition))
+    assert changed(_keys(msgspec.structs.replace(stronger, tracks=(track,)))) == {"pgd"}
+    write_model(tmp_path, after="scores = scores + 0")
+    assert changed(_keys(small_suite(model, data))) == both
+    write_model(tmp_path)
+    assert changed(_keys(small_suite(model, data))) == set()
+    arrays = dict(numpy.load(tmp_path / "data0.npz"))
+    arrays["images"][140, 0, 0, 0] ^= 1
+    numpy.savez(tmp_path / "data0.npz", **arrays)
+    redone = [k for k, key in _keys(small_suite(model, data)).items() if base[k] != key]
+    assert [name for name, _ in redone] == ["clean", "pgd"], "only the shard that holds the changed image, under each condition"
+    monkeypatch.setattr("robustbench_cv.runner.plan.code_sha256", lambda *, interventions, attacks: f"code {attacks}")
+    assert changed(_keys(small_suite(model, write_data(tmp_path)))) == both
+
+
+@pytest.mark.parametrize("parts", [0, 1, 3])
+def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(suite: Suite, tmp_path: Path, parts: int) -> None:
+    slow = write_model(tmp_path, before="import time; time.sleep(0.15)")
+    suite = small_suite(slow, suite.tracks[0].datasets[0])
+    (tmp_path / "suite.json").write_bytes(msgspec.json.encode(suite))
+    out = tmp_path / "killed"
+    code = (
+        "import msgspec, pathlib, sys\n"
+        "from robustbench_cv.runner.plan import Options\n"
+        "from robustbench_cv.runner.run import run_suite\n"
+        "from robustbench_cv.suite import Suite\n"
+        "suite = msgspec.json.decode(pathlib.Path(sys.argv[1]).read_bytes(), type=Suite)\n"
+        "run_suite(suite, pathlib.Path(sys.argv[2]), Options())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "suite.json"), str(out)])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None and not ((out / "run.json").exists() and len(records_of(out)) >= parts):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert process.poll() is None, "the run ended before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    left = len(records_of(out))
+    resumed = run(suite, out)
+    assert resumed.reused == left
+    assert resumed.computed == 6 - left > 0
+    run(suite, tmp_path / "whole")
+    assert records_of(out) == records_of(tmp_path / "whole")
+    assert not list(out.rglob("*.partial")) or left < 6
+
+
+def test_a_partial_part_is_never_read(suite: Suite, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(suite, out)
+    key = Results.open(out).run.cells[0].key
+    part = out / "records" / f"{key}.parquet"
+    part.rename(part.with_suffix(".partial"))
+    assert len(Results.open(out).records) == 300 - 64
+    assert run(suite, out).computed == 1
+
+
+def test_limit_takes_the_first_samples_and_reuses_whole_shards(suite: Suite, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(suite, out, limit=64).computed == 2
+    more = run(suite, out, limit=128)
+    assert (more.computed, more.reused) == (2, 2)
+    assert len(more.results.records) == 256
+
+
+def test_output_that_is_not_finite_is_failed_and_not_a_score(tmp_path: Path) -> None:
+    model = write_model(tmp_path, after="scores = torch.where((x[:, 0, 0, 0] > 0.9)[:, None], float('nan'), scores)")
+    results = run(small_suite(model, write_data(tmp_path)), tmp_path / "out").results
+    failed = results.records[results.records.status == "failed"]
+    assert len(failed) > 0
+    assert failed.reason.str.contains("not finite").all()
+    assert (failed.evidence == {}).all()
+    estimate = results.estimate(results.groups()[0], "clean", "top-1")
+    assert estimate.excluded == (failed.condition == "clean").sum()
+    assert estimate.n + estimate.excluded == 150
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hungry = write_model(tmp_path, before="if len(x) > 9: raise torch.OutOfMemoryError('no room')")
+    suite = small_suite(hungry, write_data(tmp_path))
+    with_checks_off = make_plan(suite, Options())
+    from robustbench_cv.runner.batches import BatchSize
+    from robustbench_cv.runner.cell import run_cell
+    from robustbench_cv.runner.plan import build_job
+
+    size = BatchSize()
+    output = run_cell(build_job(with_checks_off, with_checks_off.cells[0], size))
+    assert all(r.status == "ok" for r in output.records)
+    assert size.at(12, 12) == 8
+    assert "going on with 8" in caplog.text
+    never = write_model(tmp_path, before="raise torch.OutOfMemoryError('no room')")
+    plan = make_plan(small_suite(never, write_data(tmp_path)), Options())
+    with pytest.raises(UserError, match="one image does not fit"):
+        run_cell(build_job(plan, plan.cells[0], BatchSize()))
+
+
+def test_bad_samples_stop_the_run_or_are_recorded(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name, value in (("dark", 30), ("bright", 200)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(4):
+            Image.new("RGB", (10 + i, 9), (value, value, value)).save(tmp_path / "images" / name / f"{i}.png")
+    broken = tmp_path / "images" / "dark" / "2.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    suite = small_suite(write_model(tmp_path), f"folder:{tmp_path / 'images'}")
+    with pytest.raises(UserError, match=r"2\.png"):
+        run(suite, tmp_path / "out")
+    results = run(suite, tmp_path / "out", skip_bad=True).results
+    failed = results.records[results.records.status == "failed"]
+    assert len(failed) == 2
+    assert failed.reason.str.contains("2.png").all()
+    assert results.estimate(results.groups()[0], "clean", "top-1").n == 7
+
+
+def test_gates_decide_the_exit_code_on_intervals(tmp_path: Path) -> None:
+    model, data = write_model(tmp_path), write_data(tmp_path)
+
+    def code(bound: float) -> int:
+        return run(small_suite(model, data, gates=(Gate("top-1", "clean", bound),)), tmp_path / "out").exit_code
+
+    value = run(small_suite(model, data), tmp_path / "out").results
+    estimate = value.estimate(value.groups()[0], "clean", "top-1")
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert [code(estimate.low - 0.01), code((estimate.low + estimate.high) / 2), code(min(1.1, estimate.high + 0.01))] == [0, 3, 1]
+
+
+def test_pictures_are_saved_losslessly_with_predictions(suite: Suite, tmp_path: Path) -> None:
+    results = run(suite, tmp_path / "out").results
+    pictures = results.pictures()
+    assert {p.condition for p in pictures} == {"clean", "pgd"}
+    attacked = [p for p in pictures if p.condition == "pgd"]
+    assert len(attacked) == 4
+    for picture in attacked:
+        assert picture.before.read_bytes() != picture.after.read_bytes()
+        assert set(picture.after_prediction) == {"label", "score"}
+
+
+def test_run_info_can_repeat_the_run(suite: Suite, tmp_path: Path) -> None:
+    run(suite, tmp_path / "out")
+    info = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert info["versions"]["torch"] == torch.__version__.partition("+")[0] or info["versions"]["torch"] == torch.__version__
+    assert len(info["models"][0]["weights_sha256"]) == 64
+    assert info["datasets"][0]["n"] == 150
+    assert "dark" in info["pairings"][0]["class_map"]
+
+
+def test_a_model_without_a_track_is_refused(suite: Suite, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no segmentation track"):
+        run(suite, tmp_path / "out", models=("unet(classes='a,b')",))
