@@ -26,6 +26,7 @@ from robustbench_cv.types import (
     MaskPrediction,
     ModelInfo,
     PixelLogits,
+    Prediction,
     Task,
 )
 
@@ -57,7 +58,7 @@ class Classifier:
         _expect(values, (len(images), len(self.info.classes)), self.info)
         return Logits(values)
 
-    def decode(self, raw: Logits, /) -> list[ClassPrediction]:
+    def decode(self, raw: Logits, /) -> list[Prediction]:
         """Softmax of each row, on the CPU."""
         return [ClassPrediction(p) for p in raw.values.detach().float().softmax(dim=1).cpu()]
 
@@ -86,7 +87,7 @@ class Segmenter:
             values = F.interpolate(values, images.shape[-2:], mode="bilinear", align_corners=False)
         return PixelLogits(values)
 
-    def decode(self, raw: PixelLogits, /) -> list[MaskPrediction]:
+    def decode(self, raw: PixelLogits, /) -> list[Prediction]:
         """The class of the highest score at each pixel, on the CPU."""
         return [MaskPrediction(labels) for labels in raw.values.detach().argmax(dim=1).cpu()]
 

@@ -1,0 +1,50 @@
+"""A spec becomes a model on a device: `unet.scenes`, `timm:resnet50`, `torchvision:fcos_resnet50_fpn(weights="DEFAULT")`, `my.py:f`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from robustbench_cv.catalogue import MODELS
+from robustbench_cv.models.adapt import to
+from robustbench_cv.models.wrap import as_model
+from robustbench_cv.registry import Scalar, Spec
+from robustbench_cv.types import AnyModel, HasModule
+
+
+def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) -> AnyModel:
+    """The model that a spec names, in eval mode, frozen, on a device.
+
+    "arch.tag" is arch(weights='tag'). `more`: further arguments of its factory. A factory in a file may return a model, or a bare
+    torch module: then `task` and `classes` (and `mean`, `std`, `input_size`, `checkpoint`) say what it is. UserError for unknown
+    names, with the closest ones, for arguments that nothing takes, and where there is no such device.
+    """
+    spec = Spec.parse(spec) if isinstance(spec, str) else spec
+    spec = replace(_tagged(spec), args={**spec.args, **_tagged(spec).args, **more})
+    model = as_model(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
+    made: AnyModel = to(model, device)
+    return made
+
+
+def _tagged(spec: Spec) -> Spec:
+    name, dot, tag = spec.name.partition(".")
+    if not dot or spec.name.endswith(".py"):
+        return spec
+    return replace(spec, name=name, args={"weights": tag, **spec.args})
+
+
+def describe(model: AnyModel) -> dict[str, Scalar]:
+    """What is known of a model, as one row: name, task, number of classes, parameters, hash of the weights, device."""
+    info = model.info
+    tensor = next(model.module.parameters(), None) if isinstance(model, HasModule) else None
+    return {
+        "name": info.name,
+        "task": info.task,
+        "classes": len(info.classes),
+        "classes_named": not info.classes.are_numbered,
+        "parameters": info.parameters,
+        "weights_sha256": info.weights_sha256,
+        "device": str(tensor.device) if tensor is not None else "unknown",
+    }

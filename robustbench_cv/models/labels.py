@@ -1,0 +1,28 @@
+"""Class names as a user gives them: a comma list or a text file with one a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from robustbench_cv.errors import UserError
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Names from "a,b,c" or from a text file, one a line. UserError where one is empty or comes twice, for classes are matched by name.
+
+    >>> class_names("car, boat")
+    ('car', 'boat')
+    """
+    path = Path(text)
+    if "," not in text and path.suffix == ".txt":
+        if not path.is_file():
+            raise UserError(f"no file {path} with class names (looked from {Path.cwd()}); or write classes='a,b,c'")
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    else:
+        names = tuple(name.strip() for name in text.split(","))
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if not names or "" in names or twice:
+        what = f"names {twice[0]!r} twice" if twice and twice[0] else "has an empty name"
+        raise UserError(f"classes={text!r} {what}; every class needs a name of its own, since classes are matched by name")
+    return names

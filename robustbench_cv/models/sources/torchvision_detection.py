@@ -1,0 +1,139 @@
+"""torchvision's detectors as Candidates: everything that is believed before threshold and suppression, differentiable in the image.
+
+`raw` runs the detector's own parts (transform, backbone, heads, box coder) in eval mode; `decode` repeats its own post-processing. The
+proposals of two-stage detectors are chosen without gradients, as torchvision does, so gradients flow through the features inside each
+proposal and not through the choice of proposals. Masks and key points are not predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_cv.errors import UserError
+from robustbench_cv.models.adapt import describe_module, freeze
+from robustbench_cv.models.sources.torchvision_builders import Request, built
+from robustbench_cv.models.sources.torchvision_decode import Settings, suppressed
+from robustbench_cv.models.sources.torchvision_heads import Family, family_of
+from robustbench_cv.types import Candidates, Labels, ModelInfo, Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class TorchvisionDetector:
+    """A Model of Candidates around one of torchvision's detectors.
+
+    columns: the module's output columns that name a class, in the order of info.classes; the others (background, and the eleven numbers
+    that COCO skipped) are left out after the scores are computed.
+    """
+
+    module: nn.Module
+    info: ModelInfo
+    family: Family
+    columns: Tensor
+
+    def raw(self, images: Tensor, /) -> Candidates:
+        """Differentiable. The detector's internal resizing is undone: boxes are in pixels of `images`, clipped to them.
+
+        One-stage detectors give every anchor, and after each pyramid level one candidate of padding, by which decode tells levels apart.
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"a detector takes images (N, 3, H, W) of one size, got {tuple(images.shape)}; group samples by shape first")
+        inner, _ = self.module.transform(list(images))  # type: ignore[operator]
+        features = self.module.backbone(inner.tensors)  # type: ignore[operator]
+        beliefs = self.family.believe(self.module, inner, features)
+        columns = self.columns.to(images.device)
+        boxes = beliefs.boxes if beliefs.boxes.shape[2] == 1 else beliefs.boxes[:, :, columns]
+        (height, width), (h, w) = images.shape[-2:], inner.image_sizes[0]
+        ratio = boxes.new_tensor([width, height, width, height]) / boxes.new_tensor([w, h, w, h])
+        return Candidates(boxes * ratio, beliefs.log_score[..., columns], beliefs.valid)
+
+    def decode(self, raw: Candidates, /) -> list[Prediction]:
+        """Threshold, top candidates, suppression per class and cap: as the detector itself does."""
+        settings = Settings.of(self.module)
+        rows = zip(raw.boxes.detach(), raw.log_score.detach().exp(), raw.valid, strict=True)
+        return [suppressed(self.family.choose, settings, boxes, scores, valid) for boxes, scores, valid in rows]
+
+
+def detection(
+    request: Request,
+    *,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    score_thresh: float | None = None,
+    nms_thresh: float | None = None,
+    detections_per_img: int | None = None,
+    topk_candidates: int | None = None,
+) -> TorchvisionDetector:
+    """A detector of torchvision; the settings are its own, None leaves them alone.
+
+    RetinaNet and FCOS number classes from 0, and torchvision's weights leave number 0 unused; so does num_classes = classes + 1 (the
+    default). Give num_classes equal to the number of classes for weights that use number 0.
+    """
+    _not_published(request)
+    made = built(request, reserved=1)
+    settings = {
+        "score_thresh": score_thresh,
+        "nms_thresh": nms_thresh,
+        "detections_per_img": detections_per_img,
+        "topk_candidates": topk_candidates,
+    }
+    Settings.change(made.module, {key: value for key, value in settings.items() if value is not None}, request.name)
+    _resize(made.module, min_size, max_size, request.name)
+    return detector(made.module, made.names, request.title, request.weights or "")
+
+
+def detector(module: nn.Module, names: tuple[str, ...] | None, name: str, weights: str = "") -> TorchvisionDetector:
+    """Freeze one of torchvision's detector modules. UserError where it is of no known family or the names do not fit its columns."""
+    family = family_of(module)
+    columns, shown = exposed(names, family.outputs(module), needs_background=family.background, model=name)
+    facts = (repr(Settings.of(module)), repr(module.transform), repr(columns), weights)
+    info = describe_module(freeze(module), name, "detection", Labels(shown), *facts)
+    return TorchvisionDetector(module, info, family, torch.tensor(columns))
+
+
+def exposed(names: tuple[str, ...] | None, outputs: int, *, needs_background: bool, model: str) -> tuple[list[int], tuple[str, ...]]:
+    """Which output columns are classes, and their names.
+
+    names: one for each column, or for each but the background in column 0; None numbers them.
+    """
+    if names is None:
+        first = 1 if needs_background else 0
+        return list(range(first, outputs)), Labels.numbered(outputs - first).names
+    if len(names) == outputs - 1:
+        names = ("__background__", *names)
+    elif needs_background and len(names) == outputs and names[0] not in BACKGROUND:
+        raise UserError(f"{model}: its {outputs} outputs include the background, so {outputs - 1} class names are needed, not {outputs}")
+    if len(names) != outputs:
+        raise UserError(f"{model}: {len(names)} class names for {outputs} outputs; give one for each, background left out")
+    columns = [i for i, name in enumerate(names) if name not in BACKGROUND and name != "N/A"]
+    return columns, tuple(names[i] for i in columns)
+
+
+BACKGROUND = ("__background__", "no person")
+"""What torchvision calls the column of no object."""
+
+
+def _resize(module: nn.Module, min_size: int | None, max_size: int | None, name: str) -> None:
+    transform: Any = module.transform
+    if min_size is None and max_size is None:
+        return
+    if transform.fixed_size is not None:
+        raise UserError(f"{name} always scales images to {transform.fixed_size} px; leave out min_size and max_size")
+    transform.min_size = (min_size,) if min_size is not None else transform.min_size
+    transform.max_size = max_size if max_size is not None else transform.max_size
+
+
+def _not_published(request: Request) -> None:
+    """Some of torchvision's own weights need a setting that only its builder makes (the epsilon of frozen batch norms)."""
+    if request.checkpoint is None:
+        return
+    from torchvision import models
+
+    for weights in models.get_model_weights(request.name):
+        if Path(request.checkpoint).name == weights.url.rsplit("/", 1)[-1]:
+            folder = Path(torch.hub.get_dir()) / "checkpoints"
+            raise UserError(f"{request.checkpoint} is torchvision's own file: put it in {folder} and write weights={weights.name!r}")
