@@ -1,0 +1,182 @@
+"""What holds for every registered intervention, on made-up samples of the three tasks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from robustbench_cv.catalogue import INTERVENTIONS
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.interventions.fill import FILLS
+from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
+from robustbench_cv.noise import Noise
+from robustbench_cv.registry import load_file
+from robustbench_cv.types import ABSENT, IGNORE, BoxTarget, ClassTarget, MaskTarget, Sample
+
+synthetic = load_file(Path(__file__).parents[1] / "synthetic_samples.py")
+
+VARIANTS = [
+    *(f"remove(what='car', fill={fill!r})" for fill in FILLS),
+    "remove(what='random-class')",
+    "remove(what='random-object', dilate=0)",
+    "remove(what='context-class')",
+    "context-only(fill='tile', shape='box')",
+    *(f"swap-context(to={to!r})" for to in ("same", "context:sea", "gray", "black", "blur", "noise")),
+    "swap-context(to='random', fill='mean', what='car')",
+    "object-only(background='gray', what='boat')",
+    "occlude(share=0.2)",
+    "occlude(share=0.8, texture='noise', style='blobs')",
+    "occlude(share=0.4, texture='patch', what='car')",
+    "slide-patch(index=7, side=6, stride=6)",
+]
+SPECS = sorted({*INTERVENTIONS.names(), *VARIANTS})
+TASKS = ("classification", "segmentation", "detection")
+NOISE = Noise(3, ("synthetic/0",), "any")
+
+each = pytest.mark.parametrize("spec", SPECS)
+each_task = pytest.mark.parametrize("task", TASKS)
+
+
+def build(spec: str, task: str, *, backwards: bool = False) -> Intervention:
+    made = INTERVENTIONS.build(spec)
+    if isinstance(made, NeedsDonors):
+        lent = synthetic.donors(task)
+        return made.with_donors(lent[::-1] if backwards else lent)
+    return made
+
+
+@each
+@each_task
+def test_deterministic_by_id_and_unmoved_by_the_order_of_donors_or_the_purpose_of_the_noise(spec: str, task: str) -> None:
+    before = synthetic.sample(task)
+    first = build(spec, task)(before, NOISE)
+    again = build(spec, task, backwards=True)(before, replace(NOISE, purpose="another condition"))
+    assert synthetic.digest(first) == synthetic.digest(again)
+
+
+@each
+@each_task
+def test_the_input_stays_as_it_was(spec: str, task: str) -> None:
+    before = synthetic.sample(task)
+    digest = synthetic.digest(before)
+    after = build(spec, task)(before, NOISE)
+    assert synthetic.digest(before) == digest
+    assert after.id == before.id
+    assert after.image.data_ptr() != before.image.data_ptr()
+
+
+@each
+@each_task
+def test_only_the_region_changes_and_the_image_stays_an_image(spec: str, task: str) -> None:
+    before = synthetic.sample(task)
+    after = build(spec, task)(before, NOISE)
+    assert after.edit is not None
+    different = (after.image != before.image).any(dim=0)
+    assert not (different & ~after.edit.region).any()
+    assert different[after.edit.region].float().mean() > 0.5  # it does something, nearly everywhere it says so
+    assert after.image.dtype == before.image.dtype
+    assert after.image.shape == before.image.shape
+    assert 0 <= float(after.image.min())
+    assert float(after.image.max()) <= 1
+
+
+@each
+@each_task
+def test_pair_is_scored_on_the_same_things(spec: str, task: str) -> None:
+    sample = synthetic.sample(task)
+    after = build(spec, task)(sample, NOISE)
+    assert after.edit is not None
+    target, before = after.target, after.edit.before
+    if isinstance(target, ClassTarget):
+        assert before.label == sample.target.label
+        assert target.label in (ABSENT, before.label)
+    elif isinstance(target, MaskTarget):
+        scored = target.labels != IGNORE
+        assert torch.equal(scored, before.labels != IGNORE)
+        assert torch.equal(before.labels[scored], sample.target.labels[scored])
+        assert torch.equal(target.labels[scored & ~after.edit.region], sample.target.labels[scored & ~after.edit.region])
+    else:
+        count = len(target.boxes)
+        assert len(before.boxes) == len(sample.target.boxes)
+        assert torch.equal(before.boxes[:count], target.boxes)
+        assert torch.equal(before.labels[:count], target.labels)
+        assert torch.equal(before.crowd[:count], target.crowd)
+        assert before.crowd[count:].all()
+
+
+@each
+@each_task
+def test_regions_follow(spec: str, task: str) -> None:
+    sample = synthetic.sample(task)
+    after = build(spec, task)(sample, NOISE)
+    assert after.edit is not None
+    instances = [name for name in after.regions if name.startswith("instance:")]
+    if isinstance(after.target, BoxTarget):
+        assert instances == [f"instance:{k}" for k in range(len(after.target.boxes))]
+    for name in instances:
+        where = after.regions[name]
+        assert torch.equal(after.image[:, where], sample.image[:, where])  # what is called visible was not painted over
+    for name in after.edit.removed:
+        assert f"class:{name}" not in after.regions
+        assert f"class:{name}" in sample.regions
+
+
+@each
+@each_task
+def test_control_is_the_same_edit_where_no_object_is(spec: str, task: str) -> None:
+    intervention, sample = build(spec, task), synthetic.sample(task)
+    if intervention.control is None:
+        pytest.skip("is itself a control")
+    control = build(intervention.control, task)
+    assert control.control is None
+    edit, placebo = intervention(sample, NOISE).edit, control(sample, replace(NOISE, purpose="control")).edit
+    assert edit is not None
+    assert placebo is not None
+    assert not placebo.removed & {"car", "boat"} or placebo.kind == "swap-context"
+    if placebo.kind.endswith("-control"):
+        assert placebo.region.sum() == edit.region.sum()
+        assert not (placebo.region & sample.regions["objects"]).any()
+    else:
+        assert torch.equal(placebo.region, edit.region)
+
+
+@each
+@each_task
+def test_without_regions_a_sample_is_not_applicable_or_truly_edited(spec: str, task: str) -> None:
+    bare = replace(synthetic.sample(task), regions={})
+    try:
+        after = build(spec, task)(bare, NOISE)
+    except NotApplicable as reason:
+        assert "synthetic/0" in str(reason)
+    else:
+        assert spec.startswith("slide-patch") or task == "detection"  # boxes stand for the masks
+        assert (after.image != bare.image).any()
+
+
+@each
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (9, 2)])
+def test_tiny_images_are_served_or_refused(spec: str, task: str, size: tuple[int, int]) -> None:
+    sample = synthetic.sample(task)
+    boxes = torch.tensor([[0.0, 0, 1, 1]])
+    corner = torch.zeros(size, dtype=torch.bool)
+    corner[0, 0] = True
+    labels = torch.where(corner, 0, 3)
+    target = {
+        "classification": ClassTarget(0),
+        "segmentation": MaskTarget(labels),
+        "detection": BoxTarget.of(boxes, torch.tensor([0])),
+    }[task]
+    names = ("object", "objects", "class:car", "instance:0")
+    tiny = Sample(sample.id, torch.rand(3, *size), target, dict.fromkeys(names, corner), {"context": "street"})
+    try:
+        after = build(spec, task)(tiny, NOISE)
+    except NotApplicable:
+        return
+    assert after.edit is not None
+    assert after.image.shape == (3, *size)
+    assert torch.equal(after.image[:, ~after.edit.region], tiny.image[:, ~after.edit.region])
+    assert after.image.isfinite().all()
