@@ -79,10 +79,9 @@ class CocoInstances:
             path = inside(self.root, entry.file_name, "")
         except BadSample:
             path = None
-        # Parsed and written again, so that the layout of the JSON file does not count.
-        objects = msgspec.json.encode([(msgspec.structs.replace(a, segmentation=b""), a.shape) for a in self.file.annotations[entry.id]])
         classes = repr((self.labels.names, sorted(self.file.indices.items()), self.upright))
-        return digest(path, msgspec.json.encode(entry), objects, classes)
+        objects = [a.canonical() for a in self.file.annotations[entry.id]]
+        return digest(path, msgspec.json.encode(entry), classes, *objects)
 
 
 def _check_size(entry: CocoImage, image: Tensor, path: Path, where: str) -> None:

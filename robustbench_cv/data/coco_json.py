@@ -41,6 +41,14 @@ class Annotation(msgspec.Struct, frozen=True):
         """The segmentation, parsed; None where there is none."""
         return msgspec.json.decode(self.segmentation) if len(bytes(self.segmentation)) else None
 
+    def canonical(self) -> bytes:
+        """The entry as text that does not depend on how the file was laid out, for hashing."""
+        try:
+            outline = msgspec.json.encode(self.shape)
+        except (ValueError, msgspec.DecodeError):  # not readable as a mask either, which is reported when the sample is read
+            outline = bytes(self.segmentation)
+        return msgspec.json.encode(msgspec.structs.replace(self, segmentation=msgspec.Raw(b"null"))) + outline
+
 
 class Category(msgspec.Struct, frozen=True):
     """One entry of "categories"."""

@@ -77,20 +77,21 @@ class ArrayData:
 
 def _read(file: Path) -> Mapping[str, numpy.ndarray]:
     try:
-        loaded = numpy.load(file, allow_pickle=False)
-        if not isinstance(loaded, numpy.lib.npyio.NpzFile):
-            raise UserError(f"{file} is one array, not an .npz of several; it needs {_LAYOUT}")
-        with loaded:
-            absent = {"images", "labels"} - set(loaded.files)
-            if absent:
-                raise UserError(
-                    f"{file} has no array {' and no array '.join(sorted(absent))}, only {sorted(loaded.files)}; needs {_LAYOUT}"
-                )
-            return {key: loaded[key] for key in ("images", "labels", "classes") if key in loaded.files}
+        with file.open("rb") as stream:  # numpy, given a path, leaves a broken file open
+            return _select(file, numpy.load(stream, allow_pickle=False))
     except FileNotFoundError as error:
         raise UserError(f"{file} does not exist; give an .npz with {_LAYOUT}") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{file} cannot be read as .npz: {error}; save it with numpy.savez from plain arrays: {_LAYOUT}") from error
+
+
+def _select(file: Path, loaded: Any) -> Mapping[str, numpy.ndarray]:
+    if not isinstance(loaded, numpy.lib.npyio.NpzFile):
+        raise UserError(f"{file} is one array, not an .npz of several; it needs {_LAYOUT}")
+    absent = {"images", "labels"} - set(loaded.files)
+    if absent:
+        raise UserError(f"{file} has no array {' and no array '.join(sorted(absent))}, only {sorted(loaded.files)}; it needs {_LAYOUT}")
+    return {key: loaded[key] for key in ("images", "labels", "classes") if key in loaded.files}
 
 
 def _images(file: Path, arrays: Mapping[str, numpy.ndarray]) -> numpy.ndarray:
