@@ -1,1 +1,49 @@
-"""The adversary: an objective maximised by an optimizer inside a constraint, in one loop, for all three tasks."""
+"""The adversary: an objective raised by an optimizer inside a constraint, in one loop, for all three tasks.
+
+The parts, and how they recombine into known algorithms (`attacks/` holds these and others, one file each):
+
+===============  ======================  ==========  ===================================================  =======  ======
+attack           objective               constraint  optimizer                                            start    keep
+===============  ======================  ==========  ===================================================  =======  ======
+FGSM             cross_entropy           Linf        Ascent(chain(steepest, scale(eps))), 1 step          clean    last
+PGD              cross_entropy, margin   Linf, L2    Ascent(chain(steepest, scale(alpha)))                random   worst
+MI-FGSM          cross_entropy           Linf        Ascent(chain(l1_mean, momentum, steepest, scale))    clean    last
+APGD             cross_entropy, dlr      Linf, L2    APGD()                                               edge     worst
+SegPGD           seg_pgd_loss            Linf        Ascent(chain(steepest, scale(alpha)))                random   worst
+TOG              vanish, fabricate, ...  Linf        Ascent(chain(steepest, scale(alpha)))                random   last
+local noise      cross_entropy           Patch       Ascent(chain(steepest, scale(alpha)))                random   worst
+random noise     indifferent             any         RandomSteps()                                        clean    last
+===============  ======================  ==========  ===================================================  =======  ======
+
+A new norm is a `Constraint`, and all attacks have it; a new loss is an `Objective`; a gradient-free search is an `Optimizer` that asks
+the `Problem` for values only. `Ensemble` is the worst case by sample, `External` another library's attack. `run` runs any of them.
+"""
+
+from robustbench_cv.adversary.apgd import APGD
+from robustbench_cv.adversary.attack import Adversary, Attack, AttackResult, Ensemble, aim_of, run
+from robustbench_cv.adversary.constraints import L2, Constraint, Linf, ball
+from robustbench_cv.adversary.external import External
+from robustbench_cv.adversary.objectives import Objective
+from robustbench_cv.adversary.optimizers import Ascent, Optimizer
+from robustbench_cv.adversary.patch import Patch
+from robustbench_cv.adversary.success import Success
+
+__all__ = [
+    "APGD",
+    "L2",
+    "Adversary",
+    "Ascent",
+    "Attack",
+    "AttackResult",
+    "Constraint",
+    "Ensemble",
+    "External",
+    "Linf",
+    "Objective",
+    "Optimizer",
+    "Patch",
+    "Success",
+    "aim_of",
+    "ball",
+    "run",
+]

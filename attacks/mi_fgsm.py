@@ -1,0 +1,19 @@
+"""Momentum iterative FGSM. Dong et al., CVPR 2018, https://arxiv.org/abs/1710.06081"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, Linf
+from robustbench_cv.adversary.constraints import require_step
+from robustbench_cv.adversary.objectives import cross_entropy
+from robustbench_cv.adversary.success import misclassified
+from robustbench_cv.adversary.transforms import chain, l1_mean, momentum, scale, steepest
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1710.06081", task="classification")
+def mi_fgsm(eps: float = 16 / 255, steps: int = 10, decay: float = 1.0, alpha: float | None = None) -> Attack[Logits]:
+    """PGD from the clean image whose sign step follows an accumulated, L1-normalised gradient. alpha: eps / steps, as in the paper."""
+    ball = Linf(eps)
+    move = chain(l1_mean(), momentum(decay), steepest(ball), scale(require_step(ball, alpha, steps, reach=1.0)))
+    return Attack("mi-fgsm", cross_entropy(), misclassified(), ball, Ascent(move), steps, start="clean", keep="last")

@@ -1,0 +1,22 @@
+"""Random noise of an attack's size, for any task: the control that every attack must beat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robustbench_cv.adversary import Attack, ball
+from robustbench_cv.adversary.objectives import indifferent
+from robustbench_cv.adversary.optimizers import RandomSteps
+from robustbench_cv.adversary.references import either
+from robustbench_cv.adversary.success import fooled
+from robustbench_cv.catalogue import attack
+
+
+@attack(task="any")
+def noise(norm: str = "linf", eps: float = 8 / 255, draws: int = 1, uniform: bool = False) -> Attack[Any]:
+    """A random direction at the full radius (a random sign for each value in Linf), or uniform in the ball; the worst of `draws`.
+
+    A detection counts as broken where any of the model's own boxes is lost, relabelled or new.
+    """
+    steps = 0 if uniform else 1
+    return Attack("noise", indifferent(), fooled(), ball(norm, eps), RandomSteps(), steps, draws, "random", "last", either)

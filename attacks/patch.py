@@ -1,0 +1,24 @@
+"""Local noise, visible and anywhere, on one classifier and image. After LaVAN: Karmon, Zoran, Goldberg, ICML 2018, https://arxiv.org/abs/1801.02608"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, Patch
+from robustbench_cv.adversary.constraints import require_pixel_units
+from robustbench_cv.adversary.objectives import cross_entropy
+from robustbench_cv.adversary.patch import Place
+from robustbench_cv.adversary.success import misclassified
+from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1801.02608", task="classification")
+def patch(share: float = 0.02, where: Place = "corner", steps: int = 50, alpha: float = 0.05, restarts: int = 1) -> Attack[Logits]:
+    """Free pixels in a square of 2 % of the image, by sign steps of `alpha` (project choice) from random pixels.
+
+    where: 'corner', 'centre', 'random' or 'object'. The paper's loss also names a target class; this one is untargeted.
+    """
+    require_pixel_units("alpha", alpha)
+    square = Patch(share, where)
+    move = chain(steepest(square), scale(alpha))
+    return Attack("patch", cross_entropy(), misclassified(), square, Ascent(move), steps, restarts)

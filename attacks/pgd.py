@@ -1,0 +1,33 @@
+"""Projected gradient descent. Madry, Makelov, Schmidt, Tsipras, Vladu, ICLR 2018, https://arxiv.org/abs/1706.06083"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.constraints import require_step
+from robustbench_cv.adversary.objectives import classifier_objective
+from robustbench_cv.adversary.problem import Start
+from robustbench_cv.adversary.success import misclassified
+from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1706.06083", task="classification")
+def pgd(
+    norm: str = "linf",
+    eps: float = 8 / 255,
+    steps: int = 40,
+    alpha: float | None = None,
+    restarts: int = 1,
+    random_start: bool = True,
+    loss: str = "ce",
+) -> Attack[Logits]:
+    """Steepest-ascent steps from a random point of the ball, the last misclassified iterate kept.
+
+    alpha: step size, by default 2.5 eps / steps (project choice). loss: 'ce', 'margin' or 'dlr'. The paper trains CIFAR-10 with 7 steps
+    of 2/255 at 8/255.
+    """
+    region = ball(norm, eps)
+    move = chain(steepest(region), scale(require_step(region, alpha, steps)))
+    start: Start = "random" if random_start else "clean"
+    return Attack("pgd", classifier_objective(loss), misclassified(), region, Ascent(move), steps, restarts, start)

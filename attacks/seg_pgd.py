@@ -1,0 +1,25 @@
+"""SegPGD. Gu, Zhao, Tresp, Torr, ECCV 2022, https://arxiv.org/abs/2207.12391"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.constraints import require_step
+from robustbench_cv.adversary.objectives import seg_pgd_loss
+from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import PixelLogits
+
+
+@attack(paper="arXiv:2207.12391", task="segmentation")
+def seg_pgd(
+    norm: str = "linf", eps: float = 8 / 255, steps: int = 20, alpha: float | None = None, restarts: int = 1, share: float = 0.5
+) -> Attack[PixelLogits]:
+    """PGD that first turns the pixels still right and step by step weighs in the wrong ones.
+
+    alpha: step size, by default 2.5 eps / steps (project choice). share: of the scored pixels that must be wrong for the image to count
+    as broken (project choice); of all iterates, the one with the most wrong pixels is kept.
+    """
+    region = ball(norm, eps)
+    move = chain(steepest(region), scale(require_step(region, alpha, steps)))
+    return Attack("seg-pgd", seg_pgd_loss(), pixels_wrong(share), region, Ascent(move), steps, restarts)

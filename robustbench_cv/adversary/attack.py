@@ -1,0 +1,210 @@
+"""Attacks as data, and the one loop that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary.constraints import Constraint
+from robustbench_cv.adversary.objectives import Objective
+from robustbench_cv.adversary.optimizers import Optimizer
+from robustbench_cv.adversary.problem import Keep, Problem, Start
+from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
+from robustbench_cv.adversary.success import Success
+from robustbench_cv.adversary.victim import Found, Victim, undisturbed, unusable, worst_of
+from robustbench_cv.errors import UserError
+from robustbench_cv.noise import Noise
+from robustbench_cv.types import Model, R, Target
+
+NOT_FINITE = "the model's output or its gradient is not finite (NaN or infinity) under this attack"
+
+
+class Adversary(Protocol[R]):
+    """Anything run() can run: an attack, an ensemble of them, another library's attack.
+
+    success: when a sample counts as broken. reference: what it aims at and is judged against. accepts: the raw output that it reads.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def success(self) -> Success: ...
+    @property
+    def reference(self) -> Reference: ...
+    @property
+    def accepts(self) -> type[R]: ...
+
+    def search(self, victim: Victim[R], /) -> Found:
+        """Images for every sample, within its constraint, judged."""
+        ...
+
+
+@dataclass(frozen=True)
+class Attack(Generic[R]):
+    """objective raised by optimizer inside constraint. Holds no model, no device, no results.
+
+    start: the clean image, a random point inside the constraint, or one at its edge. restarts: further starts for the samples that the
+    earlier ones did not break. keep: the final iterate ("last", nothing is decoded on the way), or of all iterates the one of the highest
+    degree of success, the latest among equals ("worst": for a classifier the last misclassified one, if there was any).
+    """
+
+    name: str
+    objective: Objective[R]
+    success: Success
+    constraint: Constraint
+    optimizer: Optimizer
+    steps: int
+    restarts: int = 1
+    start: Start = "random"
+    keep: Keep = "worst"
+    reference: Reference = annotated
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.restarts < 1:
+            raise UserError(f"{self.name}: steps={self.steps} must be at least 0 and restarts={self.restarts} at least 1")
+        if self.restarts > 1 and self.start == "clean":
+            raise UserError(f"{self.name}: restarts={self.restarts} from the clean image would all be the same; use a random start")
+
+    @property
+    def accepts(self) -> type[R]:
+        return self.objective.accepts
+
+    def search(self, victim: Victim[R], /) -> Found:
+        return worst_of([partial(_climb, self)] * self.restarts, victim, self.success.threshold)
+
+
+def _climb(attack: Attack[R], victim: Victim[R]) -> Found:
+    """The one loop."""
+    problem = Problem(attack.name, victim, attack.objective, attack.success, attack.constraint, attack.steps, attack.keep)
+    theta = problem.start(attack.start)
+    state = attack.optimizer.init(problem, theta)
+    for step in range(attack.steps):
+        problem.step = step
+        theta, state = attack.optimizer.step(problem, theta, state)
+    return problem.finish(theta)
+
+
+@dataclass(frozen=True)
+class Ensemble(Generic[R]):
+    """Attacks in order, each on the samples that none before it broke: the worst case by sample, never an average (S16).
+
+    All parts must be judged alike.
+    """
+
+    name: str
+    parts: tuple[Adversary[R], ...]
+
+    def __post_init__(self) -> None:
+        if len({(part.success.criterion, part.reference, part.accepts) for part in self.parts}) != 1:
+            raise UserError(f"the parts of ensemble {self.name!r} must share one success criterion, one reference and one kind of model")
+
+    @property
+    def success(self) -> Success:
+        return self.parts[0].success
+
+    @property
+    def reference(self) -> Reference:
+        return self.parts[0].reference
+
+    @property
+    def accepts(self) -> type[R]:
+        return self.parts[0].accepts
+
+    def search(self, victim: Victim[R], /) -> Found:
+        return worst_of([part.search for part in self.parts], victim, self.success.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class AttackResult:
+    """What came of each of N samples. All but images are on the CPU.
+
+    images: (N, 3, H, W), the clean image where the sample is in `failed` or `unserved`. success: bool (N,), recomputed from `images`.
+    degree: float (N,) in [0, 1], how far the criterion is met (a share of pixels or objects). size: float (N,), in units of the budget.
+    forwards, backwards: int64 (N,), passes through the model, those that judge included. zero_grads: float (N,), share of the gradients
+    that were exactly zero. criterion, reference: in words, when a sample counts as broken, and against whose labels.
+    failed: samples on which the model broke down, with the reason; neither robust nor broken. unserved: samples without anything to attack.
+    """
+
+    images: Tensor
+    success: Tensor
+    degree: Tensor
+    size: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    zero_grads: Tensor
+    criterion: str
+    reference: str
+    failed: Mapping[int, str]
+    unserved: Mapping[int, str]
+
+    @property
+    def flagged(self) -> Tensor:
+        """bool (N,): not broken, and gradients vanished on the way. Says nothing about robustness; use another objective."""
+        return ~self.success & (self.zero_grads > 0)
+
+
+def run(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence[Target], noise: Noise) -> AttackResult:
+    """Attack `model` on images (N, 3, H, W) in [0, 1], on the model's device, with targets in the model's class indices.
+
+    The model runs in eval mode with frozen weights and is left bit-identical. A sample's result depends on (noise.seed, its id) and on
+    nothing else in the batch, except for float rounding. UserError for an attack of another task, for images outside [0, 1], for labels
+    that the model does not have, and for an attack that left its own budget. NotApplicable where the model has no gradient.
+    """
+    _require_batch(images, targets, noise)
+    images = images.detach()
+    with undisturbed(model):
+        clean = Clean(model, images, targets, attack.name, attack.accepts)
+        aim = attack.reference(clean)
+        failed = dict.fromkeys(unusable(clean.raw).nonzero()[:, 0].tolist(), NOT_FINITE) if clean.was_looked_at else {}
+        served = torch.tensor([i for i in range(len(images)) if i not in aim.unserved and i not in failed], dtype=torch.int64)
+        table = _untouched(images, int(clean.was_looked_at))
+        if len(served):
+            victim = Victim(model, images, aim.goals, aim.references, noise).select(served)
+            table.merge(served, attack.search(victim))
+    failed |= dict.fromkeys(table.unusable.nonzero()[:, 0].tolist(), NOT_FINITE)
+    answered = torch.tensor([i not in failed and i not in aim.unserved for i in range(len(images))])
+    return AttackResult(
+        images=table.images,
+        success=(table.degree >= attack.success.threshold) & answered,
+        degree=table.degree.clamp(min=0) * answered,
+        size=table.size,
+        forwards=table.forwards,
+        backwards=table.backwards,
+        zero_grads=table.zero_grads / table.backwards.clamp(min=1),
+        criterion=attack.success.criterion,
+        reference=aim.provenance,
+        failed=failed,
+        unserved=aim.unserved,
+    )
+
+
+def aim_of(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence[Target]) -> Aim:
+    """What `attack` would aim at and be judged against, without attacking."""
+    with undisturbed(model):
+        return attack.reference(Clean(model, images, targets, attack.name, attack.accepts))
+
+
+def _untouched(images: Tensor, forwards: int) -> Found:
+    """The table before any search: the clean images, at a degree that every search improves on."""
+    n = len(images)
+    counts = torch.zeros(n, dtype=torch.int64)
+    return Found(
+        images, torch.full((n,), -1.0), torch.zeros(n), counts + forwards, counts.clone(), counts.clone(), torch.zeros(n, dtype=torch.bool)
+    )
+
+
+def _require_batch(images: Tensor, targets: Sequence[Target], noise: Noise) -> None:
+    if images.dim() != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        raise UserError(f"an attack takes float images (N, 3, H, W), got {images.dtype} {tuple(images.shape)}")
+    if not len(images) == len(targets) == len(noise.ids):
+        raise UserError(f"{len(images)} images, {len(targets)} targets and {len(noise.ids)} ids: a batch needs one of each a sample")
+    if len(images) and not (float(images.min()) >= 0 and float(images.max()) <= 1):
+        raise UserError(
+            f"images run from {float(images.min()):g} to {float(images.max()):g}; attacks see pixels in [0, 1] "
+            "(normalisation belongs inside the model)"
+        )

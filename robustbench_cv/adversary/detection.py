@@ -1,0 +1,85 @@
+"""What the adversary raises on detectors, written once on `Candidates`: what the detector believes before threshold and suppression.
+
+After TOG (Chow et al., TPS-ISA 2020), whose losses are sums of binary cross-entropies over every anchor. There they are on the objectness
+of one detector family; here on the confidence that decode() thresholds, which every family has. log p is that confidence's logarithm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary.objectives import Objective
+from robustbench_cv.boxes import iou
+from robustbench_cv.types import BoxTarget, Candidates, Target
+
+OVERLAP = 0.5
+FLOOR = -100.0
+"""Confidences below exp(-100) count as this: their gradient is lost in any case, and -inf would spoil the sum."""
+
+
+def vanish() -> Objective[Candidates]:
+    """Sum over candidates of log(1 - p), p the confidence of the candidate's best class: TOG-vanishing's BCE(objectness, 0)."""
+    return Objective("vanish", Candidates, _vanish)
+
+
+def fabricate() -> Objective[Candidates]:
+    """Sum over candidates of log p, p the confidence of the candidate's best class: TOG-fabrication's BCE(objectness, 1)."""
+    return Objective("fabricate", Candidates, _fabricate)
+
+
+def mislabel() -> Objective[Candidates]:
+    """Sum, over the candidates that overlap a goal, of log p_t + sum over the other classes of log(1 - p_c); t is the goal's label.
+
+    The first term holds the object's confidence up while its class moves, as the full training loss does in TOG-mislabeling; its box term
+    is left out (the candidates' boxes are no part of what the attack is judged on beyond the overlap).
+    """
+    return Objective("mislabel", Candidates, _mislabel)
+
+
+def _best(raw: Candidates) -> Tensor:
+    """log p of each candidate's best class: (N, K)."""
+    return raw.log_score.amax(dim=2).clamp(min=FLOOR)
+
+
+def _log_of_rest(log_p: Tensor) -> Tensor:
+    """log(1 - p) from log p, exact at both ends."""
+    # At p = 1 the true value is -inf; the clamp keeps it finite.
+    log_p = log_p.clamp(max=-1e-20)
+    return torch.log(-torch.expm1(log_p))
+
+
+def _vanish(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
+    # Padding is replaced before the logarithm: a masked infinity still has a NaN gradient.
+    log_p = _best(raw).masked_fill(~raw.valid, FLOOR)
+    return _log_of_rest(log_p).sum(dim=1)
+
+
+def _fabricate(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
+    return _best(raw).masked_fill(~raw.valid, 0.0).sum(dim=1)
+
+
+def _mislabel(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
+    return torch.stack([_mislabel_one(raw, i, cast(BoxTarget, goal)) for i, goal in enumerate(goals)])
+
+
+def _mislabel_one(raw: Candidates, i: int, goal: BoxTarget) -> Tensor:
+    wanted = goal.labels.to(raw.log_score.device)
+    candidate, which = overlapping(raw, i, goal).nonzero(as_tuple=True)
+    log_p = raw.log_score[i, candidate].clamp(min=FLOOR)
+    target = torch.nn.functional.one_hot(wanted[which], log_p.shape[1]).bool()
+    return torch.where(target, log_p, _log_of_rest(log_p)).sum()
+
+
+def overlapping(raw: Candidates, i: int, objects: BoxTarget) -> Tensor:
+    """Which valid candidates of image i lie on which objects: bool (K, M); the nearest one where none overlaps by half."""
+    found = raw.boxes[i].detach()
+    where = objects.boxes.to(found)
+    k, b = found.shape[:2]
+    shared = iou(found.reshape(k * b, 4), where).reshape(k, b, len(where)).amax(dim=1)
+    shared = shared.masked_fill(~raw.valid[i, :, None], -1.0)
+    nearest = torch.zeros_like(shared, dtype=torch.bool).scatter(0, shared.argmax(dim=0, keepdim=True), value=True)
+    return (shared >= OVERLAP) | nearest

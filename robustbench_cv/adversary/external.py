@@ -1,0 +1,104 @@
+"""Attacks of other libraries in the shape of torchattacks, `atk(images, labels) -> images`: run, counted and never believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_cv.adversary.constraints import Constraint
+from robustbench_cv.adversary.references import Reference, annotated
+from robustbench_cv.adversary.success import Success, misclassified
+from robustbench_cv.adversary.victim import Found, Victim, checked_size, require_raw, unusable
+from robustbench_cv.types import ClassTarget, Logits, Model
+
+Crafted: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class External:
+    """Another library's attack on classifiers. Its images are detached, checked against `constraint` and [0, 1], and judged anew.
+
+    make: (network giving logits for [0, 1] images, number of classes, seed) -> attack. It may draw from torch's global generator: that is
+    forked and seeded around every call. By sample (the default) a result depends on its id alone; in batches it is faster, and a sample's
+    result depends on the others in its batch.
+    """
+
+    name: str
+    make: Callable[[nn.Module, int, int], Crafted]
+    constraint: Constraint
+    by_sample: bool = True
+
+    @property
+    def success(self) -> Success:
+        return misclassified()
+
+    @property
+    def reference(self) -> Reference:
+        return annotated
+
+    @property
+    def accepts(self) -> type[Logits]:
+        return Logits
+
+    def search(self, victim: Victim[Logits], /) -> Found:
+        network = _Counted(self.name, victim.model, victim.x0.device)
+        labels = torch.tensor([cast(ClassTarget, target).label for target in victim.references], device=victim.x0.device)
+        parts = [torch.tensor([i]) for i in range(len(labels))] if self.by_sample else [torch.arange(len(labels))]
+        images, costs = [], []
+        for part in parts:
+            network.forwards = network.backwards = network.zero_grads = 0
+            index = part.to(victim.x0.device)
+            images.append(self._craft(network, victim.x0[index], labels[index], victim.noise.key(int(part[0])), victim.model))
+            # Passes count images; in a batch that the attack thins out, each sample gets the mean.
+            costs += [[round(c / len(part)) for c in (network.forwards, network.backwards, network.zero_grads)]] * len(part)
+        return self._judge(victim, torch.cat(images), torch.tensor(costs).T)
+
+    def _craft(self, network: _Counted, x0: Tensor, labels: Tensor, seed: int, model: Model[Logits]) -> Tensor:
+        devices = [x0.device] if x0.is_cuda else []
+        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+            torch.manual_seed(seed)
+            attack = self.make(network, len(model.info.classes), seed % 2**31)
+            # A copy: in-place edits stay in there.
+            images: Tensor = attack(x0.clone(), labels.clone())
+            return images.detach()
+
+    def _judge(self, victim: Victim[Logits], images: Tensor, costs: Tensor) -> Found:
+        with torch.no_grad():
+            raw = victim.model.raw(images)
+        broken = unusable(raw)
+        degree = victim.judge(self.success, raw).masked_fill(broken.cpu(), 0.0)
+        images = torch.where(broken[:, None, None, None], victim.x0, images)
+        size = checked_size(self.name, self.constraint.measure, self.constraint.radius, victim.x0, images)
+        return Found(images, degree, size, costs[0] + 1, costs[1], costs[2], broken.cpu())
+
+
+class _Counted(nn.Module):
+    """A model as the network these libraries expect. They may switch its mode or clear its gradients: the model is out of their reach."""
+
+    def __init__(self, name: str, model: Model[Logits], device: torch.device) -> None:
+        super().__init__()
+        self.attack_name = name
+        # The method alone: a model that is itself a module would be registered here.
+        self.compute: Callable[[Tensor], Logits] = model.raw
+        # They ask the first parameter where the model is.
+        self.anchor = nn.Parameter(torch.zeros((), device=device), requires_grad=False)
+        self.forwards = self.backwards = self.zero_grads = 0
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> logits (N, C)."""
+        self.forwards += len(images)
+        raw = self.compute(images)
+        require_raw(self.attack_name, Logits, raw)
+        logits: Tensor = raw.values
+        if logits.requires_grad:
+            logits.register_hook(self._count)  # type: ignore[no-untyped-call]
+        return logits
+
+    def _count(self, grad: Tensor) -> None:
+        self.backwards += len(grad)
+        self.zero_grads += int((grad.flatten(1) == 0).all(dim=1).sum())

@@ -1,0 +1,54 @@
+"""How the adversary searches: from one theta to the next. Optimizers keep nothing on themselves; gradient-free ones fit as well."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from robustbench_cv.adversary.problem import Problem
+from robustbench_cv.adversary.transforms import State, Transform
+
+
+class Optimizer(ABC):
+    """init() once, then step() `problem.steps` times, the loop counting in problem.step. State holds one row a sample (see `rows`)."""
+
+    @abstractmethod
+    def init(self, problem: Problem[Any], theta: Tensor) -> State: ...
+
+    @abstractmethod
+    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+        """The next theta, feasible, and the next state. Random numbers come from problem.victim.noise, forked by the step."""
+
+
+@dataclass(frozen=True)
+class Ascent(Optimizer):
+    """theta <- project(theta + move(gradient)): one forward and one backward pass a step."""
+
+    move: Transform
+
+    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+        return self.move.init(theta)
+
+    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+        _, grad = problem.value_and_grad(theta)
+        move, state = self.move.update(grad, state)
+        return problem.project(theta + move), state
+
+
+@dataclass(frozen=True)
+class RandomSteps(Optimizer):
+    """A full-radius step in a random direction from the clean image; the model is not asked. For controls.
+
+    In Linf the direction is a random sign for each value, the largest noise of that size.
+    """
+
+    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+        return None
+
+    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+        noise = problem.victim.noise.fork(f"step {problem.step}")
+        direction = problem.steepest(noise.normal(tuple(theta.shape[1:]), theta.device).to(theta))
+        return problem.project(problem.start("clean") + problem.radius * direction), state

@@ -1,0 +1,143 @@
+"""The objective as a function of theta: an optimizer's only door to the model, so that it can count, judge and keep."""
+
+from __future__ import annotations
+
+from typing import Generic, Literal
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary.constraints import Constraint
+from robustbench_cv.adversary.objectives import Objective
+from robustbench_cv.adversary.success import Success
+from robustbench_cv.adversary.victim import Found, Victim, checked_size, require_raw, unusable
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.types import R
+
+Keep = Literal["last", "worst"]
+Start = Literal["clean", "random", "edge"]
+
+
+class Problem(Generic[R]):
+    """One search's view of its samples. step is the loop's; everything else changes through the methods only.
+
+    Nothing leaves the device while keep="last". keep="worst" decodes every forward pass, whose output the objective has used already.
+    """
+
+    def __init__(
+        self, name: str, victim: Victim[R], objective: Objective[R], success: Success, constraint: Constraint, steps: int, keep: Keep
+    ) -> None:
+        self.victim: Victim[R] = victim
+        self.x0 = victim.x0
+        self.radius = constraint.radius
+        self.step = 0
+        self.steps = steps
+        self._name, self._success, self._keep = name, success, keep
+        self._objective: Objective[R] = objective
+        self._constraint = constraint.place(victim.x0, victim.references, victim.noise.fork("place"))
+        n = len(self.x0)
+        self._forwards = self._backwards = 0
+        self._zero_grads = torch.zeros(n, dtype=torch.int64, device=self.x0.device)
+        self._unusable = torch.zeros(n, dtype=torch.bool, device=self.x0.device)
+        self._best: Tensor | None = None
+        self._degree = torch.full((n,), -1.0)
+
+    @property
+    def is_last_step(self) -> bool:
+        return self.step == self.steps - 1
+
+    def start(self, how: Start) -> Tensor:
+        """Where the search begins."""
+        noise = self.victim.noise.fork("start")
+        if how == "edge":
+            return self._constraint.edge(self.x0, noise)
+        return self._constraint.start(self.x0, noise if how == "random" else None)
+
+    def project(self, theta: Tensor) -> Tensor:
+        return self._constraint.project(self.x0, theta)
+
+    def steepest(self, grad: Tensor) -> Tensor:
+        return self._constraint.steepest(grad)
+
+    def value(self, theta: Tensor) -> Tensor:
+        """(N,), without a gradient."""
+        with torch.no_grad():
+            raw = self._raw(theta)
+            values = self._score(raw)
+        self._see(theta, values, raw)
+        return values
+
+    def value_and_grad(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """(N,) and the gradient of each sample's value by its theta. NotApplicable where the model lets no gradient through."""
+        leaf = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            raw = self._raw(leaf)
+            values = self._score(raw)
+            if not values.requires_grad:
+                name = self.victim.model.info.name
+                raise NotApplicable(f"attack {self._name!r} follows gradients and model {name!r} gives none to its input")
+            # Rows are independent, so the sum's gradient holds each sample's own.
+            (grad,) = torch.autograd.grad(values.sum(), leaf)
+        values = values.detach()
+        self._backwards += 1
+        peaks = torch.linalg.vector_norm(grad.flatten(1), ord=torch.inf, dim=1)
+        self._zero_grads += peaks == 0
+        self._unusable |= ~peaks.isfinite()
+        self._see(theta, values, raw)
+        return values, grad
+
+    def finish(self, theta: Tensor) -> Found:
+        """Judge the final images once more by themselves, check them against the constraint, and hand over."""
+        theta = _where(self._unusable, self.start("clean"), theta)
+        if self._best is not None:
+            done = (self._degree >= self._success.threshold).to(theta.device)
+            theta = _where(done, self._best, theta)
+        images, degree = self._judge(theta)
+        if self._best is not None and bool((degree < self._degree).any()):
+            # An earlier iterate did better by degrees (more wrong pixels), though neither got there.
+            images, degree = self._judge(_where((degree < self._degree).to(theta.device), self._best, theta))
+        broken = self._unusable.cpu()
+        images = _where(self._unusable, self.x0, images)
+        n = len(images)
+        return Found(
+            images=images,
+            degree=degree.masked_fill(broken, 0.0),
+            size=checked_size(self._name, self._constraint.measure, self.radius, self.x0, images),
+            forwards=torch.full((n,), self._forwards),
+            backwards=torch.full((n,), self._backwards),
+            zero_grads=self._zero_grads.cpu(),
+            unusable=broken,
+        )
+
+    def _raw(self, theta: Tensor) -> R:
+        self._forwards += 1
+        raw: R = self.victim.model.raw(self._constraint.apply(self.x0, theta))
+        require_raw(self._name, self._objective.accepts, raw)
+        return raw
+
+    def _score(self, raw: R) -> Tensor:
+        values: Tensor = self._objective(raw, self.victim.goals, self.step / max(self.steps, 1))
+        return values
+
+    def _see(self, theta: Tensor, values: Tensor, raw: R) -> None:
+        self._unusable |= ~values.isfinite()
+        if self._keep == "worst":
+            # Not worse rather than better: of several misclassified iterates APGD returns the last.
+            degree = self.victim.judge(self._success, raw)
+            no_worse = degree >= self._degree
+            self._best = theta if self._best is None else _where(no_worse.to(theta.device), theta, self._best)
+            self._degree = torch.maximum(degree, self._degree)
+
+    def _judge(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        images = self._constraint.apply(self.x0, theta).detach()
+        with torch.no_grad():
+            self._forwards += 1
+            raw = self.victim.model.raw(images)
+        require_raw(self._name, self._objective.accepts, raw)
+        self._unusable |= unusable(raw).to(self._unusable.device)
+        return images, self.victim.judge(self._success, raw)
+
+
+def _where(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Rows of `yes` where the mask (N,) holds, of `no` elsewhere."""
+    return torch.where(mask.reshape(-1, *[1] * (yes.dim() - 1)), yes, no)

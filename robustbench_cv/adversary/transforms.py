@@ -1,0 +1,81 @@
+"""Parts that turn a gradient into a move: pairs of pure functions, chained.
+
+mi-fgsm's move = chain(l1_mean(), momentum(1.0), steepest(ball), scale(alpha))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary.constraints import TINY, Constraint
+
+State: TypeAlias = Any
+"""A tensor with one row a sample, or a (named) tuple of states, or None: see `rows`."""
+
+
+class Transform(NamedTuple):
+    """init: theta -> state. update: (gradient, state) -> (what goes on, state). Both without side effects."""
+
+    init: Callable[[Tensor], State]
+    update: Callable[[Tensor, State], tuple[Tensor, State]]
+
+
+def chain(*parts: Transform) -> Transform:
+    """One after the other."""
+
+    def update(grad: Tensor, states: State) -> tuple[Tensor, State]:
+        after = []
+        for part, state in zip(parts, states, strict=True):
+            grad, state = part.update(grad, state)
+            after.append(state)
+        return grad, tuple(after)
+
+    return Transform(lambda theta: tuple(part.init(theta) for part in parts), update)
+
+
+def stateless(function: Callable[[Tensor], Tensor]) -> Transform:
+    """A function of the gradient alone."""
+    return Transform(lambda theta: None, lambda grad, state: (function(grad), state))
+
+
+def l1_mean() -> Transform:
+    """Each sample's gradient over its own mean magnitude; zero stays zero. The mean or the sum (Dong et al. 2018): the same signs."""
+
+    def divide(grad: Tensor) -> Tensor:
+        return grad / grad.abs().flatten(1).mean(dim=1).clamp(min=TINY).reshape(-1, *[1] * (grad.dim() - 1))
+
+    return stateless(divide)
+
+
+def momentum(decay: float) -> Transform:
+    """The sum of all gradients so far, older ones fading by `decay` a step."""
+
+    def update(grad: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        total = decay * total + grad
+        return total, total
+
+    return Transform(torch.zeros_like, update)
+
+
+def steepest(constraint: Constraint) -> Transform:
+    """The constraint's unit step of greatest ascent."""
+    return stateless(constraint.steepest)
+
+
+def scale(length: float) -> Transform:
+    """Times `length`."""
+    return stateless(lambda grad: length * grad)
+
+
+def rows(state: State, index: Tensor) -> State:
+    """The state of some of the samples: rows of every tensor in it, everything else as it is."""
+    if isinstance(state, Tensor):
+        return state[index.to(state.device)]
+    if isinstance(state, tuple):
+        parts = [rows(part, index) for part in state]
+        return type(state)(*parts) if type(state) is not tuple else tuple(parts)
+    return state

@@ -1,0 +1,148 @@
+"""A model with the samples that it is attacked on, and what one search found of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary.success import Success, reported
+from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.errors import UserError
+from robustbench_cv.noise import Noise
+from robustbench_cv.types import Candidates, HasModule, Logits, Model, PixelLogits, R, Target
+
+SPOKEN = {Logits: "class logits", PixelLogits: "pixel logits", Candidates: "detection candidates"}
+TASK = {Logits: "classification", PixelLogits: "segmentation", Candidates: "detection"}
+
+
+@dataclass(frozen=True, eq=False)
+class Victim(Generic[R]):
+    """x0: clean images (N, 3, H, W). goals, references: see Aim. noise: the streams of these samples."""
+
+    model: Model[R]
+    x0: Tensor
+    goals: Sequence[Target]
+    references: Sequence[Target]
+    noise: Noise
+
+    def select(self, index: Tensor) -> Victim[R]:
+        """Some of the samples (int64 indices, CPU)."""
+        chosen = index.tolist()
+        if chosen == list(range(len(self.x0))):
+            return self
+        return dataclasses.replace(
+            self,
+            x0=self.x0[index.to(self.x0.device)],
+            goals=[self.goals[i] for i in chosen],
+            references=[self.references[i] for i in chosen],
+            noise=self.noise.select(chosen),
+        )
+
+    def fork(self, purpose: str) -> Victim[R]:
+        """The same samples with independent random numbers."""
+        return dataclasses.replace(self, noise=self.noise.fork(purpose))
+
+    def judge(self, success: Success, raw: R) -> Tensor:
+        """Degree of success of the model's output: float (N,), on the CPU."""
+        with torch.no_grad():
+            predictions = self.model.decode(raw)
+        return success.degree(reported(predictions, self.model.info.operating_score), self.references)
+
+
+def require_raw(name: str, accepts: Any, raw: object) -> None:
+    """UserError unless the model's raw output is what the attack reads; the message names attacks that would fit."""
+    if isinstance(raw, accepts):
+        return
+    given = type(raw)
+    if given not in SPOKEN:
+        raise UserError(f"the model's raw() returned {given.__name__}; it must return Logits, PixelLogits or Candidates")
+    fitting = [entry.name for entry in ATTACKS.entries().values() if entry.facts.get("task") == TASK[given]]
+    hint = f"; try {', '.join(sorted(fitting))}" if fitting else ""
+    raise UserError(f"attack {name!r} needs {SPOKEN[accepts]}; this model gives {SPOKEN[given]}{hint}")
+
+
+def unusable(raw: Logits | PixelLogits | Candidates) -> Tensor:
+    """Samples whose raw output holds NaN or infinity (-inf is a legal log score): bool (N,)."""
+    if isinstance(raw, Candidates):
+        boxes = raw.boxes.isfinite().flatten(2).all(dim=2)
+        scores = (raw.log_score < torch.inf).flatten(2).all(dim=2)
+        return ((~boxes | ~scores) & raw.valid).any(dim=1)
+    return ~raw.values.flatten(1).isfinite().all(dim=1)
+
+
+@contextmanager
+def undisturbed(model: object) -> Iterator[None]:
+    """Eval mode and frozen weights while attacking; every module's mode and every requires_grad as found afterwards, come what may."""
+    modules = list(model.module.modules()) if isinstance(model, HasModule) else []
+    modes = [(m, m.training) for m in modules if m.training]
+    trainable = [p for m in modules for p in m.parameters(recurse=False) if p.requires_grad]
+    try:
+        for module, _ in modes:
+            # Not module.eval(), which recurses and may be overridden.
+            module.training = False
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+@dataclass(eq=False)
+class Found:
+    """What a search found of each sample: rows of a table that restarts and ensembles merge, worst case by sample.
+
+    degree (N,) on the CPU; size (N,); forwards, backwards, zero_grads: int64 (N,), counts of passes and of exactly zero gradients;
+    unusable: bool (N,), the model gave NaN or infinity.
+    """
+
+    images: Tensor
+    degree: Tensor
+    size: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    zero_grads: Tensor
+    unusable: Tensor
+
+    def merge(self, index: Tensor, other: Found) -> None:
+        """Add the costs of `other`, found on the samples `index`, and take over its images where they succeed better."""
+        better = other.degree > self.degree[index]
+        here, there = index[better], better.nonzero()[:, 0]
+        self.images = self.images.clone()
+        self.images[here.to(self.images.device)] = other.images[there.to(self.images.device)]
+        self.degree[here], self.size[here] = other.degree[there], other.size[there]
+        self.forwards[index] += other.forwards
+        self.backwards[index] += other.backwards
+        self.zero_grads[index] += other.zero_grads
+        self.unusable[index] |= other.unusable
+
+
+def worst_of(searches: Sequence[Callable[[Victim[R]], Found]], victim: Victim[R], threshold: float) -> Found:
+    """Each search on the samples that none before it broke, with random numbers of its own; the worst result of each sample."""
+    found = searches[0](victim.fork("0"))
+    for i, search in enumerate(searches[1:], start=1):
+        survivors = ((found.degree < threshold) & ~found.unusable).nonzero()[:, 0]
+        if len(survivors) == 0:
+            break
+        found.merge(survivors, search(victim.select(survivors).fork(str(i))))
+    return found
+
+
+def checked_size(name: str, measure: Callable[[Tensor, Tensor], Tensor], radius: float, x0: Tensor, x: Tensor) -> Tensor:
+    """Sizes of the final images (N,), on the CPU; UserError where one is outside its budget or outside [0, 1] (I12: 1e-6)."""
+    size = measure(x0, x).cpu()
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0 and high <= 1):
+        raise UserError(f"attack {name!r} returned pixels from {low:g} to {high:g}, outside [0, 1]: its own code is at fault")
+    allowed = radius + 1e-6 * max(1.0, radius)
+    if not bool((size <= allowed).all()):
+        raise UserError(f"attack {name!r} used {float(size.max()):.7g} of a budget of {radius:.7g}: its own code is at fault")
+    return size
