@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from robustbench_cv.catalogue import model
+from robustbench_cv.errors import UserError
 from robustbench_cv.models.sources.torchvision_builders import Request, task_of
-from robustbench_cv.types import AnyModel
+from robustbench_cv.types import AnyModel, Task
 
 
 @model()
@@ -17,26 +20,49 @@ def torchvision(
     checkpoint: str | None = None,
     classes: str | None = None,
     num_classes: int | None = None,
-    **settings: Any,
+    input_size: int | None = None,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    score_thresh: float | None = None,
+    nms_thresh: float | None = None,
+    detections_per_img: int | None = None,
+    topk_candidates: int | None = None,
 ) -> AnyModel:
     """A torchvision model: torchvision:resnet50(weights='DEFAULT').
 
     weights: torchvision's own name ('DEFAULT', 'IMAGENET1K_V2', 'COCO_V1'); None is random, from a fixed seed, and the name says so.
     checkpoint: a file instead. classes: "a,b,c" or a text file, one a line. num_classes: as the builder counts them (for detectors
     with the background); without it and classes, the label set that the published weights have.
-    settings: classification input_size; segmentation min_size (short side in px, 0 leaves the size alone); detection min_size,
-    max_size, score_thresh, nms_thresh, detections_per_img, topk_candidates.
+    The rest is for one task, and None is what torchvision published: classification input_size; segmentation min_size (short side in
+    px, 0 leaves the size alone); detection min_size, max_size, score_thresh, nms_thresh, detections_per_img, topk_candidates.
     """
+    settings: dict[str, Any] = {
+        "input_size": input_size,
+        "min_size": min_size,
+        "max_size": max_size,
+        "score_thresh": score_thresh,
+        "nms_thresh": nms_thresh,
+        "detections_per_img": detections_per_img,
+        "topk_candidates": topk_candidates,
+    }
     request = Request(name.lower(), weights, checkpoint, classes, num_classes)
-    task = task_of(request.name)
+    adapt = _adapter(task_of(request.name))
+    given = {key: value for key, value in settings.items() if value is not None}
+    spare = sorted(set(given) - set(inspect.signature(adapt).parameters))
+    if spare:
+        raise UserError(f"torchvision:{name} is a {adapt.__name__} model, which has no {', '.join(spare)}; leave it out")
+    return adapt(request, **given)
+
+
+def _adapter(task: Task) -> Callable[..., AnyModel]:
     if task == "classification":
         from robustbench_cv.models.sources.torchvision_classification import classification
 
-        return classification(request, **settings)
+        return classification
     if task == "segmentation":
         from robustbench_cv.models.sources.torchvision_segmentation import segmentation
 
-        return segmentation(request, **settings)
+        return segmentation
     from robustbench_cv.models.sources.torchvision_detection import detection
 
-    return detection(request, **settings)
+    return detection
