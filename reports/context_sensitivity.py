@@ -5,7 +5,6 @@ from __future__ import annotations
 from robustbench_cv import reporting
 from robustbench_cv.catalogue import report
 from robustbench_cv.cells import Cell, Footnotes
-from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.results import Group, Report, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tables import Table, cells_of
@@ -32,7 +31,8 @@ def _table(results: Results, task: Task) -> Table:
         f"{reporting.TASK_TITLES[task]}: context sensitivity. Effect: after minus before, on the same samples, scored on what the edit "
         "left alone. Control: the same edit where no object is. Effect − control is what the context itself is worth; 95 % intervals."
     )
-    return Table(cells_of(_COLUMNS, rows), caption, f"context-{task}", _notes(results, task, notes), task, "model", "Context sensitivity")
+    every = (*notes.notes, *reporting.alone_note(results, task), *reporting.exclusions(results, task, results.metrics(task)[0]))
+    return Table(cells_of(_COLUMNS, rows), caption, f"context-{task}", every, task, "model", "Context sensitivity")
 
 
 def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[list[Cell]]:
@@ -43,7 +43,7 @@ def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes
 def _row(results: Results, group: Group, condition: Condition, metric: str, notes: Footnotes, *, first: bool) -> list[Cell]:
     after = reporting.shown(results, group, condition.name, metric, notes)
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
-    n: Estimate = effect.estimate if effect.state == "shown" else after.estimate
+    n = effect.estimate.n if effect.state == "shown" else after.estimate.n
     name = condition.name if first else ""
     return [
         reporting.title_of(group),
@@ -53,14 +53,6 @@ def _row(results: Results, group: Group, condition: Condition, metric: str, note
         effect,
         control or "no control",
         difference or "no control",
-        n.n,
-        n.excluded,
+        None if after.state == "blocked" else n,
+        None if after.state == "blocked" else len(results.rows(group, condition.name)) - n,
     ]
-
-
-def _notes(results: Results, task: Task, notes: Footnotes) -> tuple[str, ...]:
-    lacking = task == "detection" and any(reporting.is_removal(c) for c in results.conditions(task, "intervention"))
-    if lacking and not reporting.hallucination_metrics(results, task):
-        alone = "This suite measures no hallucination rate: AP cannot show objects reported where they were removed."
-        return (*notes.notes, alone)
-    return notes.notes

@@ -27,11 +27,10 @@ def _table(results: Results, task: Task) -> Table:
     columns: list[str | tuple[str, str]] = ["model", "condition", f"{reporting.heading_of(metric)} [95 % interval]", "n", "excluded"]
     columns += [("removed objects", reporting.heading_of(name)) for name in beside]
     columns += [("attack, per sample", name) for name in _COST] if results.conditions(task, "attack") else []
-    rows, remarks = [], []
+    rows = []
     for group in reporting.groups_of(results, task):
         for condition in reporting.ordered_conditions(results, task):
             rows.append(_row(results, group, condition, metric, beside, notes))
-            remarks.append(reporting.exclusions(results, group, condition.name, metric))
             if condition == _last_attack(results, task):
                 rows += _worst_case(results, group, metric, beside, notes)
     frame = cells_of(columns, [row[: len(columns)] for row in rows])
@@ -39,7 +38,12 @@ def _table(results: Results, task: Task) -> Table:
         f"{reporting.TASK_TITLES[task]}: {metric} under every condition, with 95 % intervals. n is the number of samples "
         "behind a number; excluded samples were not applicable or failed."
     )
-    every = (*notes.notes, *_explain_worst_case(results, task), *(remark for remark in remarks if remark))
+    every = (
+        *notes.notes,
+        *_explain_worst_case(results, task),
+        *reporting.alone_note(results, task),
+        *reporting.exclusions(results, task, metric),
+    )
     return Table(frame, caption, f"main-{task}", every, task, blocks="model", title="Main table")
 
 
@@ -55,15 +59,11 @@ def _row(results: Results, group: Group, condition: Condition, metric: str, besi
     number = reporting.shown(results, group, condition.name, metric, notes)
     removal = reporting.is_removal(condition)
     others: list[Cell] = [reporting.shown(results, group, condition.name, m, notes) if removal else None for m in beside]
-    return [
-        reporting.title_of(group),
-        name,
-        number,
-        number.estimate.n,
-        number.estimate.excluded,
-        *others,
-        *_cost(results, group, condition),
-    ]
+    return [reporting.title_of(group), name, number, *_counts(number), *others, *_cost(results, group, condition)]
+
+
+def _counts(number: Number) -> tuple[Cell, Cell]:
+    return (None, None) if number.state == "blocked" else (number.estimate.n, number.estimate.excluded)
 
 
 def _cost(results: Results, group: Group, condition: Condition) -> Iterator[Cell]:
@@ -71,7 +71,7 @@ def _cost(results: Results, group: Group, condition: Condition) -> Iterator[Cell
     if cost is None:
         yield from [None] * len(_COST)
         return
-    yield reporting.budget_text(cost.radius)
+    yield None if cost.radius is None else reporting.budget_text(cost.radius)
     yield reporting.steps_of(condition)
     yield round(cost.forwards, 1)
     yield round(cost.backwards, 1)
@@ -87,7 +87,7 @@ def _worst_case(results: Results, group: Group, metric: str, beside: list[str], 
     if worst is None:
         return []
     blank: list[Cell] = [None] * (len(beside) + len(_COST))
-    return [[reporting.title_of(group), "worst case", worst, worst.estimate.n, worst.estimate.excluded, *blank]]
+    return [[reporting.title_of(group), "worst case", worst, *_counts(worst), *blank]]
 
 
 def _explain_worst_case(results: Results, task: Task) -> tuple[str, ...]:

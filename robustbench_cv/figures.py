@@ -6,6 +6,7 @@ Drawn on matplotlib's own canvas, never through pyplot: no global state, no disp
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ class Chart:
         with style():
             figure = Figure(figsize=self.size, layout="constrained")
             self.draw(figure.add_subplot(), self.frame)
+            freeze(figure)
         return figure
 
     def to_html(self) -> str:
@@ -75,7 +77,18 @@ class Chart:
 
     def to_bytes(self, kind: str) -> bytes:
         """The figure as "pdf", "png" or "svg"; the same bytes each time."""
-        return render(self.figure(), kind)
+        return self._rendered[kind]
+
+    @functools.cached_property
+    def _rendered(self) -> dict[str, bytes]:
+        figure = self.figure()
+        return {kind: render(figure, kind) for kind in _FORMATS}
+
+
+def freeze(figure: Figure) -> None:
+    """Lay a constrained figure out once, instead of again for each format."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def render(figure: Figure, kind: str) -> bytes:
@@ -89,9 +102,8 @@ def render(figure: Figure, kind: str) -> bytes:
 def save(chart: Chart, folder: Path) -> list[Path]:
     """Write <label>.pdf, .png and .csv into a folder that exists."""
     paths = [folder / f"{chart.label}.{kind}" for kind in ("pdf", "png", "csv")]
-    figure = chart.figure()
     for path in paths[:2]:
-        path.write_bytes(render(figure, path.suffix[1:]))
+        path.write_bytes(chart.to_bytes(path.suffix[1:]))
     paths[2].write_text(chart.to_csv(), encoding="utf-8")
     return paths
 

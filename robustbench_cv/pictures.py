@@ -16,7 +16,7 @@ import numpy
 from PIL import Image
 
 from robustbench_cv import escape
-from robustbench_cv.figures import INK, MUTED, style
+from robustbench_cv.figures import INK, MUTED, render, style
 from robustbench_cv.types import IGNORE, Task
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ CLASS_COLOURS = (
     "#D37295", "#A0CBE8", "#8CD17D", "#B6992D", "#499894", "#FABFD2", "#79706E", "#D4A6C8", "#FFBE7D", "#2F5D8A",
 )  # fmt: skip
 _SIDE = 256
+_PITCH, _TOP, _INSIDE = 1.3, 0.2, 0.92  # of a printed cell: row height, room above the image, the image's side
 _GAINS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -72,20 +73,26 @@ class Gallery:
         """A <figure> with every image inside as a data URI; boxes and labels are drawn as inline SVG."""
         return "\n".join(_html_lines(self))
 
+    def to_png(self) -> bytes:
+        """The same strips as one picture, for print."""
+        return render(self.figure(), "png")
+
     def figure(self) -> Figure:
-        """The same strips as one figure, for print."""
+        """The strips on one figure: a column for each frame; rows of images, predicted masks and differences."""
         from matplotlib.figure import Figure
 
         rows = [row for strip in self.strips for row in _print_rows(strip)]
         width = max((len(strip.frames) for strip in self.strips), default=1)
+        height = _PITCH * max(1, len(rows))
         with style():
-            figure = Figure(figsize=(1.5 * width, 1.75 * max(1, len(rows))), layout="constrained")
-            grid = figure.subplots(max(1, len(rows)), width, squeeze=False)
-            for axes in grid.flat:
-                axes.set_axis_off()
-            for row, (strip, part) in zip(grid, rows, strict=False):
-                for axes, frame in zip(row, strip.frames, strict=False):
-                    _print_frame(axes, frame, strip, part)
+            figure = Figure(figsize=(1.45 * width, 1.45 * height))
+            axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+            axes.set_axis_off()
+            for y, (strip, part) in enumerate(rows):
+                for x, frame in enumerate(strip.frames):
+                    _print_frame(axes, frame, strip, part, x, y * _PITCH)
+            # imshow fits the view to each image in turn
+            axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
         return figure
 
 
@@ -249,24 +256,46 @@ def _print_rows(strip: Strip) -> Iterator[tuple[Strip, str]]:
         yield strip, "difference"
 
 
-def _print_frame(axes: Axes, frame: Frame, strip: Strip, part: str) -> None:
-    from matplotlib.patches import Rectangle
-
+def _print_frame(axes: Axes, frame: Frame, strip: Strip, part: str, x: float, y: float) -> None:
     pixels, labels = read(frame.image), _label_map(frame)
     if part == "image":
-        axes.imshow(pixels)
-        axes.set_title(frame.heading, fontsize=8, color=INK, loc="center")
-        _under(axes, _says(frame, strip))
-        for (x1, y1, x2, y2), _, label in _boxes(frame, strip.threshold):
-            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=_colour(label), linewidth=1.4))
+        _print_text(axes, x + 0.5, y + 0.13, frame.heading, INK, 7.5)
+        _print_image(axes, pixels, x, y, _says(frame, strip))
+        _print_boxes(axes, frame, strip, pixels, x, y)
     elif part == "prediction" and labels is not None:
-        axes.imshow(blend(pixels, labels))
-        _under(axes, "prediction")
+        _print_image(axes, blend(pixels, labels), x, y, "prediction")
     elif part == "difference" and frame.before is not None:
         difference, gain = amplified(read(frame.before), pixels)
-        axes.imshow(difference)
-        _under(axes, f"difference × {gain}")
+        _print_image(axes, difference, x, y, f"difference × {gain}")
 
 
-def _under(axes: Axes, text: str) -> None:
-    axes.text(0.5, -0.03, text.replace("$", r"\$"), transform=axes.transAxes, ha="center", va="top", fontsize=7, color=MUTED)
+def _fit(pixels: Pixels, x: float, y: float) -> tuple[float, float, float]:
+    """Left, top and scale of an image in the cell at x, y."""
+    height, width = pixels.shape[:2]
+    scale = _INSIDE / max(height, width)
+    return x + (1 - width * scale) / 2, y + _TOP + (_INSIDE - height * scale) / 2, scale
+
+
+def _print_image(axes: Axes, pixels: Pixels, x: float, y: float, text: str) -> None:
+    (left, top, scale), (height, width) = _fit(pixels, x, y), pixels.shape[:2]
+    axes.imshow(pixels, extent=(left, left + width * scale, top + height * scale, top), interpolation="nearest")
+    _print_text(axes, x + 0.5, y + _TOP + _INSIDE + 0.1, text, MUTED, 6.5)
+
+
+def _print_boxes(axes: Axes, frame: Frame, strip: Strip, pixels: Pixels, x: float, y: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    left, top, scale = _fit(pixels, x, y)
+    for (x1, y1, x2, y2), _, label in _boxes(frame, strip.threshold):
+        corner, size = (left + x1 * scale, top + y1 * scale), ((x2 - x1) * scale, (y2 - y1) * scale)
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=_colour(label), linewidth=1.4))
+        name = _class(strip.classes, label)
+        axes.text(*corner, name, fontsize=5, color="white", va="bottom", parse_math=False, bbox=_chip(label))
+
+
+def _chip(label: int) -> dict[str, Any]:
+    return {"facecolor": _colour(label), "edgecolor": "none", "pad": 0.8}
+
+
+def _print_text(axes: Axes, x: float, y: float, text: str, colour: str, size: float) -> None:
+    axes.text(x, y, text, ha="center", va="center", fontsize=size, color=colour, parse_math=False)

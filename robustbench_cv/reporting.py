@@ -111,7 +111,7 @@ def guarded(results: Results, group: Group, conditions: Sequence[str], metric: s
     for name in conditions:
         reason = results.blocked(group, name)
         if reason:
-            mark = notes.warning(f"blocked: {reason}.")
+            mark = notes.warning(_why_blocked(results, group, name, reason))
             return replace(cell, estimate=Estimate(None, None, None, 0, reason=reason), blocked=reason.split()[0], marks=mark)
     warnings = {f"{f.check} {f.title}: {f.evidence}" for name in conditions for f in results.flags(group, name)}
     marks = [notes.warning(text) for text in sorted(warnings)]
@@ -120,16 +120,44 @@ def guarded(results: Results, group: Group, conditions: Sequence[str], metric: s
     return replace(cell, marks="".join(marks))
 
 
-def exclusions(results: Results, group: Group, condition: str, metric: str, most: int = 2) -> str:
-    """Why samples do not count under a condition: the commonest reasons with how often, empty where none is excluded."""
-    reasons = Counter(results.reasons(group, condition))
-    reasons.update(excluded[metric] for excluded in results.rows(group, condition)["excluded"] if metric in excluded)
-    if not reasons:
-        return ""
+def _why_blocked(results: Results, group: Group, condition: str, reason: str) -> str:
+    stop = next(f for f in results.flags(group, condition) if f.verdict == "stop")
+    return f"blocked by {reason}: {stop.evidence}" + (f"; {stop.remedy}" if stop.remedy else "")
+
+
+def exclusions(results: Results, task: Task, metric: str, most: int = 3) -> tuple[str, ...]:
+    """Why samples do not count, one note for each set of reasons: the commonest with how often, and the conditions they hold for."""
+    found: dict[str, list[str]] = {}
+    groups = groups_of(results, task)
+    for group in groups:
+        for condition in ordered_conditions(results, task):
+            reasons = _reasons(results, group, condition.name, metric)
+            if reasons:
+                where = condition.name if len(groups) == 1 else f"{condition.name} of {title_of(group)}"
+                found.setdefault(_commonest(reasons, most), []).append(where)
+    listed = {text: ", ".join(where) if len(where) <= 8 else f"{len(where)} conditions" for text, where in found.items()}
+    return tuple(f"Excluded under {where}: {text}." for text, where in listed.items())
+
+
+def _reasons(results: Results, group: Group, condition: str, metric: str) -> Counter[str]:
+    reasons, key = Counter(results.reasons(group, condition)), results.metric(group, metric).evidence_key
+    for excluded in results.rows(group, condition)["excluded"]:
+        reasons.update(dict.fromkeys((excluded[name] for name in (metric, key) if name in excluded), 1))
+    return reasons
+
+
+def _commonest(reasons: Counter[str], most: int) -> str:
     common = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     rest = sum(times for _, times in common[most:])
-    parts = [f"{times} × {reason}" for reason, times in common[:most]] + ([f"{rest} for other reasons"] if rest else [])
-    return f"{condition} ({title_of(group)}), excluded: " + "; ".join(parts) + "."
+    return "; ".join([f"{times} × {reason}" for reason, times in common[:most]] + ([f"{rest} × other reasons"] if rest else []))
+
+
+def alone_note(results: Results, task: Task) -> tuple[str, ...]:
+    """The warning that a detector's removal is judged by AP alone; empty where a hallucination rate stands next to it."""
+    removes = any(is_removal(c) for c in results.conditions(task, "intervention"))
+    if task != "detection" or not removes or hallucination_metrics(results, task):
+        return ()
+    return ("This suite measures no hallucination rate: AP cannot show objects that are reported where they were removed (S25).",)
 
 
 def budget_text(radius: float) -> str:

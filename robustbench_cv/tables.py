@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -101,8 +102,9 @@ def _blocks(table: Table) -> Iterator[tuple[str, list[tuple[Cell, ...]]]]:
 
 
 def _is_numeric(frame: pandas.DataFrame, column: int) -> bool:
+    """Whether a column is set flush right: numbers, and texts made of digits such as 8/255."""
     cells = [v for v in frame.iloc[:, column] if v is not None and v != ""]
-    return bool(cells) and not any(isinstance(v, str) for v in cells)
+    return bool(cells) and all(re.fullmatch(r"[\d.,/]+", v) for v in cells if isinstance(v, str))
 
 
 def _plain(cell: Cell) -> str:
@@ -138,6 +140,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 def _html_lines(table: Table) -> Iterator[str]:
     shown = _shown_columns(table)
+    numeric = {i for i in shown if _is_numeric(table.frame, i)}
     yield f'<figure class="table" id="{escape.html(table.label)}">'
     yield f"<figcaption>{escape.html(table.caption)}</figcaption>"
     yield '<div class="scroll"><table>'
@@ -149,7 +152,7 @@ def _html_lines(table: Table) -> Iterator[str]:
         if block:
             yield f'<tr class="block"><th colspan="{len(shown)}" scope="rowgroup">{escape.html(block)}</th></tr>'
         for row in rows:
-            yield "<tr>" + "".join(_html_cell(row[i]) for i in shown) + "</tr>"
+            yield "<tr>" + "".join(_html_cell(row[i], numeric=i in numeric) for i in shown) + "</tr>"
         yield "</tbody>"
     yield "</table></div>"
     if table.notes:
@@ -168,14 +171,12 @@ def _html_headings(table: Table, shown: Sequence[int]) -> Iterator[str]:
     yield "<tr>" + "".join(cells) + "</tr>"
 
 
-def _html_cell(cell: Cell) -> str:
+def _html_cell(cell: Cell, *, numeric: bool) -> str:
     if isinstance(cell, Number):
         interval = f' <span class="interval">{escape.html(cell.interval)}</span>' if cell.interval else ""
         value = f'<span class="value">{escape.html(cell.value)}</span>'
         return f'<td class="num {cell.state}">{value}{interval}{_html_marks(cell.marks)}</td>'
-    if isinstance(cell, str):
-        return f'<td class="text">{escape.html(cell)}</td>'
-    return f'<td class="num">{escape.html(_plain(cell))}</td>'
+    return f'<td class="{"num" if numeric else "text"}">{escape.html(_plain(cell))}</td>'
 
 
 def _html_marks(marks: str) -> str:

@@ -1,0 +1,51 @@
+"""JUnit XML of a run: each check and each gate is a test case, so that any CI system shows them."""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from robustbench_cv import escape, gates
+from robustbench_cv.checks.check import Finding
+from robustbench_cv.results import Results
+
+
+def junit_xml(results: Results) -> str:
+    """The document. stop and failed gates are failures; not applicable and inconclusive are skipped, with the reason."""
+    root = Element("testsuites", name=escape.xml(f"robustbench-cv {results.run.suite}"))
+    checks = SubElement(root, "testsuite", name="checks")
+    for finding in results.findings:
+        _check(checks, finding)
+    bounds = SubElement(root, "testsuite", name="gates")
+    for verdict in gates.judge(results):
+        _gate(bounds, verdict)
+    for suite in (checks, bounds):
+        suite.set("tests", str(len(suite)))
+        suite.set("failures", str(len(suite.findall("testcase/failure"))))
+        suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
+    indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _check(suite: Element, finding: Finding) -> None:
+    where = " / ".join(part for part in (finding.model, finding.dataset, finding.condition) if part)
+    name = f"{finding.check} {finding.title}" + (f" [{where}]" if where else "")
+    case = SubElement(suite, "testcase", classname=f"checks.{escape.xml(finding.check)}", name=escape.xml(name))
+    text = f"{finding.verdict}: {finding.evidence}" + (f"\n{finding.remedy}" if finding.remedy else "")
+    if finding.verdict == "stop":
+        SubElement(case, "failure", message=escape.xml(finding.evidence)).text = escape.xml(text)
+    elif finding.verdict == "not applicable":
+        SubElement(case, "skipped", message=escape.xml(finding.evidence))
+    else:
+        SubElement(case, "system-out").text = escape.xml(text)
+
+
+def _gate(suite: Element, verdict: gates.Verdict) -> None:
+    gate, group = verdict.gate, verdict.group
+    name = f"{gate.metric} under {gate.condition} of {group.model} on {group.dataset} is at least {gate.at_least:g}"
+    case = SubElement(suite, "testcase", classname=f"gates.{escape.xml(gate.metric)}", name=escape.xml(name))
+    if verdict.outcome == "fail":
+        SubElement(case, "failure", message=escape.xml(verdict.evidence))
+    elif verdict.outcome == "inconclusive":
+        SubElement(case, "skipped", message=escape.xml(f"inconclusive: {verdict.evidence}"))
+    else:
+        SubElement(case, "system-out").text = escape.xml(verdict.evidence)

@@ -1,0 +1,88 @@
+"""Assembles what a run hands to people and machines: summary.csv, junit.xml and the report folder. The same results, the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from robustbench_cv import escape, reporting
+from robustbench_cv.catalogue import REPORTS
+from robustbench_cv.cells import Footnotes, Number
+from robustbench_cv.figures import Chart, save
+from robustbench_cv.junit import junit_xml
+from robustbench_cv.page import Item, page
+from robustbench_cv.pictures import Gallery
+from robustbench_cv.results import Group, Results
+from robustbench_cv.tables import Table
+
+_SUMMARY = ("model", "task", "dataset", "condition", "metric", "value", "low", "high", "n", "excluded", "flags")
+
+
+def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
+    """Write summary.csv, junit.xml and report/ (index.html, report.md, tables/, figures/) under `out`; the paths written.
+
+    reports: specs of registered reports, in the order of the page. UserError for one that is unknown.
+    """
+    items = build_items(results, reports)
+    tables, figures = out / "report" / "tables", out / "report" / "figures"
+    for folder in (tables, figures):
+        folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        out / "summary.csv": summary_csv(results),
+        out / "junit.xml": junit_xml(results),
+        out / "report" / "index.html": page(results, items, "index.html"),
+        out / "report" / "report.md": page(results, items, "report.md"),
+    }
+    for item in items:
+        if isinstance(item, Table):
+            texts[tables / f"{item.label}.tex"] = item.to_latex()
+            texts[tables / f"{item.label}.csv"] = item.to_csv()
+    pictures = {figures / f"{item.label}.png": item.to_png() for item in items if isinstance(item, Gallery)}
+    for path, content in ({path: text.encode("utf-8") for path, text in texts.items()} | pictures).items():
+        path.write_bytes(content)
+    return [*texts, *pictures, *(path for item in items if isinstance(item, Chart) for path in save(item, figures))]
+
+
+def build_items(results: Results, reports: Sequence[str]) -> list[Item]:
+    """Every table, chart and gallery of some reports, with labels made unique."""
+    made: list[Item] = []
+    for spec in reports:
+        found = REPORTS.build(spec)(results)
+        made += found if isinstance(found, list | tuple) else [found]
+    seen: Counter[str] = Counter()
+    unique: list[Item] = []
+    for item in made:
+        label = escape.slug(item.label)
+        seen[label] += 1
+        unique.append(replace(item, label=label if seen[label] == 1 else f"{label}-{seen[label]}"))
+    return unique
+
+
+def summary_csv(results: Results) -> str:
+    """Every metric under every condition, tidy: rates 0-1, empty where blocked or undefined, with the checks that touch it in `flags`."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([_SUMMARY, *_summary_rows(results)])
+    return out.getvalue()
+
+
+def _summary_rows(results: Results) -> Iterator[tuple[object, ...]]:
+    for group in results.groups():
+        for metric in results.metrics(group.task):
+            for condition in reporting.ordered_conditions(results, group.task):
+                number = reporting.shown(results, group, condition.name, metric, Footnotes())
+                yield _summary_row(results, group, condition.name, metric, number)
+            worst = reporting.shown_worst_case(results, group, metric, Footnotes())
+            if worst is not None and results.conditions(group.task, "attack"):
+                yield _summary_row(results, group, "worst case", metric, worst, worst=True)
+
+
+def _summary_row(results: Results, group: Group, condition: str, metric: str, number: Number, *, worst: bool = False) -> tuple[object, ...]:
+    e = number.estimate
+    under = [c.name for c in results.conditions(group.task) if c.name == condition or (worst and c.kind in ("clean", "attack"))]
+    flags = " ".join(dict.fromkeys(f"{f.check}:{f.verdict}" for name in under for f in results.flags(group, name)))
+    digits = ("" if v is None or number.blocked else repr(float(v)) for v in (e.value, e.low, e.high))
+    return group.model, group.task, group.dataset, condition, metric, *digits, e.n, e.excluded, flags
