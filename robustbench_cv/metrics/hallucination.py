@@ -28,6 +28,7 @@ from robustbench_cv.types import (
     ABSENT,
     IGNORE,
     BoxPrediction,
+    BoxTarget,
     ClassPrediction,
     ClassTarget,
     Edit,
@@ -87,6 +88,7 @@ def _rate(name: str, labels: Labels, operating_score: float, judge: Callable[[Pl
                 raise NotApplicable(f"{name}: a classifier does not say where")
             return _answered(prediction, sample, removed)
         if isinstance(prediction, BoxPrediction):
+            need(sample.target, BoxTarget, name)
             return judge(_boxes(prediction, edit, removed, operating_score))
         return judge(_pixels(prediction, need(sample.target, MaskTarget, name), edit, removed))
 

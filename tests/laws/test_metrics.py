@@ -1,0 +1,180 @@
+"""Laws of every registered metric."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+
+import numpy
+import pytest
+
+from robustbench_cv.catalogue import METRICS
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.metrics.intervals import bootstrap_counts
+from robustbench_cv.types import Labels, Sample
+from tests.reference import coco, plain, worlds
+
+SCORE = 0.3
+
+
+@dataclass(frozen=True)
+class Case:
+    spec: str
+    task: str
+    reference: object
+    edited: bool = False
+
+    def __str__(self):
+        return f"{self.spec}-{self.task}"
+
+
+def _average_precision(**options):
+    return functools.partial(coco.average_precision, **options)
+
+
+CASES = [
+    Case("top-1", "classification", plain.top(1)),
+    Case("top-5", "classification", plain.top(5)),
+    Case("miou", "segmentation", plain.miou),
+    Case("miou-foreground", "segmentation", functools.partial(plain.miou, without=0)),
+    Case("class-iou(of='cow')", "segmentation", lambda pairs: plain.class_ious(pairs)[3]),
+    Case("pixel-accuracy", "segmentation", plain.pixel_accuracy),
+    Case("ap", "detection", _average_precision()),
+    Case("ap50", "detection", _average_precision(thresholds=[0.5])),
+    Case("ap75", "detection", _average_precision(thresholds=[0.75])),
+    Case("ap-small", "detection", _average_precision(size="small")),
+    Case("ap-medium", "detection", _average_precision(size="medium")),
+    Case("ap-large", "detection", _average_precision(size="large")),
+    Case("detection-rate", "detection", plain.share("found", SCORE)),
+    Case("vanished", "detection", plain.share("vanished", SCORE)),
+    Case("mislabelled", "detection", plain.share("mislabelled", SCORE)),
+    Case("fabricated-per-image", "detection", plain.fabricated_per_image(SCORE)),
+    Case("hallucination-rate", "classification", plain.hallucination("any", worlds.NAMES, SCORE), edited=True),
+    Case("hallucinated-area", "segmentation", plain.hallucinated_area(worlds.NAMES), edited=True),
+    *(
+        Case(name, task, plain.hallucination(where, worlds.NAMES, SCORE), edited=True)
+        for task in ("segmentation", "detection")
+        for name, where in (("hallucination-rate", "any"), ("hallucination-inside", "inside"), ("hallucination-outside", "outside"))
+    ),
+]
+
+every_metric = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def build(case):
+    return METRICS.build(case.spec, labels=Labels(worlds.NAMES), operating_score=SCORE)
+
+
+def measured(case, **options):
+    metric = build(case)
+    return metric, [metric.measure(*pair) for pair in worlds.pairs(case.task, edited=case.edited, **options)]
+
+
+def test_every_registered_metric_has_a_case():
+    assert {case.spec.partition("(")[0] for case in CASES} == set(METRICS.names())
+
+
+@every_metric
+def test_the_name_builds_the_same_metric(case):
+    assert build(case).name == case.spec
+
+
+@every_metric
+@pytest.mark.parametrize("seed", range(5))
+def test_equals_the_obvious_implementation(case, seed):
+    metric, evidence = measured(case, n=20, seed=seed)
+    expected = case.reference(worlds.pairs(case.task, 20, seed=seed, edited=case.edited))
+    assert metric.reduce(evidence) == pytest.approx(expected, abs=1e-12)
+
+
+@every_metric
+def test_values_vary_and_are_neither_best_nor_worst(case):
+    values = {build(case).reduce(measured(case, n=20, seed=seed)[1]) for seed in range(5)}
+    assert len(values) > 1
+    assert values != {0.0, 1.0}
+
+
+@every_metric
+def test_order_does_not_matter(case):
+    metric, evidence = measured(case)
+    shuffled = [evidence[i] for i in numpy.random.default_rng(1).permutation(len(evidence))]
+    assert metric.reduce(shuffled) == pytest.approx(metric.reduce(evidence), abs=1e-12)
+
+
+@every_metric
+def test_a_perfect_prediction_scores_best(case):
+    metric = build(case)
+    evidence = [metric.measure(*worlds.perfect(pair)) for pair in worlds.pairs(case.task, 40, edited=case.edited)]
+    assert metric.reduce(evidence) == pytest.approx(1.0 if metric.higher_is_better else 0.0, abs=1e-12)
+
+
+@every_metric
+def test_evidence_survives_json(case):
+    metric, evidence = measured(case)
+    again = json.loads(json.dumps(evidence, allow_nan=False))
+    assert metric.reduce(again) == metric.reduce(evidence)
+
+
+@every_metric
+def test_drawing_every_sample_once_is_the_reduction(case):
+    metric, evidence = measured(case)
+    once = metric.resample(evidence, numpy.ones((2, len(evidence)), dtype=int))
+    assert once == pytest.approx([metric.reduce(evidence)] * 2, abs=1e-12)
+
+
+@every_metric
+def test_a_sample_drawn_twice_counts_twice(case):
+    metric, evidence = measured(case)
+    counts = bootstrap_counts(len(evidence), 50, seed=3)
+    for value, row in zip(metric.resample(evidence, counts), counts, strict=True):
+        drawn = [e for e, times in zip(evidence, row, strict=True) for _ in range(times)]
+        try:
+            expected = metric.reduce(drawn)
+        except NotApplicable:
+            expected = numpy.nan
+        assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@every_metric
+def test_nothing_is_undefined_not_zero(case):
+    with pytest.raises(NotApplicable):
+        build(case).reduce([])
+
+
+@every_metric
+def test_a_rate_keeps_zeros_and_ones(case):
+    metric, evidence = measured(case, n=60)
+    if metric.is_rate:
+        assert set(evidence) == {0, 1}
+        assert metric.reduce(evidence) == sum(evidence) / len(evidence)
+
+
+@every_metric
+def test_another_tasks_prediction_is_refused(case):
+    other = {"classification": "detection", "segmentation": "classification", "detection": "segmentation"}[case.task]
+    prediction, _ = worlds.pairs(other, 1)[0]
+    sample = worlds.pairs(case.task, 1, edited=case.edited)[0][1]
+    with pytest.raises(NotApplicable):
+        build(case).measure(prediction, sample)
+
+
+def test_metrics_with_one_evidence_key_measure_the_same():
+    kept: dict[tuple[str, str], tuple[str, object]] = {}
+    for case in CASES:
+        metric, evidence = measured(case)
+        first, other = kept.setdefault((metric.evidence_key, f"{case.task} {case.edited}"), (case.spec, evidence))
+        assert evidence == other, f"{case.spec} and {first}"
+    assert len(kept) < len(CASES)
+
+
+def test_samples_are_left_as_they_were():
+    for case in CASES:
+        for prediction, sample in worlds.pairs(case.task, 3, edited=case.edited):
+            before = [t.clone() for t in _tensors(prediction, sample)]
+            build(case).measure(prediction, sample)
+            assert all((a == b).all() for a, b in zip(before, _tensors(prediction, sample), strict=True))
+
+
+def _tensors(prediction, sample: Sample):
+    return [v for part in (prediction, sample.target) for v in vars(part).values() if hasattr(v, "clone")]

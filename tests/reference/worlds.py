@@ -1,0 +1,126 @@
+"""Random small worlds for the metrics: pairs of a prediction and the sample it was made on, and predictions without a fault."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy
+import torch
+
+from robustbench_cv.types import (
+    ABSENT,
+    BoxPrediction,
+    BoxTarget,
+    ClassPrediction,
+    ClassTarget,
+    Edit,
+    MaskPrediction,
+    MaskTarget,
+    Sample,
+)
+
+NAMES = ("background", "car", "boat", "cow", "plane", "chair", "person")
+SIDE = 24
+
+
+def pairs(task: str, n: int = 12, *, seed: int = 0, edited: bool = False):
+    """n pairs; every one edited (a class removed, a region marked) on demand."""
+    rng = numpy.random.default_rng([seed, len(task)])
+    return [_MAKERS[task](rng, f"sample/{k:03}", edited) for k in range(n)]
+
+
+def perfect(pair):
+    """The same sample with the prediction that is right in everything."""
+    target = pair[1].target
+    if isinstance(target, ClassTarget):
+        gone = {NAMES.index(n) for n in pair[1].edit.removed} if pair[1].edit else set()
+        right = target.label if target.label != ABSENT else next(c for c in range(len(NAMES)) if c not in gone)
+        return ClassPrediction(torch.eye(len(NAMES))[right]), pair[1]
+    if isinstance(target, MaskTarget):
+        return MaskPrediction(target.labels.where(target.labels != 255, 0)), pair[1]
+    keep = ~target.crowd
+    return BoxPrediction(target.boxes[keep], torch.linspace(1, 0.5, int(keep.sum())), target.labels[keep]), pair[1]
+
+
+def _classified(rng, name, edited):
+    label = int(rng.integers(0, len(NAMES)))
+    # Few distinct values, so that probabilities tie.
+    probs = torch.tensor(rng.integers(1, 5, len(NAMES)).astype("float32"))
+    sample = Sample(name, _image(), ClassTarget(label))
+    if edited:
+        sample = replace(sample, target=ClassTarget(ABSENT), edit=_edit(rng, sample.target, NAMES[label]))
+    return ClassPrediction(probs / probs.sum()), sample
+
+
+def _segmented(rng, name, edited):
+    truth = rng.integers(0, 5, (SIDE, SIDE))
+    predicted = numpy.where(rng.random((SIDE, SIDE)) < 0.6, truth, rng.integers(-1, 6, (SIDE, SIDE)))
+    truth[rng.random((SIDE, SIDE)) < 0.1] = 255
+    target = MaskTarget(torch.from_numpy(truth))
+    sample = Sample(name, _image(), target)
+    if edited:
+        edit = _edit(rng, target, NAMES[int(rng.integers(1, 6))])
+        gone = NAMES.index(next(iter(edit.removed)))
+        labels = torch.where(edit.region | (target.labels == gone), 255, target.labels)
+        sample = replace(sample, target=MaskTarget(labels), edit=edit)
+        if rng.random() < 0.5:
+            predicted[predicted == gone] = 0
+    return MaskPrediction(torch.from_numpy(predicted)), sample
+
+
+def _detected(rng, name, edited):
+    count = int(rng.integers(0, 5))
+    boxes = torch.from_numpy(_boxes(rng, count))
+    labels = torch.from_numpy(rng.integers(1, 5, count))
+    crowd = torch.from_numpy(rng.random(count) < 0.15)
+    target = BoxTarget.of(boxes, labels, crowd)
+    found, classes = [_boxes(rng, 3)], [rng.integers(1, 6, 3)]
+    for box, label in zip(boxes.numpy(), labels.numpy(), strict=True):
+        moved = box + rng.choice([0, 0.25, -0.5, 1, 8], (2, 4))
+        found.append(moved)
+        classes.append(numpy.where(rng.random(2) < 0.8, label, rng.integers(1, 6, 2)))
+    found, classes = numpy.concatenate(found), numpy.concatenate(classes)
+    found[:, 2:] = numpy.maximum(found[:, 2:], found[:, :2] + 1)
+    # Scores on a coarse grid, so that they tie within images and across them.
+    scores = torch.from_numpy(rng.integers(0, 8, len(found)).astype("float32") / 10)
+    order = scores.argsort(descending=True, stable=True)
+    prediction = BoxPrediction(torch.from_numpy(found).float()[order], scores[order], torch.from_numpy(classes)[order])
+    sample = Sample(name, _image(), target)
+    if edited:
+        edit = _edit(rng, target, NAMES[int(rng.integers(1, 6))])
+        gone = NAMES.index(next(iter(edit.removed)))
+        sample = replace(sample, target=target.select(labels != gone), edit=edit)
+        if rng.random() < 0.4:
+            prediction = _with_ghost(rng, prediction, edit, gone)
+    return prediction, sample
+
+
+def _with_ghost(rng, prediction, edit, gone):
+    """One more box, somewhere about the edited region."""
+    y, x = edit.region.nonzero()[0].tolist()
+    box = torch.tensor([[x, y, x + 8, y + 8]]) + float(rng.integers(-6, 7))
+    return BoxPrediction(
+        torch.cat([box.clamp(min=0), prediction.boxes]),
+        torch.cat([torch.tensor([0.9]), prediction.scores]),
+        torch.cat([torch.tensor([gone]), prediction.labels]),
+    )
+
+
+def _boxes(rng, count):
+    """float32-exact coordinates with sides from 8 to 128 pixels."""
+    corner = rng.integers(0, 64, (count, 2)) / 4
+    return numpy.concatenate([corner, corner + rng.choice([8, 16, 32, 40, 96, 128], (count, 2))], axis=1).astype("float32")
+
+
+def _edit(rng, before, name):
+    region = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    x, y = rng.integers(0, SIDE - 8, 2)
+    region[y : y + 8, x : x + 8] = True
+    return Edit("removal", region, before, frozenset({name}))
+
+
+def _image():
+    return torch.zeros(3, SIDE, SIDE)
+
+
+_MAKERS = {"classification": _classified, "segmentation": _segmented, "detection": _detected}

@@ -1,0 +1,111 @@
+"""IoU: absent classes, ignored pixels, predictions of no class, background, large counts, and the response to a removal."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from robustbench_cv.catalogue import METRICS
+from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.metrics.context import class_iou, response
+from robustbench_cv.metrics.intervals import estimate, paired_difference
+from robustbench_cv.metrics.iou import ClassIoU
+from robustbench_cv.types import Labels, MaskPrediction, MaskTarget, Sample
+
+MIOU, ACCURACY = METRICS.build("miou"), METRICS.build("pixel-accuracy")
+
+
+def measure(predicted, truth):
+    sample = Sample("a", torch.zeros(3, 1, 1), MaskTarget(torch.tensor(truth)))
+    return MIOU.measure(MaskPrediction(torch.tensor(predicted)), sample)
+
+
+def test_a_worked_example():
+    """Class 0: 2 of 3; class 1: 1 of 2."""
+    evidence = [measure([[0, 0, 1, 0]], [[0, 0, 1, 1]])]
+    assert evidence == [[[0, 2, 3, 2], [1, 1, 1, 2]]]
+    assert MIOU.reduce(evidence) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert ACCURACY.reduce(evidence) == 0.75
+
+
+def test_a_prediction_on_an_ignored_pixel_counts_for_nothing():
+    assert measure([[0, 0, 3]], [[0, 0, 255]]) == measure([[0, 0]], [[0, 0]])
+
+
+def test_a_class_in_neither_is_left_out_and_one_only_predicted_keeps_its_zero():
+    assert MIOU.reduce([measure([[0, 0, 7]], [[0, 0, 7]])]) == 1.0
+    assert MIOU.reduce([measure([[0, 0, 0, 7]], [[0, 0, 0, 0]])]) == pytest.approx((3 / 4 + 0) / 2)
+
+
+@pytest.mark.parametrize("nothing", [-1, 255])
+def test_predicting_no_class_is_wrong_without_being_a_false_positive(nothing):
+    evidence = [measure([[0, 0, nothing]], [[0, 0, 1]])]
+    assert MIOU.reduce(evidence) == pytest.approx((1 + 0) / 2)
+    assert ACCURACY.reduce(evidence) == pytest.approx(2 / 3)
+
+
+def test_it_is_of_the_data_set_not_the_mean_of_the_images():
+    evidence = [measure([[0] * 9 + [1]], [[0] * 10]), measure([[1]], [[1]])]
+    assert MIOU.reduce(evidence) == pytest.approx((9 / 10 + 1 / 2) / 2)
+    assert MIOU.reduce(evidence) != pytest.approx((MIOU.reduce(evidence[:1]) + MIOU.reduce(evidence[1:])) / 2)
+
+
+def test_counts_beyond_float32_stay_exact():
+    """2^25 right pixels and one wrong one: float32 would lose the one."""
+    rows = [[0, 2**25, 2**25, 2**25 + 1]]
+    assert ACCURACY.reduce([rows, rows]) == 2**25 / (2**25 + 1) < 1
+
+
+def test_an_image_without_a_scored_pixel_is_not_applicable():
+    with pytest.raises(NotApplicable, match="no pixel"):
+        measure([[0, 1]], [[255, 255]])
+
+
+def test_a_prediction_of_another_shape_is_a_bug():
+    with pytest.raises(ValueError, match="shape"):
+        measure([[0, 1, 1]], [[0, 1]])
+
+
+def test_both_ways_of_the_background():
+    evidence = [measure([[0, 0, 0, 1]], [[0, 0, 1, 1]])]
+    named = METRICS.build("miou-foreground", labels=Labels(("car", "Background")))
+    assert MIOU.reduce(evidence) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert named.reduce(evidence) == pytest.approx(2 / 3)
+    assert METRICS.build("miou-foreground", labels=Labels.numbered(2)).reduce(evidence) == pytest.approx(1 / 2)
+    made = estimate(METRICS.build("miou-foreground", labels=Labels(("road", "car"))), evidence)
+    assert made.value is None
+    assert "no class named background" in made.reason
+
+
+def test_a_class_is_named():
+    labels = Labels(("road", "car"))
+    assert METRICS.build("class-iou(of='car')", labels=labels).reduce([measure([[1, 1]], [[1, 0]])]) == 0.5
+    with pytest.raises(UserError, match="road, car"):
+        METRICS.build("class-iou(of='cat')", labels=labels)
+    with pytest.raises(NotApplicable, match="no truth"):
+        ClassIoU(5, "boat").reduce([measure([[1, 1]], [[1, 0]])])
+
+
+def test_the_response_to_a_removal():
+    """Twelve streets: where the cars go, half of them lose a fifth of the sidewalk; two have no sidewalk."""
+    before = {str(k): measure([[0] * 5 + [1] * 10], [[0] * 5 + [1] * 10]) for k in range(12)}
+    after = {k: measure([[0] * 7 + [1] * 8], [[0] * 5 + [1] * 10]) if int(k) % 2 else rows for k, rows in before.items()}
+    for k in ("x", "y"):
+        before[k] = after[k] = measure([[0, 0]], [[0, 0]])
+    made = response(after, before, 1)
+    assert made.n == 12
+    assert made.change.value == pytest.approx((12 * 10 - 6 * 2) / 120 - 1)
+    assert made.affected == {0.05: 0.5, 0.10: 0.5, 0.20: 0.0}
+    assert made.relative == pytest.approx(0.5 * 0.2)
+    assert made.change == paired_difference(
+        ClassIoU(1, "sidewalk"), {k: after[k] for k in before if k.isdigit()}, {k: before[k] for k in before if k.isdigit()}
+    )
+    assert class_iou(after["1"], 1) == pytest.approx(0.8)
+    assert class_iou(after["x"], 1) is None
+
+
+def test_few_images_leave_the_cell_blank():
+    side = {str(k): measure([[0, 1]], [[0, 1]]) for k in range(9)}
+    made = response(side, side, 1)
+    assert (made.n, made.affected, made.relative) == (9, None, None)
+    assert made.change.value == 0.0
