@@ -153,6 +153,16 @@ def test_a_class_merged_from_two_is_gone_only_when_both_are():
         assert moved.removed == removed
 
 
+def test_a_removed_main_object_takes_its_name_along():
+    edit = Edit("remove", torch.ones(2, 3, dtype=torch.bool), ClassTarget(1), frozenset({"auto"}))
+    for target, removed in [(ClassTarget(ABSENT), {"car"}), (ClassTarget(1), frozenset())]:
+        moved = given_map().sample(Sample("s", IMAGE, target, edit=edit)).edit
+        assert moved is not None
+        assert isinstance(moved.before, ClassTarget)
+        assert moved.before.label == 1
+        assert moved.removed == removed
+
+
 def test_predictions_lose_what_the_data_cannot_judge():
     found = given_map()
     detected = found.prediction(BoxPrediction(torch.rand(5, 4), torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]), torch.tensor([1, 2, 3, 4, 0])))

@@ -266,6 +266,21 @@ def test_missing_and_damaged_images_cost_one_sample(root):
     assert data[2].id.endswith("c")
 
 
+def test_a_root_without_any_of_the_images_costs_every_sample(root):
+    for name in ("a.png", "b.png", "sub/c.png"):
+        (root / "images" / name).unlink()
+    data = build(root, lambda c: c["images"][0].update(file_name="../b.png"))
+    for index, why in enumerate(("leads out of", "does not exist", "does not exist")):
+        with pytest.raises(BadSample, match=why):
+            data[index]
+
+
+def test_names_that_differ_in_their_suffix_alone_keep_it(root):
+    Image.new("RGB", (WIDTH, HEIGHT)).save(root / "images" / "a.bmp")
+    data = build(root, lambda c: c["images"][0].update(file_name="a.bmp"))
+    assert list(data.ids) == ["coco-val2017/a.bmp", "coco-val2017/a.png", "coco-val2017/sub/c"]
+
+
 def test_an_image_of_another_size_is_refused_and_exif_is_suspected(root):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -35,7 +35,7 @@ from robustbench_cv.types import (
 __all__ = ["DROPPED", "ClassMap", "parse_overrides"]
 
 DROPPED = ABSENT
-"""Index of a class of the data that is not evaluated. A crowd box with it is a region of every class where nothing is scored."""
+"""Index of a class of the data that is not evaluated. A box with it is crowd, whatever class a detection there has."""
 
 
 @dataclass(frozen=True)

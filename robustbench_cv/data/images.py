@@ -55,8 +55,8 @@ def read_mask(path: Path, entry: str = "") -> Tensor:
 def orientation(path: Path) -> int:
     """The EXIF orientation tag (1 = as stored); 1 where there is none. For error messages."""
     with _naming(path, ""), Image.open(path, formats=FORMATS) as image:
-        return int(image.getexif().get(0x0112, 1))
-    raise AssertionError("unreachable")
+        exif = image.getexif()
+    return int(exif.get(0x0112, 1))
 
 
 @contextmanager

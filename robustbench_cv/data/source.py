@@ -1,4 +1,8 @@
-"""What every data reader needs: names and ids that are the same on every machine, paths that stay inside, hashes of files."""
+"""What every data reader needs: names and ids that are the same on every machine, paths that stay inside, hashes of files.
+
+A new reader is one file in this folder: a factory marked `@dataset()` whose first argument is the path, and a frozen dataclass that is a
+Dataset. What is wrong with the whole is a UserError when it is built, what is wrong with one image a BadSample when that one is read.
+"""
 
 from __future__ import annotations
 
