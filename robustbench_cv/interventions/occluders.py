@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from robustbench_cv.boxes import from_mask
+from robustbench_cv.boxes import from_mask, to_mask
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.fill import GRAY, blur
 from robustbench_cv.interventions.regions import objects
@@ -20,7 +20,8 @@ Order = Callable[[Tensor, Noise], Tensor]
 
 
 def block(mask: Tensor, noise: Noise) -> Tensor:
-    """Order in which a rectangle that grows from a random point of the object reaches each pixel: float64 (H, W)."""
+    """Order in which a rectangle that grows from a random point of the object, cut to the object's bounding box, reaches each pixel:
+    float64 (H, W), infinite outside the box."""
     rng = noise.rng()
     points = mask.nonzero()
     y, x = points[int(rng.integers(len(points)))].double() + torch.from_numpy(rng.uniform(-0.5, 0.5, 2))
@@ -28,7 +29,8 @@ def block(mask: Tensor, noise: Noise) -> Tensor:
     # Aspects between 1/2 and 2 times the object's own (project choice).
     aspect = float((x2 - x1) / (y2 - y1)) * 2.0 ** float(rng.uniform(-1, 1))
     rows, columns = (torch.arange(n, dtype=torch.float64) for n in mask.shape)
-    return torch.maximum((rows - y).abs()[:, None], (columns - x).abs()[None, :] / aspect)
+    reached = torch.maximum((rows - y).abs()[:, None], (columns - x).abs()[None, :] / aspect)
+    return reached.masked_fill(~to_mask(from_mask(mask), *mask.shape), numpy.inf)
 
 
 def blobs(mask: Tensor, noise: Noise) -> Tensor:

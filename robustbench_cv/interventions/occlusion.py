@@ -11,7 +11,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.follow import cut, edited, ignored, origin, paired
 from robustbench_cv.interventions.occluders import STYLES, TEXTURES, covering
 from robustbench_cv.interventions.regions import instances, members, needed, objects, select
-from robustbench_cv.interventions.shapes import placed
+from robustbench_cv.interventions.shapes import pieces, placed
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 from robustbench_cv.types import Sample
@@ -52,8 +52,8 @@ class Occlusion:
         chosen = select(sample, self.what, stream, erase=False)
         found = instances(sample)
         visible = {k: found[k] & chosen for k in members(sample, chosen)}
-        # Where masks name no instances, or none of them fits, the chosen pixels are one object.
-        apart = [(k, mask) for k, mask in visible.items() if mask.any()] or [(0, chosen)]
+        # Where no instance is known, each connected piece counts as an object.
+        apart = list(visible.items()) or list(enumerate(pieces(chosen)))
         everything = objects(sample) | chosen
         region = torch.zeros_like(chosen)
         for k, mask in apart:

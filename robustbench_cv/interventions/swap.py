@@ -10,11 +10,11 @@ from torch import Tensor, where
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions import exact
 from robustbench_cv.interventions.backgrounds import PLAIN, Background, borrowed
-from robustbench_cv.interventions.donors import Donors
+from robustbench_cv.interventions.donors import MOST_TRIED, Donors, Setting
 from robustbench_cv.interventions.fill import known_fill
 from robustbench_cv.interventions.follow import cut, edited, ignored, keeping, lost, origin, paired
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.regions import main_class, members, needed, select, things
+from robustbench_cv.interventions.regions import members, needed, select, things
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 from robustbench_cv.types import IGNORE, BoxTarget, Dataset, MaskTarget, Sample, Target
@@ -75,27 +75,15 @@ class Swap:
     def _borrowed(self, sample: Sample, stream: Noise) -> Background:
         if self.donors is None:
             raise UserError(f"swap-context(to={self.to!r}) borrows backgrounds: call with_donors(samples) first")
-        tried = 0
-        for donor in self.donors.ranked(sample, stream.fork("donor")):
-            tried += 1
-            background = borrowed(donor, sample, self.fill, stream) if suits(self.to, sample, donor) else None
+        here = Setting.of(sample)
+        for donor in self.donors.ranked(sample, stream.fork("donor"), lambda there: here.suits(self.to, there)):
+            background = borrowed(donor, sample, self.fill, stream)
             if background is not None:
                 return background
-        raise NotApplicable(f"none of the {tried} donors looked at can lend sample {sample.id} a background to={self.to!r}")
-
-
-def suits(to: str, sample: Sample, donor: Sample) -> bool:
-    """Whether a donor's context is the wanted one.
-
-    Contexts are compared by the attribute "context"; where either has none, "same" means a donor whose main class is the same
-    ("Mixed-Same" of Xiao et al., ICLR 2021, arXiv:2006.09994) and "random" any other sample ("Mixed-Rand").
-    """
-    here, there = sample.attributes.get("context"), donor.attributes.get("context")
-    if to.startswith("context:"):
-        return there == to.removeprefix("context:")
-    if here is not None and there is not None:
-        return (here == there) == (to == "same")
-    return to == "random" or (main_class(sample) is not None and main_class(sample) == main_class(donor))
+        raise NotApplicable(
+            f"no donor can lend sample {sample.id} (context {here.context!r}, main class {here.main!r}) a background to={self.to!r}: "
+            f"up to {MOST_TRIED} were looked at"
+        )
 
 
 def _count(sample: Sample) -> int:
