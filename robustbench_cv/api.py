@@ -1,10 +1,15 @@
-"""One call from Python for what `robustbench-cv run` does."""
+"""One call from Python for what a command does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from robustbench_cv.catalogue import DATASETS
+from robustbench_cv.checks.check import Finding
+from robustbench_cv.checks.doctor import examine
+from robustbench_cv.data.class_map import ClassMap, parse_overrides
+from robustbench_cv.models.build import build
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.run import choose_device, find_suite, run_suite
@@ -35,3 +40,15 @@ def run(
     specs = (data,) if isinstance(data, str) else tuple(data)
     options = Options(tuple(models), specs, limit, seed, choose_device(device), batch_size, skip_bad, class_map)
     return run_suite(found, folder, options).results
+
+
+def examine_specs(
+    model: str, data: str, *, device: str = "auto", class_map: str = "", announce: Callable[[str], None] = lambda text: None
+) -> list[Finding]:
+    """Run every check on a model and up to 64 samples of a data set, both by spec: what `robustbench-cv doctor` prints."""
+    chosen = choose_device(device)
+    built = build(model, device=chosen)
+    dataset = DATASETS.build(data, task=built.info.task)
+    mapping = ClassMap.match(dataset.labels, built.info.classes, parse_overrides(class_map))
+    announce(mapping.describe())
+    return examine(built, dataset, mapping, range(len(dataset)), device=chosen)

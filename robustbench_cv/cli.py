@@ -68,7 +68,7 @@ _class_map = click.option("--class-map", default="", help='Data class = model cl
 @click.argument("suite")
 @click.option("--model", "models", multiple=True, help="Model spec in place of the suite's; may be repeated.")
 @click.option("--data", multiple=True, help="Data spec in place of the suite's; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=1), help="Use only the first N samples.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only N samples, the same ones every time.")
 @click.option("--seed", type=int, help="Seed of every random choice; the suite's unless given.")
 @_device
 @click.option("--batch-size", default="auto", show_default=True, help="Images at once, or auto; halved where memory runs out.")
@@ -128,11 +128,10 @@ def _summary(results: Any) -> str:
 @_plugin
 def doctor(model: str, data: str, device: str, class_map: str) -> int:
     """Is any number going to be wrong? Runs every check on a model and up to 64 samples."""
-    from robustbench_cv.checks.doctor import examine
-    from robustbench_cv.data.class_map import parse_overrides
-    from robustbench_cv.runner.run import EXIT_CHECK, choose_device
+    from robustbench_cv.api import examine_specs
+    from robustbench_cv.runner.run import EXIT_CHECK
 
-    findings = examine(model, data, choose_device(device), parse_overrides(class_map), announce=click.echo)
+    findings = examine_specs(model, data, device=device, class_map=class_map, announce=click.echo)
     _print_findings(findings)
     return EXIT_CHECK if any(f.verdict == "stop" for f in findings) else 0
 

@@ -72,7 +72,7 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "suite"),
+    ("errors", "suite", "files"),
     ("types", "noise", "registry", "boxes"),
     ("catalogue",),
     ("models", "data", "interventions", "adversary", "metrics", "checks", "records", "predictions", "training"),

@@ -148,13 +148,14 @@ def test_a_change_redoes_exactly_what_it_touches(tmp_path: Path, monkeypatch: py
     numpy.savez(tmp_path / "data0.npz", **arrays)
     redone = [k for k, key in _keys(small_suite(model, data)).items() if base[k] != key]
     assert [name for name, _ in redone] == ["clean", "pgd"], "only the shard that holds the changed image, under each condition"
+    write_data(tmp_path)
     monkeypatch.setattr("robustbench_cv.runner.plan.code_sha256", lambda *, interventions, attacks: f"code {attacks}")
     assert changed(_keys(small_suite(model, write_data(tmp_path)))) == both
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])
 def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(suite: Suite, tmp_path: Path, parts: int) -> None:
-    slow = write_model(tmp_path, before="import time; time.sleep(0.15)")
+    slow = write_model(tmp_path, before="import time; time.sleep(0.05)")
     suite = small_suite(slow, suite.tracks[0].datasets[0])
     (tmp_path / "suite.json").write_bytes(msgspec.json.encode(suite))
     out = tmp_path / "killed"

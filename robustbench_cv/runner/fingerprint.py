@@ -16,7 +16,7 @@ from robustbench_cv.registry import Registry, Spec
 from robustbench_cv.types import Dataset
 
 _SHARED_ROOMS = ("types.py", "noise.py", "boxes.py", "records.py", "predictions.py", "data", "models", "metrics", "runner")
-_NUMERIC_PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "torchattacks")
+_NUMERIC_PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow", "torchattacks")
 
 
 def digest(value: Any) -> str:
@@ -53,10 +53,12 @@ def code_sha256(*, interventions: bool = True, attacks: bool = True, checks: boo
 
 
 def source_sha256(registry: Registry[Any], specs: Sequence[str]) -> str:
-    """Of the user's own files among what specs name (file.py:factory, plug-ins); empty where all is the package's."""
+    """Of the user's own files among what specs name (file.py:factory, plug-ins); empty where all is the package's or was built before."""
     found = hashlib.sha256()
     used = False
     for spec in map(Spec.parse, specs):
+        if spec.name == "object":
+            continue
         path = Path(spec.name) if spec.name.endswith(".py") else registry.entry(spec.name).path
         if path is not None:
             used = True

@@ -12,9 +12,9 @@ import safetensors.torch
 from PIL import Image
 from torch import Tensor
 
+from robustbench_cv.files import write_bytes, write_json
 from robustbench_cv.predictions import to_json
 from robustbench_cv.runner.cell import Shot
-from robustbench_cv.runner.store import write_bytes, write_json
 from robustbench_cv.types import MaskPrediction, Prediction
 
 

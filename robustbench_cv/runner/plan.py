@@ -196,7 +196,8 @@ def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: 
     count = len(dataset) if options.limit is None else min(options.limit, len(dataset))
     if count == 0:
         raise UserError(f"data {spec!r} holds no sample (limit {options.limit})")
-    indices = tuple(range(count))
+    # by a hash of the id: any limit is a fair draw (folders are sorted by class), and a larger one holds a smaller one's shards
+    indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
     fingerprints = tuple(dataset.fingerprint(i) for i in indices)
     dataset_row = DatasetRow(dataset.name, spec, dataset.task, count, digest([dataset.ids[i] for i in indices]))
     return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints)
@@ -207,7 +208,7 @@ def _cells(suite: Suite, seed: int, track: Track, pair: Pair, condition: Conditi
         "code": code_sha256(interventions=bool(condition.interventions), attacks=condition.attack is not None),
         "versions": versions(),
         "own": [
-            source_sha256(MODELS, [] if pair.row.spec.startswith("object:") else [pair.row.spec]),
+            source_sha256(MODELS, [pair.row.spec]),
             source_sha256(DATASETS, [pair.dataset_row.spec]),
             source_sha256(INTERVENTIONS, condition.interventions),
             source_sha256(ATTACKS, [condition.attack] if condition.attack else []),

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS, SUITES
 from robustbench_cv.checks.check import Aftermath
+from robustbench_cv.checks.doctor import check_names
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import write_json
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.records import write_part
@@ -20,9 +22,9 @@ from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import CellOutput, run_cell
 from robustbench_cv.runner.fingerprint import code_sha256, versions
 from robustbench_cv.runner.plan import Options, Plan, PlannedCell, build_job, make_plan
-from robustbench_cv.runner.preflight import check_names, stored_preflight
+from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress import Progress, silent
-from robustbench_cv.runner.store import Store, write_json
+from robustbench_cv.runner.store import Store
 from robustbench_cv.suite import Suite, read_suite
 from robustbench_cv.types import BoxPrediction
 

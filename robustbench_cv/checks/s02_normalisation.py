@@ -1,0 +1,52 @@
+"""S02: does the model normalise its input exactly once?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.catalogue import check
+from robustbench_cv.checks.check import Before, Finding, Preflight
+from robustbench_cv.checks.quality import Change, best, compare, predictions, qualities
+
+_STATISTICS = {
+    "ImageNet's mean and std": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "mean and std of 0.5": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "CIFAR-10's mean and std": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+
+
+@check(stage="before")
+def s02_normalisation() -> Before:
+    """Tries the usual normalisations and their inverses before the model; where one is significantly better, the declared one is wrong."""
+    return _examine
+
+
+def readings() -> dict[str, tuple[Change, str]]:
+    """What may be wrong, by name: the change of the input that would mend it, and what to do."""
+    found: dict[str, tuple[Change, str]] = {}
+    for name, (mean, std) in _STATISTICS.items():
+        m, s = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+        found[f"never normalised ({name})"] = (_normalise(m, s), f"normalise with {name} inside the model, as it was trained")
+        found[f"normalised twice ({name})"] = (_undo(m, s), f"normalise with {name} only once: in the model or in its wrapper")
+    found["expects pixels in 0-255"] = (lambda x: x * 255, "multiply by 255 inside the model")
+    found["divided by 255 twice"] = (lambda x: x / 255, "do not multiply by 255 inside the model")
+    return found
+
+
+def _normalise(mean: Tensor, std: Tensor) -> Change:
+    return lambda x: (x - mean.to(x.device)) / std.to(x.device)
+
+
+def _undo(mean: Tensor, std: Tensor) -> Change:
+    return lambda x: x * std.to(x.device) + mean.to(x.device)
+
+
+def _examine(subject: Preflight) -> Finding:
+    declared = qualities(subject, predictions(subject))
+    tried = {name: compare(name, declared, qualities(subject, predictions(subject, change))) for name, (change, _) in readings().items()}
+    better = best(list(tried.values()))
+    if better is not None:
+        return Finding("S02", "normalisation", "stop", str(better), readings()[better.name][1])
+    highest = max(tried.values(), key=lambda c: c.changed)
+    return Finding("S02", "normalisation", "pass", f"none of {len(tried)} other readings is better; best is {highest}")

@@ -1,0 +1,94 @@
+"""S14: are the images that were judged the images that were kept?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy
+import safetensors.torch
+import torch
+from PIL import Image
+
+from robustbench_cv.catalogue import check
+from robustbench_cv.checks.check import After, Aftermath, Finding
+from robustbench_cv.results import CellRow
+from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction, Model, Prediction
+
+_TITLE = "saved images give the recorded predictions"
+
+
+@check(stage="after")
+def s14_saved_images() -> After:
+    """Reads the saved images of every condition back and predicts again: a prediction that differs from the recorded one blocks it."""
+    return _examine
+
+
+@dataclass(frozen=True)
+class _Reread:
+    """A condition's saved images: how many, and which gave another prediction than recorded."""
+
+    cell: CellRow
+    images: int
+    flipped: tuple[str, ...]
+
+
+def _examine(aftermath: Aftermath) -> Sequence[Finding]:
+    reread = list(_reread(aftermath))
+    if not reread:
+        return [Finding("S14", _TITLE, "not applicable", "no image was saved")]
+    stops = [_stop(r) for r in reread if r.flipped]
+    if stops:
+        return stops
+    total = sum(r.images for r in reread)
+    return [Finding("S14", _TITLE, "pass", f"{total} saved images of {len(reread)} cells give the recorded predictions")]
+
+
+def _stop(reread: _Reread) -> Finding:
+    evidence = f"{len(reread.flipped)} of {reread.images} predictions differ after reading the image back, first {reread.flipped[0]!r}"
+    remedy = "the model is not deterministic, or the run folder was changed: delete the folder and run again"
+    cell = reread.cell
+    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition)
+
+
+def _reread(aftermath: Aftermath) -> Iterator[_Reread]:
+    folder = aftermath.results.folder
+    assert folder is not None, "an after-run check needs a run folder"
+    for cell in aftermath.results.run.cells:
+        images = folder / "images" / cell.key
+        if not (images / "index.json").exists() or cell.model not in aftermath.models:
+            continue
+        model = cast("Model[Any]", aftermath.models[cell.model])
+        entries = json.loads((images / "index.json").read_text())
+        exact = safetensors.torch.load_file(images / "exact.safetensors")
+        flipped = []
+        for k, entry in enumerate(entries):
+            with torch.no_grad():
+                again = model.decode(model.raw(exact[str(k)][None].to(aftermath.device)))[0]
+            if not _same(again, entry["after"]["prediction"], images, model.info.operating_score):
+                flipped.append(entry["sample"])
+        yield _Reread(cell, len(entries), tuple(flipped))
+
+
+def _same(prediction: Prediction, recorded: dict[str, Any], folder: Path, operating_score: float) -> bool:
+    if isinstance(prediction, ClassPrediction):
+        return prediction.label == int(recorded["label"])
+    if isinstance(prediction, MaskPrediction):
+        kept = torch.from_numpy(numpy.array(Image.open(folder / recorded["labels"]), dtype=numpy.int64))
+        evaluated = kept != 255
+        return float(((prediction.labels != kept) & evaluated).float().mean()) < 0.005
+    assert isinstance(prediction, BoxPrediction)
+    return _same_boxes(prediction, recorded, operating_score)
+
+
+def _same_boxes(prediction: BoxPrediction, recorded: dict[str, Any], operating_score: float) -> bool:
+    """Every recorded box is found again, with its class and score; boxes of classes that were not evaluated may be new."""
+    for box, score, label in zip(recorded["boxes"], recorded["scores"], recorded["labels"], strict=True):
+        near = (prediction.boxes - torch.tensor(box)).abs().amax(1) < 1.0
+        alike = near & (prediction.labels == label) & ((prediction.scores - score).abs() < 1e-2)
+        if not bool(alike.any()) and score > operating_score + 1e-2:
+            return False
+    return True

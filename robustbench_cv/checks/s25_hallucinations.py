@@ -1,0 +1,66 @@
+"""S25: are hallucinations, which average precision cannot see, reported beside it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from robustbench_cv.catalogue import check
+from robustbench_cv.checks.check import After, Before, Finding, Preflight
+from robustbench_cv.checks.quality import predictions
+from robustbench_cv.results import Group, Results
+from robustbench_cv.types import BoxPrediction, BoxTarget
+
+_TITLE = "hallucinations are counted"
+
+
+@check(stage="before")
+def s25_unseen_classes() -> Before:
+    """Counts reported boxes of classes that no sample holds: AP leaves such classes out of its mean, hallucinations and all."""
+    return _before
+
+
+def _before(subject: Preflight) -> Finding:
+    if subject.task != "detection":
+        return Finding("S25", _TITLE, "not applicable", "only average precision is blind to them")
+    present = {int(label) for s in subject.samples if isinstance(s.target, BoxTarget) for label in s.target.labels}
+    score = subject.model.info.operating_score
+    reported = [p.labels[p.scores >= score] for p in predictions(subject) if isinstance(p, BoxPrediction)]
+    labels = torch.cat(reported).tolist()
+    unseen = [label for label in labels if label not in present]
+    evidence = f"{len(unseen)} of {len(labels)} reported boxes are of classes that no sample holds"
+    if unseen:
+        return Finding("S25", _TITLE, "note", evidence, "AP ignores them: report hallucination-rate or fabricated-per-image beside it")
+    return Finding("S25", _TITLE, "pass", evidence)
+
+
+@check(stage="after")
+def s25_hallucinations() -> After:
+    """Refuses average precision alone after a removal: a class that is gone leaves the mean, so seeing it everywhere costs nothing."""
+    return lambda aftermath: list(_after(aftermath.results)) or [Finding("S25", _TITLE, "not applicable", "no detector met a removal")]
+
+
+def _after(results: Results) -> Iterator[Finding]:
+    for group in results.groups():
+        if group.task == "detection":
+            yield from _of_group(results, group)
+
+
+def _of_group(results: Results, group: Group) -> Iterator[Finding]:
+    rates = [name for name in results.metrics(group.task) if name.startswith("hallucination")]
+    for condition in results.conditions(group.task, "intervention"):
+        if not _removes(condition.interventions):
+            continue
+        where = (group.model, group.dataset, condition.name)
+        if not rates:
+            remedy = "add hallucination-rate to the track's metrics"
+            yield Finding("S25", _TITLE, "stop", "average precision alone cannot judge a removal", remedy, *where)
+            continue
+        found = results.evidence(group, condition.name, rates[0])
+        evidence = f"{rates[0]} is measured on {len(found)} samples: {sum(v == 1 for v in found.values())} still show a removed class"
+        yield Finding("S25", _TITLE, "pass" if found else "note", evidence, "", *where)
+
+
+def _removes(specs: Sequence[str]) -> bool:
+    return any(spec.partition("(")[0] in ("remove", "context-only", "context_only") for spec in specs)
