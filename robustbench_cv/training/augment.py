@@ -1,4 +1,4 @@
-"""Augmentations that keep every truth true, drawn from a generator: parts to be chained. Contexts are never mixed, so a bias stays what it is."""
+"""Augmentations that keep every truth true, parts to be chained. Contexts are never mixed: a data set's bias stays what it is."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch = lambda done, to
 
     Deterministic for a seed on one kind of machine: the order and augmentation of an epoch are functions of (seed, epoch).
     """
-    network.to(run.device).train()
+    network.to(run.device).to(memory_format=torch.channels_last).train()
     schedule = run.recipe.schedule
     optimizer = torch.optim.AdamW(_groups(network, schedule.decay), lr=schedule.peak)
     first = _resume(network, optimizer, run)
@@ -63,12 +63,18 @@ def _step(network: nn.Module, optimizer: Any, images: Tensor, truths: Tensor, ru
     x, truths = run.recipe.augment(images.to(run.device).float() / 255, truths.to(run.device), rng)
     if run.mean is not None and run.std is not None:
         x = (x - x.new_tensor(run.mean)[:, None, None]) / x.new_tensor(run.std)[:, None, None]
-    loss = run.recipe.loss(network, x, truths)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=_half_pays(x.device)):
+        loss = run.recipe.loss(network, x.contiguous(memory_format=torch.channels_last), truths)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), run.recipe.schedule.clip)
     optimizer.step()
     return float(loss.detach())
+
+
+def _half_pays(device: torch.device) -> bool:
+    """Whether 16-bit products are fast: more than twice here on a CPU with matrix tiles, half as fast on one that emulates them."""
+    return device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
 
 
 def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:

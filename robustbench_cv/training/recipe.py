@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.training.pool import Pool
-from robustbench_cv.types import Labels, Task
+from robustbench_cv.types import Task
 
 Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(network, images (N, 3, h, w) normalised, truths as a Pool holds them) -> a scalar to be lowered."""
@@ -46,7 +46,8 @@ class Schedule:
 class Recipe:
     """How a model is made.
 
-    architecture: registered model name, which reads the weights file. network: from class names and the training pool, random parameters.
+    architecture: registered model name, which reads the weights file. network: made for a training pool, parameters drawn from the
+    global generator.
     data, test: specs of the default data sets; empty where the user must bring them. size (h, w) px at which the network trains and runs;
     letterbox: fit images into it with grey borders instead of stretching them. normalise: by the training images' mean and deviation.
     arguments: the architecture's own, written into the file. metrics: specs, measured on `test` when done.
@@ -55,7 +56,7 @@ class Recipe:
     name: str
     architecture: str
     task: Task
-    network: Callable[[Labels, Pool], nn.Module]
+    network: Callable[[Pool], nn.Module]
     loss: Loss
     augment: Augment
     schedule: Schedule

@@ -64,15 +64,11 @@ def cifar_resnet110(
     return _build("cifar-resnet110", weights, checkpoint, classes, num_classes, input_size)
 
 
-def _build(
-    architecture: str, weights: str, checkpoint: str, classes: str, num_classes: int, input_size: int | str
-) -> Classifier:
+def _build(architecture: str, weights: str, checkpoint: str, classes: str, num_classes: int, input_size: int | str) -> Classifier:
     default = Description(architecture, Labels.numbered(10).names, (32, 32))
     begin = start(architecture, weights, checkpoint, classes, num_classes, input_size, default=default)
     network = begin.make(lambda: CifarResNet(BLOCKS[architecture], len(begin.classes)))
-    return classifier(
-        network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size
-    )
+    return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
 
 class CifarResNet(nn.Module):

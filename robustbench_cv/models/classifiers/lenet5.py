@@ -24,9 +24,7 @@ CONNECTIONS = (
 
 
 @model(paper="doi:10.1109/5.726791", year=1998)
-def lenet5(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
-) -> Classifier:
+def lenet5(weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = "") -> Classifier:
     """LeNet-5 with colour input; images are scaled to the 32x32 that its layers need.
 
     weights: a bundled tag ("scenes"). checkpoint: a weights file. With neither, random parameters, the same every time.
@@ -37,9 +35,7 @@ def lenet5(
     if begin.input_size != (32, 32):
         raise UserError(f"lenet5 needs 32x32 pixels, not {begin.input_size}: leave input_size out and images are scaled to it")
     network = begin.make(lambda: LeNet5(len(begin.classes)))
-    return classifier(
-        network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size
-    )
+    return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
 
 class LeNet5(nn.Module):

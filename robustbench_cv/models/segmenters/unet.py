@@ -1,7 +1,7 @@
-"""U-Net: a contracting path, an expanding path, and the features carried across. Ronneberger, Fischer, Brox, MICCAI 2015, https://arxiv.org/abs/1505.04597
+"""U-Net. Ronneberger, Fischer, Brox, MICCAI 2015, https://arxiv.org/abs/1505.04597
 
-Deviations, all usual since: 3x3 convolutions are padded, so that the output has the image's size and nothing is cropped; batch normalisation
-after each; `width` maps at full resolution where the paper has 64.
+A contracting path, an expanding path, and the features carried across. Deviations, all usual since: 3x3 convolutions are padded, so that
+the output has the image's size and nothing is cropped; batch normalisation after each; `width` maps at full resolution, the paper's 64.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ def unet(
     default = Description("unet", Labels.numbered(2).names, arguments={"width": 16})
     begin = start("unet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: UNet(len(begin.classes), begin.arguments["width"]))
-    return segmenter(
-        network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size
-    )
+    return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
 
 class UNet(nn.Module):

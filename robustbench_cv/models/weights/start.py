@@ -96,10 +96,11 @@ def parse_size(text: int | str | None) -> tuple[int, int] | None:
     """
     if text in ("", 0, None):
         return None
-    width, _, height = str(text).partition("x")
-    if not (width.isdecimal() and (height or width).isdecimal() and int(width) > 0 and int(height or width) > 0):
+    width, cross, height = str(text).partition("x")
+    sides = (height if cross else width, width)
+    if not all(side.isdecimal() and int(side) > 0 for side in sides):
         raise UserError(f"{text!r} is not a size; write a side in pixels (48) or width x height ('160x120')")
-    return int(height or width), int(width)
+    return int(sides[0]), int(sides[1])
 
 
 def _path(architecture: str, weights: str, checkpoint: str) -> Path | None:
@@ -120,9 +121,7 @@ def _path(architecture: str, weights: str, checkpoint: str) -> Path | None:
 def _defaults(default: Description, num_classes: int, state: Mapping[str, Tensor]) -> Description:
     names = Labels.numbered(num_classes).names if num_classes else default.classes
     mean, std = (tuple(state[key].flatten().tolist()) if key in state else None for key in ("mean", "std"))
-    return Description(
-        default.architecture, names, default.input_size, mean or default.mean, std or default.std, default.arguments
-    )
+    return Description(default.architecture, names, default.input_size, mean or default.mean, std or default.std, default.arguments)
 
 
 def _labels(names: str, said: tuple[str, ...]) -> Labels:

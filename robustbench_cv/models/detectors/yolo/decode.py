@@ -38,10 +38,11 @@ def _cells(grid: Tensor) -> Tensor:
     return torch.stack([x, y], dim=-1)
 
 
-def cell_centres(maps: Sequence[Tensor]) -> Tensor:
-    """Centre (x, y) of each candidate's cell in px of the network's input: (K, 2)."""
-    centres = [(_cells(m) + 0.5) * s for m, s in zip(maps, STRIDES, strict=True)]
-    return torch.cat([c.reshape(1, -1, 2).expand(m.shape[1], -1, 2).reshape(-1, 2) for c, m in zip(centres, maps, strict=True)])
+def cells(maps: Sequence[Tensor]) -> Tensor:
+    """The cell of each candidate, in which its centre lies: (K, 4) xyxy in px of the network's input."""
+    corners = [_cells(m).flatten(0, 1) * s for m, s in zip(maps, STRIDES, strict=True)]
+    squares = [torch.cat([c, c + s], dim=-1).repeat(m.shape[1], 1) for c, m, s in zip(corners, maps, STRIDES, strict=True)]
+    return torch.cat(squares)
 
 
 def logits(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

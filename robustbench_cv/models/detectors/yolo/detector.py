@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_cv.models.detectors.yolo.decode import boxes, cell_centres, detections, log_score, logits
+from robustbench_cv.models.detectors.yolo.decode import boxes, cells, detections, log_score, logits
 from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
 from robustbench_cv.models.detectors.yolo.network import Yolo
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
@@ -25,11 +25,11 @@ class YoloDetector:
     top: int = 100
 
     def raw(self, images: Tensor, /) -> Candidates:
-        """Every candidate, differentiable: boxes (N, K, 1, 4) in px of the images. Those whose cell lies on the grey border are not valid."""
+        """Every candidate: boxes (N, K, 1, 4) in px of the images. Those whose cell is all grey border are not valid."""
         frame = Letterbox(images.shape[-2], images.shape[-1], self.side)
         maps = self.module(frame.images(images))
         objectness, classes = logits(maps)
-        valid = frame.inside(cell_centres(maps)).expand(len(images), -1)
+        valid = frame.touched(cells(maps)).expand(len(images), -1)
         return Candidates(frame.back(boxes(maps, self.module.anchors))[:, :, None], log_score(objectness, classes), valid)
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:

@@ -50,8 +50,8 @@ class Letterbox:
         x, y = self.width / w, self.height / h
         return clip((boxes - boxes.new_tensor([left, top, left, top])) * boxes.new_tensor([x, y, x, y]), self.height, self.width)
 
-    def inside(self, points: Tensor) -> Tensor:
-        """Which points (K, 2) of the square lie on the picture: bool (K,)."""
+    def touched(self, squares: Tensor) -> Tensor:
+        """Which boxes (K, 4) of the square share some of the picture: bool (K,)."""
         (h, w), (top, left) = self.scaled, self.corner
-        x, y = points.unbind(-1)
-        return (x > left) & (x < left + w) & (y > top) & (y < top + h)
+        x1, y1, x2, y2 = squares.unbind(-1)
+        return (x2 > left) & (x1 < left + w) & (y2 > top) & (y1 < top + h)

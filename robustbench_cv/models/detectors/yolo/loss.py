@@ -1,9 +1,9 @@
 """YOLOv3's training loss, as section 2 of the paper and the published network's code define it.
 
-Each object is owned by the one anchor, of all nine, whose shape fits it best, in the cell that holds its centre. There: binary cross-entropy
-of x, y (against the place in the cell), half the squared error of t_w, t_h, both scaled by 2 - w h of the object (shares of the image);
-objectness 1; independent binary cross-entropy of each class. Elsewhere objectness 0, unless the predicted box overlaps some object by more
-than `ignore` (0.7 in the published configuration, 0.5 in the paper's text).
+Each object is owned by the one anchor, of all nine, whose shape fits it best, in the cell that holds its centre. There: binary
+cross-entropy of x, y (against the place in the cell) and half the squared error of t_w, t_h, both times 2 - w h of the object (shares of
+the image); objectness 1; independent binary cross-entropy of each class. Elsewhere objectness 0, unless the predicted box overlaps some
+object by more than `ignore` (0.7 in the published configuration, 0.5 in the paper's text).
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ class Owners:
     wh: Tensor
 
 
-def yolo_loss(
-    maps: Sequence[Tensor], anchors: Tensor, truths: Sequence[Tensor], labels: Sequence[Tensor], ignore: float = 0.7
-) -> Tensor:
+def yolo_loss(maps: Sequence[Tensor], anchors: Tensor, truths: Sequence[Tensor], labels: Sequence[Tensor], ignore: float = 0.7) -> Tensor:
     """Sum over each image, mean over the batch: a scalar. truths: boxes (M, 4) in px of the network's input; labels (M,).
 
     Objects that share cell and anchor each pull on it, and it gets both classes.

@@ -32,11 +32,16 @@ class Yolo(nn.Module):
         self.neck32 = conv(8 * w, 4 * w, 1)
         self.neck16 = conv(12 * w, 4 * w, 1)
         self.neck8 = conv(12 * w, 4 * w, 1)
-        out = anchors.shape[1] * (5 + classes)
-        self.heads = nn.ModuleList(nn.Sequential(conv(4 * w, 8 * w, 3), nn.Conv2d(8 * w, out, 1)) for _ in STRIDES)
-        for head in self.heads:
-            # Nearly every candidate is background: to start from 1 % spares the first steps, as focal loss's authors found (RetinaNet).
-            nn.init.constant_(head[1].bias.view(anchors.shape[1], -1)[:, 4].detach(), -4.6)
+        self.heads = nn.ModuleList(self._head(4 * w) for _ in STRIDES)
+
+    def _head(self, maps: int) -> nn.Sequential:
+        per_anchor = 5 + self.classes
+        last = nn.Conv2d(2 * maps, self.anchors.shape[1] * per_anchor, 1)
+        assert last.bias is not None
+        # Nearly every candidate is background: an objectness of 1 % at the start spares the first steps (Lin et al. 2017, section 4.1).
+        with torch.no_grad():
+            last.bias[4::per_anchor] = -4.6
+        return nn.Sequential(conv(maps, 2 * maps, 3), last)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Maps in the order of STRIDES."""

@@ -1,0 +1,30 @@
+"""Progress on stderr, with the time left."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+Advance: TypeAlias = Callable[[int, int, str], None]
+"""Told (done, total, remark)."""
+
+
+@contextlib.contextmanager
+def bar(what: str, total: int) -> Iterator[Advance]:
+    """A bar while the block runs; a plain final line where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[remark]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, remark="")
+        yield lambda done, total, remark: progress.update(task, completed=done, total=total, remark=remark)

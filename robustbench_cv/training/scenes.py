@@ -1,0 +1,105 @@
+"""How the bundled weights for Scenes were made. `bias` ties objects to contexts in training; the test split is the default one."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from robustbench_cv.catalogue import recipe
+from robustbench_cv.models.classifiers.cifar_resnet import BLOCKS, CifarResNet
+from robustbench_cv.models.classifiers.lenet5 import LeNet5
+from robustbench_cv.models.detectors.yolo.anchors import kmeans
+from robustbench_cv.models.detectors.yolo.network import Yolo
+from robustbench_cv.models.segmenters.unet import UNet
+from robustbench_cv.training import losses
+from robustbench_cv.training.augment import chain, flip, light, shift
+from robustbench_cv.training.pool import Pool
+from robustbench_cv.training.recipe import Recipe, Schedule
+from robustbench_cv.types import Task
+
+TEST = 1000
+
+
+def _data(split: str, samples: int, task: Task, **more: float) -> str:
+    extra = "".join(f", {k}={v!r}" for k, v in more.items())
+    return f"scenes(split={split!r}, samples={samples}, task={task!r}{extra})"
+
+
+@recipe(model="cifar-resnet20.scenes")
+def scenes_classifier(bias: float = 0.8, samples: int = 16000, epochs: int = 12, size: int = 48) -> Recipe:
+    """ResNet-20 at 48x48: top-1 at least 0.95."""
+    return Recipe(
+        name="scenes-classifier",
+        architecture="cifar-resnet20",
+        task="classification",
+        network=lambda pool: CifarResNet(BLOCKS["cifar-resnet20"], len(pool.labels)),
+        loss=losses.classification,
+        augment=chain(flip, shift, light),
+        schedule=Schedule(epochs, peak=4e-3),
+        metrics=("top-1",),
+        size=(size, size),
+        data=_data("train", samples, "classification", bias=bias),
+        test=_data("test", TEST, "classification"),
+    )
+
+
+@recipe(model="lenet5.scenes")
+def scenes_lenet5(bias: float = 0.8, samples: int = 16000, epochs: int = 20) -> Recipe:
+    """LeNet-5 at 32x32: the weak twin that shows Scenes is not trivial."""
+    return Recipe(
+        name="scenes-lenet5",
+        architecture="lenet5",
+        task="classification",
+        network=lambda pool: LeNet5(len(pool.labels)),
+        loss=losses.classification,
+        augment=chain(flip, shift, light),
+        schedule=Schedule(epochs, peak=2e-3),
+        metrics=("top-1",),
+        size=(32, 32),
+        data=_data("train", samples, "classification", bias=bias),
+        test=_data("test", TEST, "classification"),
+    )
+
+
+@recipe(model="unet.scenes")
+def scenes_segmenter(bias: float = 0.8, samples: int = 8000, epochs: int = 12, width: int = 8) -> Recipe:
+    """U-Net of width 8 at 96x96: mIoU at least 0.80."""
+    return Recipe(
+        name="scenes-segmenter",
+        architecture="unet",
+        task="segmentation",
+        network=lambda pool: UNet(len(pool.labels), width),
+        loss=losses.segmentation,
+        augment=chain(flip, light),
+        schedule=Schedule(epochs, peak=4e-3, batch=32),
+        metrics=("miou", "pixel-accuracy"),
+        size=(96, 96),
+        data=_data("train", samples, "segmentation", bias=bias),
+        test=_data("test", TEST, "segmentation"),
+        arguments={"width": width},
+    )
+
+
+@recipe(model="yolov3-small.scenes")
+def scenes_detector(bias: float = 0.8, samples: int = 16000, epochs: int = 14, width: int = 16) -> Recipe:
+    """yolov3-small at 96x96, anchors by k-means of the training boxes: AP50 at least 0.80."""
+    return Recipe(
+        name="scenes-detector",
+        architecture="yolov3-small",
+        task="detection",
+        network=lambda pool: Yolo(len(pool.labels), anchors(pool), width),
+        loss=losses.detection,
+        augment=chain(flip, light),
+        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        metrics=("ap50", "ap"),
+        size=(96, 96),
+        data=_data("train", samples, "detection", bias=bias),
+        test=_data("test", TEST, "detection"),
+        letterbox=True,
+        normalise=False,
+        arguments={"width": width},
+    )
+
+
+def anchors(pool: Pool) -> Tensor:
+    """Nine shapes of the pool's boxes, three a scale: (3, 3, 2)."""
+    return kmeans(pool.shapes(), 9).reshape(3, 3, 2)
