@@ -68,7 +68,7 @@ def dog(pen: Pen, dice: Dice, coat: RGB) -> None:
     pen.ellipse(x + 0.215, y - 0.03, 0.032, 0.03, DARK, shade=0.0)
     pen.ellipse(x + 0.07, y + 0.04, 0.021, 0.024, DARK, shade=0.0)
     if dice.chance("pricked", 0.4):
-        pen.polygon(((x - 0.12, y + 0.06), (x + 0.02, y + 0.1), (x - 0.07, y + 0.26)), ear, round=0.02)
+        pen.polygon(((x - 0.11, y + 0.04), (x + 0.0, y + 0.1), (x - 0.1, y + 0.19)), ear, round=0.022)
     else:
         pen.limb((x - 0.06, y + 0.07), 0.05, (x - 0.12, y - 0.1), 0.062, ear)
 

@@ -101,7 +101,7 @@ class Stage:
 
 
 def sky(stage: Stage, bottom: float, clouds: int | None = None) -> None:
-    """A gradient with the sun's glow and flat-bottomed clouds, over the whole picture; `bottom` (pixels) is where the low colour is reached."""
+    """A gradient with the sun's glow and flat-bottomed clouds, over the whole picture; at `bottom` (pixels) it has the low colour."""
     hour, surface = stage.hour, stage.surface
     ramp = stage.ramp((hour.top, mix(hour.top, hour.low, 0.45), hour.low), surface.y * np.float32(1.0 / max(bottom, 1.0)))
     surface.rgb[:] = ramp
@@ -129,7 +129,7 @@ def cloud(stage: Stage, name: str, x: float, y: float, size: float) -> None:
     dice, hour = stage.dice, stage.hour
     white = mix((1.0, 1.0, 1.0), hour.low, 0.35)
     pen = stage.pen(x, y, size)
-    tone = mix(white, hour.top, 0.22)
+    tone = mix(white, hour.top, 0.1)
     for i, spot in enumerate((-0.52, -0.2, 0.16, 0.5)):
         rise = (0.2, 0.34, 0.3, 0.18)[i] * dice.between(f"{name} puff {i}", 0.75, 1.25)
         pen.ellipse(spot, rise * 0.55, rise * 1.05, rise, white, shade=0.07, soft=1.5)
@@ -157,7 +157,7 @@ def mountains(stage: Stage, base: float, height: float, colour: RGB, *, snow: bo
         depth = surface.y[where[0]] - line
         paint = np.array(tone, np.float32)[:, None, None] * lit
         if snow:
-            high = smooth(1.0 - (depth - np.float32(0.055 * size) + shift * np.float32(0.07 * size)) * np.float32(14 / size))
+            high = smooth(1.0 - (depth - np.float32(0.04 * size) + shift * np.float32(0.07 * size)) * np.float32(14 / size))
             white = np.array(mix((0.96, 0.97, 1.0), hour.haze, 0.25), np.float32)[:, None, None] * (0.5 * lit + 0.5)
             paint = paint + high * (white - paint)
         mist = smooth(depth * np.float32(1 / (height * size))) * np.float32(0.35)
@@ -176,7 +176,8 @@ def ground_noise(stage: Stage, top: float, scale: float, cells: int, octaves: in
     shift = stage.dice.bits("ground") % side
     i = (depth * reach).astype(np.int64) % side
     j = (across + np.float32(side * 64 + shift)).astype(np.int64) % side
-    return tile(side, cells, octaves).ravel()[i * side + j]
+    lying: Array = tile(side, cells, octaves).ravel()[i * side + j]
+    return lying
 
 
 def ground(stage: Stage, top: float, far: RGB, near: RGB, name: str, grain: Array, strength: float) -> None:
@@ -217,12 +218,15 @@ def pine(stage: Stage, name: str, x: float, y: float, height: float, green: RGB,
 
 
 def sparkle(stage: Stage, top: float, density: float, colour: RGB, strength: float) -> None:
-    """Single bright pixels-and-a-half: flowers, glitter, snow crystals. Cells are a fixed share of the side, so any size shows the same."""
+    """Single bright dots: flowers, snow crystals. They lie on a grid of 96 cells a side, so any size shows the same."""
     size, surface = stage.size, stage.surface
     start = max(0, int(top))
     cell = np.float32(96 / size)
-    cx, cy = (surface.x * cell).astype(np.int64), (surface.y[start:] * cell).astype(np.int64)
-    lucky = hashed(cx, cy, stage.dice.bits("sparkle") & 0xFFFF) < density
+    x, y = surface.x * cell, surface.y[start:] * cell
+    column, row = np.floor(x), np.floor(y)
+    lucky = hashed(column.astype(np.int64), row.astype(np.int64), stage.dice.bits("sparkle") & 0xFFFF) < density
+    dx, dy = x - column - np.float32(0.5), y - row - np.float32(0.5)
+    dot = np.clip(np.float32(1.6) - (dx * dx + dy * dy) * np.float32(6.0), 0.0, 1.0)
     paint = np.array(colour, np.float32)[:, None, None]
     rgb = surface.rgb[:, start:]
-    rgb += (lucky * np.float32(strength)) * (paint - rgb)
+    rgb += (lucky * dot * np.float32(strength)) * (paint - rgb)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robustbench_cv.data.scenes.backdrop import Stage, ground, ground_noise, label, leafy, sky
-from robustbench_cv.data.scenes.fields import RGB, Array, hashed, mix, scaled, smooth, tile
+from robustbench_cv.data.scenes.fields import RGB, Array, hashed, mix, scaled, tile
 
 FACADES: tuple[RGB, ...] = (
     (0.80, 0.55, 0.42),
@@ -71,13 +71,14 @@ def street(stage: Stage) -> None:
     _houses(stage, "near", 0.26, 0.12, 0.36, 0.08)
     horizon = stage.horizon
     curb = horizon + (size - horizon) * dice.between("curb", 0.2, 0.34)
-    slab = mix((0.72, 0.70, 0.67), dice.choice("slab", FACADES), 0.18)
+    slab = mix((0.80, 0.77, 0.73), dice.choice("slab", FACADES), 0.18)
     ground(stage, horizon, scaled(slab, 0.9), slab, "sidewalk", ground_noise(stage, horizon - 0.1 * size, 0.8, 48, 2), 0.08)
+    _paving(stage, horizon, curb)
     start = int(curb)
     rows = surface.y[start:]
     depth = np.float32(1.0) / ((rows - np.float32(horizon - 0.14 * size)) * np.float32(1 / size))
     across = (surface.x * np.float32(1 / size) - np.float32(0.5)) * depth
-    asphalt = mix((0.36, 0.37, 0.40), (0.48, 0.46, 0.45), dice.unit("asphalt"))
+    asphalt = mix((0.29, 0.30, 0.34), (0.41, 0.39, 0.39), dice.unit("asphalt"))
     ground(stage, curb, scaled(asphalt, 1.12), scaled(asphalt, 0.9), "road", ground_noise(stage, horizon - 0.1 * size, 1.2, 96, 2), 0.10)
     kerb = np.clip(0.5 + np.float32(0.012 * size) - np.abs(rows - np.float32(curb + 0.012 * size)), 0.0, 1.0)
     rgb = surface.rgb[:, start:]
@@ -92,6 +93,21 @@ def street(stage: Stage) -> None:
         leafy(
             stage, f"tree {i}", dice.between(f"tree {i}", 0.03, 0.97), scaled_y(stage, 0.06), dice.between(f"tall {i}", 0.26, 0.36), green
         )
+
+
+def _paving(stage: Stage, top: float, bottom: float) -> None:
+    """Joints between the slabs of a sidewalk, in perspective."""
+    surface, size = stage.surface, stage.size
+    where = slice(max(0, int(top) + 1), min(size, int(bottom) + 1))
+    rows = surface.y[where]
+    depth = np.float32(1.0) / ((rows - np.float32(top - 0.14 * size)) * np.float32(1 / size))
+    across = (surface.x * np.float32(1 / size) - np.float32(0.5)) * depth * np.float32(1.7) + np.float32(16.0)
+    along = depth * np.float32(1.1)
+    joint = np.maximum(
+        np.float32(0.04) - np.abs(across - np.floor(across) - np.float32(0.5)),
+        np.float32(0.03) - np.abs(along - np.floor(along) - np.float32(0.5)),
+    )
+    surface.rgb[:, where] *= np.float32(1.0) - np.clip(joint * np.float32(18.0), 0.0, 1.0) * np.float32(0.2)
 
 
 def scaled_y(stage: Stage, share: float) -> float:
@@ -170,7 +186,8 @@ def _window(stage: Stage, x: float) -> None:
 
     rectangle(-wide - 0.015, -tall - 0.015, wide + 0.015, tall + 0.015, white)
     rectangle(-wide, -tall, wide, tall, mix(hour.top, hour.low, 0.6), 0.25)
-    pen.ellipse(-wide * 0.3, -tall * 1.0, wide * 0.68, tall * 0.7, mix((0.45, 0.6, 0.4), hour.haze, 0.45), shade=0.1, label=name)
+    garden = mix((0.45, 0.6, 0.4), hour.haze, 0.4)
+    pen.polygon(((-wide, -tall), (wide, -tall), (wide, -tall * 0.55), (-wide, -tall * 0.2)), garden, label=name)
     rectangle(-wide - 0.015, -tall - 0.045, wide + 0.015, -tall, white)
     rectangle(-0.008, -tall, 0.008, tall, white)
     rectangle(-wide, -0.008, wide, 0.008, white)

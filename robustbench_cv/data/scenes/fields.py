@@ -37,7 +37,8 @@ def hashed(x: Array, y: Array | int, seed: int) -> Array:
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     h = (h ^ (h >> np.uint32(12))) * np.uint32(0x297A2D39)
     h = h ^ (h >> np.uint32(15))
-    return (h >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / (1 << 24))
+    unit: Array = (h >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / (1 << 24))
+    return unit
 
 
 def line_noise(seed: int, x: Array, cells: float, octaves: int = 3) -> Array:

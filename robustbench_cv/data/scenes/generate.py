@@ -32,7 +32,7 @@ def generate(split: str, index: int, bias: float = 0.8, seed: int = 0, size: int
     side = dice.between("side", 0.35, 1.0) * (1 if dice.chance("right", 0.5) else -1)
     scene = Scene(context, (), Light(hour, side), dice.between("horizon", 0.38, 0.5), f"{dice.key}/backdrop", size)
     u = dice.unit("main size")
-    main = _object(dice, "main", name, 0.22 + 0.36 * u * (2 - u) * 0.9 + 0.02 * u, scene.horizon)
+    main = _object(dice, "main", name, 0.22 + 0.34 * u * (1.35 - 0.35 * u), scene.horizon)
     placed = [replace(main, main=True)]
     for i in range(dice.choice("others", (0, 0, 1, 1, 1, 2, 2, 3, 3, 4))):
         extra = _other(dice, f"other {i}", context, bias, placed, scene.horizon)
@@ -46,7 +46,7 @@ def _other(dice: Dice, role: str, context: str, bias: float, placed: list[Object
     natives = NATIVES[context]
     strangers = [c for c in OBJECTS if c not in natives]
     name = dice.choice(f"{role} native", natives) if dice.chance(f"{role} home", bias) else dice.choice(f"{role} stranger", strangers)
-    size = max(0.16, placed[0].size * dice.between(f"{role} share", 0.45, 0.68))
+    size = max(0.14, placed[0].size * dice.between(f"{role} share", 0.4, 0.64))
     for attempt in range(TRIES):
         made = _object(dice, f"{role} try {attempt}", name, size, horizon, details=role)
         if _clear([*placed, made]):

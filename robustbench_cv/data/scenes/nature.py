@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from robustbench_cv.data.scenes.backdrop import (
-    Stage, cloud, glow, ground, ground_noise, label, leafy, mountains, pine, ridge, sky, sparkle,
-)  # fmt: skip
+    Stage,
+    cloud,
+    glow,
+    ground,
+    ground_noise,
+    label,
+    leafy,
+    mountains,
+    pine,
+    ridge,
+    sky,
+    sparkle,
+)
 from robustbench_cv.data.scenes.fields import RGB, hashed, line_noise, mix, scaled, smooth, tile
 
 
@@ -91,9 +102,10 @@ def snow(stage: Stage) -> None:
     shade = np.clip(drift[-rgb.shape[1] :] * np.float32(1.3), 0.0, 1.0) * np.float32(0.55)
     rgb += shade * (np.array(blue, np.float32)[:, None, None] - rgb)
     for i in range(dice.bits("tracks") % 3):
-        x, y = dice.between(f"track {i}", 0.0, 0.6), dice.between(f"track y {i}", 0.65, 0.95)
-        run = dice.between(f"run {i}", 0.25, 0.6)
-        stage.pen(x, y).limb((0, 0), 0.006, (run, dice.between(f"fall {i}", -0.12, 0.12)), 0.009, blue, shade=0.0)
+        x, y = dice.between(f"track {i}", -0.1, 0.7), dice.between(f"track y {i}", 0.7, 1.0)
+        run, fall = dice.between(f"run {i}", 0.35, 0.8), dice.between(f"fall {i}", 0.08, 0.22)
+        for gap in (0.0, 0.018):
+            stage.pen(x, y + gap).limb((0, 0), 0.004, (-run, fall), 0.001, blue, shade=0.0)
     sparkle(stage, top + 0.05 * size, 0.012, (1.0, 1.0, 1.0), 0.8)
 
 
@@ -137,9 +149,9 @@ def desert(stage: Stage) -> None:
         slope = np.zeros_like(line)
         slope[1:-1] = (line[2:] - line[:-2]) * np.float32(0.5)
         depth = (surface.y[where[0]] - line) * np.float32(1 / size)
-        lit = np.clip(np.float32(1.0) + slope * side * np.float32(-0.55), 0.74, 1.14)
+        lit = np.clip(np.float32(1.0) + slope * side * np.float32(-0.8), 0.66, 1.16)
         ripple = tile(size, 28 - 6 * i, 2)[where[0]] * np.float32(0.03 + 0.02 * i)
-        tone = np.array(mix(scaled(sand, 0.95 + 0.04 * i), hour.haze, 0.32 - 0.14 * i), np.float32)[:, None, None]
+        tone = np.array(mix(scaled(sand, (1.0, 0.9, 1.02)[i]), hour.haze, 0.36 - 0.16 * i), np.float32)[:, None, None]
         paint = tone * ((lit - np.float32(1.0)) * np.clip(1.0 - depth * np.float32(3.0), 0.15, 1.0) + np.float32(1.0) + ripple)
         surface.blend(where, np.clip(surface.y[where[0]] - line + np.float32(0.5), 0.0, 1.0), paint, label("sand"))
 
@@ -176,6 +188,7 @@ def forest(stage: Stage) -> None:
         pine(stage, f"fir {i}", x, stage.scene.horizon + 0.05, tall, tone)
     _trunks(stage, "near", 9.0, mix((0.32, 0.24, 0.19), misty, 0.16), top + 0.02 * size)
     _grass(stage, top, mix(green, (0.42, 0.50, 0.24), 0.5), (0.52, 0.42, 0.26))
+    _dapples(stage, top)
     canopy = ridge(stage, "canopy", 0.2, 0.17, 5.0, 3)
     where = slice(0, int(canopy.max()) + 1)
     leaves = tile(size, 20, 3)[where]
@@ -183,6 +196,16 @@ def forest(stage: Stage) -> None:
     crown = np.array(mix(scaled(green, 0.72), misty, 0.1), np.float32)[:, None, None] * (leaves * np.float32(0.3) + np.float32(1.0))
     surface.blend((where, slice(None)), cover, crown)
     _shafts(stage, top)
+
+
+def _dapples(stage: Stage, top: float) -> None:
+    """Patches of sun and of fallen leaves on the forest floor."""
+    spots = ground_noise(stage, top - 0.1 * stage.size, 0.6, 14, 3, stretch=1.6)[-(stage.size - int(top) - 2) :]
+    rgb = stage.surface.rgb[:, int(top) + 2 :]
+    sun = np.array(mix((0.86, 0.84, 0.42), stage.hour.low, 0.25), np.float32)[:, None, None]
+    leaves = np.array((0.40, 0.27, 0.16), np.float32)[:, None, None]
+    rgb += np.clip(spots * np.float32(1.8) - np.float32(0.1), 0.0, 1.0) * np.float32(0.14 + 0.26 * stage.hour.glow) * (sun - rgb)
+    rgb += np.clip(spots * np.float32(-2.2) - np.float32(0.25), 0.0, 1.0) * np.float32(0.45) * (leaves - rgb)
 
 
 def _trunks(stage: Stage, name: str, count: float, bark: RGB, foot: float) -> None:

@@ -12,7 +12,7 @@ from robustbench_cv.data.scenes import animals, built, nature, people, things, v
 from robustbench_cv.data.scenes.backdrop import HOURS, Stage
 from robustbench_cv.data.scenes.classes import PIXELS
 from robustbench_cv.data.scenes.dice import Dice
-from robustbench_cv.data.scenes.fields import Array, hashed
+from robustbench_cv.data.scenes.fields import Array, hashed, tile
 from robustbench_cv.data.scenes.scene import Object, Scene
 from robustbench_cv.data.scenes.surface import Pen, Surface
 
@@ -89,8 +89,10 @@ def render(scene: Scene) -> Rendered:
     amodal, touched = np.zeros((count, size, size), np.bool_), np.zeros((count, size, size), np.bool_)
     for index in sorted(range(count), key=lambda i: (-scene.objects[i].depth, i)):
         item = scene.objects[index]
-        _shadow(surface, scene, item, touched[index])
         layer = figure(scene, item)
+        if scene.context == "sea" and layer is not None:
+            _reflection(surface, scene, item, layer, touched[index])
+        _shadow(surface, scene, item, touched[index])
         if layer is None or layer.alpha is None:
             continue
         where = (slice(layer.top, layer.bottom), slice(layer.left, layer.right))
@@ -107,7 +109,8 @@ def figure(scene: Scene, item: Object) -> Surface | None:
     """One object on a transparent layer of its own; None where it lies outside the picture."""
     size = scene.size
     wide, tall = EXTENT[item.name]
-    c, s = (1 - item.turn**2) / (1 + item.turn**2), abs(2 * item.turn / (1 + item.turn**2))
+    square = item.turn * item.turn
+    c, s = (1 - square) / (1 + square), abs(2 * item.turn) / (1 + square)
     half, high = (c * wide / 2 + s * tall) * item.size + 0.01, (c * tall + s * wide) * item.size + 0.01
     left, right = math.floor((item.x - half) * size) - 1, math.ceil((item.x + half) * size) + 1
     top, bottom = math.floor((item.y - high) * size) - 1, math.ceil((item.y + s * wide * item.size + 0.03 * item.size) * size) + 2
@@ -136,17 +139,37 @@ def _shadow(surface: Surface, scene: Scene, item: Object, touched: Array) -> Non
         return
     dx, dy = (surface.x[:, where[1]] - np.float32(cx)) / np.float32(rx), (surface.y[where[0]] - np.float32(cy)) / np.float32(ry)
     near = np.clip(1.0 - (dx * dx + dy * dy), 0.0, 1.0)
-    strength = np.float32(0.42 if scene.light.hour == "overcast" else 0.56)
+    strength = np.float32(0.42 if scene.light.hour == "overcast" or scene.context == "sea" else 0.56)
     dark = np.array((0.10, 0.10, 0.18), np.float32)[:, None, None]
     surface.blend(where, near * (np.float32(2.0) - near) * strength, dark)
     touched[where] |= near > 0
+
+
+def _reflection(surface: Surface, scene: Scene, item: Object, layer: Surface, touched: Array) -> None:
+    """The object upside down in the water below it, shortened, broken by waves and fading."""
+    assert layer.alpha is not None
+    if item.name in FLYING:
+        return
+    foot = min(math.floor(item.y * scene.size), layer.bottom - 1)
+    last = min(scene.size, foot + int((foot - layer.top) * 0.55))
+    if last <= foot:
+        return
+    step = np.arange(last - foot)
+    source = foot - layer.top - (step * 9) // 5
+    fade = (np.float32(1.0) - step.astype(np.float32) / np.float32(last - foot))[:, None]
+    where = (slice(foot, last), slice(layer.left, layer.right))
+    wave = np.float32(0.55) + np.float32(0.45) * tile(scene.size, 32, 2)[where]
+    cover = layer.alpha[source] * fade * wave * np.float32(0.42) * (surface.labels[where] == PIXELS.index("water"))
+    surface.blend(where, cover, layer.rgb[:, source])
+    touched[where] |= cover > 0
 
 
 @functools.lru_cache(maxsize=8)
 def _vignette(size: int) -> Array:
     axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / size) - np.float32(1.0)
     square = axis * axis
-    return np.float32(1.02) - np.float32(0.06) * (square[:, None] + square[None, :]) * (square[:, None] + square[None, :])
+    dimmed: Array = np.float32(1.02) - np.float32(0.06) * (square[:, None] + square[None, :]) * (square[:, None] + square[None, :])
+    return dimmed
 
 
 @functools.lru_cache(maxsize=8)

@@ -126,7 +126,7 @@ class Pen:
         norm = ex * ex + ey * ey + 1e-6
         t = np.clip(dx * np.float32(ex / norm) + dy * np.float32(ey / norm), 0.0, 1.0)
         qx, qy = dx - t * np.float32(ex), dy - t * np.float32(ey)
-        distance = np.sqrt(qx * qx + qy * qy) - (np.float32(r0) + t * np.float32(r1 - r0))
+        distance: Array = np.sqrt(qx * qx + qy * qy) - (np.float32(r0) + t * np.float32(r1 - r0))
         self._paint(where, distance, qx, qy, r, colour, shade, label, inside)
 
     def polygon(
@@ -176,7 +176,7 @@ class Pen:
         inside: bool,
     ) -> None:
         cover = np.clip(0.5 - distance, 0.0, 1.0)
-        paint = np.array(colour, np.float32)[:, None, None]
+        paint: Array = np.array(colour, np.float32)[:, None, None]
         if shade:
             k = shade / size
             lit = (dx * np.float32(k * self.light[0]) + np.float32(1.0)) - dy * np.float32(k * self.light[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustbench_cv.data.scenes.dice import Dice
 from robustbench_cv.data.scenes.fields import RGB, mix, scaled
-from robustbench_cv.data.scenes.palette import DARK, PAINTS, WHITE
+from robustbench_cv.data.scenes.palette import DARK, WHITE
 from robustbench_cv.data.scenes.surface import Pen
 
 
