@@ -67,12 +67,12 @@ class External:
             return images.detach()
 
     def _judge(self, victim: Victim[Logits], images: Tensor, costs: Tensor) -> Found:
+        size = checked_size(self.name, self.constraint.measure, self.constraint.radius, victim.x0, images)
         with torch.no_grad():
             raw = victim.model.raw(images)
         broken = unusable(raw)
         degree = victim.judge(self.success, raw).masked_fill(broken.cpu(), 0.0)
         images = torch.where(broken[:, None, None, None], victim.x0, images)
-        size = checked_size(self.name, self.constraint.measure, self.constraint.radius, victim.x0, images)
         return Found(images, degree, size, costs[0] + 1, costs[1], costs[2], broken.cpu())
 
 

@@ -90,21 +90,25 @@ class Problem(Generic[R]):
         """Judge the final images once more by themselves, check them against the constraint, and hand over."""
         theta = _where(self._unusable, self.start("clean"), theta)
         if self._best is not None:
-            done = (self._degree >= self._success.threshold).to(theta.device)
-            theta = _where(done, self._best, theta)
-        images, degree = self._judge(theta)
-        if self._best is not None and bool((degree < self._degree).any()):
+            theta = _where((self._degree >= self._success.threshold).to(theta.device), self._best, theta)
+        everyone = torch.arange(len(theta))
+        images = self._constraint.apply(self.x0, theta).detach()
+        forwards = torch.full((len(theta),), self._forwards + 1)
+        degree = self._judge(images, everyone)
+        worse = everyone[degree < self._degree]
+        if self._best is not None and len(worse):
             # An earlier iterate did better by degrees (more wrong pixels), though neither got there.
-            images, degree = self._judge(_where((degree < self._degree).to(theta.device), self._best, theta))
+            images = _where((degree < self._degree).to(theta.device), self._constraint.apply(self.x0, self._best), images)
+            forwards[worse] += 1
+            degree[worse] = self._judge(images[worse.to(images.device)], worse)
         broken = self._unusable.cpu()
         images = _where(self._unusable, self.x0, images)
-        n = len(images)
         return Found(
             images=images,
             degree=degree.masked_fill(broken, 0.0),
             size=checked_size(self._name, self._constraint.measure, self.radius, self.x0, images),
-            forwards=torch.full((n,), self._forwards),
-            backwards=torch.full((n,), self._backwards),
+            forwards=forwards,
+            backwards=torch.full_like(forwards, self._backwards),
             zero_grads=self._zero_grads.cpu(),
             unusable=broken,
         )
@@ -128,14 +132,13 @@ class Problem(Generic[R]):
             self._best = theta if self._best is None else _where(no_worse.to(theta.device), theta, self._best)
             self._degree = torch.maximum(degree, self._degree)
 
-    def _judge(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        images = self._constraint.apply(self.x0, theta).detach()
+    def _judge(self, images: Tensor, index: Tensor) -> Tensor:
+        """Degree of success of final images of some of the samples, from a forward pass of their own."""
         with torch.no_grad():
-            self._forwards += 1
-            raw = self.victim.model.raw(images)
+            raw: R = self.victim.model.raw(images)
         require_raw(self._name, self._objective.accepts, raw)
-        self._unusable |= unusable(raw).to(self._unusable.device)
-        return images, self.victim.judge(self._success, raw)
+        self._unusable[index.to(images.device)] |= unusable(raw).to(images.device)
+        return self.victim.select(index).judge(self._success, raw)
 
 
 def _where(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from robustbench_cv.types import ABSENT, IGNORE, BoxPrediction, BoxTarget, Candi
 
 @dataclass(frozen=True, eq=False)
 class Clean(Generic[R]):
-    """The samples before the attack `name`. The model looks at them only when a reference asks; UserError if it gives another raw output."""
+    """The samples before the attack `name`. The model looks at them only when a reference asks; it must give what `accepts` says."""
 
     model: Model[R]
     images: Tensor

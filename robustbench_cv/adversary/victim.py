@@ -138,7 +138,7 @@ def worst_of(searches: Sequence[Callable[[Victim[R]], Found]], victim: Victim[R]
 
 def checked_size(name: str, measure: Callable[[Tensor, Tensor], Tensor], radius: float, x0: Tensor, x: Tensor) -> Tensor:
     """Sizes of the final images (N,), on the CPU; UserError where one is outside its budget or outside [0, 1] (I12: 1e-6)."""
-    size = measure(x0, x).cpu()
+    size = measure(x0, x).float().cpu()
     low, high = float(x.min()), float(x.max())
     if not (low >= 0 and high <= 1):
         raise UserError(f"attack {name!r} returned pixels from {low:g} to {high:g}, outside [0, 1]: its own code is at fault")

@@ -1,0 +1,172 @@
+"""Laws of every registered attack, and that the same laws catch attacks that are broken on purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary import Adversary, Ascent, Attack, AttackResult, External, Linf, Patch, aim_of, run
+from robustbench_cv.adversary.objectives import cross_entropy, indifferent
+from robustbench_cv.adversary.optimizers import RandomSteps
+from robustbench_cv.adversary.success import misclassified, reported
+from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.errors import UserError
+from robustbench_cv.types import predict
+from tests.adversary_models import MODELS, images, linear, noise, segmenter, targets
+
+# What a name alone does not build, or builds with a budget too large for the tiny models.
+SPECS = {"torchattacks": "torchattacks:PGD(eps=8/255, alpha=2/255, steps=5)", "mi-fgsm": "mi-fgsm(eps=8/255)", "patch": "patch(share=0.04)"}
+ENTRIES = ATTACKS.entries()
+CASES = [
+    pytest.param(SPECS.get(name, name), task, id=f"{name}-{task}")
+    for name in ATTACKS.names()
+    for task in MODELS
+    if ENTRIES[name].facts["task"] in (task, "any")
+]
+GRADIENT_CASES = [case for case in CASES if not str(case.id).startswith("noise")]
+
+
+def attacked(attack: Adversary[Any] | str, task: str, n: int = 6) -> tuple[Any, Tensor, Any, AttackResult]:
+    model = MODELS[task]()
+    x0 = images(n)
+    truth = targets(model, x0)
+    attack = ATTACKS.build(attack) if isinstance(attack, str) else attack
+    return model, x0, truth, run(attack, model, x0, truth, noise(n))
+
+
+def degree(attack: Adversary[Any], model: Any, x0: Tensor, truth: Any, x: Tensor) -> Tensor:
+    """The attack's own criterion on any images, by the public path."""
+    seen = reported(predict(model, x), model.info.operating_score)
+    return attack.success.degree(seen, aim_of(attack, model, x0, truth).references)
+
+
+def require_gain_over_noise(attack: Any, task: str) -> None:
+    """The law that an identity fails: more done, on average, than by random noise in the same constraint."""
+    model, x0, truth, result = attacked(attack, task, n=12)
+    control = Attack(
+        "control", indifferent(), attack.success, attack.constraint, RandomSteps(), 1, 1, "clean", "last", attack.reference
+    )
+    if isinstance(attack.constraint, Patch):
+        control = dataclasses.replace(control, steps=0, start="edge")
+    random = run(control, model, x0, truth, noise(12, seed=7))
+    assert result.degree.mean() > random.degree.mean() + 0.1
+
+
+@pytest.mark.parametrize(("spec", "task"), CASES)
+def test_success_and_size_are_those_of_the_images(spec: str, task: str) -> None:
+    attack = ATTACKS.build(spec)
+    model, x0, truth, result = attacked(attack, task)
+    again = degree(attack, model, x0, truth, result.images)
+    assert torch.equal(result.success, again >= attack.success.threshold)
+    torch.testing.assert_close(result.degree, again)
+    torch.testing.assert_close(result.size, attack.constraint.measure(x0, result.images), rtol=1e-5, atol=1e-7)
+    assert (result.size <= attack.constraint.radius + 1e-6).all()
+    assert result.images.min() >= 0
+    assert result.images.max() <= 1
+    assert not result.images.requires_grad
+    assert not torch.equal(result.images, x0)
+    assert not result.failed
+
+
+@pytest.mark.parametrize(("spec", "task"), GRADIENT_CASES)
+def test_it_beats_noise_of_its_size(spec: str, task: str) -> None:
+    require_gain_over_noise(ATTACKS.build(spec), task)
+
+
+@pytest.mark.parametrize(("spec", "task"), CASES)
+def test_a_sample_fares_the_same_alone_and_in_a_batch(spec: str, task: str) -> None:
+    # float64: a step's sign would turn the last bit of float32 into a whole step.
+    model = MODELS[task]()
+    model.module.double()
+    x0 = images(4).double()
+    truth = targets(model, x0)
+    attack = ATTACKS.build(spec)
+    together = run(attack, model, x0, truth, noise(4))
+    for i in (0, 3):
+        alone = run(attack, model, x0[i : i + 1], [truth[i]], noise(4).select([i]))
+        torch.testing.assert_close(alone.images[0], together.images[i], atol=1e-6, rtol=0)
+        assert bool(alone.success[0]) == bool(together.success[i])
+        assert int(alone.forwards[0]) == int(together.forwards[i])
+
+
+@pytest.mark.parametrize(("spec", "task"), CASES)
+def test_the_model_and_the_global_generators_are_left_alone(spec: str, task: str) -> None:
+    model = MODELS[task]()
+    x0 = images(3)
+    truth = targets(model, x0)
+    quiet = run(ATTACKS.build(spec), model, x0, truth, noise(3))
+    model.module.train()
+    next(model.module.children()).eval()
+    next(model.module.parameters()).requires_grad_(False)
+    before = {k: v.clone() for k, v in model.module.state_dict().items()}
+    flags = [m.training for m in model.module.modules()], [p.requires_grad for p in model.module.parameters()]
+    generators = torch.get_rng_state(), numpy.random.get_state()[1].copy()
+    copy = x0.clone()
+    result = run(ATTACKS.build(spec), model, x0, truth, noise(3))
+    assert all(torch.equal(v, before[k]) for k, v in model.module.state_dict().items())
+    assert flags == ([m.training for m in model.module.modules()], [p.requires_grad for p in model.module.parameters()])
+    assert all(p.grad is None for p in model.module.parameters())
+    assert torch.equal(generators[0], torch.get_rng_state())
+    assert (generators[1] == numpy.random.get_state()[1]).all()
+    assert torch.equal(copy, x0)
+    # Attacked in eval mode all the same: dropout would have changed the outcome.
+    assert torch.equal(result.images, quiet.images)
+
+
+@pytest.mark.parametrize(("spec", "task"), [case for case in GRADIENT_CASES if not str(case.id).startswith("tog")])
+def test_a_saturated_model_is_flagged_not_robust(spec: str, task: str) -> None:
+    model = linear(1000.0) if task == "classification" else segmenter(3000.0)
+    # Images alike, so that the top logits of all are far apart.
+    x0 = images(4).clamp(0.2, 0.8)
+    result = run(ATTACKS.build(spec), model, x0, targets(model, x0), noise(4))
+    stuck = ~result.success
+    assert stuck.any()
+    if task == "classification":
+        assert (result.zero_grads[stuck] > 0.9).all()
+        assert torch.equal(result.flagged, stuck)
+
+
+@pytest.mark.parametrize(("spec", "task"), CASES)
+def test_no_budget_does_nothing(spec: str, task: str) -> None:
+    if "patch" in spec:
+        pytest.skip("a patch has an area, not a budget for each pixel")
+    name = spec.split("(")[0]
+    attack = ATTACKS.build(f"{name}(eps=0.0)")
+    _, x0, _, result = attacked(attack, task)
+    assert torch.equal(result.images, x0)
+
+
+def broken(scale_by: float, steps: int) -> Attack[Any]:
+    ball = Linf(8 / 255)
+    move = chain(steepest(ball), scale(scale_by))
+    return Attack("broken", cross_entropy(), misclassified(), ball, Ascent(move), steps, start="clean", keep="last")
+
+
+def test_the_same_attack_unbroken_passes() -> None:
+    require_gain_over_noise(broken(1 / 255, steps=10), "classification")
+
+
+@pytest.mark.parametrize(("scale_by", "steps"), [(0.0, 0), (-1 / 255, 10)], ids=["identity", "sign-flipped"])
+def test_the_noise_law_catches(scale_by: float, steps: int) -> None:
+    with pytest.raises(AssertionError):
+        require_gain_over_noise(broken(scale_by, steps), "classification")
+
+
+@pytest.mark.parametrize(
+    ("craft", "message"),
+    [
+        (lambda x, y: (x + 0.1).clamp(0, 1), "of a budget of"),
+        (lambda x, y: x + 0.03, "outside"),
+        (lambda x, y: x * float("nan"), "outside"),
+    ],
+    ids=["over-budget", "out-of-range", "nan"],
+)
+def test_images_outside_the_contract_are_refused(craft: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        attacked(External("cheat", lambda network, classes, seed: craft, Linf(8 / 255)), "classification")
