@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.catalogue import MODELS
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.classifiers.cifar_resnet import CifarResNet, shortcut
+from robustbench_cv.models.classifiers.cifar_resnet import Block, CifarResNet, shortcut
 from robustbench_cv.models.classifiers.lenet5 import CONNECTIONS, LeNet5, PartialConv, squash
 from robustbench_cv.models.detectors.yolo import decode
 from robustbench_cv.models.detectors.yolo.anchors import kmeans, shape_iou
@@ -26,7 +26,7 @@ from robustbench_cv.models.detectors.yolo.network import STRIDES, Yolo
 from robustbench_cv.models.segmenters.unet import UNet
 from robustbench_cv.models.weights.described import Description, write
 from robustbench_cv.models.weights.start import parse_size
-from robustbench_cv.types import Candidates, predict
+from robustbench_cv.types import BoxPrediction, Candidates, predict
 
 TINY_YOLO = "yolov3-small(classes='cat,dog', input_size=64, width=4)"
 TINY = [
@@ -96,6 +96,7 @@ def test_shortcut_is_the_strided_identity_between_zeros() -> None:
 def test_a_block_whose_convolutions_are_silent_is_its_shortcut() -> None:
     net = CifarResNet(3, 10).eval()
     block = net.layer2[0]
+    assert isinstance(block, Block)
     nn.init.zeros_(block.bn2.weight)
     x = seeded(1, 16, 8, 8)
     torch.testing.assert_close(block(x), shortcut(x, 32))
@@ -259,7 +260,7 @@ def test_published_resnet20_reaches_its_accuracy(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == []
     images = torch.from_numpy(data["images"]).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
-        found = torch.cat([model.raw(part).values.argmax(1) for part in images.split(250)])
+        found = torch.cat([model.raw(part).values.argmax(1) for part in torch.split(images, 250)])
     assert float((found == torch.from_numpy(data["labels"])).float().mean()) == pytest.approx(0.8135, abs=1e-3)
 
 
@@ -362,6 +363,7 @@ def test_a_wide_image_has_candidates_only_on_the_picture() -> None:
 def test_detections_have_falling_scores_and_boxes_in_the_image() -> None:
     model = MODELS.build(TINY_YOLO)
     (found,) = predict(model, seeded(1, 3, 50, 70))
+    assert isinstance(found, BoxPrediction)
     assert 0 < len(found.scores) <= 100
     assert (found.scores.diff() <= 0).all()
     assert (found.boxes[:, 2] <= 70).all()
@@ -428,7 +430,12 @@ def overlap_of(a: list[float], b: list[float]) -> float:
 @pytest.mark.parametrize("ignore", [0.3, 0.7])
 def test_loss_equals_the_obvious_one(ignore: float) -> None:
     maps = random_maps(2, 7)
-    truths = [[3.0, 5, 12, 13], [20, 10, 50, 62], [21, 12, 49, 60], [30, 30, 54, 55]]  # the second and third share cell and anchor
+    truths: list[list[float]] = [
+        [3, 5, 12, 13],
+        [20, 10, 50, 62],
+        [21, 12, 49, 60],
+        [30, 30, 54, 55],
+    ]  # the second and third share cell and anchor
     labels = [0, 1, 0, 1]
     found = yolo_loss(maps, ANCHORS, [torch.tensor(truths)], [torch.tensor(labels)], ignore)
     assert float(found) == pytest.approx(obvious_loss(maps, truths, labels, ignore), rel=1e-4)

@@ -17,7 +17,7 @@ from robustbench_cv.models.weights.described import read_description
 from robustbench_cv.training import augment, losses, train
 from robustbench_cv.training.loop import Run, Watch, fit
 from robustbench_cv.training.pool import NOTHING, Pool, collect
-from robustbench_cv.training.recipe import Recipe, Schedule
+from robustbench_cv.training.recipe import Augment, Recipe, Schedule
 from robustbench_cv.training.split import split
 from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target, Task, predict
 
@@ -232,7 +232,7 @@ def test_zoom_keeps_pixels_and_labels_together() -> None:
 
 
 @pytest.mark.parametrize("part", [augment.flip, augment.light, augment.shift])
-def test_augmentations_stay_in_range_and_follow_their_generator(part: augment.Augment) -> None:
+def test_augmentations_stay_in_range_and_follow_their_generator(part: Augment) -> None:
     images, truths = torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(3)), torch.arange(6)
     first, same_truths = part(images, truths, torch.Generator().manual_seed(1))
     again, _ = part(images, truths, torch.Generator().manual_seed(1))
