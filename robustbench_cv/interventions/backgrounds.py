@@ -27,11 +27,12 @@ MOST_FILLED = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """Pixels (3, H, W), their labels int64 (H, W) with 255 where unknown, and class regions where known."""
+    """Pixels (3, H, W), their labels int64 (H, W) with 255 where unknown, class regions and context where known."""
 
     image: Tensor
     labels: Tensor
     regions: dict[str, Tensor]
+    context: str | None = None
 
     @classmethod
     def of(cls, image: Tensor) -> Background:
@@ -77,7 +78,7 @@ def borrowed(donor: Sample, like: Sample, fill: str, noise: Noise) -> Background
         clean = donor.scene.context_only()
         if isinstance(donor.target, MaskTarget):
             same_classes(donor, clean)
-        return _fitted(clean.image, _labels(clean), classes(clean), like)
+        return _fitted(clean.image, _labels(clean), classes(clean), donor, like)
     try:
         own = objects(donor)
     except NotApplicable:
@@ -86,7 +87,7 @@ def borrowed(donor: Sample, like: Sample, fill: str, noise: Noise) -> Background
         return None
     region = dilated(own, scaled(5, 480, *own.shape)) if own.any() else own
     surfaces = {name: mask & ~region for name, mask in classes(donor).items() if name not in things(donor)}
-    return _fitted(painted(donor.image, region, fill, noise), _labels(donor).masked_fill(region, IGNORE), surfaces, like)
+    return _fitted(painted(donor.image, region, fill, noise), _labels(donor).masked_fill(region, IGNORE), surfaces, donor, like)
 
 
 def _labels(sample: Sample) -> Tensor:
@@ -95,12 +96,13 @@ def _labels(sample: Sample) -> Tensor:
     return torch.full(sample.image.shape[-2:], IGNORE)
 
 
-def _fitted(image: Tensor, labels: Tensor, surfaces: dict[str, Tensor], like: Sample) -> Background:
+def _fitted(image: Tensor, labels: Tensor, surfaces: dict[str, Tensor], donor: Sample, like: Sample) -> Background:
     size = like.image.shape[-2:]
-    if image.shape[-2:] == size:
-        return Background(image, labels, {f"class:{name}": mask for name, mask in surfaces.items()})
-    image = interpolate(image[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0].clamp(0, 1)
-    return Background(image, _nearest(labels, size), {f"class:{name}": _nearest(mask, size) for name, mask in surfaces.items()})
+    regions = {f"class:{name}": mask for name, mask in surfaces.items()}
+    if image.shape[-2:] != size:
+        image = interpolate(image[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0].clamp(0, 1)
+        labels, regions = _nearest(labels, size), {name: _nearest(mask, size) for name, mask in regions.items()}
+    return Background(image, labels, regions, donor.attributes.get("context"))
 
 
 def _nearest(values: Tensor, size: torch.Size) -> Tensor:

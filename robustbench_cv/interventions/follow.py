@@ -117,7 +117,7 @@ def edited(
     region: Tensor,
     target: Target,
     before: Target,
-    regions: Mapping[str, Tensor] | None = None,
+    regions: Mapping[str, Tensor],
     removed: frozenset[str] = frozenset(),
     share: float | None = None,
 ) -> Sample:
@@ -126,5 +126,4 @@ def edited(
         region = region | sample.edit.region
         removed = removed | sample.edit.removed
     edit = Edit(kind, region, before, removed, share)
-    kept = cut(sample, torch.zeros_like(region)) if regions is None else dict(regions)
-    return replace(sample, image=image, target=target, regions=kept, scene=None, edit=edit)
+    return replace(sample, image=image, target=target, regions=regions, scene=None, edit=edit)

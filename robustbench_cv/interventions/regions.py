@@ -153,7 +153,8 @@ def _obstacle(sample: Sample, mask: Tensor, max_share: float, *, whole_class: bo
         return f"covers {part:.0%} of the image, more than {max_share:.0%}"
     if whole_class and isinstance(sample.target, BoxTarget):
         labels = sample.target.labels[list(members(sample, mask))]
-        if bool((sample.target.crowd & torch.isin(sample.target.labels, labels)).any()):
+        # Classes that a class map leaves out are crowds labelled -1: nothing is scored there, so they forbid nothing.
+        if bool((sample.target.crowd & torch.isin(sample.target.labels, labels[labels >= 0])).any()):
             return "shares its class with a crowd region, whose objects cannot be told apart"
     return ""
 

@@ -16,6 +16,9 @@ from robustbench_cv.noise import Noise
 MOST_PIECES = 64
 """A mask in more pieces than this is moved as one."""
 
+TRIALS = 32
+"""Random offsets tried before all are searched."""
+
 
 def scaled(pixels: float, at: int, height: int, width: int) -> int:
     """A length given for images whose shorter side is `at`, at this size; at least 1."""
@@ -76,13 +79,32 @@ def _moved(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Tensor |
     shape = part[y1:y2, x1:x2]
     options = [shape, shape.flip(1)] if rng.integers(2) == 0 else [shape.flip(1), shape]
     for option in options:
-        places = _free(option, taken).nonzero()
-        if len(places):
-            y, x = (int(v) for v in places[int(rng.integers(len(places)))])
+        place = _tried(option, taken, rng) or _found(option, taken, rng)
+        if place is not None:
+            y, x = place
             out = torch.zeros_like(part)
             out[y : y + y2 - y1, x : x + x2 - x1] = option
             return out
     return None
+
+
+def _tried(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
+    """A free offset (top, left) by trial; every free one is equally likely, as in the full search, and most images have many."""
+    height, width = shape.shape
+    ends = [taken.shape[0] - height + 1, taken.shape[1] - width + 1]
+    for y, x in rng.integers(ends, size=(TRIALS, 2)).tolist():
+        if not bool((taken[y : y + height, x : x + width] & shape).any()):
+            return y, x
+    return None
+
+
+def _found(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
+    """A free offset by full search; None where there is none."""
+    places = _free(shape, taken).nonzero()
+    if not len(places):
+        return None
+    y, x = (int(v) for v in places[int(rng.integers(len(places)))])
+    return y, x
 
 
 def _free(shape: Tensor, taken: Tensor) -> Tensor:

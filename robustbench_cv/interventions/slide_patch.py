@@ -34,8 +34,8 @@ class Square(NamedTuple):
 
 
 def positions(height: int, width: int, side: int | None = None, stride: int | None = None) -> list[Square]:
-    """Every position of the patch, row by row. Centres lie `stride` apart on a grid in the middle of the image; squares that reach over the
-    border are clipped, not shifted, so every pixel is covered about as often.
+    """Every position of the patch, row by row. Centres lie `stride` apart inside the image, the grid in its middle. Squares that reach over
+    the border are clipped, not shifted (project choice): each pixel is covered, those of a corner by a quarter as many squares as others.
 
     >>> positions(4, 4, side=2, stride=3)
     [Square(top=0, left=0, bottom=1, right=1), Square(top=0, left=2, bottom=1, right=4), Square(top=2, left=0, bottom=4, right=1), \

@@ -70,7 +70,9 @@ class Swap:
             regions[name] = regions[name] | behind if name in regions else behind
         image = where(pasted, sample.image, background.image)
         objects_lost = lost({f"class:{name}": mask for name, mask in things(sample).items()}, regions)
-        return edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
+        made = edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
+        facts = {name: fact for name, fact in sample.attributes.items() if name != "context"}
+        return replace(made, attributes=facts if background.context is None else facts | {"context": background.context})
 
     def _borrowed(self, sample: Sample, stream: Noise) -> Background:
         if self.donors is None:
