@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.boxes import from_mask
-from robustbench_cv.catalogue import INTERVENTIONS
+from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.fill import FILLS, painted
 from robustbench_cv.interventions.regions import main_class, objects, things
@@ -314,3 +315,22 @@ def test_patch_positions_cover_every_pixel_and_are_clipped(height: int, width: i
 
 def test_patch_index_beyond_the_grid_says_how_many_there_are() -> None:
     assert "has 4 patch positions, no index 4" in refusal("slide-patch(index=4, side=9, stride=28)", synthetic.sample("detection"))
+
+
+# --- real street scenes --------------------------------------------------------------------------------------------------------------
+
+
+def test_cars_are_removed_from_real_label_maps() -> None:
+    folder = os.environ.get("ROBUSTBENCH_CV_DATA")
+    if folder is None:
+        pytest.skip("set ROBUSTBENCH_CV_DATA to a folder with camvid/")
+    dataset = DATASETS.build(f"masks:{folder}/camvid/test")
+    for sample in (dataset[i] for i in (0, 60, 120)):
+        car = sample.regions["class:car"]
+        after, control = edit("remove(what='car')", sample), edit("remove-control(what='car')", sample)
+        assert after.edit.removed == {"car"}
+        assert not (car & ~after.edit.region).any()
+        assert torch.equal(after.image[:, ~after.edit.region], sample.image[:, ~after.edit.region])
+        assert int(control.edit.region.sum()) == int(after.edit.region.sum())
+        assert not (control.edit.region & objects(sample)).any()
+        assert {"car", "pedestrian", "bicyclist", "sign"} >= set(things(sample)) >= {"car"}
