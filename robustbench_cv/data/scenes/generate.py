@@ -25,20 +25,26 @@ def generate(split: str, index: int, bias: float = 0.8, seed: int = 0, size: int
     with the same probability, of a class that is usual in the context. The same index under another bias keeps all that it can.
     """
     dice = Dice(f"scenes/{split}/{seed}/{index}")
-    name = dice.choice("class", OBJECTS)
+    name = _main_class(split, index, seed)
     at_home = dice.chance("home", bias)
     context = HOME[name] if at_home else dice.choice("context", [c for c in CONTEXTS if c != HOME[name]])
     hour = dice.choice("hour", ("noon", "noon", "morning", "golden", "dusk", "overcast"))
     side = dice.between("side", 0.35, 1.0) * (1 if dice.chance("right", 0.5) else -1)
     scene = Scene(context, (), Light(hour, side), dice.between("horizon", 0.38, 0.5), f"{dice.key}/backdrop", size)
     u = dice.unit("main size")
-    main = _object(dice, "main", name, 0.22 + 0.34 * u * (1.35 - 0.35 * u), scene.horizon)
+    main = _object(dice, "main", name, 0.24 + 0.34 * u * (1.2 - 0.2 * u), scene.horizon)
     placed = [replace(main, main=True)]
-    for i in range(dice.choice("others", (0, 0, 1, 1, 1, 2, 2, 3, 3, 4))):
+    for i in range(dice.choice("others", (0, 0, 0, 1, 1, 1, 2, 2, 3, 4))):
         extra = _other(dice, f"other {i}", context, bias, placed, scene.horizon)
         if extra is not None:
             placed.append(extra)
     return replace(scene, objects=tuple(placed))
+
+
+def _main_class(split: str, index: int, seed: int) -> str:
+    """Every block of as many scenes as there are classes shows each class once, in an order of its own."""
+    block = Dice(f"scenes/{split}/{seed}/block {index // len(OBJECTS)}")
+    return sorted(OBJECTS, key=block.bits)[index % len(OBJECTS)]
 
 
 def _other(dice: Dice, role: str, context: str, bias: float, placed: list[Object], horizon: float) -> Object | None:
@@ -46,7 +52,7 @@ def _other(dice: Dice, role: str, context: str, bias: float, placed: list[Object
     natives = NATIVES[context]
     strangers = [c for c in OBJECTS if c not in natives]
     name = dice.choice(f"{role} native", natives) if dice.chance(f"{role} home", bias) else dice.choice(f"{role} stranger", strangers)
-    size = max(0.14, placed[0].size * dice.between(f"{role} share", 0.4, 0.64))
+    size = max(0.145, placed[0].size * dice.between(f"{role} share", 0.36, 0.54))
     for attempt in range(TRIES):
         made = _object(dice, f"{role} try {attempt}", name, size, horizon, details=role)
         if _clear([*placed, made]):
