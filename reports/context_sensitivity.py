@@ -36,8 +36,10 @@ def _table(results: Results, task: Task) -> Table:
 
 
 def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[list[Cell]]:
-    metrics = results.metrics(group.task)
-    return [_row(results, group, condition, metric, notes, first=metric == metrics[0]) for metric in metrics]
+    """The primary metric, and every other that means something here (a hallucination needs a removal)."""
+    first, *others = results.metrics(group.task)
+    defined = [m for m in others if reporting.shown(results, group, condition.name, m, Footnotes()).state != "undefined"]
+    return [_row(results, group, condition, metric, notes, first=metric == first) for metric in (first, *defined)]
 
 
 def _row(results: Results, group: Group, condition: Condition, metric: str, notes: Footnotes, *, first: bool) -> list[Cell]:

@@ -12,7 +12,7 @@ from robustbench_cv.suite import Condition
 from robustbench_cv.tables import Table, cells_of
 from robustbench_cv.types import Task
 
-_COST = ("budget", "steps", "forward passes", "backward passes")
+_COST = ("budget", "steps", "forwards", "backwards")
 
 
 @report()
@@ -48,8 +48,8 @@ def _table(results: Results, task: Task) -> Table:
 
 
 def _beside(results: Results, task: Task) -> list[str]:
-    """AP is never shown alone for a removal: what it cannot see stands next to it."""
-    if task != "detection" or not any(reporting.is_removal(c) for c in results.conditions(task, "intervention")):
+    """No number stands alone for a removal: AP cannot see what is reported where nothing is, and accuracy is not defined there."""
+    if not any(reporting.is_removal(c) for c in results.conditions(task, "intervention")):
         return []
     return reporting.hallucination_metrics(results, task)
 
@@ -57,7 +57,7 @@ def _beside(results: Results, task: Task) -> list[str]:
 def _row(results: Results, group: Group, condition: Condition, metric: str, beside: list[str], notes: Footnotes) -> list[Cell]:
     name = f"↳ {condition.name}" if condition.kind == "control" else condition.name
     number = reporting.shown(results, group, condition.name, metric, notes)
-    removal = reporting.is_removal(condition)
+    removal = condition.kind == "intervention" and reporting.is_removal(condition)
     others: list[Cell] = [reporting.shown(results, group, condition.name, m, notes) if removal else None for m in beside]
     return [reporting.title_of(group), name, number, *_counts(number), *others, *_cost(results, group, condition)]
 

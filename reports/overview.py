@@ -10,7 +10,7 @@ import pandas
 from robustbench_cv import reporting
 from robustbench_cv.catalogue import report
 from robustbench_cv.cells import Footnotes
-from robustbench_cv.figures import MUTED, PALETTE, RULE, Chart, colours, percent_axis
+from robustbench_cv.figures import MUTED, PALETTE, RULE, Chart, colours, percent_axis, shortened
 from robustbench_cv.results import Report, Results
 from robustbench_cv.types import Task
 
@@ -67,7 +67,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: str, *, percent: bool) ->
             axes.plot([row.low, row.high], [y, y], color=hue, linewidth=2.4, alpha=0.35, solid_capstyle="round")
             axes.plot(row.value, y, "D" if row.kind == "worst case" else "o", color=hue)
         if len(series) > 1:
-            axes.plot([], [], "o", color=hues[f"{model} · {dataset}"], label=f"{model} · {dataset}".replace("$", r"\$"))
+            axes.plot([], [], "o", color=hues[f"{model} · {dataset}"], label=shortened(f"{model} · {dataset}", 40))
     _finish(axes, names, metric, percent=percent, legend=len(series) > 1)
 
 
@@ -79,7 +79,7 @@ def _rank(frame: pandas.DataFrame) -> list[str]:
 
 
 def _finish(axes: Axes, names: Sequence[str], metric: str, *, percent: bool, legend: bool) -> None:
-    axes.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names])
+    axes.set_yticks(range(len(names)), [shortened(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
@@ -92,4 +92,4 @@ def _finish(axes: Axes, names: Sequence[str], metric: str, *, percent: bool, leg
     for y in range(1, len(names)):
         axes.axhline(y - 0.5, color=RULE, linewidth=0.4)
     if legend:
-        axes.legend(frameon=False, fontsize=8, labelcolor=MUTED, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(frameon=False, fontsize=8, labelcolor=MUTED, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)

@@ -81,7 +81,7 @@ def _name(key: tuple[str, str, str], frame: pandas.DataFrame, *, placebo: bool) 
     """As much of model, data set and series as tells the lines of this chart apart."""
     columns = ("model", "dataset", "series")
     parts = [part for part, column in zip(key, columns, strict=True) if column == "model" or frame[column].nunique() > 1]
-    return (" · ".join(parts) + (", control" if placebo else "")).replace("$", r"\$")
+    return " · ".join(parts) + (", control" if placebo else "")
 
 
 def _scale(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:

@@ -45,7 +45,19 @@ _LATEX = {
     "ε": r"$\varepsilon$",
     "∞": r"$\infty$",
     "°": r"$^{\circ}$",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "œ": r"\oe{}",
+    "Œ": r"\OE{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
 }
+_ACCENTS = set("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327")
+"""Combining marks that LaTeX's oldest font encoding can set."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]|~$#])")
 
@@ -67,7 +79,7 @@ def _latex_character(c: str) -> str:
     if unicodedata.decomposition(c).startswith("<super>"):
         return rf"\textsuperscript{{{latex(unicodedata.normalize('NFKD', c))}}}"
     plain = "".join(p for p in unicodedata.normalize("NFKD", c) if p.isascii() and p.isprintable())
-    if "\u00c0" <= c <= "\u017f" and plain:
+    if "\u00c0" <= c <= "\u017f" and set(unicodedata.normalize("NFD", c)[1:]) & _ACCENTS:
         return c
     return "".join(_LATEX.get(p, p) for p in plain) or "?"
 

@@ -135,6 +135,7 @@ def style() -> Iterator[None]:
         "pdf.fonttype": 42,
         "svg.hashsalt": "robustbench-cv",
         "text.color": INK,
+        "text.parse_math": False,  # a "$" in a name is a dollar
         "xtick.color": MUTED,
         "xtick.labelsize": 8.5,
         "ytick.color": MUTED,
@@ -157,16 +158,21 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
 
 
+def shortened(text: str, most: int = 32) -> str:
+    """A name that fits beside an axis; the frame and the tables hold it whole."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     """Write labels at the right ends of lines: (x, y, text, colour). Those that would touch are moved apart."""
-    low, high = axes.get_ylim()
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     gap = (high - low) * 0.065
     ordered = sorted(ends, key=lambda end: (end[1], end[2]))
     places = spread([end[1] for end in ordered], gap, low + gap / 2, high - gap / 2)
     for (x, y, text, colour), place in zip(ordered, places, strict=True):
         axes.annotate(
-            text,
-            (x, y),
+            shortened(text),
+            (min(max(x, left), right), min(max(y, low), high)),
             xytext=(1.02, place),
             textcoords=axes.get_yaxis_transform(),
             color=colour,

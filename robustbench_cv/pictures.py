@@ -191,7 +191,7 @@ def _html_lines(gallery: Gallery) -> Iterator[str]:
     yield f'<figure class="gallery" id="{escape.html(gallery.label)}">'
     yield f"<figcaption>{escape.html(gallery.caption)}</figcaption>"
     for strip in gallery.strips:
-        yield f'<div class="strip"><p class="sample">{escape.html(strip.title)}</p><div class="film">'
+        yield f'<div class="strip"><p class="sample">{escape.html(strip.title)}</p><div class="film" tabindex="0">'
         yield from (_html_frame(frame, strip) for frame in strip.frames)
         yield "</div>"
         yield from _html_legend(strip)
@@ -290,7 +290,7 @@ def _print_boxes(axes: Axes, frame: Frame, strip: Strip, pixels: Pixels, x: floa
         corner, size = (left + x1 * scale, top + y1 * scale), ((x2 - x1) * scale, (y2 - y1) * scale)
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=_colour(label), linewidth=1.4))
         name = _class(strip.classes, label)
-        axes.text(*corner, name, fontsize=5, color="white", va="bottom", parse_math=False, bbox=_chip(label))
+        axes.text(*corner, name, fontsize=5, color="white", va="bottom", bbox=_chip(label))
 
 
 def _chip(label: int) -> dict[str, Any]:
@@ -298,4 +298,4 @@ def _chip(label: int) -> dict[str, Any]:
 
 
 def _print_text(axes: Axes, x: float, y: float, text: str, colour: str, size: float) -> None:
-    axes.text(x, y, text, ha="center", va="center", fontsize=size, color=colour, parse_math=False)
+    axes.text(x, y, text, ha="center", va="center", fontsize=size, color=colour)

@@ -55,7 +55,7 @@ def is_removal(condition: Condition) -> bool:
 
 def hallucination_metrics(results: Results, task: Task) -> list[str]:
     """The metrics that see objects reported where there are none, which AP does not (S25)."""
-    return [m for m in results.metrics(task) if "hallucination" in m or m.startswith("false-positives")]
+    return [m for m in results.metrics(task) if m.startswith(("hallucinat", "fabricated"))]
 
 
 def ordered_conditions(results: Results, task: Task) -> list[Condition]:

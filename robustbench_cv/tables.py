@@ -143,7 +143,7 @@ def _html_lines(table: Table) -> Iterator[str]:
     numeric = {i for i in shown if _is_numeric(table.frame, i)}
     yield f'<figure class="table" id="{escape.html(table.label)}">'
     yield f"<figcaption>{escape.html(table.caption)}</figcaption>"
-    yield '<div class="scroll"><table>'
+    yield '<div class="scroll" tabindex="0"><table>'
     yield "<thead>"
     yield from _html_headings(table, shown)
     yield "</thead>"
@@ -173,9 +173,9 @@ def _html_headings(table: Table, shown: Sequence[int]) -> Iterator[str]:
 
 def _html_cell(cell: Cell, *, numeric: bool) -> str:
     if isinstance(cell, Number):
-        interval = f' <span class="interval">{escape.html(cell.interval)}</span>' if cell.interval else ""
-        value = f'<span class="value">{escape.html(cell.value)}</span>'
-        return f'<td class="num {cell.state}">{value}{interval}{_html_marks(cell.marks)}</td>'
+        value, marks = f'<span class="value">{escape.html(cell.value)}</span>', _html_marks(cell.marks)
+        rest = f' <span class="interval">{escape.html(cell.interval)}{marks}</span>' if cell.interval else marks
+        return f'<td class="num {cell.state}">{value}{rest}</td>'
     return f'<td class="{"num" if numeric else "text"}">{escape.html(_plain(cell))}</td>'
 
 
@@ -195,8 +195,10 @@ def _latex_lines(table: Table) -> Iterator[str]:
     yield r"\begin{table}[htbp]"
     yield r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"
     yield rf"\caption{{{escape.latex(table.caption)}}}"
+    yield r"\par\medskip"
     yield rf"\label{{tab:{escape.slug(table.label)}}}"
-    yield rf"\begin{{tabular}}{{{_latex_columns(table, shown)}}}"
+    # Wider than the text, it reaches into both margins alike.
+    yield rf"\makebox[\linewidth]{{\begin{{tabular}}{{{_latex_columns(table, shown)}}}"
     yield r"\toprule"
     yield from _latex_headings(table, shown)
     for i, (block, rows) in enumerate(_blocks(table)):
@@ -206,7 +208,7 @@ def _latex_lines(table: Table) -> Iterator[str]:
         for row in rows:
             yield " & ".join(_latex_cell(row[i]) for i in shown) + r" \\"
     yield r"\bottomrule"
-    yield r"\end{tabular}"
+    yield r"\end{tabular}}"
     for note in table.notes:
         yield rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\raggedright\scriptsize {escape.latex(note)}\end{{minipage}}"
     yield r"\end{table}"
@@ -233,6 +235,15 @@ def _latex_columns(table: Table, shown: Sequence[int]) -> str:
 
 
 def _latex_cell(cell: Cell) -> str:
+    if isinstance(cell, Number) and cell.interval:
+        return rf"{escape.latex(cell.value)} {{\scriptsize {escape.latex(cell.interval)}}}{escape.latex(cell.marks)}"
+    text = " ".join(_latex_word(word) for word in _plain(cell).split())
     # A row that begins with "[" would be read as the optional argument of the \\ before it.
-    text = escape.latex(_plain(cell))
     return "{}" + text if text.startswith(("[", "*")) else text
+
+
+def _latex_word(word: str) -> str:
+    """A word; a long one, such as a hash, may be broken every eight characters."""
+    if len(word) <= _LONG:
+        return escape.latex(word)
+    return r"\allowbreak{}".join(escape.latex(word[i : i + 8]) for i in range(0, len(word), 8))

@@ -22,24 +22,28 @@ CLASSES = {
     "detection": ("car", "boat", "cow"),
 }
 METRIC_NAMES = {
-    "classification": ("top-1",),
-    "segmentation": ("miou", "pixel-accuracy"),
-    "detection": ("ap", "ap50", *(name for name in METRICS.names() if "hallucination" in name)),
+    "classification": ("top-1", "hallucination-rate"),
+    "segmentation": ("miou", "pixel-accuracy", "hallucination-rate"),
+    "detection": ("ap", "ap50", "hallucination-rate"),
 }
 MODELS = {"classification": "resnet-small", "segmentation": "unet_small", "detection": "yolo-small"}
-REPORTS = ("overview", "main-table", "context-sensitivity", "class-context", "budget-curve", "occlusion-curve", "gallery", "checks", "protocol")
+REPORTS = (
+    "overview",
+    "main-table",
+    "context-sensitivity",
+    "class-context",
+    "budget-curve",
+    "occlusion-curve",
+    "gallery",
+    "checks",
+    "protocol",
+)
 
-_ATTACKS = tuple(
-    Condition(f"pgd-{k}", attack=f"pgd(eps={k}/255, steps=10)", curve="pgd", severity=k / 255) for k in (1, 2, 4, 8)
-)
-_OCCLUSIONS = tuple(
-    Condition(f"occlude-{s}", ("occlude(share=%g)" % (s / 100),), curve="occlude", severity=s / 100) for s in (25, 50, 75)
-)
+_ATTACKS = tuple(Condition(f"pgd-{k}", attack=f"pgd(eps={k}/255, steps=10)", curve="pgd", severity=k / 255) for k in (1, 2, 4, 8))
+_OCCLUSIONS = tuple(Condition(f"occlude-{s}", ("occlude(share=%g)" % (s / 100),), curve="occlude", severity=s / 100) for s in (25, 50, 75))
 _REMOVAL = Condition("remove", ("remove(fill='telea')",))
 _EDITS = (_REMOVAL, *_OCCLUSIONS)
-_PLACEBOS = tuple(
-    Condition(f"{c.name}-control", (c.interventions[0].replace("(", "-control(", 1),), control_of=c.name) for c in _EDITS
-)
+_PLACEBOS = tuple(Condition(f"{c.name}-control", (c.interventions[0].replace("(", "-control(", 1),), control_of=c.name) for c in _EDITS)
 CONDITIONS = (Condition("clean"), *_ATTACKS, *_EDITS, *_PLACEBOS)
 
 _STRENGTH = {"clean": 0.0, "pgd-1": 0.2, "pgd-2": 0.4, "pgd-4": 0.7, "pgd-8": 0.95, "remove": 0.3} | {
@@ -47,7 +51,9 @@ _STRENGTH = {"clean": 0.0, "pgd-1": 0.2, "pgd-2": 0.4, "pgd-4": 0.7, "pgd-8": 0.
 }
 
 PASS = Finding("S12", "attack and evaluation see one model", "pass", "64 of 64 predictions agree", model="resnet-small")
-WARN = Finding("S09", "gradients reach the input", "warn", "12 % of samples had zero gradients", "use a margin loss", "resnet-small", "", "pgd-8")
+WARN = Finding(
+    "S09", "gradients reach the input", "warn", "12 % of samples had zero gradients", "use a margin loss", "resnet-small", "", "pgd-8"
+)
 STOP = Finding("S21", "colour order is RGB", "stop", "BGR scores 0.91, RGB 0.42", "swap the channels", "yolo-small")
 
 
@@ -118,6 +124,8 @@ def _records(task: str, model: str, dataset: str, condition: Condition, n: int, 
             continue
         rng = numpy.random.default_rng([i, k])
         evidence = _evidence(task, rng, _strength(condition), classes)
+        if condition.name == "remove":
+            evidence["hallucination-rate@0.25"] = int(i % 4 == 0)
         reference = _evidence(task, numpy.random.default_rng([i, k]), 0.0, classes) if condition.interventions else {}
         trace = AttackTrace(bool(i % 2), condition.severity, condition.severity, 11, 10, 0.0) if condition.attack else None
         made.append(Record(*common, evidence=evidence, reference=reference, attack=trace))
@@ -129,10 +137,8 @@ def _evidence(task: str, rng: numpy.random.Generator, strength: float, classes: 
     if task == "classification":
         return {"top-1": int(luck > 0.06 + 0.9 * strength)}
     sample, prediction = _segmented(rng, strength, len(classes)) if task == "segmentation" else _detected(rng, luck, strength)
-    built = [METRICS.build(m, labels=Labels(classes), operating_score=0.25) for m in METRIC_NAMES[task]]
-    return {m.evidence_key: m.measure(prediction, sample) for m in built if "hallucination" not in m.name} | {
-        m.evidence_key: int(luck < strength) for m in built if "hallucination" in m.name
-    }
+    metric = METRICS.build(METRIC_NAMES[task][0])
+    return {metric.evidence_key: metric.measure(prediction, sample)}
 
 
 def _segmented(rng: numpy.random.Generator, strength: float, classes: int) -> tuple[Sample, MaskPrediction]:

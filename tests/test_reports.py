@@ -1,0 +1,252 @@
+"""Reports: every registered one builds; what a check stopped is nowhere to be read; the page is one safe file, the same bytes twice."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from robustbench_cv import reporting
+from robustbench_cv.catalogue import REPORTS
+from robustbench_cv.cells import Footnotes, Number
+from robustbench_cv.checks.check import Finding
+from robustbench_cv.curves import curve_frame
+from robustbench_cv.errors import UserError
+from robustbench_cv.figures import Chart
+from robustbench_cv.page import banner, headline
+from robustbench_cv.pictures import Gallery
+from robustbench_cv.publish import build_items, publish
+from robustbench_cv.registry import load_file
+from robustbench_cv.results import Results
+from robustbench_cv.tables import Table
+
+synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
+EVIL = '<script>alert("x")</script>&_%$x^2$'
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    made: Results = synthetic.make(tmp_path_factory.mktemp("run"), models={"classification": ("resnet-small", "vgg-small")})
+    return made
+
+
+def numbers(items: list[Any]) -> list[Number]:
+    """Every number in every table."""
+    return [cell for item in items if isinstance(item, Table) for cell in item.frame.to_numpy().ravel() if isinstance(cell, Number)]
+
+
+@pytest.mark.parametrize("name", REPORTS.names())
+def test_every_report_builds(name: str, results: Results) -> None:
+    items = build_items(results, [name])
+    assert items
+    labels = [item.label for item in items]
+    assert len(set(labels)) == len(labels)
+    for item in items:
+        assert item.caption.endswith(".")
+        assert item.to_html().count("<figure") == 1
+        if isinstance(item, Table):
+            assert len(item.frame)
+            assert item.to_latex().count("\\begin{") == item.to_latex().count("\\end{")
+
+
+@pytest.mark.parametrize("name", REPORTS.names())
+def test_every_report_survives_a_run_without_records(name: str) -> None:
+    empty = synthetic.make(n=0, findings=())
+    for item in build_items(empty, [name]):
+        item.to_html()
+    assert all(number.state == "undefined" for number in numbers(build_items(empty, [name])))
+
+
+@pytest.mark.parametrize("name", REPORTS.names())
+def test_a_stop_leaves_no_number(name: str) -> None:
+    stop = Finding("S21", "colour order is RGB", "stop", "swapped channels score better", "swap them")
+    items = build_items(synthetic.make(findings=(stop,)), [name])
+    assert all(number.text.startswith("blocked (S21)") for number in numbers(items))
+    for item in items:
+        if isinstance(item, Chart):
+            assert item.frame[["value", "low", "high"]].isna().all(axis=None)
+
+
+def test_a_stop_blocks_what_it_touches_and_nothing_else() -> None:
+    stopped = synthetic.make(findings=(Finding("S14", "saved images", "stop", "3 flips", "", "resnet-small", "", "remove-control"),))
+    group, notes = stopped.groups()[0], Footnotes()
+    effect, control, difference = reporting.shown_effect(stopped, group, "remove", "top-1", notes)
+    assert (effect.state, control.state, difference.state) == ("shown", "blocked", "blocked")
+    assert reporting.shown(stopped, group, "clean", "top-1", notes).state == "shown"
+    assert reporting.shown_worst_case(stopped, group, "top-1", notes).state == "shown"
+
+
+def test_a_warning_marks_its_cells_and_explains_itself(results: Results) -> None:
+    table = build_items(results, ["main-table"])[0]
+    cells = dict(zip(table.frame.iloc[:, 1], table.frame.iloc[:, 2], strict=False))
+    marked = {name for name, number in cells.items() if "†" in number.marks}
+    only = table.frame[table.frame.iloc[:, 0] == "resnet-small on scenes"]
+    assert {n for n, v in zip(only.iloc[:, 1], only.iloc[:, 2], strict=True) if v.marks} == {"pgd-8", "worst case"}
+    assert not marked - {"pgd-8", "worst case"}
+    assert any(note.startswith("† S09") for note in table.notes)
+
+
+def test_main_table_says_what_attacks_cost_and_what_was_left_out(results: Results) -> None:
+    table = build_items(results, ["main-table"])[0]
+    rows = {row[1]: row for row in table.frame.itertuples(index=False, name=None) if row[0] == "resnet-small on scenes"}
+    assert rows["pgd-8"][-4:] == ("8/255", 10, 11.0, 10.0)
+    assert rows["clean"][-4:] == (None, None, None, None)
+    assert (rows["remove"][3], rows["remove"][4]) == (23, 1)
+    assert rows["↳ remove-control"]
+    assert rows["worst case"][2].estimate.value <= min(rows[f"pgd-{k}"][2].estimate.value for k in (1, 2, 4, 8))
+    assert any("the mask covers more than 30 %" in note for note in table.notes)
+
+
+def test_average_precision_of_a_removal_never_stands_alone(results: Results) -> None:
+    for report in ("main-table", "context-sensitivity"):
+        table = next(t for t in build_items(results, [report]) if t.task == "detection")
+        assert "hallucination-rate" in table.to_csv()
+    beside = build_items(results, ["main-table"])[2].frame
+    column = beside[("removed objects", "hallucination-rate, %")]
+    by_condition = dict(zip(beside.iloc[:, 1], column, strict=True))
+    assert by_condition["remove"].estimate.value == pytest.approx(5 / 23)
+    assert by_condition["clean"] is None
+
+
+def test_effects_are_those_of_the_results(results: Results) -> None:
+    group = next(g for g in results.groups() if g.task == "segmentation")
+    table = build_items(results, ["class-context"])[0]
+    row = next(r for r in table.frame.itertuples(index=False, name=None) if r[1] == "sidewalk")
+    expected = results.effect(group, "remove", "class-iou(of='sidewalk')")
+    assert row[4].estimate == expected.effect
+    assert row[6].estimate == expected.difference
+    assert row[3].estimate.value - row[2].estimate.value == pytest.approx(expected.effect.value)
+
+
+def test_curves_begin_at_clean_and_follow_severity(results: Results) -> None:
+    frame = curve_frame(results, "classification", "attack", Footnotes())
+    line = frame[frame["model"] == "resnet-small"]
+    assert line["x"].tolist() == pytest.approx([0, 1 / 255, 2 / 255, 4 / 255, 8 / 255])
+    group = results.groups()[0]
+    assert line["value"].tolist() == [results.estimate(group, c, "top-1").value for c in line["condition"]]
+    covered = curve_frame(results, "detection", "intervention", Footnotes())
+    assert covered[covered["placebo"]]["x"].tolist() == [0, 0.25, 0.5, 0.75]
+
+
+def test_gallery_shows_each_condition_once(results: Results) -> None:
+    made = build_items(results, ["gallery(samples=1)"])
+    assert all(isinstance(item, Gallery) for item in made)
+    headings = [frame.heading for frame in made[0].strips[0].frames]
+    assert headings == [c.name for c in reporting.ordered_conditions(results, "classification")]
+    html = {item.task: item.to_html() for item in made}
+    assert "boat 0.57" in html["classification"]
+    assert 'class="box"' in html["detection"]
+    assert "0.20" not in html["detection"]  # below the operating score
+    assert "sidewalk" in html["segmentation"]
+    assert "difference × 8" in html["classification"]
+
+
+def test_published_twice_the_bytes_are_equal(results: Results, tmp_path: Path) -> None:
+    once, again = tmp_path / "a", tmp_path / "b"
+    first = publish(results, once, synthetic.REPORTS)
+    fresh = Results(results.run, results.records, results.findings, results.folder)
+    second = publish(fresh, again, synthetic.REPORTS)
+    assert [p.relative_to(once) for p in first] == [p.relative_to(again) for p in second]
+    assert {p.name for p in first} >= {
+        "summary.csv",
+        "junit.xml",
+        "index.html",
+        "report.md",
+        "main-detection.tex",
+        "overview-detection.pdf",
+    }
+    differing = [a.name for a, b in zip(first, second, strict=True) if a.read_bytes() != b.read_bytes()]
+    assert differing == []
+    _check_page((once / "report" / "index.html").read_text(encoding="utf-8"))
+    _check_markdown(once / "report")
+
+
+def _check_page(page: str) -> None:
+    """One file: no script, every source inside, every link to a place on the page."""
+    assert "<script" not in page
+    assert set(re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', page)) == set()
+    assert not re.search(r"url\(|@import|https?://", re.sub(r'"data:[^"]*"', "", page))
+    anchors, ids = set(re.findall(r'href="#([^"]+)"', page)), re.findall(r' id="([^"]+)"', page)
+    assert anchors <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def _check_markdown(folder: Path) -> None:
+    linked = re.findall(r"\]\((figures/[^)]+)\)", (folder / "report.md").read_text(encoding="utf-8"))
+    assert linked
+    assert all((folder / name).is_file() for name in linked)
+
+
+def test_names_are_text_everywhere(tmp_path: Path) -> None:
+    evil = synthetic.make(
+        tmp_path / "run",
+        n=4,
+        models={"classification": (EVIL,)},
+        classes={"detection": (EVIL, "b", "c"), "segmentation": (EVIL, "it's", "c", "d")},
+        dataset=f"data {EVIL}",
+        findings=(Finding("S09", EVIL, "warn", EVIL, EVIL),),
+    )
+    paths = publish(evil, tmp_path / "out", synthetic.REPORTS)
+    page = (tmp_path / "out/report/index.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "<script" not in (tmp_path / "out/report/report.md").read_text(encoding="utf-8")
+    ElementTree.parse(tmp_path / "out/junit.xml")
+    assert all(re.fullmatch(r"[a-z0-9.-]+", p.name) for p in paths)
+
+
+def test_summary_is_tidy_and_blocked_values_are_empty() -> None:
+    stop = Finding("S21", "colour order", "stop", "e", "r", "yolo-small")
+    from robustbench_cv.publish import summary_csv
+
+    rows = list(csv.DictReader(io.StringIO(summary_csv(synthetic.make(findings=(stop, synthetic.WARN))))))
+    assert {r["task"] for r in rows} == {"classification", "segmentation", "detection"}
+    assert all(r["value"] == "" and r["flags"] == "S21:stop" for r in rows if r["model"] == "yolo-small")
+    worst = next(r for r in rows if r["condition"] == "worst case" and r["metric"] == "top-1")
+    assert worst["flags"] == "S09:warn"
+    assert 0 <= float(worst["low"]) <= float(worst["value"]) <= float(worst["high"]) <= 1
+    assert len({(r["model"], r["condition"], r["metric"]) for r in rows}) == len(rows)
+
+
+def test_junit_tells_failures_from_skips(tmp_path: Path) -> None:
+    stop = Finding("S21", "colour order", "stop", "e", "r", "yolo-small")
+    absent = Finding("S22", "boxes", "not applicable", "no boxes")
+    publish(synthetic.make(findings=(synthetic.PASS, synthetic.WARN, stop, absent)), tmp_path, [])
+    checks, gates = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (checks.get("tests"), checks.get("failures"), checks.get("skipped")) == ("4", "1", "1")
+    # clean passes its bound, pgd-8 cannot reach 0.99, and a blocked number decides nothing
+    assert [len(case.findall("failure")) - len(case.findall("skipped")) for case in gates] == [0, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("findings", "tone"),
+    [((), "warn"), ((synthetic.PASS,), "good"), ((synthetic.PASS, synthetic.WARN), "warn"), ((synthetic.WARN, synthetic.STOP), "bad")],
+)
+def test_the_banner_says_the_worst_first(findings: tuple[Finding, ...], tone: str) -> None:
+    assert banner(synthetic.make(findings=findings, n=4)).tone == tone
+
+
+def test_an_unfinished_run_says_so(results: Results) -> None:
+    part = Results(results.run, results.records.iloc[:100], results.findings)
+    assert banner(part).title == "Unfinished"
+
+
+def test_the_headline_takes_the_worst_attack_and_the_strongest_effect(results: Results) -> None:
+    group = next(g for g in results.groups() if g.task == "segmentation")
+    names = [name for name, _ in headline(results, group).numbers]
+    assert names == ["clean", "under pgd-8", "occlude-75, effect − control"]
+
+
+def test_repeated_labels_are_numbered(results: Results) -> None:
+    assert [item.label for item in build_items(results, ["checks", "checks"])] == ["checks", "checks-2"]
+
+
+def test_an_unknown_report_is_named() -> None:
+    with pytest.raises(UserError, match="did you mean 'gallery'"):
+        build_items(synthetic.make(n=1), ["galery"])
