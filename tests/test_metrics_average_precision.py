@@ -104,6 +104,25 @@ def test_keeps_a_hundred_detections_of_a_class():
     assert 0 < values["ap"] < 0.01
 
 
+def test_of_equal_overlaps_the_later_object_is_taken():
+    """The first box lies midway between two objects; the second is the later one, which is gone by then."""
+    sample = _sample("a", [[0, 0, 10, 10], [4, 0, 14, 10]], [1, 1])
+    boxes = torch.tensor([[2.0, 0, 12, 10], [4, 0, 14, 10]])
+    pairs = [(BoxPrediction(boxes, torch.tensor([0.9, 0.8]), torch.ones(2, dtype=torch.long)), sample)]
+    assert our_values(pairs) == pytest.approx(pycocotools_values(pairs), abs=1e-12)
+    assert our_values(pairs)["ap50"] == pytest.approx(51 / 101)
+
+
+def test_equal_scores_rank_as_the_model_lists_them():
+    """Sixty detections of one score, more than any sort keeps in order by chance; every third is right."""
+    corner = torch.arange(60.0)[:, None] * torch.tensor([[20.0, 0, 20, 0]])
+    boxes = corner + torch.tensor([[0.0, 0, 10, 10]])
+    sample = _sample("a", boxes[::3].tolist(), [1] * 20)
+    scores = torch.tensor([0.5, 0.9, 0.5]).repeat_interleave(20)
+    pairs = [(BoxPrediction(boxes, scores, torch.ones(60, dtype=torch.long)), sample)]
+    assert our_values(pairs) == pytest.approx(pycocotools_values(pairs), abs=1e-12)
+
+
 def test_an_object_of_exactly_32_x_32_is_small_and_medium():
     sample = _sample("a", [[0, 0, 32, 32]], [1])
     values = our_values([(BoxPrediction(sample.target.boxes, torch.tensor([0.9]), torch.tensor([1])), sample)])

@@ -57,6 +57,7 @@ def test_one_box_finds_one_object():
     near = [1, 0, 11, 10]
     assert sorted(states(boxes((LEFT, 0.9, 1)), target((LEFT, 1), (near, 1)))) == [CLAIMED, FOUND]
     assert states(boxes((LEFT, 0.9, 1), (near, 0.8, 1)), target((LEFT, 1), (near, 1))) == [FOUND, FOUND]
+    assert states(boxes((LEFT, 0.9, 1), (LEFT, 0.8, 1)), target((LEFT, 1), (near, 1))) == [FOUND, FOUND]
 
 
 def test_a_box_on_nothing_is_fabricated_and_one_on_another_class_is_not():

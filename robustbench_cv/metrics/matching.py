@@ -97,17 +97,16 @@ def match(overlap: numpy.ndarray, crowd: numpy.ndarray, ignored: numpy.ndarray) 
     threshold. A crowd stays free.
     """
     (D, G), A = overlap.shape, len(ignored)
-    bars = numpy.minimum(IOU_THRESHOLDS, 1 - 1e-10)
-    matched, free = (numpy.zeros((A, len(bars), D), dtype=bool) for _ in range(2))
+    matched, free = (numpy.zeros((A, len(IOU_THRESHOLDS), D), dtype=bool) for _ in range(2))
     if G == 0:
         return matched, free
     # As in the reference, the stable order that puts ignored objects last decides which of equals is "later".
     order = numpy.argsort(ignored, axis=1, kind="stable")
     ignored, crowd = numpy.take_along_axis(ignored, order, 1)[:, None, :], crowd[order][:, None, :]
-    taken = numpy.zeros((A, len(bars), G), dtype=bool)
+    taken = numpy.zeros((A, len(IOU_THRESHOLDS), G), dtype=bool)
     for d in range(D):
         row = overlap[d][order][:, None, :]
-        open_ = (row >= bars[:, None]) & (~taken | crowd)
+        open_ = (row >= IOU_THRESHOLDS[:, None]) & (~taken | crowd)
         counted = open_ & ~ignored
         open_ = numpy.where(counted.any(axis=2, keepdims=True), counted, open_)
         best = G - 1 - numpy.where(open_, row, -1.0)[:, :, ::-1].argmax(axis=2)[:, :, None]
