@@ -260,6 +260,8 @@ def test_data_of_another_task_or_other_classes_are_refused() -> None:
     other = Squares("classification", labels=Labels(("green", "blue")))
     with pytest.raises(UserError, match="differ in their classes"):
         split(tiny_recipe(), Squares("classification"), other, None)
+    with pytest.raises(UserError, match="at least 2"):
+        split(tiny_recipe(), Squares("classification", 1), None, None)
     with pytest.raises(UserError, match="trains on data of yours"):
         split(tiny_recipe(), None, None, None)
 

@@ -31,38 +31,40 @@ class Part:
             yield self.dataset[index], self.dataset.fingerprint(index)
 
 
-def split(recipe: Recipe, data: Dataset | None, test: Dataset | None, limit: int | None) -> tuple[Part, Part]:
+def split(recipe: Recipe, data: Dataset | str | None, test: Dataset | str | None, limit: int | None) -> tuple[Part, Part]:
     """(training, test). The recipe's own test set serves only its own data; other data without a test set give up every tenth sample.
 
     limit: at most so many of each. UserError where the data do not fit the recipe or each other.
     """
-    own = data is None and test is None and recipe.test
-    data = _checked(recipe, data if data is not None else _default(recipe))
-    if own:
-        test = DATASETS.build(recipe.test)
-    if test is not None:
-        test = _checked(recipe, test)
-        if test.labels != data.labels:
-            raise UserError(f"training and test data differ in their classes: {data.labels.names} and {test.labels.names}")
-        name = recipe.test if own else test.name
-        return _part(data, range(len(data)), data.name, limit), _part(test, range(len(test)), name, limit)
+    if data is None and not recipe.data:
+        raise UserError(f"the recipe {recipe.name!r} trains on data of yours: --data masks:FOLDER (robustbench-cv list datasets)")
+    if test is None and data is None:
+        test = recipe.test or None
+    learned = _opened(recipe, data if data is not None else recipe.data)
+    if test is None:
+        return _held_out(learned, limit)
+    judged = _opened(recipe, test)
+    if judged.labels != learned.labels:
+        raise UserError(f"training and test data differ in their classes: {learned.labels.names} and {judged.labels.names}")
+    return _first(learned, learned.name, limit), _first(judged, test if isinstance(test, str) else test.name, limit)
+
+
+def _opened(recipe: Recipe, data: Dataset | str) -> Dataset:
+    found = DATASETS.build(data, task=recipe.task) if isinstance(data, str) else data
+    if found.task != recipe.task:
+        raise UserError(f"the recipe {recipe.name!r} needs data for {recipe.task}; {found.name} is for {found.task}")
+    return found
+
+
+def _held_out(data: Dataset, limit: int | None) -> tuple[Part, Part]:
     count = len(data) if limit is None else min(limit, len(data))
+    if count < 2:
+        raise UserError(f"{data.name} has {count} samples; training and testing need at least 2")
     held = [i for i in range(count) if i % HELD_OUT == HELD_OUT - 1] or [count - 1]
-    rest = [i for i in range(count) if i not in set(held)]
+    rest = sorted(set(range(count)) - set(held))
     return Part(data, rest, f"{data.name} but every {HELD_OUT}th"), Part(data, held, f"every {HELD_OUT}th of {data.name}")
 
 
-def _default(recipe: Recipe) -> Dataset:
-    if not recipe.data:
-        raise UserError(f"the recipe {recipe.name!r} trains on data of yours: --data masks:FOLDER (robustbench-cv list datasets)")
-    return DATASETS.build(recipe.data)
-
-
-def _checked(recipe: Recipe, data: Dataset) -> Dataset:
-    if data.task != recipe.task:
-        raise UserError(f"the recipe {recipe.name!r} needs data for {recipe.task}; {data.name} is for {data.task}")
-    return data
-
-
-def _part(data: Dataset, indices: range, name: str, limit: int | None) -> Part:
-    return Part(data, indices[:limit], name if limit is None else f"{name}, first {min(limit, len(indices))}")
+def _first(data: Dataset, name: str, limit: int | None) -> Part:
+    indices = range(len(data))[:limit]
+    return Part(data, indices, name if len(indices) == len(data) else f"the first {len(indices)} of {name}")

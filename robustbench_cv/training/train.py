@@ -31,8 +31,8 @@ T = TypeVar("T")
 def train(
     recipe: str,
     *,
-    data: Dataset | None = None,
-    test: Dataset | None = None,
+    data: Dataset | str | None = None,
+    test: Dataset | str | None = None,
     out: Path,
     seed: int = 0,
     device: str = "cpu",
@@ -41,9 +41,9 @@ def train(
 ) -> Card:
     """Train what a recipe spec names and write `out` (safetensors, self-describing) and, beside it, its card (.json).
 
-    data: default the recipe's own. test: default the recipe's own for its own data; else every tenth sample is held out of the training.
-    limit: at most so many samples of each. Interrupted, the same call goes on from the last whole epoch (`out` with the suffix .training
-    keeps it until the end). UserError where the data do not fit the recipe.
+    data: a data set or its spec; default the recipe's own. test: default the recipe's own for its own data; else every tenth sample is
+    held out of the training. limit: at most so many samples of each. Interrupted, the same call goes on from the last whole epoch (`out`
+    with the suffix .training keeps it until the end). UserError where the data do not fit the recipe.
     """
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: weights are written as safetensors; name the file {out.stem}.safetensors")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from robustbench_cv.errors import UserError
 
@@ -32,9 +33,13 @@ class Card:
     seconds: float
     torch: str
 
+    def to_json(self) -> dict[str, Any]:
+        """Fields by name."""
+        return asdict(self)
+
     def write(self, path: Path) -> None:
-        """As JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        """As a JSON file."""
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
 def read_card(path: Path) -> Card:
