@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -59,24 +60,26 @@ def log_score(objectness: Tensor, classes: Tensor) -> Tensor:
 def detections(boxes: Tensor, score: Tensor, threshold: float, nms_iou: float, top: int) -> BoxPrediction:
     """One image: boxes (K, 4), score (K, C) -> at most `top` detections. A candidate may be reported for several classes."""
     score = torch.where((area(boxes) > 0)[:, None], score, 0)
-    found = [_suppress(boxes, score[:, c], c, threshold, nms_iou) for c in range(score.shape[1])]
-    best = torch.cat([f.scores for f in found]).sort(descending=True, stable=True).indices[:top]
-    every = [torch.cat(parts)[best] for parts in zip(*((f.boxes, f.scores, f.labels) for f in found), strict=True)]
-    return BoxPrediction(*every)
+    over = (iou(boxes, boxes) > nms_iou).numpy()  # once for all classes
+    kept = [_survivors(score[:, c], over, threshold) for c in range(score.shape[1])]
+    labels = torch.repeat_interleave(torch.arange(len(kept)), torch.tensor([len(k) for k in kept]))
+    rows = torch.cat(kept)
+    best = score[rows, labels].sort(descending=True, stable=True).indices[:top]
+    rows, labels = rows[best], labels[best]
+    return BoxPrediction(boxes[rows], score[rows, labels], labels)
 
 
-def _suppress(boxes: Tensor, score: Tensor, label: int, threshold: float, nms_iou: float) -> BoxPrediction:
+def _survivors(score: Tensor, over: numpy.ndarray, threshold: float) -> Tensor:
+    """Candidates of one class that are above the threshold and survive the suppression, best first."""
     above = (score > threshold).nonzero()[:, 0]
-    order = above[score[above].sort(descending=True, stable=True).indices]
-    kept = order[greedy(boxes[order], nms_iou)]
-    return BoxPrediction(boxes[kept], score[kept], torch.full((len(kept),), label))
+    order = above[score[above].sort(descending=True, stable=True).indices].numpy()
+    return torch.from_numpy(order[greedy(over[numpy.ix_(order, order)])])
 
 
-def greedy(boxes: Tensor, nms_iou: float) -> Tensor:
-    """Which of boxes (D, 4), best first, survive: bool (D,). One falls to a better survivor with which it shares more than `nms_iou`."""
-    over = (iou(boxes, boxes) > nms_iou).numpy()
-    kept = torch.ones(len(boxes), dtype=torch.bool).numpy()
-    for i in range(len(boxes)):
+def greedy(over: numpy.ndarray) -> numpy.ndarray:
+    """Which of D boxes, best first, survive: bool (D,). over: bool (D, D), which pairs overlap too much; the worse one falls."""
+    kept = numpy.ones(len(over), dtype=bool)
+    for i in range(len(over)):
         if kept[i]:
             kept[i + 1 :] &= ~over[i, i + 1 :]
-    return torch.from_numpy(kept)
+    return kept
