@@ -213,6 +213,18 @@ def test_recolouring_occluding_and_reordering() -> None:
     assert scene.render().visible[0].sum() < swapped.render().visible[0].sum()
 
 
+def test_what_cannot_be_seen_is_not_annotated() -> None:
+    cow = Object("cow", 0.5, 0.8, 0.2, (0.4, 0.3, 0.2), "a", depth=0.5, main=True)
+    tent = Object("tent", 0.5, 0.85, 0.7, (0.9, 0.3, 0.2), "b", depth=0.1)
+    outside = replace(tent, x=3.0)
+    assert Scene("meadow", (cow,)).render().annotated == (0,)
+    assert Scene("meadow", (cow, tent)).render().annotated == (1,)
+    assert pixels(Scene("meadow", (cow, outside)).render()) == pixels(Scene("meadow", (cow,)).render())
+    speck = replace(cow, size=0.05)
+    assert Scene("meadow", (speck,)).render().annotated == ()
+    assert Scene("meadow", (speck,), size=512).render().annotated == ()
+
+
 def test_editing_leaves_the_scene_as_it_was() -> None:
     scene = CROWDED[0]
     copy, before = repr(scene), pixels(scene.render())

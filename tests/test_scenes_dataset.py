@@ -12,6 +12,8 @@ import torch
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.data.scenes.bulk import arrays
 from robustbench_cv.data.scenes.classes import CONTEXTS, OBJECTS, PIXELS
+from robustbench_cv.data.scenes.sample import sample as render_sample
+from robustbench_cv.data.scenes.scene import Object, Scene
 from robustbench_cv.data.sheet import CELL, caption, contact_sheet, picture
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import ABSENT, TASKS, BoxTarget, ClassTarget, Dataset, Editable, Labels, MaskTarget, Sample, Task
@@ -161,6 +163,18 @@ def test_arrays_hold_the_same_samples(task: Task) -> None:
             assert torch.equal(made.boxes[row].boxes, sample.target.boxes)
             assert torch.equal(made.boxes[row].labels, sample.target.labels)
             assert torch.equal(made.boxes[row].area, sample.target.area)
+
+
+def test_an_object_that_is_hidden_has_no_region() -> None:
+    cow = Object("cow", 0.5, 0.8, 0.2, (0.4, 0.3, 0.2), "a", depth=0.5, main=True)
+    tent = Object("tent", 0.5, 0.85, 0.7, (0.9, 0.3, 0.2), "b", depth=0.1)
+    made = render_sample(Scene("meadow", (cow, tent)), "made/0", "detection")
+    assert made.target.labels.tolist() == [OBJECTS.index("tent")]  # type: ignore[union-attr]
+    assert "object" not in made.regions
+    assert "class:cow" not in made.regions
+    assert made.scene is not None
+    revealed = made.scene.without([0])
+    assert revealed.target.labels.tolist() == [OBJECTS.index("cow")]  # type: ignore[union-attr]
 
 
 @pytest.mark.slow
