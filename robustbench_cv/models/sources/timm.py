@@ -49,8 +49,6 @@ def _adapted(module: nn.Module, title: str, given: tuple[str, ...] | None, count
 
     resolve: Callable[..., dict[str, Any]] = resolve_data_config
     config = resolve({}, model=module)
-    if config["crop_mode"] not in ("center", "squash"):
-        raise UserError(f"{title} pads images ({config['crop_mode']!r}), which this source does not; write a factory of your own for it")
     height, width = (input_size, input_size) if input_size else config["input_size"][-2:]
     squash = config["crop_mode"] == "squash"
     return classifier(
@@ -85,6 +83,8 @@ def _module(name: str, pretrained: bool, count: int | None, input_size: int | No
         config = get_pretrained_cfg(name)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"timm has {name.partition('.')[0]} but not with those weights{_close(name)}") from error
+    if config is not None and config.crop_mode not in ("center", "squash"):
+        raise UserError(f"timm:{name} pads images ({config.crop_mode!r}), which this source does not; write a factory of your own for it")
     options: dict[str, Any] = {} if count is None else {"num_classes": count}
     if input_size is not None and config is not None and config.fixed_input_size:
         options["img_size"] = input_size

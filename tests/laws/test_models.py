@@ -1,0 +1,194 @@
+"""What holds for every model, whatever its source: one path to a prediction, gradients, rows on their own, nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbench_cv.catalogue import MODELS
+from robustbench_cv.models.build import build
+from robustbench_cv.types import (
+    TASKS,
+    BoxPrediction,
+    Candidates,
+    ClassPrediction,
+    Logits,
+    MaskPrediction,
+    ModelInfo,
+    PixelLogits,
+    Raw,
+    predict,
+)
+
+OWN = sorted(set(MODELS.names()) - {"timm", "torchvision"})
+SPECS = [
+    *OWN,
+    "timm:test_resnet(input_size=64)",
+    "timm:test_vit(input_size=64)",
+    "timm:test_convnext(num_classes=5, input_size=64)",
+    "torchvision:squeezenet1_1(input_size=64)",
+    "torchvision:lraspp_mobilenet_v3_large(min_size=64)",
+    "torchvision:fasterrcnn_mobilenet_v3_large_fpn(min_size=64, max_size=96, score_thresh=0.001)",
+    "torchvision:fcos_resnet50_fpn(min_size=64, max_size=96, num_classes=4, score_thresh=0.001)",
+]
+SHAPE = (46, 62)
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def model(request: pytest.FixtureRequest) -> Any:
+    return calibrated(build(request.param))
+
+
+def calibrated(model: Any) -> Any:
+    """Give every batch norm the statistics of some images: untrained ones let signal and gradient die out."""
+    norms = [m for m in model.module.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    with torch.no_grad():
+        model.raw(photos(9, 4))
+    for norm in norms:
+        norm.eval()
+    return model
+
+
+def photos(seed: int = 0, n: int = 3) -> Tensor:
+    coarse = torch.rand((n, 3, 8, 10), generator=torch.Generator().manual_seed(seed))
+    return nn.functional.interpolate(coarse, SHAPE, mode="bilinear").clamp(0, 1)
+
+
+def tensors(raw: Raw) -> tuple[Tensor, ...]:
+    return tuple(vars(raw).values())
+
+
+def scores(raw: Raw) -> Tensor:
+    return raw.log_score[raw.valid].clamp(min=-50) if isinstance(raw, Candidates) else raw.values
+
+
+def state(model: Any) -> str:
+    """Everything that evaluation must leave alone."""
+    digest = hashlib.sha256()
+    for name, tensor in [*model.module.named_parameters(), *model.module.named_buffers()]:
+        digest.update(f"{name} {tensor.requires_grad} {tensor.grad is None}".encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for name, module in model.module.named_modules():
+        digest.update(f"{name} {module.training}".encode())
+    return digest.hexdigest()
+
+
+def test_the_raw_output_is_of_the_task_s_kind(model: Any) -> None:
+    kinds: dict[str, type] = dict(zip(TASKS, (Logits, PixelLogits, Candidates), strict=True))
+    with torch.no_grad():
+        raw = model.raw(photos())
+    assert type(raw) is kinds[model.info.task]
+    assert all(len(tensor) == 3 for tensor in tensors(raw))
+    axis = -1 if isinstance(raw, Candidates) else 1
+    assert scores(raw).shape[axis] == len(model.info.classes)
+    if isinstance(raw, PixelLogits):
+        assert raw.values.shape[-2:] == SHAPE
+
+
+def test_decoding_the_raw_output_is_the_prediction(model: Any) -> None:
+    x = photos()
+    raw = model.raw(x)
+    for found, expected in zip(model.decode(raw), predict(model, x), strict=True):
+        assert type(found) is type(expected)
+        for a, b in zip(vars(found).values(), vars(expected).values(), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_predictions_are_what_their_type_says(model: Any) -> None:
+    for prediction in predict(model, photos()):
+        if isinstance(prediction, ClassPrediction):
+            assert prediction.probs.shape == (len(model.info.classes),)
+            assert prediction.probs.sum().item() == pytest.approx(1, abs=1e-5)
+            assert (prediction.probs >= 0).all()
+        elif isinstance(prediction, MaskPrediction):
+            assert prediction.labels.shape == SHAPE
+            assert prediction.labels.dtype == torch.int64
+            assert 0 <= int(prediction.labels.min()) <= int(prediction.labels.max()) < len(model.info.classes)
+        else:
+            assert isinstance(prediction, BoxPrediction)
+            assert prediction.boxes.shape == (*prediction.scores.shape, 4)
+            assert ((prediction.scores > 0) & (prediction.scores <= 1)).all()
+            assert (prediction.scores.diff() <= 0).all()
+            assert set(prediction.labels.tolist()) <= set(range(len(model.info.classes)))
+            assert (prediction.boxes[:, 2:] >= prediction.boxes[:, :2]).all()
+        assert all(tensor.device.type == "cpu" and not tensor.requires_grad for tensor in vars(prediction).values())
+
+
+def test_the_gradient_reaches_every_image(model: Any) -> None:
+    x = photos(1).requires_grad_()
+    scores(model.raw(x)).square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert (x.grad.flatten(1).abs().amax(dim=1) > 0).all()
+
+
+def test_a_gradient_is_the_slope(model: Any) -> None:
+    """A finite step along the gradient raises the score by about as much as the gradient says (no hidden detach, round or no_grad)."""
+    x = photos(2, 1)
+
+    def total(images: Tensor) -> Tensor:
+        return scores(model.raw(images)).double().mean()
+
+    if model.info.task == "detection" and "rcnn" in model.info.name:
+        pytest.skip("two-stage: the choice of proposals jumps with the image, so slopes differ")
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(total(x), x)
+    step = gradient / gradient.norm() * 0.02
+    with torch.no_grad():
+        rise = total(x + step) - total(x - step)
+    expected = 2 * (gradient * step).sum().double()
+    assert rise.item() == pytest.approx(expected.item(), rel=0.25)
+
+
+def test_a_row_does_not_depend_on_the_other_rows(model: Any) -> None:
+    x = photos(3)
+    with torch.no_grad():
+        together, alone = model.raw(x), model.raw(x[1:2])
+    if isinstance(together, Candidates):
+        count = int(alone.valid.sum())
+        assert int(together.valid[1].sum()) == count > 0
+        pairs = [(together.log_score[1][together.valid[1]], alone.log_score[0][alone.valid[0]])]
+    else:
+        pairs = [(together.values[1], alone.values[0])]
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_nothing_of_the_model_changes(model: Any) -> None:
+    before = state(model)
+    x = photos(4).requires_grad_()
+    raw = model.raw(x)
+    model.decode(raw)
+    scores(raw).sum().backward()
+    predict(model, photos(5))
+    assert state(model) == before
+
+
+@pytest.mark.parametrize("wrong", [lambda: torch.rand(3, 46, 62), lambda: torch.rand(2, 1, 46, 62), lambda: "images"])
+def test_nothing_changes_after_an_exception_either(model: Any, wrong: Callable[[], Any]) -> None:
+    before = state(model)
+    with pytest.raises((ValueError, TypeError, RuntimeError, AttributeError)):
+        model.raw(wrong())
+    assert state(model) == before
+
+
+def test_the_model_is_frozen_and_evaluating(model: Any) -> None:
+    assert not any(m.training for m in model.module.modules())
+    assert not any(p.requires_grad for p in model.module.parameters())
+
+
+def test_what_is_known_of_it_is_whole(model: Any) -> None:
+    info = model.info
+    assert isinstance(info, ModelInfo)
+    assert info.name
+    assert info.task in TASKS
+    assert len(set(info.classes.names)) == len(info.classes) > 0
+    assert len(info.weights_sha256) == 64
+    assert info.parameters == sum(p.numel() for p in model.module.parameters()) > 0
