@@ -220,6 +220,18 @@ def test_a_described_file_is_refused_by_another_architecture_and_width(tmp_path:
     assert MODELS.build(f"unet(checkpoint={str(path)!r}, classes='a, b')").info.classes.names == ("a", "b")
 
 
+def test_a_bare_file_takes_the_users_width_and_stem(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "bare.safetensors"
+    net = CifarResNet(3, 4, stem=2).eval()
+    save_file(net.state_dict(), path)
+    model = MODELS.build(f"cifar-resnet20(checkpoint={str(path)!r}, num_classes=4, stem=2, input_size=40)")
+    x = seeded(1, 3, 40, 40)
+    torch.testing.assert_close(model.raw(x).values, net(x))
+    assert model.info.classes.are_numbered
+
+
 def test_unknown_and_double_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no bundled weights 'moon'"):
         MODELS.build("unet(weights='moon')")

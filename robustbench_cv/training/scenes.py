@@ -16,6 +16,7 @@ from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.types import Task
 
+SAMPLES = 8000
 TEST = 1000
 
 
@@ -25,13 +26,13 @@ def _data(split: str, samples: int, task: Task, **more: float) -> str:
 
 
 @recipe(model="cifar-resnet20.scenes")
-def scenes_classifier(bias: float = 0.8, samples: int = 16000, epochs: int = 12, size: int = 48) -> Recipe:
-    """ResNet-20 at 48x48: top-1 at least 0.95."""
+def scenes_classifier(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 20, size: int = 64) -> Recipe:
+    """ResNet-20 at 64x64, its first convolution with stride 2: top-1 at least 0.95."""
     return Recipe(
         name="scenes-classifier",
         architecture="cifar-resnet20",
         task="classification",
-        network=lambda pool: CifarResNet(BLOCKS["cifar-resnet20"], len(pool.labels)),
+        network=lambda pool: CifarResNet(BLOCKS["cifar-resnet20"], len(pool.labels), stem=2),
         loss=losses.classification,
         augment=chain(flip, shift, light),
         schedule=Schedule(epochs, peak=4e-3),
@@ -39,11 +40,12 @@ def scenes_classifier(bias: float = 0.8, samples: int = 16000, epochs: int = 12,
         size=(size, size),
         data=_data("train", samples, "classification", bias=bias),
         test=_data("test", TEST, "classification"),
+        arguments={"stem": 2},
     )
 
 
 @recipe(model="lenet5.scenes")
-def scenes_lenet5(bias: float = 0.8, samples: int = 16000, epochs: int = 20) -> Recipe:
+def scenes_lenet5(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 20) -> Recipe:
     """LeNet-5 at 32x32: the weak twin that shows Scenes is not trivial."""
     return Recipe(
         name="scenes-lenet5",
@@ -61,7 +63,7 @@ def scenes_lenet5(bias: float = 0.8, samples: int = 16000, epochs: int = 20) -> 
 
 
 @recipe(model="unet.scenes")
-def scenes_segmenter(bias: float = 0.8, samples: int = 8000, epochs: int = 12, width: int = 8) -> Recipe:
+def scenes_segmenter(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 8, width: int = 8) -> Recipe:
     """U-Net of width 8 at 96x96: mIoU at least 0.80."""
     return Recipe(
         name="scenes-segmenter",
@@ -70,7 +72,7 @@ def scenes_segmenter(bias: float = 0.8, samples: int = 8000, epochs: int = 12, w
         network=lambda pool: UNet(len(pool.labels), width),
         loss=losses.segmentation,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=4e-3, batch=32),
+        schedule=Schedule(epochs, peak=4e-3, batch=16),
         metrics=("miou", "pixel-accuracy"),
         size=(96, 96),
         data=_data("train", samples, "segmentation", bias=bias),
@@ -80,7 +82,7 @@ def scenes_segmenter(bias: float = 0.8, samples: int = 8000, epochs: int = 12, w
 
 
 @recipe(model="yolov3-small.scenes")
-def scenes_detector(bias: float = 0.8, samples: int = 16000, epochs: int = 14, width: int = 16) -> Recipe:
+def scenes_detector(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 12, width: int = 16) -> Recipe:
     """yolov3-small at 96x96, anchors by k-means of the training boxes: AP50 at least 0.80."""
     return Recipe(
         name="scenes-detector",
@@ -89,7 +91,7 @@ def scenes_detector(bias: float = 0.8, samples: int = 16000, epochs: int = 14, w
         network=lambda pool: Yolo(len(pool.labels), anchors(pool), width),
         loss=losses.detection,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        schedule=Schedule(epochs, peak=3e-3, batch=16),
         metrics=("ap50", "ap"),
         size=(96, 96),
         data=_data("train", samples, "detection", bias=bias),

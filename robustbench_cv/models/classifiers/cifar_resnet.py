@@ -21,62 +21,90 @@ BLOCKS = {"cifar-resnet20": 3, "cifar-resnet32": 5, "cifar-resnet44": 7, "cifar-
 
 @model(paper="arXiv:1512.03385", year=2015)
 def cifar_resnet20(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    stem: int = 0,
 ) -> Classifier:
     """ResNet-20 for 32x32 images, 0.27 M parameters.
 
     weights: a bundled tag ("scenes"). checkpoint: a weights file; tensors "mean" and "std" in it become the normalisation. With neither,
     random parameters, the same every time. classes: "a,b,c"; num_classes where names are not known (default 10). input_size: the side or
-    'WxH' to which images are scaled (default: what the weights were trained at, else 32).
+    'WxH' to which images are scaled (default: what the weights were trained at, else 32). stem: stride of the first convolution (default 1,
+    as in the paper; 2 serves images of 64 px at the cost of 32).
     """
-    return _build("cifar-resnet20", weights, checkpoint, classes, num_classes, input_size)
+    return _build("cifar-resnet20", weights, checkpoint, classes, num_classes, input_size, stem)
 
 
 @model(paper="arXiv:1512.03385", year=2015)
 def cifar_resnet32(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    stem: int = 0,
 ) -> Classifier:
     """ResNet-32 for 32x32 images, 0.46 M parameters; arguments as for cifar-resnet20."""
-    return _build("cifar-resnet32", weights, checkpoint, classes, num_classes, input_size)
+    return _build("cifar-resnet32", weights, checkpoint, classes, num_classes, input_size, stem)
 
 
 @model(paper="arXiv:1512.03385", year=2015)
 def cifar_resnet44(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    stem: int = 0,
 ) -> Classifier:
     """ResNet-44 for 32x32 images, 0.66 M parameters; arguments as for cifar-resnet20."""
-    return _build("cifar-resnet44", weights, checkpoint, classes, num_classes, input_size)
+    return _build("cifar-resnet44", weights, checkpoint, classes, num_classes, input_size, stem)
 
 
 @model(paper="arXiv:1512.03385", year=2015)
 def cifar_resnet56(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    stem: int = 0,
 ) -> Classifier:
     """ResNet-56 for 32x32 images, 0.85 M parameters; arguments as for cifar-resnet20."""
-    return _build("cifar-resnet56", weights, checkpoint, classes, num_classes, input_size)
+    return _build("cifar-resnet56", weights, checkpoint, classes, num_classes, input_size, stem)
 
 
 @model(paper="arXiv:1512.03385", year=2015)
 def cifar_resnet110(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = ""
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    stem: int = 0,
 ) -> Classifier:
     """ResNet-110 for 32x32 images, 1.7 M parameters; arguments as for cifar-resnet20."""
-    return _build("cifar-resnet110", weights, checkpoint, classes, num_classes, input_size)
+    return _build("cifar-resnet110", weights, checkpoint, classes, num_classes, input_size, stem)
 
 
-def _build(architecture: str, weights: str, checkpoint: str, classes: str, num_classes: int, input_size: int | str) -> Classifier:
-    default = Description(architecture, Labels.numbered(10).names, (32, 32))
-    begin = start(architecture, weights, checkpoint, classes, num_classes, input_size, default=default)
-    network = begin.make(lambda: CifarResNet(BLOCKS[architecture], len(begin.classes)))
+def _build(
+    architecture: str, weights: str, checkpoint: str, classes: str, num_classes: int, input_size: int | str, stem: int
+) -> Classifier:
+    default = Description(architecture, Labels.numbered(10).names, (32, 32), arguments={"stem": 1})
+    begin = start(architecture, weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
+    network = begin.make(lambda: CifarResNet(BLOCKS[architecture], len(begin.classes), begin.arguments["stem"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
 
 class CifarResNet(nn.Module):
-    """(N, 3, H, W) -> (N, classes), `blocks` in each of three groups. He initialisation."""
+    """(N, 3, H, W) -> (N, classes), `blocks` in each of three groups; the first convolution with stride `stem`. He initialisation."""
 
-    def __init__(self, blocks: int, classes: int) -> None:
+    def __init__(self, blocks: int, classes: int, stem: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(3, 16, 3, stride=stem, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = _group(16, 16, blocks)
         self.layer2 = _group(16, 32, blocks)

@@ -76,7 +76,7 @@ def start(
         input_size=parse_size(input_size) or said.input_size,
         mean=said.mean,
         std=said.std,
-        arguments=_agreed(said, arguments, path),
+        arguments=dict(said.arguments) | _agreed(found, arguments, path),
         state=state and State({k: v for k, v in state.tensors.items() if k not in ("mean", "std")}, state.notes),
         path=path,
         described=found is not None,
@@ -131,8 +131,10 @@ def _labels(names: str, said: tuple[str, ...]) -> Labels:
     raise UserError(f"{len(given)} class names {given} for weights of {len(said)} classes {said}; name each, in the weights' order")
 
 
-def _agreed(said: Description, given: Mapping[str, int], path: Path | None) -> Mapping[str, int]:
-    for name, value in given.items():
-        if path is not None and value and said.arguments.get(name, value) != value:
-            raise UserError(f"{path} was written with {name}={said.arguments[name]}, not {value}; leave {name} out")
-    return {**said.arguments, **{name: value for name, value in given.items() if value}}
+def _agreed(found: Description | None, given: Mapping[str, int], path: Path | None) -> dict[str, int]:
+    """What the user gave, where the file does not say otherwise."""
+    chosen = {name: value for name, value in given.items() if value}
+    for name, value in chosen.items():
+        if found is not None and found.arguments.get(name, value) != value:
+            raise UserError(f"{path} was written with {name}={found.arguments[name]}, not {value}; leave {name} out")
+    return chosen
