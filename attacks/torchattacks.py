@@ -41,7 +41,7 @@ def torchattacks(name: str, by_sample: bool = True, **arguments: Scalar) -> Exte
         taken = ", ".join(str(p) for p in list(signature.parameters.values())[1:])
         raise UserError(f"torchattacks:{name}: {error}; it takes {taken}") from error
     bound.apply_defaults()
-    if int(bound.arguments.get("max_iterations", 10)) < 10:
+    if name.startswith("EAD") and bound.arguments["max_iterations"] < 10:
         raise UserError(f"torchattacks:{name} divides by max_iterations // 10: give at least 10")
     return External(f"torchattacks:{name}", _maker(name, library[name], arguments), _budget(name, bound.arguments), by_sample)
 

@@ -1,4 +1,4 @@
-"""Tiny models of the three tasks with known behaviour, for the adversary's tests. Weights are drawn from a seed, not from the global generator."""
+"""Tiny models of the three tasks, for the adversary's tests. Weights come from a seed, not from the global generator."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ class TinyClassifier:
 
 
 def classifier(gain: float = 4.0, classes: int = 5, seed: int = 0) -> TinyClassifier:
-    net = nn.Sequential(
-        nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 64, classes)
-    )
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 64, classes))
     return TinyClassifier(seeded(net, seed), info("tiny classifier", "classification", classes), gain)
 
 

@@ -46,10 +46,16 @@ def _best(raw: Candidates) -> Tensor:
 
 
 def _log_of_rest(log_p: Tensor) -> Tensor:
-    """log(1 - p) from log p, exact at both ends."""
-    # At p = 1 the true value is -inf; the clamp keeps it finite.
-    log_p = log_p.clamp(max=-1e-20)
-    return torch.log(-torch.expm1(log_p))
+    """log(1 - p) from log p, value and gradient exact at both ends (Maechler 2012, log1mexp).
+
+    >>> _log_of_rest(torch.tensor([0.25, 0.75]).log())
+    tensor([-0.2877, -1.3863])
+    """
+    likely = log_p > -0.6931
+    # Each branch sees harmless values where the other is taken: a discarded infinity still has a NaN gradient. At p = 1, -inf is cut off.
+    near_one = torch.log(-torch.expm1(log_p.masked_fill(~likely, -1.0).clamp(max=-1e-37)))
+    near_zero = torch.log1p(-log_p.masked_fill(likely, -1.0).exp())
+    return torch.where(likely, near_one, near_zero)
 
 
 def _vanish(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -22,9 +26,9 @@ Crafted: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 class External:
     """Another library's attack on classifiers. Its images are detached, checked against `constraint` and [0, 1], and judged anew.
 
-    make: (network giving logits for [0, 1] images, number of classes, seed) -> attack. It may draw from torch's global generator: that is
-    forked and seeded around every call. By sample (the default) a result depends on its id alone; in batches it is faster, and a sample's
-    result depends on the others in its batch.
+    make: (network giving logits for [0, 1] images, number of classes, seed) -> attack. It may draw from the global generators: they are
+    seeded and given back around every call. by_sample: one image at a time, so that a result depends on its id alone; in batches it is
+    faster, and a sample's result depends on the others in its batch.
     """
 
     name: str
@@ -46,6 +50,9 @@ class External:
 
     def search(self, victim: Victim[Logits], /) -> Found:
         network = _Counted(self.name, victim.model, victim.x0.device)
+        if not all(isinstance(target, ClassTarget) for target in victim.references):
+            with torch.no_grad():
+                require_raw(self.name, Logits, victim.model.raw(victim.x0[:1]))
         labels = torch.tensor([cast(ClassTarget, target).label for target in victim.references], device=victim.x0.device)
         parts = [torch.tensor([i]) for i in range(len(labels))] if self.by_sample else [torch.arange(len(labels))]
         images, costs = [], []
@@ -58,9 +65,9 @@ class External:
         return self._judge(victim, torch.cat(images), torch.tensor(costs).T)
 
     def _craft(self, network: _Counted, x0: Tensor, labels: Tensor, seed: int, model: Model[Logits]) -> Tensor:
-        devices = [x0.device] if x0.is_cuda else []
-        with torch.random.fork_rng(devices=devices), torch.enable_grad():
-            torch.manual_seed(seed)
+        with _borrowed_generators(seed, x0.device), torch.enable_grad(), warnings.catch_warnings():
+            # Such as torchattacks handing tensors to numpy 2: nothing that our user could change.
+            warnings.simplefilter("ignore", DeprecationWarning)
             attack = self.make(network, len(model.info.classes), seed % 2**31)
             # A copy: in-place edits stay in there.
             images: Tensor = attack(x0.clone(), labels.clone())
@@ -74,6 +81,21 @@ class External:
         degree = victim.judge(self.success, raw).masked_fill(broken.cpu(), 0.0)
         images = torch.where(broken[:, None, None, None], victim.x0, images)
         return Found(images, degree, size, costs[0] + 1, costs[1], costs[2], broken.cpu())
+
+
+@contextmanager
+def _borrowed_generators(seed: int, device: torch.device) -> Iterator[None]:
+    """The global generators of torch, numpy and Python, seeded inside and as found afterwards."""
+    ours, pythons = numpy.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            torch.manual_seed(seed)
+            numpy.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+        finally:
+            numpy.random.set_state(ours)
+            random.setstate(pythons)
 
 
 class _Counted(nn.Module):

@@ -49,9 +49,7 @@ def degree(attack: Adversary[Any], model: Any, x0: Tensor, truth: Any, x: Tensor
 def require_gain_over_noise(attack: Any, task: str) -> None:
     """The law that an identity fails: more done, on average, than by random noise in the same constraint."""
     model, x0, truth, result = attacked(attack, task, n=12)
-    control = Attack(
-        "control", indifferent(), attack.success, attack.constraint, RandomSteps(), 1, 1, "clean", "last", attack.reference
-    )
+    control = Attack("control", indifferent(), attack.success, attack.constraint, RandomSteps(), 1, 1, "clean", "last", attack.reference)
     if isinstance(attack.constraint, Patch):
         control = dataclasses.replace(control, steps=0, start="edge")
     random = run(control, model, x0, truth, noise(12, seed=7))
