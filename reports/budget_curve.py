@@ -14,5 +14,5 @@ def budget_curve() -> Report:
     return lambda results: [
         chart
         for task in reporting.tasks_of(results)
-        if (chart := curve_chart(results, task, "attack", "budget", "Attack budget", "the attack's budget.", "budget (pixel values 0–1)"))
+        if (chart := curve_chart(results, task, "attack", "budget", "Attack budget", "the attack's budget.", "attack budget"))
     ]

@@ -33,7 +33,9 @@ def _gallery(results: Results, group: Group, samples: int) -> Gallery:
     strips = tuple(_strip(sample, pictures, threshold) for sample, pictures in richest)
     caption = f"{reporting.title_of(group)}: {_CAPTION}"
     boxes = (f"Boxes with a score of at least {threshold:g} are drawn.",) if group.task == "detection" else ()
-    return Gallery(strips, caption, slug(f"gallery {group.task} {group.model} {group.dataset}"), boxes, group.task, "Gallery")
+    stops = dict.fromkeys(results.blocked(group, p.condition) for _, pictures in richest for p in pictures)
+    blocked = tuple(f"Numbers of these pictures are blocked by {reason}: the predictions may be wrong too." for reason in stops if reason)
+    return Gallery(strips, caption, slug(f"gallery {group.task} {group.model} {group.dataset}"), (*blocked, *boxes), group.task, "Gallery")
 
 
 def _strip(sample: str, pictures: Sequence[Picture], threshold: float) -> Strip:

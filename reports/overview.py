@@ -10,7 +10,7 @@ import pandas
 from robustbench_cv import reporting
 from robustbench_cv.catalogue import report
 from robustbench_cv.cells import Footnotes
-from robustbench_cv.figures import MUTED, PALETTE, RULE, Chart, colours, percent_axis, shortened
+from robustbench_cv.figures import MUTED, NOTHING, PALETTE, RULE, Chart, colours, percent_axis, say, shortened
 from robustbench_cv.results import Report, Results
 from robustbench_cv.types import Task
 
@@ -68,6 +68,8 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: str, *, percent: bool) ->
             axes.plot(row.value, y, "D" if row.kind == "worst case" else "o", color=hue)
         if len(series) > 1:
             axes.plot([], [], "o", color=hues[f"{model} · {dataset}"], label=shortened(f"{model} · {dataset}", 40))
+    if not frame["value"].notna().any():
+        say(axes, NOTHING)
     _finish(axes, names, metric, percent=percent, legend=len(series) > 1)
 
 

@@ -8,7 +8,7 @@ import pandas
 
 from robustbench_cv import reporting
 from robustbench_cv.cells import Footnotes
-from robustbench_cv.figures import Chart, colours, label_ends, percent_axis
+from robustbench_cv.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition, Kind
 from robustbench_cv.types import Task
@@ -66,9 +66,11 @@ def draw_curves(axes: Axes, frame: pandas.DataFrame, metric: str, axis: str) -> 
         for placebo, line in part[part["value"].notna()].groupby("placebo", sort=True):
             hue = hues[str(key)]
             axes.fill_between(line["x"], line["low"], line["high"], color=hue, alpha=0.08 if placebo else 0.16, linewidth=0)
-            axes.plot(line["x"], line["value"], "--o" if placebo else "-o", color=hue, alpha=0.6 if placebo else 1.0)
+            axes.plot(line["x"], line["value"], "--o" if placebo else "-o", color=hue, alpha=0.6 if placebo else 1.0, clip_on=False)
             last = line.iloc[-1]
             ends.append((float(last["x"]), float(last["value"]), _name(key, frame, placebo=bool(placebo)), hue))
+    if not ends:
+        say(axes, NOTHING)
     axes.set_xlabel(axis)
     axes.set_ylabel(metric)
     axes.grid(axis="y")
@@ -91,6 +93,7 @@ def _scale(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:
     budgets = sorted(set(frame["x"]))
     axes.set_xlim(0, budgets[-1] * 1.02 or 1)
     if reporting.in_grey_levels(budgets):
-        axes.set_xticks(budgets, ["0" if x == 0 else reporting.budget_text(x) for x in budgets])
+        axes.set_xticks(budgets, [reporting.budget_text(x).removesuffix("/255") for x in budgets])
+        axes.set_xlabel(f"{axes.get_xlabel()}, in 1/255 of the pixel range")
     elif budgets[-1] <= 1:
         percent_axis(axes.xaxis)

@@ -28,6 +28,8 @@ INK, MUTED, RULE = "#1c2733", "#66727f", "#dfe4ea"
 # Okabe & Ito (2008), without yellow, which is too light for lines on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
 
+NOTHING = "every number here is blocked or undefined"
+
 _FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
     "png": {"dpi": 160, "metadata": {"Software": None}},
@@ -77,12 +79,11 @@ class Chart:
 
     def to_bytes(self, kind: str) -> bytes:
         """The figure as "pdf", "png" or "svg"; the same bytes each time."""
-        return self._rendered[kind]
+        return render(self._once, kind)
 
     @functools.cached_property
-    def _rendered(self) -> dict[str, bytes]:
-        figure = self.figure()
-        return {kind: render(figure, kind) for kind in _FORMATS}
+    def _once(self) -> Figure:
+        return self.figure()
 
 
 def freeze(figure: Figure) -> None:
@@ -181,6 +182,11 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3},
         )
+
+
+def say(axes: Axes, text: str) -> None:
+    """A sentence in the middle of axes that have nothing to show."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -174,7 +174,7 @@ def _html_headings(table: Table, shown: Sequence[int]) -> Iterator[str]:
 def _html_cell(cell: Cell, *, numeric: bool) -> str:
     if isinstance(cell, Number):
         value, marks = f'<span class="value">{escape.html(cell.value)}</span>', _html_marks(cell.marks)
-        rest = f' <span class="interval">{escape.html(cell.interval)}{marks}</span>' if cell.interval else marks
+        rest = marks if cell.blocked else f' <span class="interval">{escape.html(cell.interval)}{marks}</span>'
         return f'<td class="num {cell.state}">{value}{rest}</td>'
     return f'<td class="{"num" if numeric else "text"}">{escape.html(_plain(cell))}</td>'
 
