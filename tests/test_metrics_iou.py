@@ -102,6 +102,7 @@ def test_the_response_to_a_removal():
     )
     assert class_iou(after["1"], 1) == pytest.approx(0.8)
     assert class_iou(after["x"], 1) is None
+    assert class_iou(measure([[1, 0]], [[0, 0]]), 1) is None
 
 
 def test_few_images_leave_the_cell_blank():
