@@ -72,7 +72,7 @@ def test_a_placed_shape_goes_everywhere_that_is_free_and_nowhere_else() -> None:
 def test_no_place_is_not_applicable() -> None:
     shape = torch.ones(2, 2, dtype=torch.bool)
     with pytest.raises(NotApplicable, match="no object-free place"):
-        placed(shape, torch.eye(2).bool(), NOISE)
+        placed(shape, torch.tensor([[False, False], [True, False]]), NOISE)
 
 
 def test_pieces_of_a_mask_are_placed_apart() -> None:
@@ -138,6 +138,7 @@ def test_damage_to_the_labelled_object_is_refused() -> None:
     square = sample.regions["instance:2"]
     touching = replace(sample, regions={**sample.regions, "object": square})
     assert "over 25% of the labelled object" in refusal("remove(what='boat', dilate=3)", touching)
+    assert "over 25% of the labelled object" in refusal("remove-control(what='boat', dilate=3)", touching)
     assert edit("remove(what='boat', dilate=0)", touching).target.label == CAR
 
 
@@ -254,6 +255,15 @@ def test_label_maps_without_objects_tell_things_from_surfaces_by_name() -> None:
     assert main_class(sample) == "car"
     placebo = edit("remove-control(what='boat')", only_classes)
     assert not (placebo.edit.region & sample.regions["objects"]).any()
+
+
+def test_a_placebo_avoids_what_is_removed_even_where_it_is_no_object() -> None:
+    for i in range(8):
+        sample = synthetic.sample("segmentation", f"s/{i}")
+        boat = sample.regions["class:boat"]
+        unlisted = replace(sample, regions={"objects": sample.regions["instance:0"], "class:boat": boat})
+        control = edit("remove-control(what='boat', dilate=6)", unlisted, Noise(0, (sample.id,)))
+        assert not (control.edit.region & boat).any()
 
 
 # --- occlusion -----------------------------------------------------------------------------------------------------------------------
