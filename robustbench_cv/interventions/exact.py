@@ -29,7 +29,7 @@ def removed(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sa
     """The sample rendered without the objects `gone`, whose visible pixels are `taken`.
 
     The region is every pixel that differs (an object's shadow too) and every pixel taken. Label maps ignore it, as they do for a fill, so
-    that the two differ in the pixels alone. Boxes are the counterfactual's; an object that only now comes to light is crowd.
+    that the two differ in the pixels alone. Boxes are the counterfactual's; NotApplicable where a hidden object comes to light.
     """
     scene = described(sample)
     if not gone:
@@ -101,7 +101,7 @@ def _numbers(sample: Sample) -> dict[str, int]:
 
 
 def _uncovered(sample: Sample, truth: Sample, kept: BoxTarget, gone: Collection[int]) -> BoxTarget:
-    """The kept objects with the boxes and areas that they have now, then as crowd what only now comes to light."""
+    """The kept objects with the boxes and areas that they have now. NotApplicable where the pair would not be of the same objects."""
     if not isinstance(truth.target, BoxTarget):
         return kept
     survivors = [mask for k, mask in instances(sample).items() if k not in gone]
