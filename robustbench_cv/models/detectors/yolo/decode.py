@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustbench_cv.boxes import area, iou
+from robustbench_cv.boxes import area
 from robustbench_cv.models.detectors.yolo.network import STRIDES
 from robustbench_cv.types import BoxPrediction
 
@@ -59,27 +58,9 @@ def log_score(objectness: Tensor, classes: Tensor) -> Tensor:
 
 def detections(boxes: Tensor, score: Tensor, threshold: float, nms_iou: float, top: int) -> BoxPrediction:
     """One image: boxes (K, 4), score (K, C) -> at most `top` detections. A candidate may be reported for several classes."""
-    score = torch.where((area(boxes) > 0)[:, None], score, 0)
-    over = (iou(boxes, boxes) > nms_iou).numpy()  # once for all classes
-    kept = [_survivors(score[:, c], over, threshold) for c in range(score.shape[1])]
-    labels = torch.repeat_interleave(torch.arange(len(kept)), torch.tensor([len(k) for k in kept]))
-    rows = torch.cat(kept)
-    best = score[rows, labels].sort(descending=True, stable=True).indices[:top]
-    rows, labels = rows[best], labels[best]
+    from torchvision.ops import batched_nms  # seconds to import, and needed only here
+
+    rows, labels = ((score > threshold) & (area(boxes) > 0)[:, None]).nonzero(as_tuple=True)
+    kept = batched_nms(boxes[rows], score[rows, labels], labels, nms_iou)[:top]
+    rows, labels = rows[kept], labels[kept]
     return BoxPrediction(boxes[rows], score[rows, labels], labels)
-
-
-def _survivors(score: Tensor, over: numpy.ndarray, threshold: float) -> Tensor:
-    """Candidates of one class that are above the threshold and survive the suppression, best first."""
-    above = (score > threshold).nonzero()[:, 0]
-    order = above[score[above].sort(descending=True, stable=True).indices].numpy()
-    return torch.from_numpy(order[greedy(over[numpy.ix_(order, order)])])
-
-
-def greedy(over: numpy.ndarray) -> numpy.ndarray:
-    """Which of D boxes, best first, survive: bool (D,). over: bool (D, D), which pairs overlap too much; the worse one falls."""
-    kept = numpy.ones(len(over), dtype=bool)
-    for i in range(len(over)):
-        if kept[i]:
-            kept[i + 1 :] &= ~over[i, i + 1 :]
-    return kept
