@@ -321,6 +321,8 @@ def test_bad_batches_are_refused(change: dict[str, Any], message: str) -> None:
         ("pgd(loss='bce')", "no loss"),
         ("pgd(steps=-1)", "steps=-1"),
         ("pgd(random_start=False, restarts=2)", "all be the same"),
+        ("tog-mislabel(towards='any')", "'most-likely' or 'least-likely'"),
+        ("patch(where='moon')", "'corner'"),
         ("pdg", "did you mean 'pgd'"),
         ("torchattacks:PDG", "did you mean PGD"),
         ("torchattacks:MultiAttack", "no attack"),

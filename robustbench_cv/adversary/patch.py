@@ -79,7 +79,7 @@ class Patch(Constraint):
 
     def measure(self, x0: Tensor, x: Tensor) -> Tensor:
         """Share of the image's area inside the smallest square around all that changed."""
-        changed = (x != x0).any(dim=1)
+        changed = (x != x0).any(dim=1).cpu()
         frames = torch.stack([boxes.from_mask(mask) for mask in changed]).to(x0)
         longest = torch.maximum(frames[:, 2] - frames[:, 0], frames[:, 3] - frames[:, 1])
         return longest.square() / (x0.shape[-2] * x0.shape[-1])

@@ -109,6 +109,8 @@ def detections_as_they_are(clean: Clean[Candidates]) -> Aim:
 
 def other_classes(kind: Literal["most-likely", "least-likely"]) -> Reference:
     """Own detections, each with another class as its goal: of those below the operating score the most or least likely (TOG: ML, LL)."""
+    if kind not in ("most-likely", "least-likely"):
+        raise UserError(f"towards={kind!r} must be 'most-likely' or 'least-likely'")
     return partial(_other_classes, kind=kind)
 
 
