@@ -74,6 +74,7 @@ _class_map = click.option("--class-map", default="", help='Data class = model cl
 @click.option("--batch-size", default="auto", show_default=True, help="Images at once, or auto; halved where memory runs out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/SUITE unless given.")
 @click.option("--skip-bad", is_flag=True, help="Record unreadable samples as failed and go on.")
+@click.option("--note", "notes", multiple=True, help="A sentence that readers of the report must know; may be repeated.")
 @_class_map
 @_plugin
 def run(
@@ -86,20 +87,22 @@ def run(
     batch_size: str,
     out: Path | None,
     skip_bad: bool,
+    notes: tuple[str, ...],
     class_map: str,
 ) -> int:
-    """Run SUITE (a name, or a YAML file) and write its report. The same command again resumes, and then does nothing."""
+    """Run SUITE (a name such as quick or "linf(eps=1/255)", or a YAML file) and write its report. The same command again resumes, and then does nothing."""
     size = _batch_size(batch_size)
-    folder = out or Path("runs") / Path(suite).stem
-    click.echo(f"writes {folder}/: records, pictures, report")
     from robustbench_cv.data.class_map import parse_overrides
     from robustbench_cv.runner.plan import Options
     from robustbench_cv.runner.progress import Bar
     from robustbench_cv.runner.run import choose_device, find_suite, run_suite
 
-    options = Options(models, data, limit, seed, choose_device(device), size, skip_bad, parse_overrides(class_map))
+    found = find_suite(suite)
+    folder = out or Path("runs") / found.name
+    click.echo(f"writes {folder}/: records, pictures, report")
+    options = Options(models, data, limit, seed, choose_device(device), size, skip_bad, parse_overrides(class_map), notes)
     command = shlex.join(["robustbench-cv", *sys.argv[1:]])
-    outcome = run_suite(find_suite(suite), folder, options, command=command, progress=Bar, announce=click.echo)
+    outcome = run_suite(found, folder, options, command=command, progress=Bar, announce=click.echo)
     click.echo(_summary(outcome.results))
     click.echo(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}")
     click.echo(f"report: {(folder / 'report' / 'index.html').resolve()}")
@@ -115,9 +118,12 @@ def _batch_size(text: str) -> int | None:
 
 
 def _summary(results: Any) -> str:
-    from robustbench_cv.cells import render_text
+    """The main tables as text."""
+    from robustbench_cv.catalogue import REPORTS
 
-    return render_text(results)
+    made = REPORTS.build("main-table")(results)
+    tables = made if isinstance(made, list | tuple) else [made]
+    return "\n".join(table.to_markdown() for table in tables)
 
 
 @cli.command()

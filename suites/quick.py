@@ -11,11 +11,8 @@ def _budgets(name: str, spec: str, levels: tuple[float, ...]) -> tuple[Condition
     )
 
 
-def _occlusions(what: str, shares: tuple[float, ...] = (0.25, 0.5, 0.75)) -> tuple[Condition, ...]:
-    return tuple(
-        Condition(f"occluded {share:.0%}", (f"occlude(share={share}, what={what!r})",), severity=share, curve="occlusion")
-        for share in shares
-    )
+def _occlusions(shares: tuple[float, ...] = (0.25, 0.5, 0.75)) -> tuple[Condition, ...]:
+    return tuple(Condition(f"occluded {share:.0%}", (f"occlude(share={share})",), severity=share, curve="occlusion") for share in shares)
 
 
 def _track(task: Task, models: tuple[str, ...], metrics: tuple[str, ...], conditions: tuple[Condition, ...]) -> Track:
@@ -32,34 +29,34 @@ def quick() -> Suite:
         (
             *_budgets("pgd", "pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
             *_budgets("apgd", "apgd(eps={eps}, steps=10)", (1,)),
-            Condition("object removed", ("remove(what='object', fill='telea')",)),
+            Condition("object removed", ("remove()",)),
             Condition("context swapped", ("swap-context(to='random')",)),
             Condition("context gray", ("swap-context(to='gray')",)),
-            *_occlusions("object"),
+            *_occlusions(),
         ),
     )
     segmentation = _track(
         "segmentation",
         ("unet.scenes",),
-        ("miou", "pixel-accuracy", "hallucination-rate"),
+        ("miou", "pixel-accuracy", "hallucination-rate", "hallucinated-area"),
         (
             *_budgets("seg-pgd", "seg-pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
-            *_budgets("pgd", "pgd(eps={eps}, steps=10)", (1,)),
-            Condition("object removed", ("remove(what='object', fill='telea')",)),
+            *_budgets("noise", "noise(eps={eps})", (1,)),
+            Condition("class removed", ("remove(what='random-class')",)),
             Condition("context swapped", ("swap-context(to='random')",)),
-            *_occlusions("object"),
+            *_occlusions(),
         ),
     )
     detection = _track(
         "detection",
         ("yolov3-small.scenes",),
-        ("ap", "ap50", "hallucination-rate"),
+        ("ap", "ap50", "hallucination-rate", "hallucination-inside", "hallucination-outside", "fabricated-per-image"),
         (
             *_budgets("tog-vanish", "tog-vanish(eps={eps})", (1, 2, 4)),
             *_budgets("tog-fabricate", "tog-fabricate(eps={eps})", (2,)),
-            Condition("object removed", ("remove(what='object', fill='telea')",)),
+            Condition("class removed", ("remove(what='random-class')",)),
             Condition("context swapped", ("swap-context(to='random')",)),
-            *_occlusions("objects"),
+            *_occlusions(),
         ),
     )
     return Suite(

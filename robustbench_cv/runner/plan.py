@@ -30,7 +30,10 @@ PICTURES = 4
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may change of a suite. models (specs or built ones), data: replace the suite's, for the tracks of their task."""
+    """What a user may change of a suite. models (specs or built ones), data: replace the suite's, for the tracks of their task.
+
+    notes: what readers of the report must know (data or weights that differ from the published ones).
+    """
 
     models: tuple[str | AnyModel, ...] = ()
     data: tuple[str, ...] = ()
@@ -40,6 +43,7 @@ class Options:
     batch_size: int | None = None
     skip_bad: bool = False
     class_map: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

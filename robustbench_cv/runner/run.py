@@ -151,7 +151,7 @@ def _run_info(plan: Plan, command: str, out: Path) -> RunInfo:
         cells=tuple(c.row for c in plan.cells),
         gates=plan.suite.gates,
         reports=plan.suite.reports,
-        notes=tuple(dict.fromkeys(note for p in plan.pairs for note in p.class_map.notes)),
+        notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes)])),
     )
     if (out / "run.json").exists():
         import msgspec

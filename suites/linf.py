@@ -1,0 +1,25 @@
+"""The plain adversarial baseline: one L-infinity attack a task at one budget, for any model and any data."""
+
+from robustbench_cv.catalogue import suite
+from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track
+
+
+@suite(paper="arXiv:1706.06083")
+def linf(eps: float = 8 / 255, steps: int = 40, samples: int = 200) -> Suite:
+    """PGD on classifiers, SegPGD on segmenters, TOG-vanish and TOG-fabricate on detectors, all within the same budget.
+
+    eps: budget in [0, 1] pixel units (8/255). steps: gradient steps of each attack.
+    """
+
+    def attacked(*names: str) -> tuple[Condition, ...]:
+        return (CLEAN, *(Condition(name, attack=f"{name}(eps={eps}, steps={steps})", severity=eps, curve=name) for name in names))
+
+    def track(task: Task, model: str, conditions: tuple[Condition, ...], *metrics: str) -> Track:
+        return Track(task, (model,), ("scenes",), conditions, metrics, samples)
+
+    tracks = (
+        track("classification", "cifar-resnet20.scenes", attacked("pgd"), "top-1"),
+        track("segmentation", "unet.scenes", attacked("seg-pgd"), "miou", "pixel-accuracy"),
+        track("detection", "yolov3-small.scenes", attacked("tog-vanish", "tog-fabricate"), "ap", "ap50", "fabricated-per-image"),
+    )
+    return Suite("linf", version=1, tracks=tracks, reports=("main-table", "gallery", "checks", "protocol"))
