@@ -90,7 +90,10 @@ def run(
     notes: tuple[str, ...],
     class_map: str,
 ) -> int:
-    """Run SUITE (a name such as quick or "linf(eps=1/255)", or a YAML file) and write its report. The same command again resumes, and then does nothing."""
+    """Run SUITE (a name such as quick or "linf(eps=1/255)", or a YAML file) and write its report.
+
+    The same command again resumes what is left, and then does nothing.
+    """
     size = _batch_size(batch_size)
     from robustbench_cv.data.class_map import parse_overrides
     from robustbench_cv.runner.plan import Options

@@ -18,6 +18,7 @@ from robustbench_cv.checks.check import Finding
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
+from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import read_parts
 from robustbench_cv.suite import Condition, Gate, Kind, Task
 from robustbench_cv.types import Evidence, Labels
@@ -256,11 +257,16 @@ class Results:
             blocked = self.blocked(group, name)
             if blocked:
                 return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
-        sides = [self.evidence(group, name, metric) for name in names]
-        shared = [s for s in sides[0] if all(s in side for side in sides)]
-        worst = min if self.metric(group, metric).higher_is_better else max
-        evidence = [worst(side[s] for side in sides) for s in shared]
+        evidence = list(worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in names]).values())
         return self._estimate(group, metric, evidence, len(self.rows(group, names[0])) - len(evidence))
+
+    def attack_success(self, group: Group, condition: str, metric: str) -> AttackSuccess:
+        """How many samples an attack broke, with every denominator. NotApplicable for metrics that are no rate of right answers."""
+        row = self.metric(group, metric)
+        if not (row.is_rate and row.higher_is_better):
+            raise NotApplicable(f"{metric} does not say of one sample whether it is right")
+        clean = self.evidence(group, self.conditions(group.task, "clean")[0].name, metric)
+        return attack_success(clean, {s: v for s, v in self.evidence(group, condition, metric).items() if s in clean})
 
     def cost(self, group: Group, condition: str) -> Cost | None:
         """Means over the samples that were attacked; None for a condition without attack."""

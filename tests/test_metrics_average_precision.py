@@ -202,3 +202,14 @@ def _crowded(rng, name):
 def _sample(name, boxes, labels):
     target = BoxTarget.of(torch.tensor(boxes, dtype=torch.float32), torch.tensor(labels, dtype=torch.long))
     return Sample(name, torch.zeros(3, 1, 1), target)
+
+
+def test_a_region_of_no_evaluated_class_scores_no_class() -> None:
+    """A dropped class arrives as a crowd labelled -1: a box of any class inside it is neither right nor wrong."""
+    truth = BoxTarget.of(torch.tensor([[0.0, 0, 10, 10], [20, 20, 40, 40]]), torch.tensor([0, -1]), crowd=torch.tensor([False, True]))
+    sample = Sample("a", torch.zeros(3, 50, 50), truth)
+    inside = BoxPrediction(torch.tensor([[21.0, 21, 39, 39], [0, 0, 10, 10]]), torch.tensor([0.9, 0.8]), torch.tensor([0, 0]))
+    outside = BoxPrediction(torch.tensor([[21.0, 0, 39, 18], [0, 0, 10, 10]]), torch.tensor([0.9, 0.8]), torch.tensor([0, 0]))
+    ap = METRICS.build("ap")
+    assert ap.reduce([ap.measure(inside, sample)]) == pytest.approx(1)
+    assert ap.reduce([ap.measure(outside, sample)]) == pytest.approx(0.5)

@@ -41,7 +41,7 @@ class Objects(NamedTuple):
 
 
 def coco_matches(prediction: Prediction, sample: Sample) -> Evidence:
-    """Evidence of one image. Boxes whose label is negative name no evaluated class and are left out."""
+    """Evidence of one image. Detections whose label is negative name no evaluated class and are left out."""
     found = need(prediction, BoxPrediction, "average precision")
     target = need(sample.target, BoxTarget, "average precision")
     boxes, scores = finite(found.boxes, "boxes").double().numpy(), finite(found.scores, "scores").numpy()
@@ -51,7 +51,8 @@ def coco_matches(prediction: Prediction, sample: Sample) -> Evidence:
     for c in sorted({*labels.tolist(), *truth.tolist()}):
         if c >= 0:
             mine = labels == c
-            objects = Objects(*(field[truth == c] for field in truths))
+            # a crowd of no evaluated class (label below 0) is a region where no class is scored
+            objects = Objects(*(field[(truth == c) | (truth < 0)] for field in truths))
             classes[str(c)] = _one_class(boxes[mine], scores[mine], objects)
     return {"id": sample.id, "classes": classes}
 
