@@ -21,8 +21,9 @@ def class_context(intervention: str = "") -> Report:
     """IoU of every class before and after; intervention: one condition's name, or empty for all removals."""
 
     def made(results: Results) -> list[Table]:
-        tasks = [t for t in reporting.tasks_of(results) if t == "segmentation"]
-        conditions = [c for t in tasks for c in results.conditions(t, "intervention") if _wanted(c, intervention)]
+        if "segmentation" not in reporting.tasks_of(results):
+            return []
+        conditions = [c for c in results.conditions("segmentation", "intervention") if _wanted(c, intervention)]
         return [_table(results, conditions)] if conditions else []
 
     return made

@@ -27,7 +27,7 @@ def _run(results: Results) -> Table:
         ["device", run.device],
         ["code, sha256", run.code_sha256],
     ]
-    rows += [[name, version] for name, version in sorted(run.versions.items())]
+    rows.extend([name, version] for name, version in sorted(run.versions.items()))
     return Table(cells_of(("what", "value"), rows), "How to repeat this run.", "run", run.notes, title="How to repeat it")
 
 

@@ -116,7 +116,7 @@ def style() -> Iterator[None]:
     import seaborn
     from cycler import cycler
 
-    shared = {
+    shared: dict[Any, Any] = {
         "axes.edgecolor": RULE,
         "axes.labelcolor": MUTED,
         "axes.labelsize": 9,
@@ -143,7 +143,7 @@ def style() -> Iterator[None]:
         "ytick.labelsize": 8.5,
         "ytick.left": False,
     }
-    with mpl.rc_context(seaborn.axes_style("white") | shared):
+    with mpl.rc_context({**seaborn.axes_style("white"), **shared}):
         yield
 
 
