@@ -116,7 +116,7 @@ def style() -> Iterator[None]:
     import seaborn
     from cycler import cycler
 
-    shared: dict[Any, Any] = {
+    shared: dict[str, Any] = {
         "axes.edgecolor": RULE,
         "axes.labelcolor": MUTED,
         "axes.labelsize": 9,
@@ -143,7 +143,8 @@ def style() -> Iterator[None]:
         "ytick.labelsize": 8.5,
         "ytick.left": False,
     }
-    with mpl.rc_context({**seaborn.axes_style("white"), **shared}):
+    settings: Any = {**seaborn.axes_style("white"), **shared}
+    with mpl.rc_context(settings):
         yield
 
 
