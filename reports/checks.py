@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.cells import Cell
 from robustbench_cv.checks.check import Finding, Verdict
+from robustbench_cv.rendering.cells import Cell
+from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Report, Results
-from robustbench_cv.tables import Table, cells_of
 
 _VERDICTS: dict[Verdict, str] = {
     "stop": "stop: the numbers it touches are blocked",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from robustbench_cv import reporting
 from robustbench_cv.catalogue import report
-from robustbench_cv.cells import Cell, Footnotes
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.cells import Cell, Footnotes
+from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Report, Results
 from robustbench_cv.suite import Condition
-from robustbench_cv.tables import Table, cells_of
 from robustbench_cv.types import Task
 
 _COLUMNS = ("model", "intervention", "metric", "after", "effect", "control's effect", "effect − control", "n", "excluded")

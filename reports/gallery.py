@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from robustbench_cv import reporting
 from robustbench_cv.catalogue import report
-from robustbench_cv.escape import slug
-from robustbench_cv.pictures import Frame, Gallery, Strip
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.escape import slug
+from robustbench_cv.rendering.pictures import Frame, Gallery, Strip
 from robustbench_cv.results import Group, Picture, Report, Results
 
 _CAPTION = "each image before and after, with the model's predictions. The difference is signed (grey: no change) and amplified."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from robustbench_cv import reporting
 from robustbench_cv.catalogue import report
-from robustbench_cv.cells import Cell, Footnotes, Number
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Report, Results
 from robustbench_cv.suite import Condition
-from robustbench_cv.tables import Table, cells_of
 from robustbench_cv.types import Task
 
 _COST = ("budget", "steps", "forwards", "backwards")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas
 
-from robustbench_cv import reporting
 from robustbench_cv.catalogue import report
-from robustbench_cv.cells import Footnotes
-from robustbench_cv.figures import MUTED, NOTHING, PALETTE, RULE, Chart, colours, percent_axis, say, shortened
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.cells import Footnotes
+from robustbench_cv.rendering.figures import MUTED, NOTHING, PALETTE, RULE, Chart, colours, percent_axis, say, shortened
 from robustbench_cv.results import Report, Results
 from robustbench_cv.types import Task
 

@@ -324,7 +324,7 @@ class Results:
 
     def report(self, out: str | Path) -> list[Path]:
         """Write the run's reports (csv, md, tex, figures, one html page) under a folder; the paths."""
-        from robustbench_cv.publish import publish
+        from robustbench_cv.rendering.publish import publish
 
         return publish(self, Path(out), self.run.reports)
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from PIL import Image
 
-from robustbench_cv import figures, pictures
-from robustbench_cv.figures import Chart
+from robustbench_cv.rendering import figures, pictures
+from robustbench_cv.rendering.figures import Chart
 
 
 def draw(axes: Axes, frame: pandas.DataFrame) -> None:

@@ -75,10 +75,10 @@ ROOMS = (
     ("errors", "suite", "files"),
     ("types", "noise", "registry", "boxes"),
     ("catalogue",),
-    ("models", "data", "interventions", "adversary", "metrics", "checks", "records", "predictions", "training"),
+    ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("results",),
-    ("gates", "cells", "escape", "tables", "figures", "pictures", "publish"),
-    ("runner",),
+    ("checks", "gates"),
+    ("rendering", "runner"),
     ("api", "cli"),
 )
 """The library in dependency order: a room imports only from its own row and the rows above it (types may be named from below)."""

@@ -12,19 +12,19 @@ from xml.etree import ElementTree
 
 import pytest
 
-from robustbench_cv import reporting
 from robustbench_cv.catalogue import REPORTS
-from robustbench_cv.cells import Footnotes, Number
 from robustbench_cv.checks.check import Finding
-from robustbench_cv.curves import curve_frame
 from robustbench_cv.errors import UserError
-from robustbench_cv.figures import Chart
-from robustbench_cv.page import banner, headline
-from robustbench_cv.pictures import Gallery
-from robustbench_cv.publish import build_items, publish
 from robustbench_cv.registry import load_file
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.cells import Footnotes, Number
+from robustbench_cv.rendering.curves import curve_frame
+from robustbench_cv.rendering.figures import Chart
+from robustbench_cv.rendering.page import banner, headline
+from robustbench_cv.rendering.pictures import Gallery
+from robustbench_cv.rendering.publish import build_items, publish
+from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Results
-from robustbench_cv.tables import Table
 
 synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
 EVIL = '<script>alert("x")</script>&_%$x^2$'
@@ -203,7 +203,7 @@ def test_names_are_text_everywhere(tmp_path: Path) -> None:
 
 def test_summary_is_tidy_and_blocked_values_are_empty() -> None:
     stop = Finding("S21", "colour order", "stop", "e", "r", "yolo-small")
-    from robustbench_cv.publish import summary_csv
+    from robustbench_cv.rendering.publish import summary_csv
 
     rows = list(csv.DictReader(io.StringIO(summary_csv(synthetic.make(findings=(stop, synthetic.WARN))))))
     assert {r["task"] for r in rows} == {"classification", "segmentation", "detection"}

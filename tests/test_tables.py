@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustbench_cv import escape
-from robustbench_cv.cells import Footnotes, Number
 from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.tables import Table, cells_of
+from robustbench_cv.rendering import escape
+from robustbench_cv.rendering.cells import Footnotes, Number
+from robustbench_cv.rendering.tables import Table, cells_of
 
 SHOWN = Number(Estimate(0.924, 0.891, 0.948, 200, 3))
 BLOCKED = Number(Estimate(0.924, 0.891, 0.948, 200, 3), blocked="S21")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from robustbench_cv.page import page
-from robustbench_cv.publish import build_items
 from robustbench_cv.registry import load_file
+from robustbench_cv.rendering.page import page
+from robustbench_cv.rendering.publish import build_items
 
 synthetic = load_file(Path(__file__).parents[1] / "synthetic_results.py")
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import pandas
 
-from robustbench_cv import escape
-from robustbench_cv.cells import Cell, Number
+from robustbench_cv.rendering import escape
+from robustbench_cv.rendering.cells import Cell, Number
 from robustbench_cv.types import Task
 
 _LONG = 34

@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from robustbench_cv import escape, reporting
 from robustbench_cv.catalogue import REPORTS
-from robustbench_cv.cells import Footnotes, Number
-from robustbench_cv.figures import Chart, save
-from robustbench_cv.junit import junit_xml
-from robustbench_cv.page import Item, page
-from robustbench_cv.pictures import Gallery
+from robustbench_cv.files import write_bytes
+from robustbench_cv.rendering import escape, reporting
+from robustbench_cv.rendering.cells import Footnotes, Number
+from robustbench_cv.rendering.figures import Chart, save
+from robustbench_cv.rendering.junit import junit_xml
+from robustbench_cv.rendering.page import Item, page
+from robustbench_cv.rendering.pictures import Gallery
+from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Group, Results
-from robustbench_cv.tables import Table
 
 _SUMMARY = ("model", "task", "dataset", "condition", "metric", "value", "low", "high", "n", "excluded", "flags")
 
@@ -29,8 +30,6 @@ def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
     """
     items = build_items(results, reports)
     tables, figures = out / "report" / "tables", out / "report" / "figures"
-    for folder in (tables, figures):
-        folder.mkdir(parents=True, exist_ok=True)
     texts = {
         out / "summary.csv": summary_csv(results),
         out / "junit.xml": junit_xml(results),
@@ -43,7 +42,7 @@ def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
             texts[tables / f"{item.label}.csv"] = item.to_csv()
     pictures = {figures / f"{item.label}.png": item.to_png() for item in items if isinstance(item, Gallery)}
     for path, content in ({path: text.encode("utf-8") for path, text in texts.items()} | pictures).items():
-        path.write_bytes(content)
+        write_bytes(path, content)
     return [*texts, *pictures, *(path for item in items if isinstance(item, Chart) for path in save(item, figures))]
 
 

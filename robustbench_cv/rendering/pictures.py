@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy
 from PIL import Image
 
-from robustbench_cv import escape
-from robustbench_cv.figures import INK, MUTED, render, style
+from robustbench_cv.rendering import escape
+from robustbench_cv.rendering.figures import INK, MUTED, render, style
 from robustbench_cv.types import IGNORE, Task
 
 if TYPE_CHECKING:

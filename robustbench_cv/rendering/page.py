@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from robustbench_cv import escape, gates, reporting
-from robustbench_cv.cells import Footnotes, Number
-from robustbench_cv.figures import Chart
-from robustbench_cv.pictures import Gallery
+from robustbench_cv import gates
+from robustbench_cv.rendering import escape, reporting
+from robustbench_cv.rendering.cells import Footnotes, Number
+from robustbench_cv.rendering.figures import Chart
+from robustbench_cv.rendering.pictures import Gallery
+from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Group, Results
-from robustbench_cv.tables import Table
 
 if TYPE_CHECKING:
     from jinja2 import Environment

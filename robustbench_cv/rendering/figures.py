@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas
 
-from robustbench_cv import escape
+from robustbench_cv.files import write_bytes
+from robustbench_cv.rendering import escape
 from robustbench_cv.types import Task
 
 if TYPE_CHECKING:
@@ -101,11 +102,11 @@ def render(figure: Figure, kind: str) -> bytes:
 
 
 def save(chart: Chart, folder: Path) -> list[Path]:
-    """Write <label>.pdf, .png and .csv into a folder that exists."""
+    """Write <label>.pdf, .png and .csv into a folder."""
     paths = [folder / f"{chart.label}.{kind}" for kind in ("pdf", "png", "csv")]
     for path in paths[:2]:
-        path.write_bytes(chart.to_bytes(path.suffix[1:]))
-    paths[2].write_text(chart.to_csv(), encoding="utf-8")
+        write_bytes(path, chart.to_bytes(path.suffix[1:]))
+    write_bytes(paths[2], chart.to_csv().encode("utf-8"))
     return paths
 
 

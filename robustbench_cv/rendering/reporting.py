@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from robustbench_cv.catalogue import ATTACKS
-from robustbench_cv.cells import Footnotes, Number, Unit
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.metrics.intervals import estimate
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.registry import Spec
+from robustbench_cv.rendering.cells import Footnotes, Number, Unit
 from robustbench_cv.results import Effect, Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import Task

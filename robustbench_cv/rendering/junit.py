@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from robustbench_cv import escape, gates
+from robustbench_cv import gates
 from robustbench_cv.checks.check import Finding
+from robustbench_cv.rendering import escape
 from robustbench_cv.results import Results
 
 

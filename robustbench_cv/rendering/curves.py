@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas
 
-from robustbench_cv import reporting
-from robustbench_cv.cells import Footnotes
-from robustbench_cv.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.cells import Footnotes
+from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition, Kind
 from robustbench_cv.types import Task

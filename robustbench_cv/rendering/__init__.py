@@ -1,0 +1,1 @@
+"""From results to what people read: cells, tables, figures, pictures, the page."""
