@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from robustbench_cv.results import Results
-    from robustbench_cv.types import AnyModel, Sample, Task
+    from robustbench_cv.types import AnyModel, Model, Prediction, Sample, Task
 
 Verdict = Literal["pass", "note", "warn", "stop", "not applicable"]
+
+SEVERITY: tuple[Verdict, ...] = ("stop", "warn", "note", "pass", "not applicable")
+
+Change: TypeAlias = Callable[[Tensor], Tensor]
+"""What is done to images (N, 3, H, W) before the model sees them. Values may leave [0, 1]: that is what is being tried."""
+
+_PIXELS = 16 * 224 * 224
+_BATCH = {"classification": 16, "segmentation": 16, "detection": 4}
 
 
 @dataclass(frozen=True)
 class Finding:
     """What one check says. evidence: the measured numbers; remedy: what to do, empty when it passed. "stop" blocks the affected numbers.
 
-    model, dataset, condition: what it was said of; empty means all.
+    model, dataset, condition: what it was said of; empty means all. gain: by how much the remedy would raise the quality of the
+    predictions, in [0, 1], where the check measured it: of several checks that would mend the same fault, the greatest names the cause.
     """
 
     check: str
@@ -28,6 +41,7 @@ class Finding:
     model: str = ""
     dataset: str = ""
     condition: str = ""
+    gain: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +53,39 @@ class Preflight:
     samples: Sequence[Sample]
     dataset: str = ""
     device: str = "cpu"
+
+    @cached_property
+    def declared(self) -> Sequence[Prediction]:
+        """The model's prediction of each sample as it is: computed once for all checks."""
+        return self.predictions()
+
+    def predictions(self, change: Change | None = None, first: int | None = None) -> list[Prediction]:
+        """The prediction of each sample (or of the first few), its image changed first. In small batches of one shape."""
+        samples = self.samples[:first]
+        found: dict[int, Prediction] = {}
+        for chosen in self._batches(samples):
+            images = torch.stack([samples[i].image for i in chosen]).to(self.device)
+            found |= zip(chosen, self._predict(images if change is None else change(images)), strict=True)
+        return [found[i] for i in range(len(samples))]
+
+    def _batches(self, samples: Sequence[Sample]) -> Iterator[list[int]]:
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for i, sample in enumerate(samples):
+            by_shape.setdefault(tuple(sample.image.shape), []).append(i)
+        for (_, height, width), places in by_shape.items():
+            size = max(1, min(_BATCH[self.task], _PIXELS // (height * width)))
+            yield from (places[i : i + size] for i in range(0, len(places), size))
+
+    def _predict(self, images: Tensor) -> list[Prediction]:
+        model = cast("Model[Any]", self.model)
+        try:
+            with torch.no_grad():
+                return list(model.decode(model.raw(images)))
+        except torch.OutOfMemoryError:
+            if len(images) == 1:
+                raise
+            half = len(images) // 2
+            return self._predict(images[:half]) + self._predict(images[half:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,4 +100,5 @@ class Aftermath:
 Before: TypeAlias = Callable[[Preflight], Finding]
 After: TypeAlias = Callable[[Aftermath], Sequence[Finding]]
 Check: TypeAlias = Before | After
-"""The decorator's `stage` says which: @check(stage="before") or @check(stage="after")."""
+"""The decorator says when: @check(stage="before") or @check(stage="after"). needs="s01-range s05-mode": the checks of the same stage
+without which this one means nothing; where one of them says stop, it is not tried."""

@@ -1,59 +1,114 @@
 """How well a model does on each sample under a changed reading of its input or output, and whether a change is significantly better.
 
-Checks compare readings of the same 64 samples: declared against "channels swapped", "normalised twice" and so on. The comparison is
-paired and exact, so that a handful of lucky samples accuses nobody.
+Checks compare readings of the same 64 samples: declared against "channels swapped", "normalised twice" and so on. A reading accuses the
+declared one only where more samples get better than an exact sign test allows for luck (Holm's correction over the readings tried), and
+where the model knows something under that reading: it agrees with the labels beyond chance. The latter protects models that are merely
+bad, whose constant answer may hit a frequent class under one reading and miss it under another. A visible gain stops, a small one warns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy
 import torch
 from torch import Tensor
 
 from robustbench_cv import boxes
-from robustbench_cv.checks.check import Preflight
-from robustbench_cv.metrics.significance import mcnemar
-from robustbench_cv.types import IGNORE, BoxPrediction, BoxTarget, ClassTarget, MaskTarget, Model, Prediction, Sample, Target
+from robustbench_cv.checks.check import Preflight, Verdict
+from robustbench_cv.metrics.significance import holm, mcnemar
+from robustbench_cv.types import (
+    IGNORE,
+    BoxPrediction,
+    BoxTarget,
+    ClassPrediction,
+    ClassTarget,
+    MaskPrediction,
+    MaskTarget,
+    Prediction,
+    Target,
+)
 
 SIGNIFICANT = 0.01
-"""One-sided p-value under which a reading counts as better (project choice)."""
+"""One-sided p-value, after Holm's correction, under which a reading counts as better (project choice)."""
 
 GAIN = 0.05
-"""Mean quality that a better reading must gain besides (project choice)."""
+"""Mean quality from which the gain of a better reading stops a run; below it is a warning (project choice)."""
 
-Change = Callable[[Tensor], Tensor]
-
-
-def predictions(subject: Preflight, change: Change | None = None, samples: Sequence[Sample] | None = None) -> list[Prediction]:
-    """The model's prediction of each sample alone, its image changed first. Values may leave [0, 1]: that is what is being tried."""
-    model = cast("Model[Any]", subject.model)
-    found: list[Prediction] = []
-    with torch.no_grad():
-        for sample in subject.samples if samples is None else samples:
-            image = sample.image.to(subject.device)[None]
-            found += model.decode(model.raw(image if change is None else change(image)))
-    return found
+SKILL = 0.1
+"""Skill that the model must have under the better reading (project choice)."""
 
 
-def quality(prediction: Prediction, target: Target, operating_score: float) -> float:
-    """How right a prediction is, in [0, 1]: top-1; share of scored pixels; F1 of the reported boxes at IoU 0.5."""
-    if isinstance(target, ClassTarget):
-        return float(getattr(prediction, "label", None) == target.label)
-    if isinstance(target, MaskTarget):
-        scored = target.labels != IGNORE
-        wrong = cast(Any, prediction).labels != target.labels
-        return 1.0 - float((wrong & scored).sum()) / max(1, int(scored.sum()))
-    return _f1(cast(BoxPrediction, prediction), target, operating_score)
+class Quality(NamedTuple):
+    """How good the predictions of N samples are.
+
+    right: top-1, share of scored pixels, or F1 of the reported boxes at IoU 0.5, float64 (N,) in [0, 1]. fine: a finer measure that
+    ranks two predictions of one sample, float64 (N,). skill: agreement with the labels beyond chance, up to 1.
+    """
+
+    right: numpy.ndarray
+    fine: numpy.ndarray
+    skill: float
 
 
-def qualities(subject: Preflight, found: Sequence[Prediction]) -> numpy.ndarray:
-    """The quality of each prediction: float64 (N,)."""
+def measure(subject: Preflight, found: Sequence[Prediction]) -> Quality:
+    """The quality of predictions of the subject's samples (of its first ones, where there are fewer)."""
+    pairs = [(p, s.target) for p, s in zip(found, subject.samples[: len(found)], strict=True)]
     score = subject.model.info.operating_score
-    return numpy.array([quality(p, s.target, score) for p, s in zip(found, subject.samples, strict=True)])
+    right = numpy.array([_right(p, t, score) for p, t in pairs])
+    fine = right if subject.task != "classification" else numpy.array([_likelihood(p, t) for p, t in pairs])
+    skill = float(right.mean()) if subject.task == "detection" else beyond_chance((_labels(p, t) for p, t in pairs), len(pairs))
+    return Quality(right, fine, skill)
+
+
+def beyond_chance(pairs: Iterable[tuple[Tensor, Tensor]], n: int) -> float:
+    """Cohen's kappa of (truth, said) labels, pooled, less two standard errors that chance agreement would have on n independent samples."""
+    agreed, total, truth, said = 0, 0, torch.zeros(1), torch.zeros(1)
+    for true_labels, said_labels in pairs:
+        agreed += int((true_labels == said_labels).sum())
+        total += true_labels.numel()
+        truth = _added(truth, true_labels)
+        said = _added(said, said_labels[said_labels >= 0])
+    width = min(len(truth), len(said))
+    chance = float((truth[:width] * said[:width]).sum()) / max(1, total) ** 2
+    if total == 0 or chance >= 1:
+        return 0.0
+    return (agreed / total - chance) / (1 - chance) - 2 * math.sqrt(chance / (n * (1 - chance)))
+
+
+def _added(counts: Tensor, labels: Tensor) -> Tensor:
+    more = torch.bincount(labels.flatten(), minlength=len(counts))
+    more[: len(counts)] += counts.long()
+    return more.double()
+
+
+def _right(prediction: Prediction, target: Target, operating_score: float) -> float:
+    if isinstance(prediction, ClassPrediction) and isinstance(target, ClassTarget):
+        return float(prediction.label == target.label)
+    if isinstance(prediction, MaskPrediction) and isinstance(target, MaskTarget):
+        scored = target.labels != IGNORE
+        return 1.0 - float(((prediction.labels != target.labels) & scored).sum()) / max(1, int(scored.sum()))
+    assert isinstance(prediction, BoxPrediction)
+    assert isinstance(target, BoxTarget)
+    return _f1(prediction, target, operating_score)
+
+
+def _likelihood(prediction: Prediction, target: Target) -> float:
+    assert isinstance(prediction, ClassPrediction)
+    assert isinstance(target, ClassTarget)
+    return float(prediction.probs[target.label]) if 0 <= target.label < len(prediction.probs) else 0.0
+
+
+def _labels(prediction: Prediction, target: Target) -> tuple[Tensor, Tensor]:
+    if isinstance(prediction, ClassPrediction) and isinstance(target, ClassTarget):
+        return torch.tensor([target.label]), torch.tensor([prediction.label])
+    assert isinstance(prediction, MaskPrediction)
+    assert isinstance(target, MaskTarget)
+    scored = target.labels != IGNORE
+    return target.labels[scored], prediction.labels[scored]
 
 
 def _f1(prediction: BoxPrediction, target: BoxTarget, operating_score: float) -> float:
@@ -68,28 +123,40 @@ def _f1(prediction: BoxPrediction, target: BoxTarget, operating_score: float) ->
 
 @dataclass(frozen=True)
 class Comparison:
-    """A reading against the declared one: mean qualities, and whether the gain is significant."""
+    """A reading against the declared one: mean quality, skill under the reading, and the one-sided p-value of its being better."""
 
     name: str
     declared: float
     changed: float
+    skill: float
     p: float
 
     @property
+    def gain(self) -> float:
+        return self.changed - self.declared
+
+    @property
     def is_better(self) -> bool:
-        return self.p < SIGNIFICANT and self.changed - self.declared >= GAIN
+        return self.p < SIGNIFICANT and self.gain > 0 and self.skill >= SKILL
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of a better reading: whether the numbers are wrong, or only suspect."""
+        return "pass" if not self.is_better else "stop" if self.gain >= GAIN else "warn"
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.changed:.3f} against {self.declared:.3f} as declared (p = {self.p:.2g})"
+        luck = f" (p = {self.p:.2g})" if self.is_better else ""
+        return f"{self.name}: {self.changed:.3f} against {self.declared:.3f} as declared{luck}"
 
 
-def compare(name: str, declared: numpy.ndarray, changed: numpy.ndarray) -> Comparison:
+def compare(name: str, declared: Quality, changed: Quality) -> Comparison:
     """The exact one-sided sign test over samples: that `changed` is better."""
-    wins, losses = int((changed > declared).sum()), int((changed < declared).sum())
-    return Comparison(name, float(declared.mean()), float(changed.mean()), mcnemar(wins, losses).one_sided if wins > losses else 1.0)
+    wins, losses = int((changed.fine > declared.fine).sum()), int((changed.fine < declared.fine).sum())
+    p = mcnemar(wins, losses).one_sided if wins > losses else 1.0
+    return Comparison(name, float(declared.right.mean()), float(changed.right.mean()), changed.skill, p)
 
 
 def best(comparisons: Sequence[Comparison]) -> Comparison | None:
-    """The best of the significantly better readings; None where the declared one holds."""
-    better = [c for c in comparisons if c.is_better]
-    return max(better, key=lambda c: c.changed) if better else None
+    """The best of the significantly better readings, its p-value corrected for the number tried; None where the declared one holds."""
+    corrected = [replace(c, p=p) for c, p in zip(comparisons, holm([c.p for c in comparisons]), strict=True)]
+    return max((c for c in corrected if c.is_better), key=lambda c: c.changed, default=None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Finding, Preflight
 
+_TITLE = "image range"
 _DARK = 2 / 255
+_ROUNDING = 1e-4
 
 
 @check(stage="before")
@@ -15,19 +17,27 @@ def s01_range() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    title = "image range"
-    if not subject.samples:
-        return Finding("S01", title, "stop", "no sample could be read", "mend the data set; see the errors of single samples with run")
-    low = min(float(s.image.min()) for s in subject.samples)
-    high = max(float(s.image.max()) for s in subject.samples)
-    evidence = f"values run from {low:.4g} to {high:.4g} over {len(subject.samples)} images"
-    if any(s.image.ndim != 3 or s.image.shape[0] != 3 or not s.image.is_floating_point() for s in subject.samples):
-        return Finding("S01", title, "stop", "an image is not float (3, H, W)", "give float RGB images (3, H, W) in [0, 1]")
-    if not all(bool(s.image.isfinite().all()) for s in subject.samples):
-        return Finding("S01", title, "stop", f"{evidence}; some are NaN or infinite", "mend the images")
-    if low < 0 or high > 1:
-        how = "divide by 255" if low >= 0 and high > 2 else "hand over pixels in [0, 1]; normalisation belongs inside the model"
-        return Finding("S01", title, "stop", evidence, how)
+    images = [s.image for s in subject.samples]
+    odd = [x for x in images if x.ndim != 3 or x.shape[0] != 3 or x.numel() == 0 or not x.is_floating_point()]
+    if odd:
+        evidence = f"{len(odd)} of {len(images)} images are not float (3, H, W); the first is {odd[0].dtype} {tuple(odd[0].shape)}"
+        return Finding("S01", _TITLE, "stop", evidence, "give float RGB images (3, H, W) in [0, 1]")
+    broken = [s.id for s in subject.samples if not bool(s.image.isfinite().all())]
+    if broken:
+        evidence = f"{len(broken)} of {len(images)} images hold NaN or infinity, first {broken[0]!r}"
+        return Finding("S01", _TITLE, "stop", evidence, "mend the images")
+    low, high = min(float(x.min()) for x in images), max(float(x.max()) for x in images)
+    evidence = f"values run from {low:.4g} to {high:.4g} over {len(images)} images"
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        return Finding("S01", _TITLE, "stop", evidence, _remedy(low, high))
     if high <= _DARK:
-        return Finding("S01", title, "stop", f"{evidence}: nearly black", "the images look divided by 255 twice; divide once")
-    return Finding("S01", title, "pass", evidence)
+        return Finding("S01", _TITLE, "stop", f"{evidence}: all but black", "the images look divided by 255 twice; divide once")
+    return Finding("S01", _TITLE, "pass", evidence)
+
+
+def _remedy(low: float, high: float) -> str:
+    if low >= -_ROUNDING and high > 2:
+        return "divide by 255: pixels are handed over in [0, 1]"
+    if low < -_ROUNDING:
+        return "the images are normalised already: hand over pixels in [0, 1] and normalise inside the model"
+    return "scale the images to [0, 1]"

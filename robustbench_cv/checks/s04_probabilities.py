@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Finding, Preflight
 from robustbench_cv.types import Candidates, Model
 
+_TITLE = "logits, not probabilities"
 _TOLERANCE = 1e-3
 _ENOUGH = 8
 
 
-@check(stage="before")
+@check(stage="before", needs="s01-range s05-mode")
 def s04_probabilities() -> Before:
     """Class scores must be logits: gradients through a saturated softmax vanish, and a weak attack then looks like a robust model."""
     return _examine
 
 
 def _examine(subject: Preflight) -> Finding:
-    title = "logits, not probabilities"
     model = cast("Model[Any]", subject.model)
     with torch.no_grad():
         outputs = [model.raw(s.image.to(subject.device)[None]) for s in subject.samples[:_ENOUGH]]
-    if isinstance(outputs[0], Candidates):
-        high = max((float(c.log_score[c.valid].max()) for c in outputs if bool(c.valid.any())), default=0.0)
-        if high > _TOLERANCE:
-            remedy = "give log_score as the log of the confidence (logsigmoid or log_softmax of the raw score), which is never above 0"
-            return Finding("S04", title, "stop", f"log_score reaches {high:.3g}", remedy)
-        return Finding("S04", title, "pass", f"log_score is at most {high:.3g}")
-    values = torch.cat([o.values.movedim(1, -1).reshape(-1, o.values.shape[1]) for o in outputs])
-    sums, low = values.sum(-1), float(values.min())
-    if low >= 0 and bool(((sums - 1).abs() < _TOLERANCE).all()):
+    if all(isinstance(o, Candidates) for o in outputs):
+        return _of_candidates(outputs)
+    rows = [o.values.movedim(1, -1).reshape(-1, o.values.shape[1]) for o in outputs]
+    broken = sum(not bool(r.isfinite().all()) for r in rows)
+    if broken:
+        return _not_finite(broken, len(rows))
+    return _of_scores(torch.cat(rows))
+
+
+def _of_scores(rows: Tensor) -> Finding:
+    """rows: (any, C)."""
+    low, high = float(rows.min()), float(rows.max())
+    if low >= 0 and bool(((rows.sum(-1) - 1).abs() < _TOLERANCE).all()):
         remedy = "return the scores before softmax (or their logarithm: log(p) gives the same predictions and usable gradients)"
-        return Finding("S04", title, "stop", f"all outputs are at least 0 and sum to 1 (within {_TOLERANCE:g})", remedy)
-    if low >= 0 and float(values.max()) <= 1:
-        return Finding("S04", title, "warn", "all outputs lie in [0, 1]: sigmoids?", "return the scores before the sigmoid")
-    if float(values.max()) <= 0 and bool((values.logsumexp(-1).abs() < _TOLERANCE).all()):
-        return Finding("S04", title, "note", "outputs are log-probabilities: cross-entropy and margins are those of the logits")
-    return Finding("S04", title, "pass", f"outputs run from {low:.3g} to {float(values.max()):.3g} and do not sum to 1")
+        return Finding("S04", _TITLE, "stop", f"all outputs are at least 0 and sum to 1 (within {_TOLERANCE:g})", remedy)
+    if low >= 0 and high <= 1:
+        return Finding("S04", _TITLE, "warn", "all outputs lie in [0, 1]: sigmoids?", "return the scores before the sigmoid")
+    if high <= 0 and bool((rows.logsumexp(-1).abs() < _TOLERANCE).all()):
+        return Finding("S04", _TITLE, "note", "outputs are log-probabilities: cross-entropy and margins are those of the logits")
+    return Finding("S04", _TITLE, "pass", f"outputs run from {low:.3g} to {high:.3g} and do not sum to 1")
+
+
+def _of_candidates(outputs: Sequence[Candidates]) -> Finding:
+    scores = [o.log_score[o.valid] for o in outputs]
+    broken = sum(bool((s.isnan() | s.isposinf()).any()) for s in scores)
+    if broken:
+        return _not_finite(broken, len(scores))
+    high = max((float(s.max()) for s in scores if s.numel()), default=None)
+    if high is None:
+        return Finding("S04", _TITLE, "not applicable", f"no candidate on {len(scores)} images")
+    if high > _TOLERANCE:
+        remedy = "give log_score as the log of the confidence (logsigmoid or log_softmax of the raw score), which is never above 0"
+        return Finding("S04", _TITLE, "stop", f"log_score reaches {high:.3g}", remedy)
+    return Finding("S04", _TITLE, "pass", f"log_score is at most {high:.3g}")
+
+
+def _not_finite(broken: int, total: int) -> Finding:
+    evidence = f"the outputs of {broken} of {total} images hold NaN or infinity: a run records such samples as failed"
+    return Finding("S04", _TITLE, "warn", evidence, "look for a division by zero or an overflow (half precision?) in the model")

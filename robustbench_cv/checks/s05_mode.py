@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -12,70 +12,94 @@ from robustbench_cv.checks.check import Before, Finding, Preflight
 from robustbench_cv.models.adapt import weights_sha256
 from robustbench_cv.types import Candidates, HasModule, Model, Raw
 
+_TITLE = "eval mode, nothing mutated"
 _ENOUGH = 8
 _TOLERANCE = 1e-4
 
 
-@check(stage="before")
+@check(stage="before", needs="s01-range")
 def s05_mode() -> Before:
-    """No module is in train mode, two passes agree, a sample's output is its own, and weights, buffers and labels stay bit-identical."""
+    """No module is in train mode, two passes agree, a sample's output is its own; weights, buffers, images, labels stay bit-identical."""
     return _examine
 
 
 def _examine(subject: Preflight) -> Finding:
-    title = "eval mode, nothing mutated"
     module = subject.model.module if isinstance(subject.model, HasModule) else None
-    if module is not None:
-        training = [name or "the model itself" for name, part in module.named_modules() if part.training]
-        if training:
-            evidence = f"{len(training)} modules are in train mode, first {training[0]!r}"
-            return Finding("S05", title, "stop", evidence, "call .eval() on the module before handing it over")
-    before = weights_sha256(module) if module is not None else ""
-    labels = [_target_tensors(s.target) for s in subject.samples]
-    kept = [[t.clone() for t in tensors] for tensors in labels]
+    training = [] if module is None else [name or "the model itself" for name, part in module.named_modules() if part.training]
+    if training:
+        evidence = f"{len(training)} modules are in train mode, first {training[0]!r}"
+        return Finding("S05", _TITLE, "stop", evidence, "call .eval() on the module before handing it over")
     images = _one_shape(subject)
-    first, second, alone = _passes(cast("Model[Any]", subject.model), images)
-    if (module is not None and weights_sha256(module) != before) or any(
-        not torch.equal(a, b) for now, then in zip(labels, kept, strict=True) for a, b in zip(now, then, strict=True)
-    ):
-        return Finding("S06", title, "stop", "parameters, buffers or labels changed while predicting", "predict without updating anything")
-    if first > _TOLERANCE:
-        remedy = "switch off dropout and batch statistics (eval mode), or attack it as a randomised model"
-        return Finding("S05", title, "stop", f"two passes over the same images differ by {first:.2g}", remedy)
-    if max(second, alone) > 100 * _TOLERANCE:
-        remedy = "a sample's prediction must not depend on the rest of its batch: use running statistics in batch normalisation"
-        return Finding("S05", title, "stop", f"the same image alone and in a batch differs by {max(second, alone):.2g}", remedy)
-    return Finding("S05", title, "pass", f"two passes over {len(images)} images agree to {first:.1g}, alone and in a batch to {alone:.1g}")
+    before = _state(subject, module, images)
+    gaps = _passes(cast("Model[Any]", subject.model), images)
+    after = _state(subject, module, images)
+    changed = [name for name in before if before[name] != after[name]]
+    if changed:
+        evidence = f"{' and '.join(changed)} changed while predicting"
+        return Finding("S06", _TITLE, "stop", evidence, "predict without updating anything, and never write into the images handed over")
+    return _of_gaps(gaps, len(images))
+
+
+class _Gaps(NamedTuple):
+    """Greatest differences: between two equal passes, to the batch in reverse order, to the first image alone; relative to the outputs."""
+
+    again: float
+    reversed: float
+    alone: float
+
+
+def _of_gaps(gaps: _Gaps, count: int) -> Finding:
+    if gaps.again > _TOLERANCE:
+        evidence = f"two passes over the same images differ by {gaps.again:.2g} of the outputs' size"
+        return Finding(
+            "S05", _TITLE, "stop", evidence, "switch off what draws random numbers (dropout outside eval mode, random transforms)"
+        )
+    batch = max(gaps.reversed, gaps.alone)
+    if batch > 100 * _TOLERANCE:
+        remedy = "a prediction must not depend on the rest of its batch: normalise with running statistics, not with the batch's"
+        return Finding("S05", _TITLE, "stop", f"the same image alone and in a batch differs by {batch:.2g} of the outputs' size", remedy)
+    return Finding("S05", _TITLE, "pass", f"two passes over {count} images agree to {gaps.again:.1g}, alone and in a batch to {batch:.1g}")
 
 
 def _one_shape(subject: Preflight) -> Tensor:
-    shape = subject.samples[0].image.shape
-    same = [s.image for s in subject.samples if s.image.shape == shape][:_ENOUGH]
-    return torch.stack(same).to(subject.device)
+    """Up to eight images of the commonest shape."""
+    by_shape: dict[torch.Size, list[Tensor]] = {}
+    for sample in subject.samples:
+        by_shape.setdefault(sample.image.shape, []).append(sample.image)
+    return torch.stack(max(by_shape.values(), key=len)[:_ENOUGH]).to(subject.device)
 
 
-def _passes(model: Model[Any], images: Tensor) -> tuple[float, float, float]:
-    """Greatest differences: between two equal passes, to the batch in reverse order, to the first image alone; relative to the outputs."""
+def _state(subject: Preflight, module: torch.nn.Module | None, images: Tensor) -> dict[str, object]:
+    """Everything that predicting must leave alone, in a form that can be compared."""
+    return {
+        "parameters or buffers": "" if module is None else weights_sha256(module),
+        "modes": () if module is None else tuple(part.training for part in module.modules()),
+        "the images": images.cpu().numpy().tobytes(),
+        "the labels": tuple(t.numpy().tobytes() for s in subject.samples for t in _tensors(s.target)),
+    }
+
+
+def _tensors(target: object) -> list[Tensor]:
+    return [v for v in vars(target).values() if isinstance(v, Tensor)]
+
+
+def _passes(model: Model[Any], images: Tensor) -> _Gaps:
     with torch.no_grad():
         one, two = _scores(model.raw(images)), _scores(model.raw(images))
         back = _scores(model.raw(images.flip(0))).flip(0)
-        alone = _scores(model.raw(images[:1]))
-    scale = float(one.abs().max().clamp(min=1))
-    return _gap(one, two) / scale, _gap(one, back) / scale, _gap(one[:1], alone) / scale
+        alone = _scores(model.raw(images[:1].clone()))
+    scale = float(one.abs().max().clamp(min=1e-6))
+    return _Gaps(_gap(one, two) / scale, _gap(one, back) / scale, _gap(one[:1], alone) / scale)
 
 
 def _scores(raw: Raw) -> Tensor:
     """Comparable numbers of a raw output: per row, best first for candidates, whose order and count may depend on padding."""
     if not isinstance(raw, Candidates):
-        return raw.values.flatten(1)
-    best = raw.log_score.amax(-1).masked_fill(~raw.valid, -torch.inf).exp()
+        return raw.values.flatten(1).nan_to_num()
+    best = raw.log_score.amax(-1).masked_fill(~raw.valid, -torch.inf).exp().nan_to_num()
     return best.sort(dim=1, descending=True).values[:, :10]
 
 
 def _gap(a: Tensor, b: Tensor) -> float:
     width = min(a.shape[1], b.shape[1])
-    return float((a[:, :width] - b[:, :width]).abs().max())
-
-
-def _target_tensors(target: object) -> list[Tensor]:
-    return [v for v in vars(target).values() if isinstance(v, Tensor)]
+    return float((a[:, :width] - b[:, :width]).abs().max()) if width else 0.0

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Finding, Preflight
-from robustbench_cv.checks.quality import compare, predictions, qualities
+from robustbench_cv.checks.quality import compare, measure
+
+_TITLE = "channel order"
 
 
-@check(stage="before")
+@check(stage="before", needs="s01-range s05-mode")
 def s21_channels() -> Before:
     """Swaps red and blue; where that is significantly better, one side reads BGR."""
     return _examine
 
 
 def _examine(subject: Preflight) -> Finding:
-    declared = qualities(subject, predictions(subject))
-    swapped = compare("red and blue swapped", declared, qualities(subject, predictions(subject, lambda x: x.flip(1))))
-    if swapped.is_better:
-        remedy = "the model (or the images) are BGR: flip the channels inside the model, x.flip(1), or read images as RGB"
-        return Finding("S21", "channel order", "stop", str(swapped), remedy)
-    return Finding("S21", "channel order", "pass", str(swapped))
+    swapped = measure(subject, subject.predictions(lambda x: x.flip(1)))
+    found = compare("red and blue swapped", measure(subject, subject.declared), swapped)
+    if not found.is_better:
+        return Finding("S21", _TITLE, "pass", str(found))
+    remedy = "the model (or the images) are BGR: flip the channels inside the model, x.flip(1), or read images as RGB"
+    return Finding("S21", _TITLE, found.verdict, str(found), remedy, gain=found.gain)

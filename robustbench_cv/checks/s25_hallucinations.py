@@ -8,14 +8,13 @@ import torch
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import After, Before, Finding, Preflight
-from robustbench_cv.checks.quality import predictions
 from robustbench_cv.results import Group, Results
 from robustbench_cv.types import BoxPrediction, BoxTarget
 
 _TITLE = "hallucinations are counted"
 
 
-@check(stage="before")
+@check(stage="before", needs="s01-range s05-mode")
 def s25_unseen_classes() -> Before:
     """Counts reported boxes of classes that no sample holds: AP leaves such classes out of its mean, hallucinations and all."""
     return _before
@@ -26,7 +25,7 @@ def _before(subject: Preflight) -> Finding:
         return Finding("S25", _TITLE, "not applicable", "only average precision is blind to them")
     present = {int(label) for s in subject.samples if isinstance(s.target, BoxTarget) for label in s.target.labels}
     score = subject.model.info.operating_score
-    reported = [p.labels[p.scores >= score] for p in predictions(subject) if isinstance(p, BoxPrediction)]
+    reported = [p.labels[p.scores >= score] for p in subject.declared if isinstance(p, BoxPrediction)]
     labels = torch.cat(reported).tolist()
     unseen = [label for label in labels if label not in present]
     evidence = f"{len(unseen)} of {len(labels)} reported boxes are of classes that no sample holds"
