@@ -34,8 +34,11 @@ def readings() -> dict[str, tuple[Change, str]]:
         m, s = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
         found[f"never normalised ({name})"] = (_normalise(m, s), f"normalise with {name} inside the model, as it was trained")
         found[f"normalised twice ({name})"] = (_undo(m, s), f"normalise with {name} only once: in the model or in its wrapper")
-    found["expects pixels in 0-255"] = (lambda x: x * 255, "multiply by 255 inside the model")
-    found["divided by 255 twice"] = (lambda x: x / 255, "divide by 255 only once: images are in [0, 1] when the model gets them")
+    found["divided by 255 twice, or not trained on [0, 1]"] = (
+        lambda x: x * 255,
+        "drop the division by 255 inside the model, or multiply by 255 there if it was trained on 0-255",
+    )
+    found["multiplied by 255 inside the model"] = (lambda x: x / 255, "do not multiply by 255 inside the model")
     return found
 
 

@@ -29,8 +29,9 @@ from robustbench_cv.types import (
 _TITLE = "attacked function = evaluated function"
 _ENOUGH = 8
 _STEP = 1 / 255
-Slope = Literal["none", "zero", "falls", "misleads"]
-"""What the gradient of the right score is worth: there is none, it is exactly zero, a step against it lowers the score, or does not."""
+Slope = Literal["none", "zero", "flat", "falls", "misleads"]
+"""What the gradient of the right score is worth: there is none, it is exactly zero, what it promises is lost in rounding, a step against
+it lowers the score, or does not."""
 
 _GRADIENT = "remove detach, no_grad and rounding between image and scores, or use attacks that need no gradient"
 
@@ -57,14 +58,14 @@ def _examine(subject: Preflight) -> Finding:
 
 
 def _of_slopes(slopes: Sequence[Slope]) -> Finding:
-    total, zero, falls = len(slopes), slopes.count("zero"), slopes.count("falls")
+    total, zero, falls, misleads = len(slopes), slopes.count("zero"), slopes.count("falls"), slopes.count("misleads")
     if "none" in slopes:
         return Finding("S12", _TITLE, "warn", "no gradient reaches the image: white-box attacks cannot run", _GRADIENT)
     if zero == total:
         evidence = f"every gradient is exactly zero on {total} images: a white-box attack would prove nothing"
         return Finding("S12", _TITLE, "warn", evidence, _GRADIENT)
     evidence = f"a step of 1/255 along the gradient lowers the right score of {falls} of {total} images; {zero} gradients are zero"
-    if falls < (total - zero) / 2:
+    if misleads > falls:
         remedy = "the gradient points elsewhere: look for a backward pass of one's own (straight-through, custom autograd) or a second path"
         return Finding("S12", _TITLE, "stop", evidence, remedy)
     return Finding("S12", _TITLE, "pass", evidence)
@@ -126,14 +127,17 @@ def _slope(model: Model[Any], sample: Sample, image: Tensor) -> Slope:
         return "zero"
     with torch.no_grad():
         moved = (image - _STEP * gradient.sign()).clamp(0, 1)
-        return "falls" if float(_rightness(model.raw(moved), sample.target)) < float(score) else "misleads"
+        promised = float(((image - moved) * gradient).sum())
+        fall = float(score.detach() - _rightness(model.raw(moved), sample.target))
+    rounding = 1e-5 * (1 + abs(float(score.detach())))
+    return "falls" if fall > 0 else "flat" if promised < rounding else "misleads"
 
 
 def _rightness(raw: Raw, target: Target) -> Tensor:
-    """A differentiable score of the right answer: log-probability of the label or pixels; log-confidence of the surest candidates."""
+    """A differentiable score of the right answer: log-probability of the label or pixels; log of all candidates' confidence."""
     if isinstance(raw, Candidates):
-        best = raw.log_score[0][raw.valid[0]].amax(-1)
-        return best.topk(min(5, len(best))).values.sum()
+        # Over all candidates, smoothly: among equals a step only decides which of them is the surest.
+        return raw.log_score[0][raw.valid[0]].logsumexp((0, 1))
     labels = torch.tensor(target.label) if isinstance(target, ClassTarget) else cast(MaskTarget, target).labels
     labels = labels.to(raw.values.device)[None]
     logs = raw.values.log_softmax(1)

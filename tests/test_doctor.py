@@ -1,0 +1,380 @@
+"""One mistake at a time, planted in a right model or right data of each task: the doctor names it, and accuses nothing else."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustbench_cv.checks.check import Finding
+from robustbench_cv.checks.doctor import check_names, examine
+from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.types import BoxTarget, Candidates, Prediction, Sample, Task
+from tests.checked_models import CLASSES, GROUND, Colours, Listed, Tiny, normalise, samples, with_boxes
+
+TASKS: tuple[Task, ...] = ("classification", "segmentation", "detection")
+LABELLERS: tuple[Task, ...] = ("classification", "segmentation")
+
+
+def doctor(model: Any, found: Sequence[Sample]) -> dict[str, Finding]:
+    """Findings by id."""
+    data = Listed(found, model.info.task, model.info.classes)
+    findings = examine(model, data, ClassMap.match(data.labels, model.info.classes), range(len(found)))
+    return {f.check: f for f in findings}
+
+
+def stops(findings: dict[str, Finding]) -> list[str]:
+    return [id_ for id_, f in findings.items() if f.verdict == "stop"]
+
+
+def accused(findings: dict[str, Finding]) -> list[str]:
+    return [id_ for id_, f in findings.items() if f.verdict in ("stop", "warn")]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_right_model_on_right_data_passes_everything(task: Task) -> None:
+    findings = doctor(Tiny(task), samples(task))
+    assert len(findings) == len(check_names("before"))
+    assert {f.verdict for f in findings.values()} <= {"pass", "not applicable"}
+    assert {f.model for f in findings.values()} == {f"tiny {task}"}
+    assert {f.dataset for f in findings.values()} == {"listed"}
+    assert [id_ for id_, f in findings.items() if f.verdict == "not applicable"] == ([] if task == "detection" else ["S22", "S25"])
+
+
+WRONG_INPUT: dict[str, tuple[dict[str, Callable[[Tensor], Tensor]], str, str]] = {
+    "normalised twice": ({"before": normalise}, "S02", "only once"),
+    "normalised in the loader's manner as well": ({"before": lambda x: (x - 0.5) / 0.5}, "S02", "mean and std of 0.5 only once"),
+    "never normalised": ({"prepare": lambda x: x}, "S02", "normalise with ImageNet's mean and std inside the model"),
+    "multiplied by 255": ({"before": lambda x: x * 255}, "S02", "do not multiply by 255"),
+    "divided by 255 once more": ({"before": lambda x: x / 255}, "S02", "drop the division"),
+    "BGR": ({"before": lambda x: x.flip(1)}, "S21", "flip the channels"),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("mistake", WRONG_INPUT)
+def test_a_wrong_input_is_named(task: Task, mistake: str) -> None:
+    wrong, id_, remedy = WRONG_INPUT[mistake]
+    findings = doctor(Tiny(task, **cast(Any, wrong)), samples(task))
+    assert accused(findings) == [id_]
+    assert next(iter(findings)) == id_, "what to mend comes first"
+    assert findings[id_].gain is not None
+    assert findings[id_].gain >= 0.05
+    assert re.search(remedy, findings[id_].remedy), findings[id_].remedy
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("shift", "remedy"), [(1, "1 too high.*subtract 1"), (-1, "1 too low.*add 1")])
+def test_shifted_classes_are_named(task: Task, shift: int, remedy: str) -> None:
+    findings = doctor(Tiny(task, after=lambda s: s.roll(shift, 1)), samples(task))
+    assert accused(findings) == ["S19"]
+    assert re.search(remedy, findings["S19"].remedy)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_classes_in_another_order_are_named_with_their_meaning(task: Task) -> None:
+    names = CLASSES.names[:GROUND] if task == "detection" else CLASSES.names
+    order = [3, 5, 1, 0, 4, 2, 6][: len(names)]
+    findings = doctor(Tiny(task, after=lambda s: s[:, order]), samples(task))
+    assert accused(findings) == ["S19"]
+    # index 0 now holds the score of class 3
+    assert "'brick' means 'sand'" in findings["S19"].remedy
+    assert "'grass'" not in findings["S19"].remedy
+
+
+@pytest.mark.parametrize("task", LABELLERS)
+def test_probabilities_are_not_logits(task: Task) -> None:
+    findings = doctor(Tiny(task, after=lambda s: s.softmax(1)), samples(task))
+    assert stops(findings) == ["S04"]
+    assert "before softmax" in findings["S04"].remedy
+    assert doctor(Tiny(task, after=lambda s: s.sigmoid()), samples(task))["S04"].verdict == "warn"
+    logs = doctor(Tiny(task, after=lambda s: s.log_softmax(1)), samples(task))
+    assert logs["S04"].verdict == "note"
+    assert accused(logs) == []
+
+
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+def test_a_detectors_scores_are_logarithms(scale: str) -> None:
+    def after(log_score: Tensor) -> Tensor:
+        return log_score.exp() if scale == "probability" else log_score.exp().clamp(1e-6, 1 - 1e-6).logit()
+
+    class Own(Tiny):
+        def decode(self, raw: Any, /) -> list[Prediction]:
+            back = raw.log_score.log() if scale == "probability" else F.logsigmoid(raw.log_score)
+            return super().decode(replace(raw, log_score=back))
+
+    findings = doctor(Own("detection", after=after), samples("detection"))
+    assert "S04" in stops(findings)
+    assert set(stops(findings)) <= {"S04", "S12"}, "decode() that does not read log_score as a logarithm is a second path as well"
+    assert "logsigmoid" in findings["S04"].remedy
+
+
+class Live(nn.Module):
+    """The right scores, with something alive before them."""
+
+    def __init__(self, alive: nn.Module) -> None:
+        super().__init__()
+        self.alive, self.colours = alive, Colours()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.colours(self.alive(x)))
+
+
+class AlwaysDropped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.1, training=True)
+
+
+class BatchStatistics(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - 0.5 * x.mean((0, 2, 3), keepdim=True)
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen += 1
+        return x
+
+
+class InPlace(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sub_(0.01) if not x.requires_grad else x - 0.01
+
+
+MODES: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
+    "train mode": (lambda: Live(nn.Dropout(0.1)).train(), "S05", r"\.eval\(\)"),
+    "one module in train mode": (lambda: _one_training(Live(nn.BatchNorm2d(3)).eval()), "S05", r"\.eval\(\)"),
+    "live dropout": (lambda: Live(AlwaysDropped()).eval(), "S05", "dropout"),
+    "batch statistics": (lambda: Live(BatchStatistics()).eval(), "S05", "rest of its batch"),
+    "batch norm without running statistics": (lambda: Live(nn.BatchNorm2d(3, track_running_stats=False)).eval(), "S05", "running"),
+    "a counted buffer": (lambda: Live(Counting()).eval(), "S06", "without updating"),
+    "images changed in place": (lambda: Live(InPlace()).eval(), "S06", "never write into the images"),
+}
+
+
+def _one_training(module: Live) -> nn.Module:
+    module.alive.train()
+    return module
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("mistake", MODES)
+def test_a_model_that_is_not_frozen_is_named(task: Task, mistake: str) -> None:
+    make, id_, remedy = MODES[mistake]
+    same = mistake == "images changed in place"
+    model = Tiny(task, module=make().requires_grad_(False), **({"prepare": lambda x: x} if same else {}))
+    kept = {k: v.clone() for k, v in model.module.state_dict().items()}
+    findings = doctor(model, samples(task, 16))
+    assert stops(findings) == [id_]
+    assert re.search(remedy, findings[id_].remedy)
+    untried = [f for f in findings.values() if f.evidence == f"not tried, since {id_} says stop"]
+    assert len(untried) == len(check_names("before")) - 2, "nothing that predicts means anything before that is mended"
+    if "train mode" in mistake:
+        assert all(torch.equal(kept[k], v) for k, v in model.module.state_dict().items())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_decoding_something_else_than_raw_is_a_second_path(task: Task) -> None:
+    class Cheating(Tiny):
+        """Predicts from its own memory of the images, as a wrapper with a preprocessing of its own would."""
+
+        def raw(self, images: Tensor, /) -> Any:
+            raw = super().raw(images)
+            self.seen = super().raw((images * 0.3 + 0.1 * images.flip(1)).detach())
+            return raw
+
+        def decode(self, raw: Any, /) -> list[Prediction]:
+            return super().decode(self.seen)
+
+    findings = doctor(Cheating(task), samples(task))
+    assert "S12" in stops(findings)
+    assert "second path" in findings["S12"].remedy
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_doing_something_else_when_gradients_are_recorded_is_named(task: Task) -> None:
+    model = Tiny(task, before=lambda x: x * 0.9 if x.requires_grad else x)
+    findings = doctor(model, samples(task))
+    assert stops(findings) == ["S12"]
+    assert "another function" in findings["S12"].remedy
+
+
+class Backwards(torch.autograd.Function):
+    """The identity with the opposite gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return -grad
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    ("before", "verdict", "words"),
+    [
+        (lambda x: x.detach(), "warn", "no gradient reaches the image"),
+        (lambda x: (x * 255).round() / 255, "warn", "every gradient is exactly zero"),
+        (lambda x: x + ((x * 255).round() / 255 - x).detach(), "pass", "lowers the right score"),
+        (lambda x: Backwards.apply(x), "stop", "lowers the right score of 0 of 8"),
+    ],
+    ids=["detached", "rounded", "rounded with a straight-through gradient", "a gradient that misleads"],
+)
+def test_what_stands_between_image_and_gradient_is_named(task: Task, before: Callable[[Tensor], Tensor], verdict: str, words: str) -> None:
+    findings = doctor(Tiny(task, before=before), samples(task))
+    assert findings["S12"].verdict == verdict
+    assert words in findings["S12"].evidence
+    assert accused(findings) == (["S12"] if verdict != "pass" else [])
+
+
+WRONG_IMAGES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "pixels in 0-255": (lambda x: (x * 255).round(), "divide by 255"),
+    "bytes": (lambda x: (x * 255).byte(), "float RGB"),
+    "normalised already": (normalise, "normalise inside the model"),
+    "divided by 255 twice": (lambda x: x / 255, "divide once"),
+    "NaN": (lambda x: x.masked_fill(x > 0.7, torch.nan), "mend the images"),
+    "gray": (lambda x: x[:1], "RGB"),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("mistake", WRONG_IMAGES)
+def test_wrong_images_are_named_before_any_model_is_blamed(task: Task, mistake: str) -> None:
+    change, remedy = WRONG_IMAGES[mistake]
+    findings = doctor(Tiny(task), [replace(s, image=change(s.image)) for s in samples(task)])
+    assert stops(findings) == ["S01"]
+    assert remedy in findings["S01"].remedy
+    assert {f.verdict for id_, f in findings.items() if id_ != "S01"} == {"not applicable"}
+
+
+def _xywh(b: Tensor, h: int, w: int) -> Tensor:
+    return torch.cat([b[:, :2], b[:, 2:] - b[:, :2]], 1)
+
+
+def _centred(b: Tensor, h: int, w: int) -> Tensor:
+    return torch.cat([(b[:, :2] + b[:, 2:]) / 2, b[:, 2:] - b[:, :2]], 1)
+
+
+def _swapped(b: Tensor, h: int, w: int) -> Tensor:
+    return b[:, [1, 0, 3, 2]]
+
+
+def _shares(b: Tensor, h: int, w: int) -> Tensor:
+    return b / b.new_tensor([w, h, w, h])
+
+
+def _yolo(b: Tensor, h: int, w: int) -> Tensor:
+    return _centred(_shares(b, h, w), h, w)
+
+
+BOXES = {
+    "x, y, width, height": _xywh,
+    "centre x, centre y, width, height": _centred,
+    "y1, x1, y2, x2": _swapped,
+    "x1, y1, x2, y2 as shares of the image": _shares,
+    "centre x, centre y, width, height as shares of the image": _yolo,
+}
+
+
+@pytest.mark.parametrize("side", ["data", "model"])
+@pytest.mark.parametrize("reading", BOXES)
+def test_misread_boxes_are_named_with_their_side(side: str, reading: str) -> None:
+    right = samples("detection")
+    model = Tiny("detection", boxes=BOXES[reading]) if side == "model" else Tiny("detection")
+    findings = doctor(model, with_boxes(right, BOXES[reading]) if side == "data" else right)
+    assert accused(findings) == ["S22"]
+    assert findings["S22"].remedy.startswith(f"the {side}'s boxes are {reading}: give boxes as x1, y1, x2, y2")
+
+
+def test_swapped_axes_of_square_images_may_be_either_sides() -> None:
+    square = samples("detection", height=36)
+    findings = doctor(Tiny("detection", boxes=_swapped), square)
+    assert accused(findings) == ["S22"]
+    assert "either" in findings["S22"].remedy
+    assert "data" in findings["S22"].remedy
+    assert "model" in findings["S22"].remedy
+
+
+class Blind(Tiny):
+    """Detects nothing."""
+
+    def raw(self, images: Tensor, /) -> Any:
+        raw = cast(Candidates, super().raw(images))
+        return replace(raw, log_score=raw.log_score - 20)
+
+
+@pytest.mark.parametrize("reading", ["x, y, width, height", "centre x, centre y, width, height as shares of the image"])
+def test_impossible_boxes_of_the_data_are_found_without_the_models_help(reading: str) -> None:
+    findings = doctor(Blind("detection"), with_boxes(samples("detection"), BOXES[reading]))
+    assert stops(findings) == ["S22"]
+    assert reading in findings["S22"].remedy
+
+
+def test_one_box_outside_its_image_stops() -> None:
+    right = samples("detection")
+    assert isinstance(right[3].target, BoxTarget)
+    moved = BoxTarget.of(right[3].target.boxes + torch.tensor([0, 30.0, 0, 30]), right[3].target.labels)
+    findings = doctor(Tiny("detection"), [*right[:3], replace(right[3], target=moved), *right[4:]])
+    assert stops(findings) == ["S22"]
+    assert "1 of 64" in findings["S22"].evidence
+    assert "detection-3" in findings["S22"].evidence
+
+
+def test_a_blind_detector_is_not_accused() -> None:
+    assert stops(doctor(Blind("detection"), samples("detection"))) == []
+
+
+def test_hallucinated_classes_are_noted() -> None:
+    found = [s for s in samples("detection", 128) if 0 not in s.target.labels.tolist()]  # type: ignore[union-attr]
+    model = Tiny("detection", after=lambda s: torch.cat([s[:, :1].clamp(min=-0.2), s[:, 1:]], 1))
+    findings = doctor(model, found)
+    assert findings["S25"].verdict == "note"
+    assert "hallucination-rate" in findings["S25"].remedy
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_outputs_that_are_not_finite_warn_and_accuse_nobody(task: Task) -> None:
+    def after(scores: Tensor) -> Tensor:
+        odd = (10 * scores.flatten(1).sum(1)).floor() % 2 == 0
+        return torch.where(odd.reshape(-1, *[1] * (scores.ndim - 1)), torch.nan, scores)
+
+    findings = doctor(Tiny(task, after=after), samples(task))
+    assert findings["S04"].verdict == "warn"
+    assert "NaN" in findings["S04"].evidence
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, TypeError, IndexError])
+def test_a_model_that_raises_is_a_finding(kind: type[Exception]) -> None:
+    class Raising(Tiny):
+        def raw(self, images: Tensor, /) -> Any:
+            raise kind("only 224 x 224, please\nlong story")
+
+    findings = doctor(Raising("classification"), samples("classification"))
+    assert stops(findings) == ["S05"], "once, not once a check"
+    assert f"the model raised {kind.__name__}: only 224 x 224, please (test_doctor.py, line " in findings["S05"].evidence
+
+
+def test_samples_of_several_sizes_are_predicted_in_their_order() -> None:
+    for task in TASKS:
+        mixed = [s for pair in zip(samples(task, 20), samples(task, 20, seed=1, height=36), strict=True) for s in pair]
+        assert accused(doctor(Tiny(task), mixed)) == []
+
+
+def test_two_faults_are_told_one_after_the_other() -> None:
+    findings = doctor(Tiny("classification", before=normalise, after=lambda s: s.softmax(1)), samples("classification"))
+    assert sorted(stops(findings)) == ["S02", "S04"]
+
+
+def test_no_readable_sample_is_a_stop() -> None:
+    findings = doctor(Tiny("classification"), [])
+    assert stops(findings) == ["S01"]
