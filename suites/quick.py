@@ -41,7 +41,7 @@ def quick() -> Suite:
         ("miou", "pixel-accuracy", "hallucination-rate", "hallucinated-area"),
         (
             *_budgets("seg-pgd", "seg-pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
-            *_budgets("noise", "noise(eps={eps})", (1,)),
+            *_budgets("pixel-pgd", "pixel-pgd(eps={eps}, steps=10)", (1,)),
             Condition("class removed", ("remove(what='random-class')",)),
             Condition("context swapped", ("swap-context(to='random')",)),
             *_occlusions(),

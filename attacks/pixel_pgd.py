@@ -1,0 +1,25 @@
+"""PGD on the mean pixel cross-entropy. Arnab, Miksik, Torr, CVPR 2018, https://arxiv.org/abs/1711.09856"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.constraints import require_step
+from robustbench_cv.adversary.objectives import pixel_cross_entropy
+from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import PixelLogits
+
+
+@attack(paper="arXiv:1711.09856", task="segmentation")
+def pixel_pgd(
+    norm: str = "linf", eps: float = 8 / 255, steps: int = 20, alpha: float | None = None, restarts: int = 1, share: float = 0.5
+) -> Attack[PixelLogits]:
+    """Iterative FGSM over all scored pixels alike, from a random point of the ball (the paper starts at the image): SegPGD's baseline.
+
+    alpha: step size, by default 2.5 eps / steps (project choice). share: of the scored pixels that must be wrong for the image to count
+    as broken (project choice); of all iterates, the one with the most wrong pixels is kept.
+    """
+    region = ball(norm, eps)
+    move = chain(steepest(region), scale(require_step(region, alpha, steps)))
+    return Attack("pixel-pgd", pixel_cross_entropy(), pixels_wrong(share), region, Ascent(move), steps, restarts)
