@@ -64,5 +64,15 @@ def quick() -> Suite:
         version=1,
         tracks=(classification, segmentation, detection),
         gates=(Gate("top-1", "clean", 0.5, "cifar-resnet20.scenes"),),
-        reports=("overview", "main-table", "context-sensitivity", "class-context", "budget-curve", "occlusion-curve", "gallery", "checks", "protocol"),
+        reports=(
+            "overview",
+            "main-table",
+            "context-sensitivity",
+            "class-context",
+            "budget-curve",
+            "occlusion-curve",
+            "gallery",
+            "checks",
+            "protocol",
+        ),
     )

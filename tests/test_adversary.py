@@ -125,10 +125,12 @@ def test_passes_are_counted_and_none_is_repeated(spec: str) -> None:
     truth = targets(model, x0)
     seen.clear()
     result = run(ATTACKS.build(spec), model, x0, truth, noise(4))
-    # One pass a step (APGD: and one for the start), and one that judges the final images.
-    expected = 11 if spec.startswith("apgd") else 10
-    assert len(seen) == expected
-    assert result.forwards.tolist() == [expected] * 4
+    # One pass a step (APGD: and one for the start), and one more for the final iterate of what no earlier one broke.
+    during = 10 if spec.startswith("apgd") else 9
+    survived = result.forwards - during
+    assert set(survived.tolist()) <= {0, 1}
+    assert seen == [4] * during + ([int(survived.sum())] if bool(survived.any()) else [])
+    assert (result.success | survived.bool()).all()
     assert result.backwards.tolist() == [9] * 4
 
 
@@ -164,7 +166,7 @@ def test_restarts_go_on_with_survivors_only_and_never_lose() -> None:
     assert not one.success.all()
     assert (four.success | ~one.success).all()
     assert torch.equal(four.images[one.success], one.images[one.success])
-    assert (four.forwards[one.success] == 4).all()
+    assert set(four.forwards[one.success].tolist()) <= {3, 4}
     assert (four.forwards[~four.success] == 16).all()
 
 
@@ -259,7 +261,8 @@ def test_samples_without_anything_to_attack_are_left_alone_with_the_reason() -> 
     result = run(ATTACKS.build("pgd"), classifier(), x0, [ClassTarget(0), ClassTarget(ABSENT), ClassTarget(1)], noise(3))
     assert list(result.unserved) == [1]
     assert torch.equal(result.images[1], x0[1])
-    assert result.forwards.tolist() == [41, 0, 41]
+    assert result.forwards[1] == 0
+    assert (result.forwards[[0, 2]] >= 40).all()
     blank = MaskTarget(torch.full((16, 16), 255))
     assert "scored" in run(ATTACKS.build("seg-pgd"), segmenter(), x0[:1], [blank], noise(1)).unserved[0]
     nothing = BoxTarget.of(torch.zeros(0, 4), torch.zeros(0))

@@ -87,22 +87,25 @@ class Problem(Generic[R]):
         return values, grad
 
     def finish(self, theta: Tensor) -> Found:
-        """Judge the final images once more by themselves, check them against the constraint, and hand over."""
+        """Judge what is not judged yet, check the images against the constraint, and hand over.
+
+        A kept iterate was judged by the very forward pass that its objective came from; only the final iterate of samples that none broke
+        needs a pass of its own.
+        """
         theta = _where(self._unusable, self.start("clean"), theta)
+        degree, forwards = self._degree.clone(), torch.full((len(theta),), self._forwards)
+        survivors = (degree < self._success.threshold).nonzero()[:, 0]
+        kept_before = torch.ones(len(theta), dtype=torch.bool)
+        if len(survivors):
+            rows = survivors.to(theta.device)
+            last = self._judge(self._constraint.apply(self.x0, theta)[rows].detach(), survivors)
+            degree[survivors] = torch.maximum(last, degree[survivors])
+            forwards[survivors] += 1
+            kept_before[survivors] = last < self._degree[survivors]
         if self._best is not None:
-            theta = _where((self._degree >= self._success.threshold).to(theta.device), self._best, theta)
-        everyone = torch.arange(len(theta))
-        images = self._constraint.apply(self.x0, theta).detach()
-        forwards = torch.full((len(theta),), self._forwards + 1)
-        degree = self._judge(images, everyone)
-        worse = everyone[degree < self._degree]
-        if self._best is not None and len(worse):
-            # An earlier iterate did better by degrees (more wrong pixels), though neither got there.
-            images = _where((degree < self._degree).to(theta.device), self._constraint.apply(self.x0, self._best), images)
-            forwards[worse] += 1
-            degree[worse] = self._judge(images[worse.to(images.device)], worse)
+            theta = _where(kept_before.to(theta.device) & ~self._unusable, self._best, theta)
         broken = self._unusable.cpu()
-        images = _where(self._unusable, self.x0, images)
+        images = _where(self._unusable, self.x0, self._constraint.apply(self.x0, theta).detach())
         return Found(
             images=images,
             degree=degree.masked_fill(broken, 0.0),
