@@ -243,6 +243,34 @@ def test_augmentations_stay_in_range_and_follow_their_generator(part: Augment) -
     assert 0 <= float(first.min()) <= float(first.max()) <= 1
 
 
+# --- losses ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_overlap_loss_equals_the_obvious_one() -> None:
+    probs = torch.rand(2, 4, 5, 6, generator=torch.Generator().manual_seed(0)).softmax(1)
+    labels = torch.randint(0, 3, (2, 5, 6), generator=torch.Generator().manual_seed(1))  # class 3 is never shown
+    labels[0, :2] = 255
+    overlaps = []
+    for c in range(3):
+        p, t = probs[:, c][labels != 255], (labels == c)[labels != 255].float()
+        overlaps.append(2 * (p * t).sum() / (p.sum() + t.sum()))
+    torch.testing.assert_close(losses.overlap_loss(probs, labels), 1 - torch.stack(overlaps).mean())
+    assert losses.overlap_loss(probs, torch.full_like(labels, 255)) == 0
+
+
+def test_unscored_pixels_do_not_train() -> None:
+    scores = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    truths = torch.randint(0, 3, (2, 4, 4), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    truths[0, :2] = 255
+    loss = losses.segmentation(nn.Identity(), scores, truths)
+    kept = truths != 255
+    entropy = nn.functional.cross_entropy(scores.movedim(1, -1)[kept], truths[kept].long())
+    torch.testing.assert_close(loss, entropy + losses.overlap_loss(scores.softmax(1), truths.long()))
+    (grad,) = torch.autograd.grad(loss, scores)
+    assert not grad[0, :, :2].any()
+    assert grad[0, :, 2:].any()
+
+
 # --- splits ----------------------------------------------------------------------------------------------------------------------
 
 

@@ -52,7 +52,8 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Class scores of every pixel."""
         height, width = x.shape[-2:]
-        x = F.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate")
+        if height % 16 or width % 16:
+            x = F.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate")
         across: list[Tensor] = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, 2))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from robustbench_cv.errors import UserError
@@ -39,7 +39,7 @@ def write(path: Path, network: nn.Module, description: Description, *, half: boo
     state = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
     part = path.with_name(path.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, part, metadata={KEY: json.dumps(asdict(description), sort_keys=True)})
+    part.write_bytes(save(state, metadata={KEY: json.dumps(asdict(description), sort_keys=True)}))
     part.replace(path)
 
 
