@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.checks.check import Finding, Verdict
+from robustbench_cv.findings import Finding, Verdict
 from robustbench_cv.rendering.cells import Cell
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Report, Results

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from robustbench_cv.catalogue import DATASETS
-from robustbench_cv.checks.check import Finding
 from robustbench_cv.checks.doctor import examine
 from robustbench_cv.data.class_map import ClassMap, parse_overrides
+from robustbench_cv.findings import Finding
 from robustbench_cv.models.build import build
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options

@@ -146,14 +146,36 @@ def doctor(model: str, data: str, device: str, class_map: str) -> int:
 
 
 def _print_findings(findings: Sequence[Any]) -> None:
+    """One row a check, the severest first, then one line that says what to do next."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     colours = {"pass": "green", "note": "cyan", "warn": "yellow", "stop": "bold red", "not applicable": "dim"}
-    table = Table("check", "verdict", "evidence", "what to do", show_lines=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=False)
+    table.add_column("check", ratio=3)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("evidence", ratio=6)
+    table.add_column("what to do", ratio=5)
     for f in findings:
-        table.add_row(f"{f.check} {f.title}", f"[{colours[f.verdict]}]{f.verdict}[/]", f.evidence, f.remedy)
-    Console().print(table)
+        style = colours[f.verdict]
+        verdict = "n/a" if f.verdict == "not applicable" else f.verdict
+        quiet = "dim" if f.verdict == "not applicable" else ""
+        table.add_row(escape(f"{f.check} {f.title}"), f"[{style}]{verdict}[/]", escape(f.evidence), escape(f.remedy), style=quiet)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(_advice(findings))
+
+
+def _advice(findings: Sequence[Any]) -> str:
+    stops = [f.check for f in findings if f.verdict == "stop"]
+    if stops:
+        return f"[bold red]stop[/]: {', '.join(stops)}. A run would block every number of this model on this data."
+    warned = [f.check for f in findings if f.verdict == "warn"]
+    if warned:
+        return f"[yellow]warn[/]: {', '.join(warned)}. A run goes on and marks the numbers."
+    return "[green]pass[/]: no check objects."
 
 
 @cli.command()

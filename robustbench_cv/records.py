@@ -23,7 +23,8 @@ STATUSES: tuple[Status, ...] = ("ok", "not-applicable", "failed")
 class AttackTrace:
     """What an attack did to one sample.
 
-    success: judged on the returned image. size and radius: in the budget's units (radius None where there is no single one). forwards, backwards: passes through the model.
+    success: judged on the returned image. size and radius: in the budget's units (radius None where there is no single one).
+    forwards, backwards: passes through the model.
     zero_grads: share of its gradients that were exactly zero.
     """
 

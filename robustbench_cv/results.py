@@ -14,8 +14,8 @@ import numpy
 import pandas
 
 from robustbench_cv.catalogue import METRICS, REPORTS
-from robustbench_cv.checks.check import Finding
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from robustbench_cv.catalogue import METRICS
-from robustbench_cv.checks.check import Finding
+from robustbench_cv.findings import Finding
 from robustbench_cv.records import AttackTrace, Record, to_frame
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, Results, RunInfo, TrackRow
 from robustbench_cv.suite import Condition, Gate

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 from robustbench_cv.catalogue import REPORTS
-from robustbench_cv.checks.check import Finding
 from robustbench_cv.errors import UserError
+from robustbench_cv.findings import Finding
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Footnotes, Number

@@ -1,47 +1,26 @@
-"""The contract of a check: what it may look at, and what it says."""
+"""The contract of a check: what it may look at. What it says is a Finding."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
+from robustbench_cv.findings import Finding
+
 if TYPE_CHECKING:
     from robustbench_cv.results import Results
     from robustbench_cv.types import AnyModel, Model, Prediction, Sample, Task
-
-Verdict = Literal["pass", "note", "warn", "stop", "not applicable"]
-
-SEVERITY: tuple[Verdict, ...] = ("stop", "warn", "note", "pass", "not applicable")
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
 """What is done to images (N, 3, H, W) before the model sees them. Values may leave [0, 1]: that is what is being tried."""
 
 _PIXELS = 16 * 224 * 224
 _BATCH = {"classification": 16, "segmentation": 16, "detection": 4}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check says. evidence: the measured numbers; remedy: what to do, empty when it passed. "stop" blocks the affected numbers.
-
-    model, dataset, condition: what it was said of; empty means all. gain: by how much the remedy would raise the quality of the
-    predictions, in [0, 1], where the check measured it: of several checks that would mend the same fault, the greatest names the cause.
-    """
-
-    check: str
-    title: str
-    verdict: Verdict
-    evidence: str
-    remedy: str = ""
-    model: str = ""
-    dataset: str = ""
-    condition: str = ""
-    gain: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

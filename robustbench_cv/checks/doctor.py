@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
-from robustbench_cv.checks.check import SEVERITY, Finding, Preflight
+from robustbench_cv.checks.check import Preflight
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
+from robustbench_cv.findings import SEVERITY, Finding
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
 SAMPLES = 64

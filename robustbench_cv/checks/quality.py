@@ -9,7 +9,7 @@ bad, whose constant answer may hit a frequent class under one reading and miss i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from robustbench_cv import boxes
-from robustbench_cv.checks.check import Preflight, Verdict
+from robustbench_cv.checks.check import Preflight
+from robustbench_cv.findings import Verdict
 from robustbench_cv.metrics.significance import holm, mcnemar
 from robustbench_cv.types import (
     IGNORE,
@@ -60,7 +61,7 @@ def measure(subject: Preflight, found: Sequence[Prediction]) -> Quality:
     score = subject.model.info.operating_score
     right = numpy.array([_right(p, t, score) for p, t in pairs])
     fine = right if subject.task != "classification" else numpy.array([_likelihood(p, t) for p, t in pairs])
-    skill = float(right.mean()) if subject.task == "detection" else beyond_chance((_labels(p, t) for p, t in pairs), len(pairs))
+    skill = float(right.mean()) if subject.task == "detection" else beyond_chance(_labels(pairs), len(pairs))
     return Quality(right, fine, skill)
 
 
@@ -102,13 +103,16 @@ def _likelihood(prediction: Prediction, target: Target) -> float:
     return float(prediction.probs[target.label]) if 0 <= target.label < len(prediction.probs) else 0.0
 
 
-def _labels(prediction: Prediction, target: Target) -> tuple[Tensor, Tensor]:
-    if isinstance(prediction, ClassPrediction) and isinstance(target, ClassTarget):
-        return torch.tensor([target.label]), torch.tensor([prediction.label])
-    assert isinstance(prediction, MaskPrediction)
-    assert isinstance(target, MaskTarget)
-    scored = target.labels != IGNORE
-    return target.labels[scored], prediction.labels[scored]
+def _labels(pairs: Sequence[tuple[Prediction, Target]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """(truth, said) labels: all samples' classes at once, or the scored pixels of one image after the other."""
+    classes = [(t.label, p.label) for p, t in pairs if isinstance(t, ClassTarget) and isinstance(p, ClassPrediction)]
+    if classes:
+        truth, said = torch.tensor(classes).T
+        yield truth, said
+    for prediction, target in pairs:
+        if isinstance(prediction, MaskPrediction) and isinstance(target, MaskTarget):
+            scored = target.labels != IGNORE
+            yield target.labels[scored], prediction.labels[scored]
 
 
 def _f1(prediction: BoxPrediction, target: BoxTarget, operating_score: float) -> float:

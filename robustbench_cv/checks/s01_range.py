@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import Before, Finding, Preflight
+from robustbench_cv.checks.check import Before, Preflight
+from robustbench_cv.findings import Finding
 
 _TITLE = "image range"
 _DARK = 2 / 255

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import Before, Change, Finding, Preflight
+from robustbench_cv.checks.check import Before, Change, Preflight
 from robustbench_cv.checks.quality import Comparison, Quality, best, compare, measure
+from robustbench_cv.findings import Finding
 
 _TITLE = "normalisation"
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import After, Before, Finding, Preflight, Verdict
+from robustbench_cv.checks.check import After, Before, Preflight
+from robustbench_cv.findings import Finding, Verdict
 from robustbench_cv.results import Results
 from robustbench_cv.types import (
     IGNORE,

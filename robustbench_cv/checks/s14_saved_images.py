@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import After, Aftermath, Finding
+from robustbench_cv.checks.check import After, Aftermath
+from robustbench_cv.findings import Finding
 from robustbench_cv.results import CellRow
 from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction, Model, Prediction
 

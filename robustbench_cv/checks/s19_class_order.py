@@ -11,8 +11,9 @@ import torch
 
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import Before, Finding, Preflight
+from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import Comparison, Quality, best, beyond_chance, compare
+from robustbench_cv.findings import Finding
 from robustbench_cv.types import (
     IGNORE,
     BoxPrediction,
@@ -102,8 +103,8 @@ def _said(prediction: Prediction, target: Target) -> Iterator[Said]:
 def _quality(said: Sequence[Sequence[Said]]) -> Quality:
     """Share of right classes of each sample, and the skill over all of them."""
     right = numpy.array([numpy.mean([p.truth == p.predicted for p in found]) for found in said])
-    pairs = [(torch.tensor([p.truth]), torch.tensor([p.predicted])) for found in said for p in found]
-    return Quality(right, right, beyond_chance(pairs, len(said)))
+    truth, predicted = torch.tensor([pair for found in said for pair in found]).T
+    return Quality(right, right, beyond_chance([(truth, predicted)], len(said)))
 
 
 def _shift(by: int, classes: int) -> Renaming:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import Before, Finding, Preflight
+from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import compare, measure
+from robustbench_cv.findings import Finding
 
 _TITLE = "channel order"
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import METRICS, check
-from robustbench_cv.checks.check import Before, Finding, Preflight
+from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import Comparison, Quality, best, compare
 from robustbench_cv.errors import NotApplicable
+from robustbench_cv.findings import Finding
 from robustbench_cv.types import BoxPrediction, BoxTarget, Sample
 
 _TITLE = "box format"

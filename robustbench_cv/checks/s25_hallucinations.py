@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import After, Before, Finding, Preflight
+from robustbench_cv.checks.check import After, Before, Preflight
+from robustbench_cv.findings import Finding
 from robustbench_cv.results import Group, Results
 from robustbench_cv.types import BoxPrediction, BoxTarget
 

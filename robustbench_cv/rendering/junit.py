@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from robustbench_cv import gates
-from robustbench_cv.checks.check import Finding
+from robustbench_cv.findings import Finding
 from robustbench_cv.rendering import escape
 from robustbench_cv.results import Results
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from robustbench_cv.catalogue import MODELS
-from robustbench_cv.checks.check import Finding
 from robustbench_cv.checks.doctor import SAMPLES, examine
 from robustbench_cv.files import write_json
+from robustbench_cv.findings import Finding
 from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
 from robustbench_cv.runner.plan import Pair
 from robustbench_cv.runner.store import Store

@@ -1,0 +1,29 @@
+"""What a check says, and what becomes of the numbers it says it of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["pass", "note", "warn", "stop", "not applicable"]
+
+SEVERITY: tuple[Verdict, ...] = ("stop", "warn", "note", "pass", "not applicable")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check says. evidence: the measured numbers; remedy: what to do, empty when it passed. "stop" blocks the affected numbers.
+
+    model, dataset, condition: what it was said of; empty means all. gain: by how much the remedy would raise the quality of the
+    predictions, in [0, 1], where the check measured it: of several checks that would mend the same fault, the greatest names the cause.
+    """
+
+    check: str
+    title: str
+    verdict: Verdict
+    evidence: str
+    remedy: str = ""
+    model: str = ""
+    dataset: str = ""
+    condition: str = ""
+    gain: float | None = None
