@@ -153,16 +153,15 @@ def _print_findings(findings: Sequence[Any]) -> None:
     from rich.table import Table
 
     colours = {"pass": "green", "note": "cyan", "warn": "yellow", "stop": "bold red", "not applicable": "dim"}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=False)
-    table.add_column("check", ratio=3)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("check", max_width=26)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("evidence", ratio=6)
-    table.add_column("what to do", ratio=5)
+    table.add_column("evidence, and what to do")
     for f in findings:
-        style = colours[f.verdict]
         verdict = "n/a" if f.verdict == "not applicable" else f.verdict
-        quiet = "dim" if f.verdict == "not applicable" else ""
-        table.add_row(escape(f"{f.check} {f.title}"), f"[{style}]{verdict}[/]", escape(f.evidence), escape(f.remedy), style=quiet)
+        remedy = f"\n[bold]→ {escape(f.remedy)}[/]" if f.remedy else ""
+        row = (escape(f"{f.check} {f.title}"), f"[{colours[f.verdict]}]{verdict}[/]", escape(f.evidence) + remedy)
+        table.add_row(*row, style="dim" if verdict == "n/a" else "")
     console = Console(highlight=False)
     console.print(table)
     console.print(_advice(findings))
