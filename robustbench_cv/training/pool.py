@@ -47,18 +47,22 @@ class Pool:
 
 def collect(labels: Labels, samples: Iterable[tuple[Sample, str]], size: tuple[int, int], letterbox: bool) -> Pool:
     """Samples with their fingerprints, scaled to `size` (h, w). UserError where there is none."""
-    prints: list[str] = []
+    prints: list[tuple[str, str]] = []
     images: list[Tensor] = []
     truths: list[Tensor] = []
     for sample, fingerprint in samples:
         image, truth = fitted(sample, size, letterbox)
-        prints.append(f"{sample.id} {fingerprint}\n")
+        prints.append((sample.id, fingerprint))
         images.append(image)
         truths.append(truth)
     if not images:
         raise UserError("the training data is empty; check --data and --limit")
-    digest = hashlib.sha256("".join(prints).encode()).hexdigest()
-    return Pool(labels, torch.stack(images), _stacked(truths), digest)
+    return Pool(labels, torch.stack(images), _stacked(truths), digest(prints))
+
+
+def digest(samples: Iterable[tuple[str, str]]) -> str:
+    """The hash that names a training set: over each sample's id and fingerprint, in order."""
+    return hashlib.sha256("".join(f"{name} {fingerprint}\n" for name, fingerprint in samples).encode()).hexdigest()
 
 
 def fitted(sample: Sample, size: tuple[int, int], letterbox: bool) -> tuple[Tensor, Tensor]:
