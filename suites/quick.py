@@ -16,7 +16,7 @@ def _occlusions(shares: tuple[float, ...] = (0.25, 0.5, 0.75)) -> tuple[Conditio
 
 
 def _track(task: Task, models: tuple[str, ...], metrics: tuple[str, ...], conditions: tuple[Condition, ...]) -> Track:
-    return Track(task, models, ("scenes",), (CLEAN, *conditions), metrics, samples=128 if task == "classification" else 64)
+    return Track(task, models, ("scenes",), (CLEAN, *conditions), metrics, samples=96 if task == "classification" else 48)
 
 
 @suite()

@@ -59,7 +59,8 @@ def source_sha256(registry: Registry[Any], specs: Sequence[str]) -> str:
     for spec in map(Spec.parse, specs):
         if spec.name == "object":
             continue
-        path = Path(spec.name) if spec.name.endswith(".py") else registry.entry(spec.name).path
+        # "arch.tag" names bundled weights of an architecture
+        path = Path(spec.name) if spec.name.endswith(".py") else registry.entry(spec.name.partition(".")[0]).path
         if path is not None:
             used = True
             found.update(path.read_bytes())
