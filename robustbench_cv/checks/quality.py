@@ -180,6 +180,11 @@ def _sign_test(before: numpy.ndarray, after: numpy.ndarray) -> float:
 
 
 def best(comparisons: Sequence[Comparison]) -> Comparison | None:
-    """The best of the significantly better readings, its p-value corrected for the number tried; None where the declared one holds."""
+    """The best of the significantly better readings, its p-value corrected for the number tried; None where the declared one holds.
+
+    Of readings that cannot be told apart, the one that comes first.
+    """
     corrected = [replace(c, p=p) for c, p in zip(comparisons, holm([c.p for c in comparisons]), strict=True)]
-    return max((c for c in corrected if c.is_better), key=lambda c: c.changed, default=None)
+    better = [c for c in corrected if c.is_better]
+    top = max((c.changed for c in better), default=0.0)
+    return next((c for c in better if c.changed > top - VISIBLE), None)
