@@ -39,7 +39,8 @@ class Prepare(nn.Module):
             raise UserError(f"a short side of {short} px is less than the crop {size}; raise it or stretch instead")
         self.register_buffer("mean", _channels("mean", mean), persistent=False)
         self.register_buffer("std", _channels("std", std), persistent=False)
-        self.size, self.short, self.interpolation = size, short, interpolation
+        self.size, self.short = size, short
+        self.interpolation: Interpolation = interpolation
 
     def forward(self, images: Tensor) -> Tensor:
         """Differentiable. ValueError where the images are no float batch (N, 3, H, W)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from robustbench_cv.records import AttackTrace, Record
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.batches import BatchSize, finite_rows, in_batches
 from robustbench_cv.suite import Condition
-from robustbench_cv.types import AnyModel, Dataset, Evidence, Prediction, Sample
+from robustbench_cv.types import AnyModel, Dataset, Evidence, Model, Prediction, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
 
     def work(images: Tensor, positions: list[int]) -> list[_Attacked]:
         noise = Noise(job.blank.seed, tuple(samples[i].id for i in positions), purpose)
-        made = run_attack(job.attack, job.model, images.to(job.device), [samples[i].target for i in positions], noise)
+        made = run_attack(job.attack, cast("Model[Any]", job.model), images.to(job.device), [samples[i].target for i in positions], noise)
         return [_Attacked.of(made, i, radius) for i in range(len(images))]
 
     return in_batches(samples, job.batch_size, work)
@@ -162,12 +162,13 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
 
 def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:
     """A prediction for each sample, in the evaluated classes; None where the raw output is not finite."""
+    model = cast("Model[Any]", job.model)
 
     def work(images: Tensor, _: list[int]) -> list[Prediction | None]:
         with torch.no_grad():
-            raw = job.model.raw(images.to(job.device))
+            raw = model.raw(images.to(job.device))
             finite = finite_rows(raw)
-            decoded = job.model.decode(raw)  # type: ignore[arg-type]
+            decoded = model.decode(raw)
         return [job.class_map.prediction(p) if good else None for p, good in zip(decoded, finite, strict=True)]
 
     return in_batches(samples, job.batch_size, work)

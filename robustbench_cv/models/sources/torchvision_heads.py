@@ -86,10 +86,11 @@ def ssd(net: SSD, inner: Any, features: Mapping[str, Tensor]) -> Beliefs:
 
 def two_stage(net: FasterRCNN, inner: Any, features: Mapping[str, Tensor]) -> Beliefs:
     """Softmax over classes and background of each proposal, boxes per class, Ren et al. 2015, arXiv:1506.01497."""
+    heads: Any = net.roi_heads  # torchvision leaves its parts untyped
     proposals, _ = net.rpn(inner, features)
-    pooled = net.roi_heads.box_roi_pool(features, proposals, inner.image_sizes)
-    logits, offsets = net.roi_heads.box_predictor(net.roi_heads.box_head(pooled))
-    boxes = net.roi_heads.box_coder.decode(offsets, proposals).reshape(len(logits), -1, 4)
+    pooled = heads.box_roi_pool(features, proposals, inner.image_sizes)
+    logits, offsets = heads.box_predictor(heads.box_head(pooled))
+    boxes = heads.box_coder.decode(offsets, proposals).reshape(len(logits), -1, 4)
     boxes = clip_boxes_to_image(boxes, inner.image_sizes[0])
     log_score = torch.where(_sliver(boxes), PADDING, logits.log_softmax(dim=-1))
     ends = torch.tensor([len(p) for p in proposals]).cumsum(dim=0)[:-1]
