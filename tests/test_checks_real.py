@@ -100,7 +100,10 @@ UNTRAINED = {
 }
 
 
-@pytest.mark.parametrize("spec", [s for specs in UNTRAINED.values() for s in specs])
+SLOW = ("yolov3-small", "torchvision:lraspp_mobilenet_v3_large")
+
+
+@pytest.mark.parametrize("spec", [pytest.param(s, marks=[pytest.mark.slow] * (s in SLOW)) for specs in UNTRAINED.values() for s in specs])
 def test_untrained_models_are_bad_and_not_wrong(spec: str) -> None:
     task = next(t for t, specs in UNTRAINED.items() if spec in specs)
     data = DATASETS.build("scenes(samples=24)", task=task)
