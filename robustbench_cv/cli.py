@@ -6,6 +6,7 @@ Exit codes: 0 pass, 1 a gate failed, 2 wrong usage, 3 inconclusive, 4 a check sa
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: errors for people on stderr, the exit code from the table above."""
+    # Before torch loads: threads that wait by spinning make a shared core several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.Abort:
