@@ -230,7 +230,7 @@ def _cells(suite: Suite, seed: int, track: Track, pair: Pair, condition: Conditi
     for start in range(0, len(pair.indices), SHARD):
         indices = pair.indices[start : start + SHARD]
         pictures = PICTURES if start == 0 else 0
-        data = [[pair.dataset.ids[i], pair.fingerprints[i]] for i in indices]
+        data = [[pair.dataset.ids[i], f] for i, f in zip(indices, pair.fingerprints[start : start + SHARD], strict=True)]
         key = digest(common | {"data": data, "pictures": pictures})[:32]
         row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
         yield PlannedCell(row, pair, condition, indices, pictures)

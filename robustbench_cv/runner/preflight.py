@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from robustbench_cv.catalogue import MODELS
-from robustbench_cv.checks.doctor import SAMPLES, examine
+from robustbench_cv.checks.doctor import examine
 from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
@@ -16,7 +16,7 @@ from robustbench_cv.runner.store import Store
 def stored_preflight(store: Store, pair: Pair, device: str) -> list[Finding]:
     """The findings of `examine`, from the run folder where model, data, code and versions are those of last time."""
     own = source_sha256(MODELS, [pair.row.spec])
-    seen = [pair.row, own, pair.dataset_row, pair.fingerprints[:SAMPLES], pair.class_map.key()]
+    seen = [pair.row, own, pair.dataset_row, pair.fingerprints, pair.class_map.key()]
     key = digest([*seen, code_sha256(checks=True), versions(), device])[:32]
     path = store.findings(key)
     if path.exists():

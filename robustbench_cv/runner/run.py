@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import time
 from collections.abc import Callable, Sequence
@@ -84,10 +85,9 @@ def run_suite(
     _compute(plan, missing, store, progress)
     _merge_predictions(store, plan)
 
-    write_json(out / "findings.json", findings)
     models = {p.row.name: p.model for p in plan.pairs}
-    after = Aftermath(Results.open(out), models, options.device)
-    findings += [f for name in check_names("after") for f in CHECKS.build(name)(after)]
+    before = dataclasses.replace(Results.open(out), findings=tuple(findings))
+    findings += [f for name in check_names("after") for f in CHECKS.build(name)(Aftermath(before, models, options.device))]
     write_json(out / "findings.json", findings)
     results = Results.open(out)
     return Outcome(results, len(missing), len(wanted) - len(missing), results.report(out))
