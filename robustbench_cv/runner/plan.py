@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
@@ -20,7 +22,7 @@ from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import Job
 from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, source_sha256, versions
 from robustbench_cv.suite import Condition, Suite, Track
-from robustbench_cv.types import AnyModel, Dataset, HasModule
+from robustbench_cv.types import AnyModel, Dataset, HasModule, Labels
 
 SHARD = 64
 """Samples in a cell: what a kill can lose."""
@@ -103,18 +105,11 @@ def make_plan(suite: Suite, options: Options) -> Plan:
         pairs += found
         cells += [c for pair in found for condition in conditions for c in _cells(suite, seed, track, pair, condition, options)]
     _refuse_equal_names(pairs)
-    return Plan(replace_seed(suite, seed), tuple(tracks), tuple(pairs), tuple(cells), options)
+    return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options)
 
 
 def _asked(model: str | AnyModel, device: str) -> tuple[str, AnyModel]:
     return (model, build(model, device=device)) if isinstance(model, str) else (f"object:{model.info.name}", model)
-
-
-def replace_seed(suite: Suite, seed: int) -> Suite:
-    """The suite with another seed."""
-    import msgspec
-
-    return msgspec.structs.replace(suite, seed=seed)
 
 
 def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
@@ -187,12 +182,7 @@ def _dataset(spec: str, track: Track, options: Options) -> Dataset:
 def _model_row(spec: str, model: AnyModel) -> ModelRow:
     info = model.info
     weights = info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
-    return ModelRow(_short_name(spec, info.name), spec, info.task, info.classes.names, info.parameters, weights, info.operating_score)
-
-
-def _short_name(spec: str, name: str) -> str:
-    """A model's own name; where the spec has arguments that matter to tell two apart, they are in `name` already."""
-    return name or spec
+    return ModelRow(info.name or spec, spec, info.task, info.classes.names, info.parameters, weights, info.operating_score)
 
 
 def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: Options) -> Pair:
@@ -241,8 +231,6 @@ def _takes_donors(condition: Condition) -> bool:
 
 
 def _metric(name: str, row: ModelRow) -> Metric:
-    from robustbench_cv.types import Labels
-
     return METRICS.build(name, labels=Labels(row.classes), operating_score=row.operating_score)
 
 

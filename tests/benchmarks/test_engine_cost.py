@@ -105,12 +105,12 @@ def test_pgd_costs_what_its_passes_cost(eps: str, setting: tuple[Any, Tensor, Te
 
     floor, peer = ratio("ours", "bare"), ratio("ours", "torchattacks")
     result = run(attack, model, x, truth, streams)
-    passes = f"{int(result.forwards[0])} forwards, {int(result.backwards[0])} backwards, the one that judges the final images included"
+    passes = f"{int(result.forwards[0])} forwards, {int(result.backwards[0])} backwards of the first image"
     print(
         f"\npgd-{STEPS} at {eps}, batch {BATCH}, median of {ROUNDS}: {floor:.3f} x {STEPS} bare forward+backward passes, "
         f"{peer:.3f} x torchattacks (which is {ratio('torchattacks', 'bare'):.3f} x the passes); {passes}"
     )
     benchmark.extra_info.update(floor=floor, peer=peer)
     assert floor <= 1.05
-    # No longer than torchattacks, but for the pass that judges our images, which theirs still need: at most 1/40 of a forward pass.
+    # No longer than torchattacks, but for judging: theirs returns images that nobody has judged yet.
     assert peer <= 1.02
