@@ -1,0 +1,26 @@
+"""What the registry says of each architecture by name, against the network that it builds."""
+
+import pytest
+
+from robustbench_cv.catalogue import MODELS
+from robustbench_cv.models.build import build
+from tests.laws.test_models import ARCHITECTURES
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_at_paper_size_it_has_the_parameters_that_the_registry_says(name: str) -> None:
+    assert build(name, device="meta").info.parameters == ARCHITECTURES[name].facts["parameters"]
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_its_row_is_whole(name: str) -> None:
+    facts = ARCHITECTURES[name].facts
+    assert {"task", "family", "paper", "year", "source"} <= set(facts)
+    assert facts["task"] == build(name, device="meta").info.task
+    assert 1980 < int(str(facts["year"])) < 2100
+
+
+def test_every_own_network_states_its_size() -> None:
+    """A source ('timm:NAME') has no size of its own; everything else has."""
+    sources = {name for name, entry in MODELS.entries().items() if entry.module.startswith("robustbench_cv.models.sources")}
+    assert set(MODELS.names()) - set(ARCHITECTURES) == sources
