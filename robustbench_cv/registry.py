@@ -1,7 +1,9 @@
 """Names to factories: a spec string names an entry and its arguments, a registry finds the file, imports it last of all, and calls it.
 
 A catalogue file marks each factory with its kind's decorator (`@attack(paper="...")`). The registry reads the files' syntax trees, so that
-listing names, papers and signatures imports nothing. Third parties add entries through entry points or `--plugin file.py`.
+listing names, papers and signatures imports nothing. One factory may go under several names, with facts of each
+(`@model(members={"vgg11": {"parameters": 132_863_336}, ...})`); it is called with the name first. Third parties add entries through entry
+points or `--plugin file.py`.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ def _literal(node: ast.expr, text: str) -> Scalar:
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered factory, as far as its file's syntax tree tells."""
+    """One registered factory, as far as its file's syntax tree tells. member: the factory's first argument, where it has several names."""
 
     name: str
     module: str
@@ -107,6 +109,7 @@ class Entry:
     signature: str = "()"
     facts: Mapping[str, Scalar] = field(default_factory=dict)
     path: Path | None = None
+    member: str | None = None
 
 
 class Registry(Generic[T]):
@@ -166,7 +169,7 @@ class Registry(Generic[T]):
         entry = self.entry(spec.name)
         module = load_file(entry.path) if entry.path else importlib.import_module(entry.module)
         made: Callable[..., T] = getattr(module, entry.function)
-        return made
+        return made if entry.member is None else functools.partial(made, entry.member)
 
     def build(self, spec: Spec | str, **more: Any) -> T:
         """Import the entry's file and call its factory. `more` are arguments for factories that take them. UserError on wrong arguments."""
@@ -187,7 +190,7 @@ class Registry(Generic[T]):
 def marker(kind: str) -> Callable[..., Callable[[F], F]]:
     """The decorator of a kind. It changes nothing: registries read it, with its constant arguments, from the syntax tree."""
 
-    def mark(**facts: Scalar) -> Callable[[F], F]:
+    def mark(members: Mapping[str, Mapping[str, Scalar]] | None = None, **facts: Scalar) -> Callable[[F], F]:
         return lambda factory: factory
 
     mark.__name__ = kind
@@ -206,10 +209,20 @@ def _scan(path: Path, module: str, kind: str) -> Iterator[Entry]:
             continue
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == kind:
-                facts = {k.arg: _literal(k.value, ast.unparse(decorator)) for k in decorator.keywords if k.arg}
-                summary = (ast.get_docstring(node) or ast.get_docstring(tree) or "").split("\n")[0]
-                where = None if module else path
-                yield Entry(node.name.replace("_", "-"), module, node.name, summary, f"({ast.unparse(node.args)})", facts, where)
+                yield from _marked(node, decorator, ast.get_docstring(tree) or "", module, None if module else path)
+
+
+def _marked(node: ast.FunctionDef, decorator: ast.Call, about: str, module: str, path: Path | None) -> Iterator[Entry]:
+    """The entries of one marked factory: itself, or its members."""
+    summary = (ast.get_docstring(node) or about).split("\n")[0]
+    members = next((k.value for k in decorator.keywords if k.arg == "members"), None)
+    facts = {k.arg: _literal(k.value, ast.unparse(decorator)) for k in decorator.keywords if k.arg and k.arg != "members"}
+    if members is None:
+        yield Entry(node.name.replace("_", "-"), module, node.name, summary, f"({ast.unparse(node.args)})", facts, path)
+        return
+    del node.args.args[0]
+    for name, own in ast.literal_eval(members).items():
+        yield Entry(name, module, node.name, summary, f"({ast.unparse(node.args)})", facts | own, path, name)
 
 
 def load_factory(path: Path, name: str) -> Callable[..., Any]:

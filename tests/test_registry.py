@@ -110,3 +110,21 @@ def test_names_are_dashed_and_described() -> None:
         for entry in registry.entries().values():
             assert "_" not in entry.name
             assert entry.summary, f"{registry.kind} {entry.name} has no docstring"
+
+
+def test_one_factory_has_a_member_for_each_name(tmp_path: Path) -> None:
+    path = tmp_path / "sizes.py"
+    path.write_text(
+        "from robustbench_cv.catalogue import attack\n"
+        "@attack(year=2015, members={'small': {'parameters': 3}, 'large': {'parameters': 30}})\n"
+        "def either(name: str, steps: int = 1) -> tuple[str, int]:\n"
+        '    """Of one size."""\n'
+        "    return name, steps\n"
+    )
+    registry: Registry[tuple[str, int]] = Registry("attack")
+    assert registry.add_file(path) == ["large", "small"]
+    assert registry.entry("large").facts == {"year": 2015, "parameters": 30}
+    assert registry.entry("large").signature == "(steps: int=1)"
+    assert registry.build("large(steps=2)") == ("large", 2)
+    with pytest.raises(UserError, match="step"):
+        registry.build("large(step=2)")

@@ -154,12 +154,14 @@ def describe_module(module: nn.Module, name: str, task: Task, classes: Labels, *
 def weights_sha256(module: nn.Module, *facts: str) -> str:
     """Hash of every parameter and buffer (name, dtype, shape, bytes; in the order of names) and of `facts`, such as class names.
 
-    The same on every device. It changes when anything that the outputs depend on changes.
+    The same on every device but `meta`, whose tensors have no bytes. It changes when anything that the outputs depend on changes.
     """
     digest = hashlib.sha256()
     named = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
     for name, tensor in sorted(named.items()):
         digest.update(f"{name}\x00{tensor.dtype}\x00{tuple(tensor.shape)}\x00".encode())
+        if tensor.is_meta:
+            continue
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     for fact in facts:
         digest.update(f"\x00{fact}".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -19,11 +20,13 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
 
     "arch.tag" is arch(weights='tag'). `more`: further arguments of its factory. A factory in a file may return a model, or a bare
     torch module: then `task` and `classes` (and `mean`, `std`, `input_size`, `checkpoint`) say what it is. UserError for unknown
-    names, with the closest ones, for arguments that nothing takes, and where there is no such device.
+    names, with the closest ones, for arguments that nothing takes, and where there is no such device. device="meta" makes the layers
+    without their numbers, in no memory: for counting and for shapes.
     """
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
     spec = replace(_tagged(spec), args={**spec.args, **_tagged(spec).args, **more})
-    model = as_model(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
+    with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext():
+        model = as_model(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
     made: AnyModel = to(model, device)
     return made
 

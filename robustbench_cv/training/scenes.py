@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from robustbench_cv.catalogue import recipe
-from robustbench_cv.models.classifiers.cifar_resnet import BLOCKS, CifarResNet
+from robustbench_cv.models.classifiers.cifar_resnet import CifarResNet
 from robustbench_cv.models.classifiers.lenet5 import LeNet5
 from robustbench_cv.models.detectors.yolo.anchors import kmeans
 from robustbench_cv.models.detectors.yolo.network import Yolo
@@ -32,7 +32,7 @@ def scenes_classifier(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 2
         name="scenes-classifier",
         architecture="cifar-resnet20",
         task="classification",
-        network=lambda pool: CifarResNet(BLOCKS["cifar-resnet20"], len(pool.labels), stem=2),
+        network=lambda pool: CifarResNet(3, len(pool.labels), stem=2),
         loss=losses.classification,
         augment=chain(flip, shift, light),
         schedule=Schedule(epochs, peak=4e-3),

@@ -25,13 +25,13 @@ from robustbench_cv.types import (
     predict,
 )
 
-SETTINGS = {"yolov3-small": "(input_size=64, num_classes=3)"}
-"""Small enough that decoding an untrained detector, which believes everything everywhere, takes no seconds."""
-DEEP = {"cifar-resnet32", "cifar-resnet44", "cifar-resnet56", "cifar-resnet110"}
+DEEP = {"cifar-resnet32", "cifar-resnet44", "cifar-resnet56", "cifar-resnet110", "cifar-resnet1202"}
 """Deeper copies of an architecture that is here."""
-OWN = [f"{name}{SETTINGS.get(name, '')}" for name in sorted(set(MODELS.names()) - {"timm", "torchvision"})]
+ARCHITECTURES = {name: entry for name, entry in MODELS.entries().items() if "parameters" in entry.facts}
+OWN = [f"{name}({entry.facts.get('reduced', '')})" for name, entry in sorted(ARCHITECTURES.items())]
+"""Reduced, so that decoding an untrained detector, which believes everything everywhere, takes no seconds."""
 SPECS = [
-    *(pytest.param(spec, marks=pytest.mark.slow) if spec in DEEP else spec for spec in OWN),
+    *(pytest.param(spec, marks=pytest.mark.slow) if spec.partition("(")[0] in DEEP else spec for spec in OWN),
     "timm:test_resnet(input_size=64)",
     "timm:test_vit(input_size=64)",
     "timm:test_convnext(num_classes=5, input_size=64)",

@@ -15,12 +15,24 @@ from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 
-BLOCKS = {"cifar-resnet20": 3, "cifar-resnet32": 5, "cifar-resnet44": 7, "cifar-resnet56": 9, "cifar-resnet110": 18}
-"""Blocks in each of the three groups."""
 
-
-@model(paper="arXiv:1512.03385", year=2015)
-def cifar_resnet20(
+@model(
+    task="classification",
+    family="ResNet",
+    paper="arXiv:1512.03385",
+    year=2015,
+    source="own",
+    members={
+        "cifar-resnet20": {"parameters": 269_722},
+        "cifar-resnet32": {"parameters": 464_154},
+        "cifar-resnet44": {"parameters": 658_586},
+        "cifar-resnet56": {"parameters": 853_018},
+        "cifar-resnet110": {"parameters": 1_727_962},
+        "cifar-resnet1202": {"parameters": 19_421_274},
+    },
+)
+def cifar_resnet(
+    name: str,
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
@@ -28,74 +40,17 @@ def cifar_resnet20(
     input_size: int | str = "",
     stem: int = 0,
 ) -> Classifier:
-    """ResNet-20 for 32x32 images, 0.27 M parameters.
+    """Residual network for 32x32 images.
 
     weights: a bundled tag ("scenes"). checkpoint: a weights file; tensors "mean" and "std" in it become the normalisation. With neither,
     random parameters, the same every time. classes: "a,b,c"; num_classes where names are not known (default 10). input_size: the side or
     'WxH' to which images are scaled (default: what the weights were trained at, else 32). stem: stride of the first convolution (default 1,
     as in the paper; 2 serves images of 64 px at the cost of 32).
     """
-    return _build("cifar-resnet20", weights, checkpoint, classes, num_classes, input_size, stem)
-
-
-@model(paper="arXiv:1512.03385", year=2015)
-def cifar_resnet32(
-    weights: str = "",
-    checkpoint: str = "",
-    classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    stem: int = 0,
-) -> Classifier:
-    """ResNet-32 for 32x32 images, 0.46 M parameters; arguments as for cifar-resnet20."""
-    return _build("cifar-resnet32", weights, checkpoint, classes, num_classes, input_size, stem)
-
-
-@model(paper="arXiv:1512.03385", year=2015)
-def cifar_resnet44(
-    weights: str = "",
-    checkpoint: str = "",
-    classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    stem: int = 0,
-) -> Classifier:
-    """ResNet-44 for 32x32 images, 0.66 M parameters; arguments as for cifar-resnet20."""
-    return _build("cifar-resnet44", weights, checkpoint, classes, num_classes, input_size, stem)
-
-
-@model(paper="arXiv:1512.03385", year=2015)
-def cifar_resnet56(
-    weights: str = "",
-    checkpoint: str = "",
-    classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    stem: int = 0,
-) -> Classifier:
-    """ResNet-56 for 32x32 images, 0.85 M parameters; arguments as for cifar-resnet20."""
-    return _build("cifar-resnet56", weights, checkpoint, classes, num_classes, input_size, stem)
-
-
-@model(paper="arXiv:1512.03385", year=2015)
-def cifar_resnet110(
-    weights: str = "",
-    checkpoint: str = "",
-    classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    stem: int = 0,
-) -> Classifier:
-    """ResNet-110 for 32x32 images, 1.7 M parameters; arguments as for cifar-resnet20."""
-    return _build("cifar-resnet110", weights, checkpoint, classes, num_classes, input_size, stem)
-
-
-def _build(
-    architecture: str, weights: str, checkpoint: str, classes: str, num_classes: int, input_size: int | str, stem: int
-) -> Classifier:
-    default = Description(architecture, Labels.numbered(10).names, (32, 32), arguments={"stem": 1})
-    begin = start(architecture, weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
-    network = begin.make(lambda: CifarResNet(BLOCKS[architecture], len(begin.classes), begin.arguments["stem"]))
+    default = Description(name, Labels.numbered(10).names, (32, 32), arguments={"stem": 1})
+    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
+    blocks = (int(name.removeprefix("cifar-resnet")) - 2) // 6
+    network = begin.make(lambda: CifarResNet(blocks, len(begin.classes), begin.arguments["stem"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
 

@@ -23,7 +23,7 @@ CONNECTIONS = (
 """Which maps of S2 each map of C3 reads (Table I)."""
 
 
-@model(paper="doi:10.1109/5.726791", year=1998)
+@model(task="classification", family="LeNet", paper="doi:10.1109/5.726791", year=1998, source="own", parameters=61_150)
 def lenet5(weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = "") -> Classifier:
     """LeNet-5 with colour input; images are scaled to the 32x32 that its layers need.
 

@@ -17,7 +17,7 @@ from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 
 
-@model(paper="arXiv:1505.04597", year=2015)
+@model(task="segmentation", family="U-Net", paper="arXiv:1505.04597", year=2015, source="own", parameters=1_942_594)
 def unet(
     weights: str = "",
     checkpoint: str = "",
