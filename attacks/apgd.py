@@ -14,4 +14,4 @@ def apgd(
     norm: str = "linf", eps: float = 8 / 255, steps: int = 100, loss: str = "ce", restarts: int = 1, rho: float = 0.75
 ) -> Attack[Logits]:
     """No step size to choose: it starts at 2 eps and halves where progress stops. loss: 'ce', 'dlr' or 'margin'."""
-    return Attack("apgd", classifier_objective(loss), misclassified(), ball(norm, eps), APGD(rho), steps, restarts, start="edge")
+    return Attack("apgd", classifier_objective(loss), misclassified(), ball(norm, eps), APGD(rho), steps, restarts, "edge", "first")

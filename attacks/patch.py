@@ -21,4 +21,4 @@ def patch(share: float = 0.02, where: Place = "corner", steps: int = 50, alpha: 
     require_pixel_units("alpha", alpha)
     square = Patch(share, where)
     move = chain(steepest(square), scale(alpha))
-    return Attack("patch", cross_entropy(), misclassified(), square, Ascent(move), steps, restarts)
+    return Attack("patch", cross_entropy(), misclassified(), square, Ascent(move), steps, restarts, keep="first")

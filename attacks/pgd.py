@@ -22,7 +22,7 @@ def pgd(
     random_start: bool = True,
     loss: str = "ce",
 ) -> Attack[Logits]:
-    """Steepest-ascent steps from a random point of the ball, the last misclassified iterate kept.
+    """Steepest-ascent steps from a random point of the ball, until the sample is misclassified.
 
     alpha: step size, by default 2.5 eps / steps (project choice). loss: 'ce', 'margin' or 'dlr'. The paper trains CIFAR-10 with 7 steps
     of 2/255 at 8/255.
@@ -30,4 +30,4 @@ def pgd(
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
     start: Start = "random" if random_start else "clean"
-    return Attack("pgd", classifier_objective(loss), misclassified(), region, Ascent(move), steps, restarts, start)
+    return Attack("pgd", classifier_objective(loss), misclassified(), region, Ascent(move), steps, restarts, start, "first")

@@ -16,6 +16,7 @@ from robustbench_cv.adversary.optimizers import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
 from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
 from robustbench_cv.adversary.success import Success
+from robustbench_cv.adversary.transforms import rows
 from robustbench_cv.adversary.victim import Found, Victim, undisturbed, unusable, worst_of
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
@@ -49,8 +50,9 @@ class Attack(Generic[R]):
     """objective raised by optimizer inside constraint. Holds no model, no device, no results.
 
     start: the clean image, a random point inside the constraint, or one at its edge. restarts: further starts for the samples that the
-    earlier ones did not break. keep: the final iterate ("last", nothing is decoded on the way), or of all iterates the one of the highest
-    degree of success, the latest among equals ("worst": for a classifier the last misclassified one, if there was any).
+    earlier ones did not break. keep: the final iterate ("last", nothing is decoded on the way); or of all iterates the one of the highest
+    degree of success, the latest among equals ("worst"); or the first that breaks the sample, which then leaves the batch ("first": the
+    same samples are broken as with "worst", at a fraction of the cost; for criteria that broken samples meet in full).
     """
 
     name: str
@@ -86,6 +88,11 @@ def _climb(attack: Attack[R], victim: Victim[R]) -> Found:
     for step in range(attack.steps):
         problem.step = step
         theta, state = attack.optimizer.step(problem, theta, state)
+        searching = problem.release()
+        if searching is not None:
+            theta, state = rows(theta, searching), rows(state, searching)
+        if len(theta) == 0:
+            break
     return problem.finish(theta)
 
 
@@ -162,7 +169,7 @@ def run(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence
         aim = attack.reference(clean)
         failed = dict.fromkeys(unusable(clean.raw).nonzero()[:, 0].tolist(), NOT_FINITE) if clean.was_looked_at else {}
         served = torch.tensor([i for i in range(len(images)) if i not in aim.unserved and i not in failed], dtype=torch.int64)
-        table = _untouched(images, int(clean.was_looked_at))
+        table = Found.untouched(images, int(clean.was_looked_at))
         if len(served):
             victim = Victim(model, images, aim.goals, aim.references, noise).select(served)
             table.merge(served, attack.search(victim))
@@ -187,15 +194,6 @@ def aim_of(attack: Adversary[R], model: Model[R], images: Tensor, targets: Seque
     """What `attack` would aim at and be judged against, without attacking."""
     with undisturbed(model):
         return attack.reference(Clean(model, images, targets, attack.name, attack.accepts))
-
-
-def _untouched(images: Tensor, forwards: int) -> Found:
-    """The table before any search: the clean images, at a degree that every search improves on."""
-    n = len(images)
-    counts = torch.zeros(n, dtype=torch.int64)
-    return Found(
-        images, torch.full((n,), -1.0), torch.zeros(n), counts + forwards, counts.clone(), counts.clone(), torch.zeros(n, dtype=torch.bool)
-    )
 
 
 def _require_batch(images: Tensor, targets: Sequence[Target], noise: Noise) -> None:

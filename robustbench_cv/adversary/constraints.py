@@ -26,6 +26,10 @@ class Constraint(ABC):
     def place(self, x0: Tensor, references: Sequence[Target], noise: Noise) -> Constraint:
         """This constraint for these samples: a patch finds its spot here, a ball is the same everywhere."""
 
+    def select(self, index: Tensor) -> Constraint:
+        """This constraint, placed, for some of its samples (int64 indices)."""
+        return self
+
     @abstractmethod
     def start(self, x0: Tensor, noise: Noise | None) -> Tensor:
         """A random theta inside; None gives the theta that does nothing: apply(x0, start(x0, None)) == x0."""

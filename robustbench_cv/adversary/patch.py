@@ -58,6 +58,9 @@ class Patch(Constraint):
         corners = torch.minimum(wanted.clamp(min=0), room)
         return dataclasses.replace(self, corners=corners.to(x0.device))
 
+    def select(self, index: Tensor) -> Patch:
+        return self if self.corners is None else dataclasses.replace(self, corners=self.corners[index])
+
     def start(self, x0: Tensor, noise: Noise | None) -> Tensor:
         """Uniform random pixels; None gives the image's own."""
         if noise is None:

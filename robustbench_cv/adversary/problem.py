@@ -14,14 +14,14 @@ from robustbench_cv.adversary.victim import Found, Victim, checked_size, require
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.types import R
 
-Keep = Literal["last", "worst"]
+Keep = Literal["last", "worst", "first"]
 Start = Literal["clean", "random", "edge"]
 
 
 class Problem(Generic[R]):
-    """One search's view of its samples. step is the loop's; everything else changes through the methods only.
+    """One search's view of the samples that it still works on. step is the loop's; everything else changes through the methods only.
 
-    Nothing leaves the device while keep="last". keep="worst" decodes every forward pass, whose output the objective has used already.
+    Nothing leaves the device while keep="last". Otherwise every forward pass is decoded, whose output the objective has used already.
     """
 
     def __init__(
@@ -36,6 +36,8 @@ class Problem(Generic[R]):
         self._objective: Objective[R] = objective
         self._constraint = constraint.place(victim.x0, victim.references, victim.noise.fork("place"))
         n = len(self.x0)
+        self._found = Found.untouched(self.x0)
+        self._index = torch.arange(n)
         self._forwards = self._backwards = 0
         self._zero_grads = torch.zeros(n, dtype=torch.int64, device=self.x0.device)
         self._unusable = torch.zeros(n, dtype=torch.bool, device=self.x0.device)
@@ -86,12 +88,33 @@ class Problem(Generic[R]):
         self._see(theta, values, raw)
         return values, grad
 
+    def release(self) -> Tensor | None:
+        """With keep="first", let go of the samples that are broken, and of those on which the model broke down.
+
+        Rows (int64, on the CPU) of those that search on, to be picked from theta and the optimizer's state; None where all do.
+        """
+        if self._keep != "first" or self._best is None:
+            return None
+        over = (self._degree >= self._success.threshold) | self._unusable.cpu()
+        if not bool(over.any()):
+            return None
+        found = self._report(self._best, self._degree, torch.full((len(over),), self._forwards))
+        gone, on = over.nonzero()[:, 0], (~over).nonzero()[:, 0]
+        self._found.merge(self._index[gone], found.select(gone))
+        self._narrow(on)
+        return on
+
     def finish(self, theta: Tensor) -> Found:
-        """Judge what is not judged yet, check the images against the constraint, and hand over.
+        """Judge what is not judged yet, check the images against the constraint, and hand over all samples.
 
         A kept iterate was judged by the very forward pass that its objective came from; only the final iterate of samples that none broke
         needs a pass of its own.
         """
+        if len(self._index):
+            self._found.merge(self._index, self._conclude(theta))
+        return self._found
+
+    def _conclude(self, theta: Tensor) -> Found:
         theta = _where(self._unusable, self.start("clean"), theta)
         degree, forwards = self._degree.clone(), torch.full((len(theta),), self._forwards)
         survivors = (degree < self._success.threshold).nonzero()[:, 0]
@@ -104,6 +127,10 @@ class Problem(Generic[R]):
             kept_before[survivors] = last < self._degree[survivors]
         if self._best is not None:
             theta = _where(kept_before.to(theta.device) & ~self._unusable, self._best, theta)
+        return self._report(theta, degree, forwards)
+
+    def _report(self, theta: Tensor, degree: Tensor, forwards: Tensor) -> Found:
+        """What has become of the samples at hand, if theta is where they end."""
         broken = self._unusable.cpu()
         images = _where(self._unusable, self.x0, self._constraint.apply(self.x0, theta).detach())
         return Found(
@@ -115,6 +142,16 @@ class Problem(Generic[R]):
             zero_grads=self._zero_grads.cpu(),
             unusable=broken,
         )
+
+    def _narrow(self, index: Tensor) -> None:
+        """Go on with some of the samples at hand."""
+        here = index.to(self.x0.device)
+        self.victim = self.victim.select(index)
+        self.x0 = self.victim.x0
+        self._constraint = self._constraint.select(here)
+        self._index, self._degree = self._index[index], self._degree[index]
+        self._zero_grads, self._unusable = self._zero_grads[here], self._unusable[here]
+        self._best = None if self._best is None else self._best[here]
 
     def _raw(self, theta: Tensor) -> R:
         self._forwards += 1
@@ -128,7 +165,7 @@ class Problem(Generic[R]):
 
     def _see(self, theta: Tensor, values: Tensor, raw: R) -> None:
         self._unusable |= ~values.isfinite()
-        if self._keep == "worst":
+        if self._keep != "last":
             # Not worse rather than better: of several misclassified iterates APGD returns the last.
             degree = self.victim.judge(self._success, raw)
             no_worse = degree >= self._degree

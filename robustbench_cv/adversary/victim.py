@@ -112,6 +112,19 @@ class Found:
     zero_grads: Tensor
     unusable: Tensor
 
+    @classmethod
+    def untouched(cls, images: Tensor, forwards: int = 0) -> Found:
+        """The table before any search: the clean images, at a degree that every search improves on."""
+        n = len(images)
+        counts = torch.zeros(n, dtype=torch.int64)
+        nothing = torch.zeros(n, dtype=torch.bool)
+        return cls(images, torch.full((n,), -1.0), torch.zeros(n), counts + forwards, counts.clone(), counts.clone(), nothing)
+
+    def select(self, index: Tensor) -> Found:
+        """Some of the rows (int64 indices, CPU)."""
+        here = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return Found(**{name: column[index.to(column.device)] for name, column in here.items()})
+
     def merge(self, index: Tensor, other: Found) -> None:
         """Add the costs of `other`, found on the samples `index`, and take over its images where they succeed better."""
         better = other.degree > self.degree[index]
