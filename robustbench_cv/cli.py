@@ -247,19 +247,43 @@ def _show_data(spec: str, out: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("recipe")
+@click.argument("recipe", required=False)
+@click.option("--finetune", "model", help="Instead of a recipe: a classifier or segmenter spec, to be trained further on --data.")
 @click.option("--data", help="Training data spec; the recipe's own unless given.")
 @click.option("--test", help="Data spec to measure the result on; the recipe's own unless given.")
 @click.option("--out", type=click.Path(path_type=Path), help="Weights to write (.safetensors); RECIPE.safetensors unless given.")
-@click.option("--epochs", type=click.IntRange(min=1), help="The recipe's own unless given.")
+@click.option("--epochs", type=click.IntRange(min=1), help="The recipe's own unless given; with --finetune at most, 20 unless given.")
+@click.option("--frozen", is_flag=True, help="With --finetune: train the new head alone.")
+@click.option("--patience", type=click.IntRange(min=1), help="With --finetune: epochs without progress that end the training; 5.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="With --finetune: highest learning rate; 0.001.")
+@click.option("--batch", type=click.IntRange(min=1), help="With --finetune: images a step; 16.")
+@click.option("--size", help="With --finetune: side or WxH px at which the model trains and runs; its own unless given.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first N training samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @_device
 @_plugin
 def train(
-    recipe: str, data: str | None, test: str | None, out: Path | None, epochs: int | None, limit: int | None, seed: int, device: str
+    recipe: str | None,
+    model: str | None,
+    data: str | None,
+    test: str | None,
+    out: Path | None,
+    epochs: int | None,
+    limit: int | None,
+    seed: int,
+    device: str,
+    **settings: Any,
 ) -> None:
-    """Train by RECIPE and write weights with a card. The same command again resumes."""
+    """Train by RECIPE, or --finetune a model on --data, and write weights with a card. The same command again resumes."""
+    if (recipe is None) == (model is None):
+        raise click.UsageError("give a RECIPE or --finetune MODEL (robustbench-cv list recipes; list models)")
+    given = {name: value for name, value in settings.items() if value}
+    if model is not None:
+        _finetune(model, data, test, out, epochs, limit, seed, device, given)
+        return
+    if given:
+        raise click.UsageError(f"--{min(given)} goes with --finetune; a recipe has its own")
+    assert recipe is not None
     from robustbench_cv.registry import Spec
     from robustbench_cv.runner.run import choose_device
     from robustbench_cv.training.train import train as train_recipe
@@ -267,6 +291,31 @@ def train(
     path = out or Path(f"{Spec.parse(recipe).name}.safetensors")
     click.echo(f"writes {path} and {path.with_suffix('.json')}")
     card = train_recipe(recipe, data=data, test=test, out=path, epochs=epochs, limit=limit, seed=seed, device=choose_device(device))
+    click.echo(json.dumps(card.to_json(), indent=1))
+
+
+def _finetune(
+    model: str,
+    data: str | None,
+    test: str | None,
+    out: Path | None,
+    epochs: int | None,
+    limit: int | None,
+    seed: int,
+    device: str,
+    given: dict[str, Any],
+) -> None:
+    from robustbench_cv.registry import Spec
+    from robustbench_cv.runner.run import choose_device
+    from robustbench_cv.training.finetune import Settings, finetune
+
+    if data is None:
+        raise click.UsageError("--finetune needs --data: folder:DIR, masks:DIR, npz:FILE (robustbench-cv list datasets)")
+    spec = Spec.parse(model)
+    path = out or Path(f"{(spec.target or spec.name).replace('/', '-')}-finetuned.safetensors")
+    click.echo(f"writes {path} and {path.with_suffix('.json')}; use it as finetuned:{path}")
+    settings = Settings(**(given if epochs is None else given | {"epochs": epochs}))
+    card = finetune(model, data=data, test=test, out=path, settings=settings, seed=seed, device=choose_device(device), limit=limit)
     click.echo(json.dumps(card.to_json(), indent=1))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -166,6 +166,13 @@ def weights_sha256(module: nn.Module, *facts: str) -> str:
     for fact in facts:
         digest.update(f"\x00{fact}".encode())
     return digest.hexdigest()
+
+
+def refreshed(model: M, name: str) -> M:
+    """The model under another name, its hash taken anew: for a module whose weights were changed in place."""
+    known: Any = model
+    digest = weights_sha256(known.module, *known.info.classes.names, repr(known.module))
+    return replace(known, info=replace(known.info, name=name, weights_sha256=digest))
 
 
 def to(model: M, device: str | torch.device) -> M:

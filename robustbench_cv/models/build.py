@@ -24,14 +24,15 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     without their numbers, in no memory: for counting and for shapes.
     """
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
-    spec = replace(_tagged(spec), args={**spec.args, **_tagged(spec).args, **more})
+    spec = replace(tagged(spec), args={**spec.args, **tagged(spec).args, **more})
     with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext():
         model = as_model(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
     made: AnyModel = to(model, device)
     return made
 
 
-def _tagged(spec: Spec) -> Spec:
+def tagged(spec: Spec) -> Spec:
+    """The spec with its tag as an argument: "unet.scenes" is unet(weights='scenes')."""
     name, dot, tag = spec.name.partition(".")
     if not dot or spec.name.endswith(".py"):
         return spec

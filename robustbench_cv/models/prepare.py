@@ -86,4 +86,5 @@ def _channels(what: str, values: Sequence[float] | None) -> Tensor | None:
         raise UserError(f"{what} is {tuple(values)}; it needs three numbers, one a channel of RGB{', above 0' * (what == 'std')}")
     if max(abs(v) for v in values) > 2:
         raise UserError(f"{what} is {tuple(values)}, which looks like 0-255 units; images are in [0, 1] here: divide it by 255")
-    return torch.tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1)
+    # On the CPU, since a network made on the meta device is described with these numbers too.
+    return torch.tensor(values, dtype=torch.float32, device="cpu").reshape(1, 3, 1, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,16 @@ from robustbench_cv.training.recipe import Recipe
 Watch = Callable[[int, int, float], None]
 """Told after each step: steps done, steps in all, the step's loss."""
 
+Judge = Callable[[nn.Module], float]
+"""How bad a network is, on data that it does not learn from."""
+
 
 @dataclass(frozen=True)
 class Run:
-    """What a training depends on besides the network and the pool. state: file for going on after an interruption; key: of what made it."""
+    """What a training depends on besides the network and the pool. state: file for going on after an interruption; key: of what made it.
+
+    judge: asked after each epoch, in eval mode; the training stops when `patience` epochs have not bettered the best, whose weights stay.
+    """
 
     recipe: Recipe
     epochs: int
@@ -31,6 +37,8 @@ class Run:
     std: tuple[float, ...] | None = None
     state: Path | None = None
     key: str = ""
+    judge: Judge | None = None
+    patience: int = 5
 
 
 def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch = lambda done, total, loss: None) -> None:
@@ -41,9 +49,11 @@ def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch = lambda done, to
     network.to(run.device).to(memory_format=torch.channels_last).train()
     schedule = run.recipe.schedule
     optimizer = torch.optim.AdamW(_groups(network, schedule.decay), lr=schedule.peak)
-    first = _resume(network, optimizer, run)
+    first, best = _resume(network, optimizer, run)
     steps = max(1, len(pool) // schedule.batch)
     for epoch in range(first, run.epochs):
+        if best.waited >= run.patience:
+            break
         with _seeded(run.seed, epoch) as rng:
             for step, chosen in enumerate(_batches(len(pool), schedule.batch, rng)):
                 done = epoch * steps + step
@@ -53,10 +63,31 @@ def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch = lambda done, to
                 if not loss == loss:
                     raise RuntimeError(f"the loss is not a number at step {done}; lower the recipe's peak rate ({schedule.peak})")
                 watch(done + 1, run.epochs * steps, loss)
-        _save(network, optimizer, run, epoch + 1)
+        if run.judge is not None:
+            network.eval()
+            best.consider(network, run.judge(network))
+            network.train()
+        _save(network, optimizer, run, epoch + 1, best)
     if run.state is not None:
         run.state.unlink(missing_ok=True)
+    if best.weights:
+        network.load_state_dict(best.weights)
     network.eval()
+
+
+@dataclass
+class _Best:
+    """The best weights so far, and for how many epochs they have been that."""
+
+    score: float = float("inf")
+    waited: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def consider(self, network: nn.Module, score: float) -> None:
+        self.waited += 1
+        if score < self.score:
+            self.score, self.waited = score, 0
+            self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
 def _step(network: nn.Module, optimizer: Any, images: Tensor, truths: Tensor, run: Run, rng: torch.Generator) -> float:
@@ -100,22 +131,27 @@ def _seeded(seed: int, epoch: int) -> Iterator[torch.Generator]:
         yield torch.Generator().manual_seed(key)
 
 
-def _save(network: nn.Module, optimizer: Any, run: Run, epoch: int) -> None:
+def _save(network: nn.Module, optimizer: Any, run: Run, epoch: int, best: _Best) -> None:
     if run.state is None:
         return
     part = run.state.with_name(run.state.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"key": run.key, "epoch": epoch, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, part)
+    torch.save(
+        {"key": run.key, "epoch": epoch, "network": network.state_dict(), "optimizer": optimizer.state_dict(), "best": vars(best)}, part
+    )
     part.replace(run.state)
 
 
-def _resume(network: nn.Module, optimizer: Any, run: Run) -> int:
-    """The epoch to go on with. A state that another recipe, seed, data set or code left is ignored: it does not lead to this result."""
+def _resume(network: nn.Module, optimizer: Any, run: Run) -> tuple[int, _Best]:
+    """The epoch to go on with, and the best so far.
+
+    A state that another recipe, seed, data set or code left is ignored: it does not lead to this result.
+    """
     if run.state is None or not run.state.is_file():
-        return 0
+        return 0, _Best()
     found = torch.load(run.state, map_location=run.device, weights_only=True)
     if found["key"] != run.key:
-        return 0
+        return 0, _Best()
     network.load_state_dict(found["network"])
     optimizer.load_state_dict(found["optimizer"])
-    return int(found["epoch"])
+    return int(found["epoch"]), _Best(**found["best"])

@@ -63,7 +63,7 @@ def start(
     default: what holds where there is no file, or one that does not describe itself. arguments: the architecture's own; 0 = not said.
     Tensors named "mean" and "std" in a file from elsewhere become the normalisation.
     """
-    path = _path(architecture, weights, checkpoint)
+    path = weights_file(architecture, weights, checkpoint)
     state = None if path is None else read_state(path)
     found = None if path is None else read_description(path)
     said = found or _defaults(default, num_classes, {} if state is None else state.tensors)
@@ -103,7 +103,8 @@ def parse_size(text: int | str | None) -> tuple[int, int] | None:
     return int(sides[0]), int(sides[1])
 
 
-def _path(architecture: str, weights: str, checkpoint: str) -> Path | None:
+def weights_file(architecture: str, weights: str, checkpoint: str) -> Path | None:
+    """The file that a tag or a path means; None where the weights shall be random. UserError for a tag that there is not."""
     if weights and checkpoint:
         raise UserError(f"weights={weights!r} and checkpoint={checkpoint!r} exclude each other; give one")
     if checkpoint:
