@@ -23,7 +23,7 @@ from robustbench_cv.training.pool import Pool, collect
 from robustbench_cv.training.progress import bar
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.split import Part, split
-from robustbench_cv.types import Dataset
+from robustbench_cv.types import AnyModel, Dataset
 
 T = TypeVar("T")
 
@@ -45,20 +45,42 @@ def train(
     held out of the training. limit: at most so many samples of each. Interrupted, the same call goes on from the last whole epoch (`out`
     with the suffix .training keeps it until the end). UserError where the data do not fit the recipe.
     """
-    if out.suffix != ".safetensors":
-        raise UserError(f"{out}: weights are written as safetensors; name the file {out.stem}.safetensors")
+    require_safetensors(out)
     made: Recipe = RECIPES.build(recipe)
     learned, judged = split(made, data, test, limit)
-    pool = _read(made, learned)
+    pool = read(made, learned)
     run = _run(recipe, made, pool, epochs or made.schedule.epochs, seed, device, out)
     network = _network(made, pool, seed)
-    seconds = _fit(network, pool, run)
+    seconds = fit_with_bar(network, pool, run)
     write(out, network, Description(made.architecture, pool.labels.names, made.size, run.mean, run.std, made.arguments))
-    metrics = _measure(made, judged, out, device)
+    metrics = measure(MODELS.factory(made.architecture)(checkpoint=str(out)), made, judged, device)
+    name = f"{made.architecture}.{out.stem.rpartition('.')[2]}"
+    return write_card(out, name, recipe, run, learned, pool, judged, metrics, sum(p.numel() for p in network.parameters()), seconds)
+
+
+def require_safetensors(out: Path) -> None:
+    """UserError for a file name of another kind."""
+    if out.suffix != ".safetensors":
+        raise UserError(f"{out}: weights are written as safetensors; name the file {out.stem}.safetensors")
+
+
+def write_card(
+    out: Path,
+    name: str,
+    recipe: str,
+    run: Run,
+    learned: Part,
+    pool: Pool,
+    judged: Part,
+    metrics: Mapping[str, float],
+    parameters: int,
+    seconds: float,
+) -> Card:
+    """The card of a weights file that was just written, beside it."""
     card = Card(
-        name=f"{made.architecture}.{out.stem.rpartition('.')[2]}",
+        name=name,
         recipe=recipe,
-        seed=seed,
+        seed=run.seed,
         epochs=run.epochs,
         data=learned.name,
         data_sha256=pool.sha256,
@@ -66,7 +88,7 @@ def train(
         test=judged.name,
         test_samples=len(judged),
         metrics=metrics,
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=parameters,
         sha256=hashlib.sha256(out.read_bytes()).hexdigest(),
         date=datetime.now(UTC).date().isoformat(),
         seconds=round(seconds, 1),
@@ -76,7 +98,8 @@ def train(
     return card
 
 
-def _read(recipe: Recipe, part: Part) -> Pool:
+def read(recipe: Recipe, part: Part) -> Pool:
+    """A part of the data in memory, at the recipe's size."""
     with bar(f"reading {part.name}", len(part)) as advance:
         samples = _counted(part.samples(), lambda done: advance(done, len(part), ""))
         return collect(part.dataset.labels, samples, recipe.size, recipe.letterbox)
@@ -95,7 +118,7 @@ def _network(recipe: Recipe, pool: Pool, seed: int) -> nn.Module:
         return recipe.network(pool)
 
 
-def _fit(network: nn.Module, pool: Pool, run: Run) -> float:
+def fit_with_bar(network: nn.Module, pool: Pool, run: Run) -> float:
     """Seconds it took."""
     began = time.monotonic()
     with bar(f"training {run.recipe.name}", run.epochs) as advance:
@@ -103,9 +126,9 @@ def _fit(network: nn.Module, pool: Pool, run: Run) -> float:
     return time.monotonic() - began
 
 
-def _measure(recipe: Recipe, part: Part, weights: Path, device: str) -> Mapping[str, float]:
-    """Through the file just written, as anyone will use it."""
-    model = adapt.to(MODELS.factory(recipe.architecture)(checkpoint=str(weights)), device)
+def measure(model: AnyModel, recipe: Recipe, part: Part, device: str) -> Mapping[str, float]:
+    """The recipe's metrics, of a model built from the file just written, as anyone will use it."""
+    model = adapt.to(model, device)
     with bar(f"testing on {part.name}", len(part)) as advance:
         samples = _counted(part.samples(), lambda done: advance(done, len(part), ""))
         return evaluate(model, (sample for sample, _ in samples), recipe.metrics, device)
