@@ -95,7 +95,7 @@ def test_a_published_model_on_real_images(cifar: tuple[Any, Dataset], mistake: d
 
 UNTRAINED = {
     "classification": ("cifar-resnet20", "lenet5", "timm:test_resnet", "torchvision:shufflenet_v2_x0_5"),
-    "segmentation": ("unet", "torchvision:lraspp_mobilenet_v3_large"),
+    "segmentation": ("unet(width=16)", "torchvision:lraspp_mobilenet_v3_large"),
     "detection": ("yolov3-small", "torchvision:ssdlite320_mobilenet_v3_large"),
 }
 

@@ -287,4 +287,4 @@ def test_run_info_can_repeat_the_run(suite: Suite, tmp_path: Path) -> None:
 
 def test_a_model_without_a_track_is_refused(suite: Suite, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no segmentation track"):
-        run(suite, tmp_path / "out", models=("unet(classes='a,b')",))
+        run(suite, tmp_path / "out", models=("unet(classes='a,b', width=4)",))

@@ -1,7 +1,7 @@
 """U-Net. Ronneberger, Fischer, Brox, MICCAI 2015, https://arxiv.org/abs/1505.04597
 
 A contracting path, an expanding path, and the features carried across. Deviations, all usual since: 3x3 convolutions are padded, so that
-the output has the image's size and nothing is cropped; batch normalisation after each; `width` maps at full resolution, the paper's 64.
+the output has the image's size and nothing is cropped; batch normalisation after each; colour.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 
 
-@model(task="segmentation", family="U-Net", paper="arXiv:1505.04597", year=2015, source="own", parameters=1_942_594)
+@model(task="segmentation", family="U-Net", paper="arXiv:1505.04597", year=2015, source="own", parameters=31_037_698, reduced="width=4")
 def unet(
     weights: str = "",
     checkpoint: str = "",
@@ -30,9 +30,9 @@ def unet(
 
     weights: a bundled tag ("scenes"). checkpoint: a weights file, such as `robustbench-cv train segmenter` writes. With neither, random
     parameters, the same every time. classes: "a,b,c"; num_classes where names are not known (default 2). input_size: the side or 'WxH' to
-    which images are scaled (default: what the weights were trained at, else as they are). width: maps at full resolution (default 16).
+    which images are scaled (default: what the weights were trained at, else as they are). width: maps at full resolution (default 64).
     """
-    default = Description("unet", Labels.numbered(2).names, arguments={"width": 16})
+    default = Description("unet", Labels.numbered(2).names, arguments={"width": 64})
     begin = start("unet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: UNet(len(begin.classes), begin.arguments["width"]))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
@@ -41,7 +41,7 @@ def unet(
 class UNet(nn.Module):
     """(N, 3, H, W) -> (N, classes, H, W), any H and W: the image is padded to a multiple of 16 by its own edge, the output cut back."""
 
-    def __init__(self, classes: int, width: int = 16) -> None:
+    def __init__(self, classes: int, width: int = 64) -> None:
         super().__init__()
         maps = [width * 2**level for level in range(5)]
         self.down = nn.ModuleList(double(i, o) for i, o in zip([3, *maps[:-1]], maps, strict=True))
