@@ -194,7 +194,7 @@ def test_large_masks_are_refused_with_the_share() -> None:
 
 def test_missing_class_names_the_regions_there_are() -> None:
     message = refusal("remove(what='plane')", synthetic.sample("detection"))
-    assert "has no region 'class:plane'; it has ['class:boat', 'class:car'" in message
+    assert "has no region 'class:plane' (it has ['class:boat', 'class:car'" in message
 
 
 def test_random_choice_is_the_same_for_edit_and_control_and_differs_between_samples() -> None:

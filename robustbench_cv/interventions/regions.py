@@ -27,9 +27,9 @@ def named(sample: Sample, name: str) -> Tensor:
     """The region of that name, bool (H, W). NotApplicable where it is missing or empty."""
     mask = sample.regions.get(name)
     if mask is None:
-        raise NotApplicable(f"sample {sample.id} has no region {name!r}; it has {sorted(sample.regions)}")
+        raise NotApplicable(f"the sample has no region {name!r} (it has {sorted(sample.regions)})")
     if not mask.any():
-        raise NotApplicable(f"region {name!r} of sample {sample.id} has no visible pixel")
+        raise NotApplicable(f"region {name!r} has no visible pixel")
     return mask
 
 

@@ -140,10 +140,14 @@ def exclusions(results: Results, task: Task, metric: str, most: int = 3) -> tupl
 
 
 def _reasons(results: Results, group: Group, condition: str, metric: str) -> Counter[str]:
+    """How often each reason holds. What a reason says in brackets differs from sample to sample, and is left to the records."""
     reasons, key = Counter(results.reasons(group, condition)), results.metric(group, metric).evidence_key
     for excluded in results.rows(group, condition)["excluded"]:
         reasons.update(dict.fromkeys((excluded[name] for name in (metric, key) if name in excluded), 1))
-    return reasons
+    grouped: Counter[str] = Counter()
+    for reason, times in reasons.items():
+        grouped[reason.partition(" (")[0]] += times
+    return grouped
 
 
 def _commonest(reasons: Counter[str], most: int) -> str:
