@@ -1,0 +1,112 @@
+"""Darknet's configuration text: sections in brackets, the network's and then one a layer; `key=value` lines; '#' and ';' comments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from robustbench_cv.errors import UserError
+
+ALIASES = {"network": "net", "conv": "convolutional", "conn": "connected", "max": "maxpool"}
+"""Shorter names that Darknet knows for the same layers."""
+
+T = TypeVar("T", int, float)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One bracketed section. line: where it starts in its file, 0 where it came from none."""
+
+    kind: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    line: int = 0
+
+    def text(self, key: str, default: str = "") -> str:
+        """As written."""
+        return self.options.get(key, default)
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """UserError where it is no integer, or missing without a default."""
+        return self._number(key, default, int)
+
+    def real(self, key: str, default: float | None = None) -> float:
+        """UserError where it is no number, or missing without a default."""
+        return self._number(key, default, float)
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """A comma list, empty where the key is missing."""
+        return tuple(self._parsed(part, key, int) for part in self._parts(key))
+
+    def reals(self, key: str) -> tuple[float, ...]:
+        """A comma list, empty where the key is missing."""
+        return tuple(self._parsed(part, key, float) for part in self._parts(key))
+
+    def _parts(self, key: str) -> Iterator[str]:
+        return (part.strip() for part in self.text(key).split(",") if part.strip())
+
+    def _number(self, key: str, default: T | None, kind: type[T]) -> T:
+        if key in self.options:
+            return self._parsed(self.options[key], key, kind)
+        if default is None:
+            raise self.wrong(f"needs {key}=")
+        return default
+
+    def _parsed(self, text: str, key: str, kind: type[T]) -> T:
+        try:
+            return kind(text)
+        except ValueError as error:
+            raise self.wrong(f"has {key}={text}, which is no {'integer' if kind is int else 'number'}") from error
+
+    def wrong(self, what: str) -> UserError:
+        """An error that names this section."""
+        where = f" (line {self.line})" if self.line else ""
+        return UserError(f"the Darknet section [{self.kind}]{where} {what}")
+
+
+def parse(text: str, where: str = "cfg") -> tuple[Section, ...]:
+    """Sections in order. A key given twice keeps its first value, as in Darknet. UserError, with the line, where the text is no cfg.
+
+    >>> [s.kind for s in parse("[net]\\nwidth=32  # comment\\n[maxpool]\\nsize = 2\\n")]
+    ['net', 'maxpool']
+    """
+    found: list[tuple[str, dict[str, str], int]] = []
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.partition("#")[0].partition(";")[0].strip()
+        if not line:
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            kind = line[1:-1].strip()
+            found.append((ALIASES.get(kind, kind), {}, number))
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or not found:
+            expected = "key=value" if found else "a section such as [net] first"
+            raise UserError(f"{where}, line {number}: {raw.strip()!r} is not Darknet's cfg; expected {expected}")
+        found[-1][1].setdefault(key.strip(), value.strip())
+    if not found or found[0][0] != "net":
+        raise UserError(f"{where} is not a Darknet cfg: its first section must be [net]")
+    return tuple(Section(*section) for section in found)
+
+
+def read(path: str | Path) -> tuple[Section, ...]:
+    """The sections of a file. UserError where it cannot be read or is no cfg."""
+    path = Path(path).expanduser()
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise UserError(f"no Darknet cfg {path}: {error.strerror} (looked from {Path.cwd()})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text, so no Darknet cfg; the .weights file goes into weights=") from error
+
+
+def write(sections: Sequence[Section]) -> str:
+    """The text that `parse` reads back."""
+    return "\n".join(f"[{s.kind}]\n" + "".join(f"{key}={value}\n" for key, value in s.options.items()) for s in sections)
+
+
+def changed(sections: Sequence[Section], **options: object) -> tuple[Section, ...]:
+    """The same network with other options in [net], such as width and height."""
+    net = replace(sections[0], options={**sections[0].options, **{k: str(v) for k, v in options.items()}})
+    return (net, *sections[1:])

@@ -1,0 +1,97 @@
+"""How the one-stage detectors for Scenes were made: YOLO's first two versions and SSD, each with its own paper's loss."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from robustbench_cv.catalogue import recipe
+from robustbench_cv.models.detectors.darknet import tables
+from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead
+from robustbench_cv.models.detectors.darknet.losses import grid_loss, region_loss
+from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
+from robustbench_cv.models.detectors.yolo.anchors import kmeans
+from robustbench_cv.training.augment import chain, flip, light
+from robustbench_cv.training.pool import NOTHING, Pool
+from robustbench_cv.training.recipe import Recipe, Schedule
+
+SAMPLES = 8000
+TEST = "scenes(split='test', samples=500, task='detection')"
+SIDE = 96
+
+
+def _data(samples: int, bias: float) -> str:
+    return f"scenes(split='train', samples={samples}, task='detection', bias={bias!r})"
+
+
+@recipe(model="yolov1.scenes")
+def scenes_yolov1(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10, width: int = 4, hidden: int = 64) -> Recipe:
+    """YOLOv1 at 96x96 with a 6x6 grid of cells of 16 px, and batch normalisation, without which its 24 layers need a pre-trained start."""
+    arguments = {"width": width, "widest": 0, "hidden": hidden, "stride": 16, "batch_norm": 1}
+
+    def network(pool: Pool) -> DarknetNetwork:
+        made = tables.version1(SIDE, len(pool.labels), hidden=hidden, stride=16, norm=True)
+        return DarknetNetwork(tables.narrowed(made, width))
+
+    return Recipe(
+        name="scenes-yolov1",
+        architecture="yolov1",
+        task="detection",
+        network=network,
+        loss=darknet_loss,
+        augment=chain(flip, light),
+        schedule=Schedule(epochs, peak=2e-3, batch=32),
+        metrics=("ap50", "ap"),
+        size=(SIDE, SIDE),
+        data=_data(samples, bias),
+        test=TEST,
+        letterbox=True,
+        normalise=False,
+        arguments=arguments,
+    )
+
+
+@recipe(model="yolov2.scenes")
+def scenes_yolov2(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10, width: int = 8, widest: int = 48) -> Recipe:
+    """YOLOv2 at 96x96 with cells of 16 px and five anchors by k-means of the training boxes, as in its paper."""
+    arguments = {"width": width, "widest": widest, "stride": 16}
+
+    def network(pool: Pool) -> DarknetNetwork:
+        shapes = (kmeans(pool.shapes(), 5) / 16).flatten().tolist()
+        made = tables.version2(SIDE, len(pool.labels), shapes, stride=16)
+        return DarknetNetwork(tables.narrowed(made, width, widest))
+
+    return Recipe(
+        name="scenes-yolov2",
+        architecture="yolov2",
+        task="detection",
+        network=network,
+        loss=darknet_loss,
+        augment=chain(flip, light),
+        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        metrics=("ap50", "ap"),
+        size=(SIDE, SIDE),
+        data=_data(samples, bias),
+        test=TEST,
+        letterbox=True,
+        normalise=False,
+        arguments=arguments,
+    )
+
+
+def darknet_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
+    """Version 1's or 2's, whichever the network's detecting layer is of; counts the images it has seen."""
+    assert isinstance(network, DarknetNetwork)
+    boxes, labels = rows(truths)
+    (grid,), (head,) = network(images), network.heads
+    if isinstance(head, GridHead):
+        return grid_loss(head, grid.float(), boxes, labels, network.height, network.width)
+    assert isinstance(head, AnchorHead)
+    loss = region_loss(head, grid.float(), boxes, labels, network.height, network.width, seen=int(network.seen))
+    network.seen += len(images)
+    return loss
+
+
+def rows(truths: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Boxes (M, 4) and labels (M,) of each image, from a pool's padded rows."""
+    real = [r[r[:, 4] != NOTHING] for r in truths]
+    return [r[:, :4] for r in real], [r[:, 4].long() for r in real]
