@@ -40,6 +40,7 @@ SPECS = [
     "torchvision:fasterrcnn_mobilenet_v3_large_fpn(min_size=64, max_size=96, score_thresh=0.001)",
     "torchvision:fcos_resnet50_fpn(min_size=64, max_size=96, num_classes=4, score_thresh=0.001)",
 ]
+UNPOOLING = {"deconvnet", "segnet", "segnet-basic"}
 SHAPE = (46, 62)
 
 
@@ -142,9 +143,11 @@ def test_a_gradient_is_the_slope(model: Any) -> None:
 
     if model.info.task == "detection" and "rcnn" in model.info.name:
         pytest.skip("two-stage: the choice of proposals jumps with the image, so slopes differ")
+    if model.info.name in UNPOOLING:
+        pytest.skip("unpooling: the places of the maxima jump with the image, so slopes differ")
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(total(x), x)
-    step = gradient / gradient.norm() * 0.001
+    step = gradient / gradient.norm() * min(0.001, 0.1 / gradient.norm().item())  # a steep score bends within a longer step
     with torch.no_grad():
         rise = total(x + step) - total(x - step)
     expected = 2 * (gradient * step).sum().double()

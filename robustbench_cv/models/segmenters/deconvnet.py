@@ -31,7 +31,7 @@ DECODER = ((8, 8, 8, 8), (8, 8, 8, 4), (4, 4, 4, 2), (2, 2, 1), (1, 1, 1))
     year=2015,
     source="own",
     parameters=251_805_653,
-    reduced="width=4, hidden=8, input_size=32, num_classes=3",
+    reduced="width=4, hidden=16, input_size=64, num_classes=3",
 )
 def deconvnet(
     weights: str = "",
