@@ -15,10 +15,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from robustbench_cv.api import run
     from robustbench_cv.errors import NotApplicable, UserError
-    from robustbench_cv.models.build import build
     from robustbench_cv.registry import Spec
     from robustbench_cv.results import Results
     from robustbench_cv.suite import Condition, Gate, Suite, Track
+    from robustbench_cv.training.first_use import build
     from robustbench_cv.types import Labels, ModelInfo, Sample, predict
 
 _HOMES = {
@@ -33,7 +33,7 @@ _HOMES = {
     "Suite": "suite",
     "Track": "suite",
     "UserError": "errors",
-    "build": "models.build",
+    "build": "training.first_use",
     "predict": "types",
     "run": "api",
 }

@@ -9,11 +9,11 @@ from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.checks.doctor import examine
 from robustbench_cv.data.class_map import ClassMap, parse_overrides
 from robustbench_cv.findings import Finding
-from robustbench_cv.models.build import build
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.run import choose_device, find_suite, run_suite
 from robustbench_cv.suite import Suite
+from robustbench_cv.training.first_use import build
 from robustbench_cv.types import AnyModel
 
 

@@ -14,7 +14,6 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.intervention import NeedsDonors
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.models.adapt import weights_sha256
-from robustbench_cv.models.build import build
 from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, TrackRow
@@ -22,6 +21,7 @@ from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import Job
 from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, source_sha256, versions
 from robustbench_cv.suite import Condition, Suite, Track
+from robustbench_cv.training.first_use import build
 from robustbench_cv.types import AnyModel, Dataset, HasModule, Labels
 
 SHARD = 64

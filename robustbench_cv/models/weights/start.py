@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ from robustbench_cv.types import Labels
 N = TypeVar("N", bound=nn.Module)
 FOLDER = Path(__file__).parent
 """The bundled weights and their cards."""
+
+
+def cache() -> Path:
+    """Where weights stand that were trained on first use."""
+    return Path(os.environ.get("ROBUSTBENCH_CV_CACHE") or Path.home() / ".cache" / "robustbench-cv").expanduser()
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,10 @@ def weights_file(architecture: str, weights: str, checkpoint: str) -> Path | Non
         return Path(checkpoint).expanduser()
     if not weights:
         return None
+    trained = cache() / f"{architecture}.{weights}.safetensors"
     tags = bundled(architecture)
+    if weights not in tags and trained.is_file():
+        return trained
     if weights not in tags:
         close = difflib.get_close_matches(weights, tags, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"it has {tags}" if tags else "it has none; give checkpoint='file.safetensors'"

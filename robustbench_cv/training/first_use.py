@@ -1,0 +1,36 @@
+"""Weights that no package carries: trained by their recipe when somebody first asks for them, and kept."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robustbench_cv.catalogue import RECIPES
+from robustbench_cv.models import build as models
+from robustbench_cv.models.weights.start import FOLDER, cache
+from robustbench_cv.registry import Spec
+from robustbench_cv.training.train import train
+from robustbench_cv.types import AnyModel
+
+
+def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) -> AnyModel:
+    """The model that a spec names, as models.build.build makes it; "alexnet.scenes" is trained first where nobody has done so yet.
+
+    The recipe that names the model trains it, into the cache folder ($ROBUSTBENCH_CV_CACHE, else ~/.cache/robustbench-cv), with a
+    progress bar; interrupted, the next call goes on.
+    """
+    found = Spec.parse(spec) if isinstance(spec, str) else spec
+    wanted = str(Spec(found.name))
+    recipe = next((entry.name for entry in RECIPES.entries().values() if entry.facts.get("model") == wanted), None)
+    if recipe is not None and not any((folder / f"{wanted}.safetensors").is_file() for folder in (FOLDER, cache())):
+        _train(recipe, cache() / f"{wanted}.safetensors")
+    return models.build(spec, device=device, **more)
+
+
+def _train(recipe: str, path: Path) -> None:
+    print(f"{path.stem} is trained on first use, by the recipe {recipe}, into {path}", file=sys.stderr)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    train(recipe, out=path)
