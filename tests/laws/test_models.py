@@ -28,10 +28,16 @@ from robustbench_cv.types import (
 DEEP = {"cifar-resnet32", "cifar-resnet44", "cifar-resnet56", "cifar-resnet110", "cifar-resnet1202"}
 """Deeper copies of an architecture that is here."""
 ARCHITECTURES = {name: entry for name, entry in MODELS.entries().items() if "parameters" in entry.facts}
+HEAVY = {
+    name
+    for name, entry in ARCHITECTURES.items()
+    if entry.facts["source"] in ("torchvision", "timm") and entry.facts["task"] == "classification" and entry.facts["parameters"] > 12e6
+}
+"""Large networks of a library whose smaller ones are here: the same adapter, seconds each."""
 OWN = [f"{name}({entry.facts.get('reduced', '')})" for name, entry in sorted(ARCHITECTURES.items())]
 """Reduced, so that decoding an untrained detector, which believes everything everywhere, takes no seconds."""
 SPECS = [
-    *(pytest.param(spec, marks=pytest.mark.slow) if spec.partition("(")[0] in DEEP else spec for spec in OWN),
+    *(pytest.param(spec, marks=pytest.mark.slow) if spec.partition("(")[0] in DEEP | HEAVY else spec for spec in OWN),
     "timm:test_resnet(input_size=64)",
     "timm:test_vit(input_size=64)",
     "timm:test_convnext(num_classes=5, input_size=64)",
@@ -67,7 +73,7 @@ def photos(seed: int = 0, n: int = 3) -> Tensor:
 
 
 def tensors(raw: Raw) -> tuple[Tensor, ...]:
-    return tuple(vars(raw).values())
+    return tuple(value for value in vars(raw).values() if isinstance(value, Tensor))
 
 
 def scores(raw: Raw) -> Tensor:
@@ -123,7 +129,11 @@ def test_predictions_are_what_their_type_says(model: Any) -> None:
             assert (prediction.scores.diff() <= 0).all()
             assert set(prediction.labels.tolist()) <= set(range(len(model.info.classes)))
             assert (prediction.boxes[:, 2:] >= prediction.boxes[:, :2]).all()
-        assert all(tensor.device.type == "cpu" and not tensor.requires_grad for tensor in vars(prediction).values())
+            if prediction.masks is not None:
+                assert prediction.masks.shape == (len(prediction.scores), *SHAPE)
+                assert prediction.masks.dtype == torch.bool
+        values = [value for value in vars(prediction).values() if value is not None]
+        assert all(tensor.device.type == "cpu" and not tensor.requires_grad for tensor in values)
 
 
 def test_the_gradient_reaches_every_image(model: Any) -> None:

@@ -1,0 +1,107 @@
+"""Plain networks: residual ones without their shortcuts, which train worse the deeper they are. He, Zhang, Ren, Sun, CVPR 2016,
+https://arxiv.org/abs/1512.03385, figure 3 (middle) and section 4.2
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from robustbench_cv.catalogue import model
+from robustbench_cv.models.adapt import Classifier, classifier
+from robustbench_cv.models.classifiers.parts import he_start, normed
+from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.start import start
+from robustbench_cv.types import Labels
+
+BLOCKS = {"plain18": (2, 2, 2, 2), "plain34": (3, 4, 6, 3)}
+"""Pairs of 3x3 convolutions at each resolution."""
+
+
+@model(
+    task="classification",
+    family="ResNet",
+    paper="arXiv:1512.03385",
+    year=2015,
+    source="own",
+    reduced="width=8, num_classes=5, input_size=64",
+    members={"plain18": {"parameters": 11_515_688}, "plain34": {"parameters": 21_623_848}},
+)
+def plain(
+    name: str,
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    width: int = 0,
+) -> Classifier:
+    """The layers of ResNet-18 or ResNet-34, without shortcuts.
+
+    weights: a bundled tag. checkpoint: a weights file. With neither, random parameters, the same every time. classes: "a,b,c";
+    num_classes where names are not known (default 1000). input_size: the side or 'WxH' to which images are scaled (default: what the
+    weights were trained at, else 224). width: maps of the first layer (default 64); they double three times.
+    """
+    default = Description(name, Labels.numbered(1000).names, (224, 224), arguments={"width": 64})
+    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    network = begin.make(lambda: for_imagenet(len(begin.classes), BLOCKS[name], begin.arguments["width"]))
+    return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
+
+
+@model(
+    task="classification",
+    family="ResNet",
+    paper="arXiv:1512.03385",
+    year=2015,
+    source="own",
+    parameters=269_722,
+)
+def cifar_plain20(
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    stem: int = 0,
+) -> Classifier:
+    """The layers of `cifar-resnet20` without shortcuts: as many parameters, since those have none.
+
+    weights: a bundled tag. checkpoint: a weights file. With neither, random parameters, the same every time. classes: "a,b,c";
+    num_classes where names are not known (default 10). input_size: the side or 'WxH' to which images are scaled (default: what the weights
+    were trained at, else 32). stem: stride of the first convolution (default 1).
+    """
+    default = Description("cifar-plain20", Labels.numbered(10).names, (32, 32), arguments={"stem": 1})
+    begin = start("cifar-plain20", weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
+    network = begin.make(lambda: for_cifar(len(begin.classes), 3, begin.arguments["stem"]))
+    return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
+
+
+class Plain(nn.Module):
+    """(N, 3, H, W) -> (N, classes): `stem`, then `blocks[i]` pairs of 3x3 convolutions with `width` * 2^i maps, a mean, a linear layer."""
+
+    def __init__(self, stem: list[nn.Module], classes: int, blocks: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        layers, maps = stem, width
+        for level, pairs in enumerate(blocks):
+            for _ in range(2 * pairs):
+                wider = width * 2**level
+                layers += [*normed(maps, wider, 3, stride=1 if maps == wider else 2, pad=1), nn.ReLU(inplace=True)]
+                maps = wider
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(maps, classes)
+        he_start(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class scores."""
+        scores: Tensor = self.head(self.features(x).mean(dim=(2, 3)))
+        return scores
+
+
+def for_imagenet(classes: int, blocks: tuple[int, ...], width: int = 64) -> Plain:
+    """A 7x7 convolution and a pool, each with stride 2, before the pairs."""
+    stem = [*normed(3, width, 7, stride=2, pad=3), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    return Plain(stem, classes, blocks, width)
+
+
+def for_cifar(classes: int, pairs: int, stem: int = 1) -> Plain:
+    """A 3x3 convolution with stride `stem` before three times as many pairs."""
+    return Plain([*normed(3, 16, 3, stride=stem, pad=1), nn.ReLU(inplace=True)], classes, (pairs, pairs, pairs), 16)
