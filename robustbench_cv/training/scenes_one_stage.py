@@ -9,6 +9,7 @@ from robustbench_cv.models.detectors.darknet import tables
 from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead
 from robustbench_cv.models.detectors.darknet.losses import grid_loss, region_loss
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
+from robustbench_cv.models.detectors.ssd_network import SSD300, Ssd, default_boxes, ssd_loss
 from robustbench_cv.models.detectors.yolo.anchors import kmeans
 from robustbench_cv.training.augment import chain, flip, light
 from robustbench_cv.training.pool import NOTHING, Pool
@@ -24,7 +25,7 @@ def _data(samples: int, bias: float) -> str:
 
 
 @recipe(model="yolov1.scenes")
-def scenes_yolov1(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10, width: int = 4, hidden: int = 64) -> Recipe:
+def scenes_yolov1(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 4, hidden: int = 64) -> Recipe:
     """YOLOv1 at 96x96 with a 6x6 grid of cells of 16 px, and batch normalisation, without which its 24 layers need a pre-trained start."""
     arguments = {"width": width, "widest": 0, "hidden": hidden, "stride": 16, "batch_norm": 1}
 
@@ -51,7 +52,7 @@ def scenes_yolov1(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10, w
 
 
 @recipe(model="yolov2.scenes")
-def scenes_yolov2(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10, width: int = 8, widest: int = 48) -> Recipe:
+def scenes_yolov2(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 8, widest: int = 48) -> Recipe:
     """YOLOv2 at 96x96 with cells of 16 px and five anchors by k-means of the training boxes, as in its paper."""
     arguments = {"width": width, "widest": widest, "stride": 16}
 
@@ -76,6 +77,39 @@ def scenes_yolov2(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10, w
         normalise=False,
         arguments=arguments,
     )
+
+
+@recipe(model="ssd300.scenes")
+def scenes_ssd(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 8, widest: int = 48) -> Recipe:
+    """SSD300's four finest levels at 96x96 (12, 6, 3 and 2 places a side), with batch normalisation instead of a pre-trained VGG."""
+    arguments = {"width": width, "widest": widest, "levels": LEVELS, "batch_norm": 1}
+    return Recipe(
+        name="scenes-ssd",
+        architecture="ssd300",
+        task="detection",
+        network=lambda pool: Ssd(len(pool.labels), SSD300.cut(LEVELS), width, widest, norm=True),
+        loss=multibox_loss,
+        augment=chain(flip, light),
+        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        metrics=("ap50", "ap"),
+        size=(SIDE, SIDE),
+        data=_data(samples, bias),
+        test=TEST,
+        letterbox=True,
+        arguments=arguments,
+    )
+
+
+LEVELS = 4
+
+
+def multibox_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
+    """SSD's."""
+    assert isinstance(network, Ssd)
+    layout = SSD300.cut(LEVELS)
+    scores, offsets = network(images)
+    defaults = default_boxes(network.shapes(SIDE), layout.boxes, layout.scales(), SIDE).to(images.device)
+    return ssd_loss(scores.float(), offsets.float(), defaults, *rows(truths))
 
 
 def darknet_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
