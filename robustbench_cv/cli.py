@@ -319,5 +319,34 @@ def _finetune(
     click.echo(json.dumps(card.to_json(), indent=1))
 
 
+@cli.command()
+@click.argument("name")
+@click.option("--input", "size", default="224", show_default=True, help='Image side in pixels, or "640x480" (width x height).')
+@click.option("--layers", is_flag=True, help="One row a layer: output, parameters, MAC, receptive field, stride.")
+@click.option("--by-module", is_flag=True, help="Parameters and MAC of each module.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images in a call whose latency is taken.")
+@click.option("--runs", type=click.IntRange(min=3), default=20, show_default=True, help="Calls whose latency is taken.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, auto, or meta: count without building or timing.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable: everything.")
+@_plugin
+def profile(name: str, size: str, layers: bool, by_module: bool, batch_size: int, runs: int, device: str, as_json: bool) -> None:
+    """What the model NAME costs: parameters, multiply-adds, activation memory, receptive fields, latency."""
+    from robustbench_cv.models.build import build
+    from robustbench_cv.models.complexity import show
+    from robustbench_cv.models.complexity.profile import profile as measure
+    from robustbench_cv.models.weights.start import parse_size
+    from robustbench_cv.runner.run import choose_device
+
+    model = build(name, device=choose_device(device))
+    found = measure(model, parse_size(size) or (224, 224), batch=batch_size, runs=runs)
+    if as_json:
+        click.echo(json.dumps(show.to_json(found), indent=1))
+        return
+    click.echo(show.summary(found))
+    for wanted, rows in ((layers, show.layer_rows), (by_module, show.module_rows)):
+        if wanted:
+            click.echo("\n" + show.aligned(rows(found)))
+
+
 if __name__ == "__main__":
     main()
