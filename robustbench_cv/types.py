@@ -73,26 +73,31 @@ class BoxTarget:
     """Annotated objects of one image: boxes (M, 4), labels (M,), crowd (M,) bool, area (M,) in pixels (of the mask where one is known).
 
     A crowd entry is a region to ignore, as in COCO: matched detections there are neither right nor wrong.
+    masks: bool (M, H, W), the pixels of each object; None where they are not annotated.
     """
 
     boxes: Tensor
     labels: Tensor
     crowd: Tensor
     area: Tensor
+    masks: Tensor | None = None
 
     @classmethod
-    def of(cls, boxes: Tensor, labels: Tensor, crowd: Tensor | None = None, area: Tensor | None = None) -> BoxTarget:
+    def of(
+        cls, boxes: Tensor, labels: Tensor, crowd: Tensor | None = None, area: Tensor | None = None, masks: Tensor | None = None
+    ) -> BoxTarget:
         """Fill what is not given: no crowd, area of the box."""
         boxes = boxes.reshape(-1, 4).float()
         if crowd is None:
             crowd = torch.zeros(len(boxes), dtype=torch.bool)
         if area is None:
             area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        return cls(boxes, labels.long(), crowd, area)
+        return cls(boxes, labels.long(), crowd, area, masks)
 
     def select(self, keep: Tensor) -> BoxTarget:
         """The objects that `keep` (bool (M,) or indices) names."""
-        return BoxTarget(self.boxes[keep], self.labels[keep], self.crowd[keep], self.area[keep])
+        masks = None if self.masks is None else self.masks[keep]
+        return BoxTarget(self.boxes[keep], self.labels[keep], self.crowd[keep], self.area[keep], masks)
 
 
 Target: TypeAlias = ClassTarget | MaskTarget | BoxTarget
@@ -166,11 +171,13 @@ class Candidates:
 
     boxes: (N, K, B, 4) xyxy in image pixels; B = 1, or C where the boxes are regressed per class.
     log_score: (N, K, C), log of the confidence that decode() thresholds. valid: bool (N, K); False is padding.
+    features: tensors (N, ...) of which decode() makes more than boxes, such as the maps that masks are drawn from.
     """
 
     boxes: Tensor
     log_score: Tensor
     valid: Tensor
+    features: tuple[Tensor, ...] = ()
 
 
 R = TypeVar("R", Logits, PixelLogits, Candidates)
@@ -197,11 +204,20 @@ class MaskPrediction:
 
 @dataclass(frozen=True, eq=False)
 class BoxPrediction:
-    """Detections after threshold and suppression: boxes (D, 4), scores (D,) falling, labels (D,)."""
+    """Detections after threshold and suppression: boxes (D, 4), scores (D,) falling, labels (D,).
+
+    masks: bool (D, H, W), the pixels of each detected object, from models that segment them; else None.
+    """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
+    masks: Tensor | None = None
+
+    def select(self, keep: Tensor) -> BoxPrediction:
+        """The detections that `keep` (bool (D,) or indices) names."""
+        masks = None if self.masks is None else self.masks[keep]
+        return BoxPrediction(self.boxes[keep], self.scores[keep], self.labels[keep], masks)
 
 
 Prediction: TypeAlias = ClassPrediction | MaskPrediction | BoxPrediction

@@ -21,7 +21,6 @@ from robustbench_cv.types import (
     ABSENT,
     IGNORE,
     BoxPrediction,
-    BoxTarget,
     ClassTarget,
     Edit,
     Labels,
@@ -84,7 +83,7 @@ class ClassMap:
             return prediction
         if isinstance(prediction, BoxPrediction):
             keep = self._judged(prediction.labels)
-            return BoxPrediction(prediction.boxes[keep], prediction.scores[keep], prediction.labels[keep])
+            return prediction.select(keep)
         if isinstance(prediction, MaskPrediction):
             return MaskPrediction(prediction.labels.where(self._judged(prediction.labels), -1))
         return prediction
@@ -123,7 +122,7 @@ class ClassMap:
         if isinstance(target, MaskTarget):
             return MaskTarget(self._pixels(target.labels))
         labels = self._moved(target.labels)
-        return BoxTarget(target.boxes, labels, target.crowd | (labels == DROPPED), target.area)
+        return replace(target, labels=labels, crowd=target.crowd | (labels == DROPPED))
 
     def _label(self, label: int, id_: str) -> int:
         if label == ABSENT:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy
 
 from robustbench_cv.catalogue import metric
-from robustbench_cv.metrics.matching import IOU_THRESHOLDS, SIZES, coco_matches
+from robustbench_cv.metrics.matching import IOU_THRESHOLDS, SIZES, coco_mask_matches, coco_matches
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.parts import quotient, whole
 from robustbench_cv.types import Evidence, Prediction, Sample
@@ -59,19 +59,35 @@ def ap_large() -> Metric:
     return AveragePrecision("ap-large", size="large")
 
 
+@metric(task="detection")
+def mask_ap() -> Metric:
+    """COCO AP of instance masks ("segm"): mean over IoU thresholds 0.50, 0.55 .. 0.95 and classes."""
+    return AveragePrecision("mask-ap", masks=True)
+
+
+@metric(task="detection")
+def mask_ap50() -> Metric:
+    """COCO AP of instance masks at IoU 0.50."""
+    return AveragePrecision("mask-ap50", thresholds=(0,), masks=True)
+
+
 @dataclass(frozen=True)
 class AveragePrecision:
-    """thresholds: positions in IOU_THRESHOLDS. size: a key of SIZES."""
+    """thresholds: positions in IOU_THRESHOLDS. size: a key of SIZES. masks: overlap is that of masks, not of boxes."""
 
     name: str
     thresholds: tuple[int, ...] = tuple(range(len(IOU_THRESHOLDS)))
     size: str = "all"
+    masks: bool = False
     higher_is_better: bool = field(default=True, init=False)
     is_rate: bool = field(default=False, init=False)
-    evidence_key: str = field(default="coco", init=False)
+
+    @property
+    def evidence_key(self) -> str:
+        return "coco-masks" if self.masks else "coco"
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
-        return coco_matches(prediction, sample)
+        return coco_mask_matches(prediction, sample) if self.masks else coco_matches(prediction, sample)
 
     def reduce(self, evidence: Sequence[Evidence], /) -> float:
         return whole(self, evidence, f"no class has an annotated object{'' if self.size == 'all' else f' of size {self.size}'}")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy
 
+from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.parts import finite, need
 from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction, Sample
 
@@ -40,34 +41,66 @@ class Objects(NamedTuple):
     crowd: numpy.ndarray
 
 
+class Pairs(NamedTuple):
+    """Detections against objects: overlap (D, G); of the detections scores and area (D,); of the objects area (G,) and crowd bool (G,)."""
+
+    overlap: numpy.ndarray
+    scores: numpy.ndarray
+    found_area: numpy.ndarray
+    area: numpy.ndarray
+    crowd: numpy.ndarray
+
+    def of(self, found: numpy.ndarray, objects: numpy.ndarray) -> Pairs:
+        """Those that bool (D,) and (G,) name."""
+        return Pairs(self.overlap[found][:, objects], self.scores[found], self.found_area[found], self.area[objects], self.crowd[objects])
+
+
 def coco_matches(prediction: Prediction, sample: Sample) -> Evidence:
-    """Evidence of one image. Detections whose label is negative name no evaluated class and are left out."""
+    """Evidence of one image by its boxes. Detections whose label is negative name no evaluated class and are left out."""
     found = need(prediction, BoxPrediction, "average precision")
     target = need(sample.target, BoxTarget, "average precision")
     boxes, scores = finite(found.boxes, "boxes").double().numpy(), finite(found.scores, "scores").numpy()
-    labels, truth = found.labels.numpy(), target.labels.numpy()
     truths = Objects(target.boxes.double().numpy(), target.area.double().numpy(), target.crowd.numpy())
+    sides = boxes[:, 2:] - boxes[:, :2]
+    pairs = Pairs(overlaps(boxes, truths), scores, sides[:, 0] * sides[:, 1], truths.area, truths.crowd)
+    return _by_class(sample.id, pairs, found.labels.numpy(), target.labels.numpy())
+
+
+def coco_mask_matches(prediction: Prediction, sample: Sample) -> Evidence:
+    """Evidence of one image by its masks. NotApplicable where the model predicts none, or the sample's objects have none."""
+    found = need(prediction, BoxPrediction, "mask average precision")
+    target = need(sample.target, BoxTarget, "mask average precision")
+    if found.masks is None:
+        raise NotApplicable("the model finds boxes, not masks: mask average precision is for instance segmentation (mask-rcnn)")
+    if target.masks is None:
+        raise NotApplicable(f"the objects of sample {sample.id} have boxes, but no masks")
+    own, true = (masks.flatten(1).numpy().astype(numpy.float32) for masks in (found.masks, target.masks))
+    crowd, areas = target.crowd.numpy(), own.sum(axis=1, dtype=numpy.float64)
+    # Counts of pixels are whole numbers, exact in float32 up to 16.7 million.
+    overlap = shares((own @ true.T).astype(numpy.float64), areas, true.sum(axis=1, dtype=numpy.float64), crowd)
+    pairs = Pairs(overlap, finite(found.scores, "scores").numpy(), areas, target.area.double().numpy(), crowd)
+    return _by_class(sample.id, pairs, found.labels.numpy(), target.labels.numpy())
+
+
+def _by_class(name: str, pairs: Pairs, labels: numpy.ndarray, truth: numpy.ndarray) -> Evidence:
     classes = {}
     for c in sorted({*labels.tolist(), *truth.tolist()}):
         if c >= 0:
-            mine = labels == c
             # a crowd of no evaluated class (label below 0) is a region where no class is scored
-            objects = Objects(*(field[(truth == c) | (truth < 0)] for field in truths))
-            classes[str(c)] = _one_class(boxes[mine], scores[mine], objects)
-    return {"id": sample.id, "classes": classes}
+            classes[str(c)] = _one_class(pairs.of(labels == c, (truth == c) | (truth < 0)))
+    return {"id": name, "classes": classes}
 
 
-def _one_class(boxes: numpy.ndarray, scores: numpy.ndarray, objects: Objects) -> Evidence:
-    order = numpy.argsort(-scores, kind="stable")[:MOST]
+def _one_class(pairs: Pairs) -> Evidence:
+    order = numpy.argsort(-pairs.scores, kind="stable")[:MOST]
     ranges = numpy.array(list(SIZES.values()))
-    ignored = objects.crowd | _outside(objects.area, ranges)
-    matched, free = match(overlaps(boxes[order], objects), objects.crowd, ignored)
-    sides = boxes[order, 2:] - boxes[order, :2]
-    free |= ~matched & _outside(sides[:, 0] * sides[:, 1], ranges)[:, None, :]
+    ignored = pairs.crowd | _outside(pairs.area, ranges)
+    matched, free = match(pairs.overlap[order], pairs.crowd, ignored)
+    free |= ~matched & _outside(pairs.found_area[order], ranges)[:, None, :]
     return {
         "truths": (~ignored).sum(axis=1).tolist(),
         # str() gives the shortest decimal of the score's own precision: equal scores stay equal, and order is kept.
-        "scores": [float(str(s)) for s in scores[order]],
+        "scores": [float(str(s)) for s in pairs.scores[order]],
         "right": numpy.einsum("atd,t->ad", matched & ~free, _BITS).tolist(),
         "wrong": numpy.einsum("atd,t->ad", ~matched & ~free, _BITS).tolist(),
     }
@@ -85,7 +118,12 @@ def overlaps(boxes: numpy.ndarray, objects: Objects) -> numpy.ndarray:
     high = numpy.minimum(boxes[:, None, 2:], objects.boxes[None, :, 2:])
     shared = (high - low).clip(min=0).prod(axis=-1)
     own, other = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, objects.boxes))
-    base = numpy.where(objects.crowd[None, :], own[:, None], own[:, None] + other[None, :] - shared)
+    return shares(shared, own, other, objects.crowd)
+
+
+def shares(shared: numpy.ndarray, own: numpy.ndarray, other: numpy.ndarray, crowd: numpy.ndarray) -> numpy.ndarray:
+    """Areas shared (D, G), of detections (D,) and of objects (G,) -> intersection over union, or over the detection at a crowd."""
+    base = numpy.where(crowd[None, :], own[:, None], own[:, None] + other[None, :] - shared)
     result: numpy.ndarray = numpy.divide(shared, base, out=numpy.zeros_like(shared), where=shared > 0)
     return result
 

@@ -26,7 +26,7 @@ def flip(images: Tensor, truths: Tensor, rng: torch.Generator) -> tuple[Tensor, 
     images = torch.where(chosen[:, None, None, None], images.flip(-1), images)
     if truths.ndim == 1:
         return images, truths
-    turned = truths.flip(-1) if truths.dtype == torch.uint8 else _turned(truths, images.shape[-1])
+    turned = truths.flip(-1) if not truths.is_floating_point() else _turned(truths, images.shape[-1])
     return images, torch.where(chosen[:, None, None], turned, truths)
 
 

@@ -10,19 +10,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from robustbench_cv.boxes import from_mask
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
 from robustbench_cv.models.prepare import scale
 from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target
 
 NOTHING = -1
-"""Label of a row in which no object stands."""
+"""Label of a row in which no object stands; of a pixel of an instance map on which none does."""
+
+MOST_OBJECTS = 64
+"""Objects that an instance map tells apart; the smallest are left out where an image has more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """images: uint8 (N, 3, h, w). truths, by task: labels (N,) int64; label maps (N, h, w) uint8, 255 = ignore; or (N, M, 5) float rows
-    x1, y1, x2, y2 in px of the images and label, NOTHING where a row is padding. sha256: over ids and content fingerprints.
+    """images: uint8 (N, 3, h, w). truths, by task: labels (N,) int64; label maps (N, h, w) uint8, 255 = ignore; (N, M, 5) float rows
+    x1, y1, x2, y2 in px of the images and label, NOTHING where a row is padding; or instance maps (N, h, w) int16 (see `each_object`).
+    sha256: over ids and content fingerprints.
     """
 
     labels: Labels
@@ -45,13 +50,13 @@ class Pool:
         return rows[:, 2:4] - rows[:, 0:2]
 
 
-def collect(labels: Labels, samples: Iterable[tuple[Sample, str]], size: tuple[int, int], letterbox: bool) -> Pool:
-    """Samples with their fingerprints, scaled to `size` (h, w). UserError where there is none."""
+def collect(labels: Labels, samples: Iterable[tuple[Sample, str]], size: tuple[int, int], letterbox: bool, instances: bool = False) -> Pool:
+    """Samples with their fingerprints, scaled to `size` (h, w); instances: boxes with masks become instance maps. UserError for none."""
     prints: list[tuple[str, str]] = []
     images: list[Tensor] = []
     truths: list[Tensor] = []
     for sample, fingerprint in samples:
-        image, truth = fitted(sample, size, letterbox)
+        image, truth = fitted(sample, size, letterbox, instances)
         prints.append((sample.id, fingerprint))
         images.append(image)
         truths.append(truth)
@@ -65,12 +70,13 @@ def digest(samples: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256("".join(f"{name} {fingerprint}\n" for name, fingerprint in samples).encode()).hexdigest()
 
 
-def fitted(sample: Sample, size: tuple[int, int], letterbox: bool) -> tuple[Tensor, Tensor]:
+def fitted(sample: Sample, size: tuple[int, int], letterbox: bool, instances: bool = False) -> tuple[Tensor, Tensor]:
     """A sample's image (uint8 (3, h, w)) and truth at the training size."""
     height, width = sample.image.shape[-2:]
     if letterbox:
         frame = Letterbox(height, width, size[0])
-        return _bytes(frame.images(sample.image[None])[0]), _rows(sample.target, frame)
+        truth = instance_map(sample, frame) if instances else _rows(sample.target, frame)
+        return _bytes(frame.images(sample.image[None])[0]), truth
     return _bytes(scale(sample.image[None], size)[0]), _truth(sample.target, size)
 
 
@@ -95,8 +101,36 @@ def _rows(target: Target, frame: Letterbox) -> Tensor:
     return torch.cat([frame.forth(target.boxes), target.labels[:, None].float()], dim=1)
 
 
+def instance_map(sample: Sample, frame: Letterbox) -> Tensor:
+    """int16 (side, side): MOST_OBJECTS * label + number of the object at each pixel, NOTHING elsewhere; the smaller object where two meet.
+
+    UserError where the objects have no masks.
+    """
+    target = sample.target
+    if not isinstance(target, BoxTarget) or target.masks is None:
+        raise UserError(f"this recipe trains on instance masks, which sample {sample.id} does not have; use one that trains on boxes")
+    masks = target.masks & ~target.crowd[:, None, None]
+    kept = masks.flatten(1).sum(1).argsort(descending=True, stable=True)[:MOST_OBJECTS]
+    out = torch.full((frame.side, frame.side), NOTHING, dtype=torch.int16)
+    (h, w), (top, left) = frame.scaled, frame.corner
+    window = out[top : top + h, left : left + w]
+    for k, mask in enumerate(masks[kept]):
+        shown = F.interpolate(mask[None, None].float(), (h, w), mode="nearest-exact")[0, 0] > 0
+        window[shown] = MOST_OBJECTS * int(target.labels[kept[k]]) + k
+    return out
+
+
+def each_object(instances: Tensor) -> tuple[Tensor, Tensor]:
+    """An instance map (h, w) -> rows (M, 5) of the tight boxes and labels, as a pool holds them, and masks uint8 (M, h, w)."""
+    numbers = torch.tensor(sorted(set(instances[instances != NOTHING].tolist())), dtype=instances.dtype)
+    masks = instances == numbers[:, None, None]
+    boxes = torch.stack([from_mask(mask) for mask in masks]) if len(masks) else instances.new_zeros((0, 4), dtype=torch.float32)
+    labels = torch.div(numbers, MOST_OBJECTS, rounding_mode="floor")
+    return torch.cat([boxes, labels[:, None].float()], dim=1), masks.to(torch.uint8)
+
+
 def _stacked(truths: list[Tensor]) -> Tensor:
-    if truths[0].ndim != 2 or truths[0].dtype == torch.uint8:
+    if truths[0].ndim != 2 or not truths[0].is_floating_point():
         return torch.stack(truths)
     rows = max(1, *(len(t) for t in truths))
     return torch.stack([F.pad(t, (0, 0, 0, rows - len(t)), value=NOTHING) for t in truths])

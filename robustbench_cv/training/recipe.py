@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,17 @@ from torch import Tensor, nn
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.types import Task
 
+if TYPE_CHECKING:
+    from robustbench_cv.training.loop import Run, Watch
+
 Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(network, images (N, 3, h, w) normalised, truths as a Pool holds them) -> a scalar to be lowered."""
 
 Augment: TypeAlias = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """(images (N, 3, h, w) in [0, 1], truths, random numbers) -> the same, changed without making a truth false."""
+
+Fit: TypeAlias = "Callable[[nn.Module, Pool, Run, Watch], None]"
+"""(network, pool, run, watch): trains the network in place and leaves it in eval mode, the same for the same seed."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,10 @@ class Recipe:
     architecture: registered model name, which reads the weights file. network: made for a training pool, parameters drawn from the
     global generator.
     data, test: specs of the default data sets; empty where the user must bring them. size (h, w) px at which the network trains and runs;
-    letterbox: fit images into it with grey borders instead of stretching them. normalise: by the training images' mean and deviation.
+    letterbox: fit images into it with grey borders instead of stretching them. instances: learn from instance masks, not just from boxes.
+    normalise: by the training images' mean and deviation.
     arguments: the architecture's own, written into the file. metrics: specs, measured on `test` when done.
+    fit: what trains the network where gradient descent on `loss` is not all there is to it.
     """
 
     name: str
@@ -65,5 +73,7 @@ class Recipe:
     data: str = ""
     test: str = ""
     letterbox: bool = False
+    instances: bool = False
     normalise: bool = True
     arguments: Mapping[str, int] = field(default_factory=dict)
+    fit: Fit | None = None

@@ -102,7 +102,7 @@ def read(recipe: Recipe, part: Part) -> Pool:
     """A part of the data in memory, at the recipe's size."""
     with bar(f"reading {part.name}", len(part)) as advance:
         samples = _counted(part.samples(), lambda done: advance(done, len(part), ""))
-        return collect(part.dataset.labels, samples, recipe.size, recipe.letterbox)
+        return collect(part.dataset.labels, samples, recipe.size, recipe.letterbox, recipe.instances)
 
 
 def _run(spec: str, recipe: Recipe, pool: Pool, epochs: int, seed: int, device: str, out: Path) -> Run:
@@ -122,7 +122,8 @@ def fit_with_bar(network: nn.Module, pool: Pool, run: Run) -> float:
     """Seconds it took."""
     began = time.monotonic()
     with bar(f"training {run.recipe.name}", run.epochs) as advance:
-        fit(network, pool, run, lambda done, total, loss: advance(done, total, f"loss {loss:.3f}"))
+        train = run.recipe.fit or fit
+        train(network, pool, run, lambda done, total, loss: advance(done, total, f"loss {loss:.3f}"))
     return time.monotonic() - began
 
 

@@ -46,6 +46,8 @@ CASES = [
     Case("ap-small", "detection", _average_precision(size="small")),
     Case("ap-medium", "detection", _average_precision(size="medium")),
     Case("ap-large", "detection", _average_precision(size="large")),
+    Case("mask-ap", "detection", _average_precision(masks=True)),
+    Case("mask-ap50", "detection", _average_precision(thresholds=[0.5], masks=True)),
     Case("detection-rate", "detection", plain.share("found", SCORE)),
     Case("vanished", "detection", plain.share("vanished", SCORE)),
     Case("mislabelled", "detection", plain.share("mislabelled", SCORE)),

@@ -12,23 +12,25 @@ AREAS = {"all": (0, 1e10), "small": (0, 1024), "medium": (1024, 9216), "large": 
 Pair = tuple[BoxPrediction, Sample]
 
 
-def average_precision(pairs: Sequence[Pair], thresholds: Sequence[float] = THRESHOLDS, size: str = "all") -> float | None:
-    """None where no class has an object. Images rank by id."""
+def average_precision(
+    pairs: Sequence[Pair], thresholds: Sequence[float] = THRESHOLDS, size: str = "all", masks: bool = False
+) -> float | None:
+    """None where no class has an object. Images rank by id. masks: objects overlap by their pixels instead of their boxes."""
     pairs = sorted(pairs, key=lambda p: p[1].id)
     classes = {int(c) for _, s in pairs for c in s.target.labels} | {int(c) for p, _ in pairs for c in p.labels}
     values = []
     for c in classes:
         for t in thresholds:
-            value = _one(pairs, c, t, AREAS[size])
+            value = _one(pairs, c, t, AREAS[size], masks)
             if value is not None:
                 values.append(value)
     return sum(values) / len(values) if values else None
 
 
-def _one(pairs: Sequence[Pair], c: int, threshold: float, area: tuple[float, float]) -> float | None:
+def _one(pairs: Sequence[Pair], c: int, threshold: float, area: tuple[float, float], masks: bool) -> float | None:
     judged, objects = [], 0
     for prediction, sample in pairs:
-        verdicts, count = _judge(prediction, sample, c, threshold, area)
+        verdicts, count = _judge(prediction, sample, c, threshold, area, masks)
         judged += verdicts
         objects += count
     if objects == 0:
@@ -47,19 +49,16 @@ def _one(pairs: Sequence[Pair], c: int, threshold: float, area: tuple[float, flo
     return total / 101
 
 
-def _judge(prediction, sample, c, threshold, area):
+def _judge(prediction, sample, c, threshold, area, masks):
     target = sample.target
+    true_shapes, found_shapes = (_pixels(t.masks) if masks else t.boxes.tolist() for t in (target, prediction))
     truths = [
-        (box.tolist(), bool(crowd), bool(crowd) or not area[0] <= float(a) <= area[1])
-        for box, label, crowd, a in zip(target.boxes, target.labels, target.crowd, target.area, strict=True)
+        (shape, bool(crowd), bool(crowd) or not area[0] <= float(a) <= area[1])
+        for shape, label, crowd, a in zip(true_shapes, target.labels, target.crowd, target.area, strict=True)
         if int(label) == c
     ]
     truths.sort(key=lambda t: t[2])
-    found = [
-        (float(s), b.tolist())
-        for b, s, label in zip(prediction.boxes, prediction.scores, prediction.labels, strict=True)
-        if int(label) == c
-    ]
+    found = [(float(s), b) for b, s, label in zip(found_shapes, prediction.scores, prediction.labels, strict=True) if int(label) == c]
     found.sort(key=lambda f: -f[0])
     taken, verdicts = set(), []
     for score, box in found[:100]:
@@ -69,10 +68,10 @@ def _judge(prediction, sample, c, threshold, area):
                 continue
             if best is not None and not truths[best][2] and ignored:
                 break
-            overlap = iou(box, truth, crowd)
+            overlap = (pixel_iou if masks else iou)(box, truth, crowd)
             if overlap >= best_iou:
                 best, best_iou = k, overlap
-        own = (box[2] - box[0]) * (box[3] - box[1])
+        own = len(box) if masks else (box[2] - box[0]) * (box[3] - box[1])
         if best is not None:
             taken.add(best)
             verdicts.append((score, "ignored" if truths[best][2] else "right"))
@@ -89,3 +88,13 @@ def iou(box, truth, crowd=False):
         return 0.0
     own, other = ((b[2] - b[0]) * (b[3] - b[1]) for b in (box, truth))
     return width * height / (own if crowd else own + other - width * height)
+
+
+def pixel_iou(found, truth, crowd=False):
+    """Of two sets of pixels; over the first alone for a crowd."""
+    shared = len(found & truth)
+    return shared / (len(found) if crowd else len(found | truth)) if shared else 0.0
+
+
+def _pixels(masks):
+    return [{(y, x) for y, row in enumerate(mask.tolist()) for x, on in enumerate(row) if on} for mask in masks]

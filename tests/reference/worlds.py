@@ -39,7 +39,8 @@ def perfect(pair):
     if isinstance(target, MaskTarget):
         return MaskPrediction(target.labels.where(target.labels != 255, 0)), pair[1]
     keep = ~target.crowd
-    return BoxPrediction(target.boxes[keep], torch.linspace(1, 0.5, int(keep.sum())), target.labels[keep]), pair[1]
+    masks = None if target.masks is None else target.masks[keep]
+    return BoxPrediction(target.boxes[keep], torch.linspace(1, 0.5, int(keep.sum())), target.labels[keep], masks), pair[1]
 
 
 def _classified(rng, name, edited):
@@ -85,6 +86,7 @@ def _detected(rng, name, edited):
     scores = torch.from_numpy(rng.integers(0, 8, len(found)).astype("float32") / 10)
     order = scores.argsort(descending=True, stable=True)
     prediction = BoxPrediction(torch.from_numpy(found).float()[order], scores[order], torch.from_numpy(classes)[order])
+    prediction, target = _with_masks(prediction), _with_masks(target)
     sample = Sample(name, _image(), target)
     if edited:
         edit = _edit(rng, target, NAMES[int(rng.integers(1, 6))])
@@ -95,15 +97,24 @@ def _detected(rng, name, edited):
     return prediction, sample
 
 
+def _with_masks(objects):
+    """Each with the half of its box's pixels in which the image's diagonals lie, so that masks overlap otherwise than boxes."""
+    at = torch.arange(SIDE) + 0.5
+    x1, y1, x2, y2 = objects.boxes[..., None, None].unbind(1)
+    inside = (at > x1) & (at < x2) & (at[:, None] > y1) & (at[:, None] < y2)
+    return replace(objects, masks=inside & ((at + at[:, None]) % 3 < 1.5))
+
+
 def _with_ghost(rng, prediction, edit, gone):
     """One more box, somewhere about the edited region."""
     y, x = edit.region.nonzero()[0].tolist()
     box = torch.tensor([[x, y, x + 8, y + 8]]) + float(rng.integers(-6, 7))
-    return BoxPrediction(
+    more = BoxPrediction(
         torch.cat([box.clamp(min=0), prediction.boxes]),
         torch.cat([torch.tensor([0.9]), prediction.scores]),
         torch.cat([torch.tensor([gone]), prediction.labels]),
     )
+    return _with_masks(more)
 
 
 def _boxes(rng, count):

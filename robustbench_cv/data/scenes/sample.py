@@ -33,7 +33,7 @@ def target(scene: Scene, drawn: Rendered, task: Task) -> Target:
         return MaskTarget(torch.from_numpy(drawn.labels.astype(np.int64)))
     labels = torch.tensor([OBJECTS.index(scene.objects[i].name) for i in drawn.annotated], dtype=torch.int64)
     area = torch.from_numpy(drawn.visible.sum(axis=(1, 2)).astype(np.float32))
-    return BoxTarget.of(torch.from_numpy(drawn.boxes), labels, area=area)
+    return BoxTarget.of(torch.from_numpy(drawn.boxes), labels, area=area, masks=torch.from_numpy(drawn.visible))
 
 
 @dataclass(frozen=True, eq=False)

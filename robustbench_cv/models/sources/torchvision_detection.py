@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
+from robustbench_cv.models.sources import torchvision_masks as masks
 from robustbench_cv.models.sources.torchvision_builders import Request, built
 from robustbench_cv.models.sources.torchvision_decode import Settings, suppressed
 from robustbench_cv.models.sources.torchvision_heads import Family, family_of
-from robustbench_cv.types import Candidates, Labels, ModelInfo, Prediction
+from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +50,17 @@ class TorchvisionDetector:
         boxes = beliefs.boxes if beliefs.boxes.shape[2] == 1 else beliefs.boxes[:, :, columns]
         (height, width), (h, w) = images.shape[-2:], inner.image_sizes[0]
         ratio = boxes.new_tensor([width, height, width, height]) / boxes.new_tensor([w, h, w, h])
-        return Candidates(boxes * ratio, beliefs.log_score[..., columns], beliefs.valid)
+        kept = masks.kept(self.module, features, images, inner.image_sizes[0]) if masks.has_masks(self.module) else ()
+        return Candidates(boxes * ratio, beliefs.log_score[..., columns], beliefs.valid, kept)
 
-    def decode(self, raw: Candidates, /) -> list[Prediction]:
-        """Threshold, top candidates, suppression per class and cap: as the detector itself does."""
+    def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
+        """Threshold, top candidates, suppression per class and cap: as the detector itself does. Mask R-CNN adds masks of what is left."""
         settings = Settings.of(self.module)
         rows = zip(raw.boxes.detach(), raw.log_score.detach().exp(), raw.valid, strict=True)
-        return [suppressed(self.family.choose, settings, boxes, scores, valid) for boxes, scores, valid in rows]
+        found = [suppressed(self.family.choose, settings, boxes, scores, valid) for boxes, scores, valid in rows]
+        if not raw.features:
+            return found
+        return [masks.added(self.module, f, self.columns[f.labels], [m[i] for m in raw.features]) for i, f in enumerate(found)]
 
 
 def detection(
@@ -86,12 +91,14 @@ def detection(
     return detector(made.module, made.names, request.title, request.weights or "")
 
 
-def detector(module: nn.Module, names: tuple[str, ...] | None, name: str, weights: str = "") -> TorchvisionDetector:
+def detector(
+    module: nn.Module, names: tuple[str, ...] | None, name: str, weights: str = "", operating_score: float = 0.25
+) -> TorchvisionDetector:
     """Freeze one of torchvision's detector modules. UserError where it is of no known family or the names do not fit its columns."""
     family = family_of(module)
     columns, shown = exposed(names, family.outputs(module), needs_background=family.background, model=name)
     facts = (repr(Settings.of(module)), repr(module.transform), repr(columns), weights)
-    info = describe_module(freeze(module), name, "detection", Labels(shown), *facts)
+    info = describe_module(freeze(module), name, "detection", Labels(shown), *facts, operating_score=operating_score)
     return TorchvisionDetector(module, info, family, torch.tensor(columns))
 
 
