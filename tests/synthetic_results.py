@@ -34,6 +34,7 @@ REPORTS = (
     "class-context",
     "budget-curve",
     "occlusion-curve",
+    "complexity",
     "gallery",
     "checks",
     "protocol",
@@ -92,7 +93,7 @@ def make(
             for task, every in names.items()
         ),
         models=tuple(
-            ModelRow(model, f"bundled:{model}", task, labels[task], 269_722, "ab12" * 16, 0.25)
+            ModelRow(model, model, task, labels[task], 269_722, "ab12" * 16, 0.25)
             for task, every in names.items()
             for model in every
         ),

@@ -250,3 +250,15 @@ def test_repeated_labels_are_numbered(results: Results) -> None:
 def test_an_unknown_report_is_named() -> None:
     with pytest.raises(UserError, match="did you mean 'gallery'"):
         build_items(synthetic.make(n=1), ["galery"])
+
+
+def test_history_orders_models_by_the_year_of_their_architecture() -> None:
+    made = synthetic.make(models={"classification": ("vgg-small", "cifar-resnet20", "lenet5")})
+    chart, table = (item for item in build_items(made, ["history"]) if item.task == "classification")
+    assert isinstance(chart, Chart)
+    assert isinstance(table, Table)
+    assert table.frame.iloc[:, 1].tolist() == ["lenet5", "cifar-resnet20", "vgg-small"]
+    assert table.frame.iloc[:, 0].tolist() == [1998, 2015, None]
+    group = next(g for g in made.groups() if g.model == "lenet5")
+    assert table.frame.iloc[0, 4].estimate.value == pytest.approx(made.estimate(group, "clean", "top-1").value)
+    assert list(dict.fromkeys(chart.frame["model"])) == table.frame.iloc[:, 1].tolist()

@@ -83,7 +83,7 @@ class Swap:
             if background is not None:
                 return background
         raise NotApplicable(
-            f"no donor can lend sample {sample.id} (context {here.context!r}, main class {here.main!r}) a background to={self.to!r}: "
+            f"no donor can lend a background to={self.to!r} (for {sample.id}, context {here.context!r}, main class {here.main!r}): "
             f"up to {MOST_TRIED} were looked at"
         )
 

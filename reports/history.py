@@ -1,0 +1,135 @@
+"""What the years of architecture changed: every model by its year, clean, under attack, and with its context changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas
+
+from robustbench_cv.catalogue import MODELS, report
+from robustbench_cv.errors import UserError
+from robustbench_cv.registry import Scalar, Spec
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.cells import Cell, Footnotes
+from robustbench_cv.rendering.figures import MUTED, NOTHING, PALETTE, RULE, Chart, percent_axis, say
+from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.suite import Condition
+from robustbench_cv.types import Task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_INKS = {"clean": "#1c2733", "attack": PALETTE[1], "intervention": PALETTE[0]}
+_COLUMNS = ("year", "model", "family", "parameters", "condition", "kind", "value", "low", "high", "n")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A model of the run with what the registry knows of its architecture. year 9999: the registry knows none."""
+
+    group: Group
+    name: str
+    year: int
+    family: str
+    parameters: int
+
+
+@report()
+def history() -> Report:
+    """A table and a figure a task, models in the order of their years: clean, attacked, and what the context is worth."""
+    return lambda results: [made for task in reporting.tasks_of(results) for made in (_chart(results, task), _table(results, task))]
+
+
+def _entries(results: Results, task: Task) -> list[_Entry]:
+    found = [_entry(results, group) for group in reporting.groups_of(results, task)]
+    return sorted(found, key=lambda entry: (entry.year, entry.name))
+
+
+def _entry(results: Results, group: Group) -> _Entry:
+    row = results.model_row(group)
+    facts = _facts(row.spec)
+    year, family = facts.get("year"), facts.get("family")
+    return _Entry(group, row.name, year if isinstance(year, int) else 9999, str(family or ""), row.parameters)
+
+
+def _facts(spec: str) -> dict[str, Scalar]:
+    """What the registry says of an architecture; nothing for a model from elsewhere."""
+    try:
+        return dict(MODELS.entry(Spec.parse(spec).name.partition(".")[0]).facts)
+    except UserError:
+        return {}
+
+
+def _shown(results: Results, task: Task) -> list[Condition]:
+    return [c for c in reporting.ordered_conditions(results, task) if c.kind != "control"]
+
+
+def _table(results: Results, task: Task) -> Table:
+    metric, notes = results.metrics(task)[0], Footnotes()
+    conditions = _shown(results, task)
+    columns: list[str | tuple[str, str]] = ["year", "model", "family", "parameters"]
+    for condition in conditions:
+        if condition.kind == "intervention":
+            columns += [(condition.name, "after"), (condition.name, "effect − control")]
+        else:
+            columns.append(condition.name)
+    rows = [_row(results, entry, conditions, metric, notes) for entry in _entries(results, task)]
+    caption = (
+        f"{reporting.TASK_TITLES[task]}: {reporting.heading_of(metric)} by the year of the architecture, clean, under attack and with its "
+        "context changed; 95 % intervals. Effect − control is what the context itself is worth: the change that the edit makes, less the "
+        "change that the same edit makes where no object is."
+    )
+    return Table(cells_of(columns, rows), caption, f"history-{task}", tuple(notes.notes), task, title="By year")
+
+
+def _row(results: Results, entry: _Entry, conditions: list[Condition], metric: str, notes: Footnotes) -> list[Cell]:
+    cells: list[Cell] = [None if entry.year == 9999 else entry.year, entry.name, entry.family, entry.parameters]
+    for condition in conditions:
+        cells.append(reporting.shown(results, entry.group, condition.name, metric, notes))
+        if condition.kind == "intervention":
+            effect, _, difference = reporting.shown_effect(results, entry.group, condition.name, metric, notes)
+            cells.append(difference or effect)
+    return cells
+
+
+def _chart(results: Results, task: Task) -> Chart:
+    metric, notes, rows = results.metrics(task)[0], Footnotes(), []
+    entries, conditions = _entries(results, task), _shown(results, task)
+    for entry in entries:
+        for condition in conditions:
+            e = reporting.shown(results, entry.group, condition.name, metric, notes).estimate
+            facts = (entry.year, entry.name, entry.family, entry.parameters)
+            rows.append((*facts, condition.name, condition.kind, e.value, e.low, e.high, e.n))
+    frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
+    caption = f"{reporting.TASK_TITLES[task]}: {metric} of every architecture, oldest first; bars are 95 % intervals."
+    size = (6.4, 1.3 + 0.3 * len(entries))
+    return Chart(frame, lambda axes, f: _draw(axes, f, metric), caption, f"history-{task}", tuple(notes.notes), task, "History", size)
+
+
+def _draw(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:
+    models = list(dict.fromkeys(frame["model"]))
+    conditions = list(dict.fromkeys(zip(frame["condition"], frame["kind"], strict=True)))
+    drawn: dict[str, int] = {}
+    for name, kind in conditions:
+        marker = "os^Dv"[drawn.get(kind, 0) % 5]
+        drawn[kind] = drawn.get(kind, 0) + 1
+        part = frame[(frame["condition"] == name) & frame["value"].notna()]
+        heights = [models.index(model) for model in part["model"]]
+        axes.hlines(heights, part["low"], part["high"], color=_INKS[kind], alpha=0.25, linewidth=2.4)
+        axes.plot(part["value"], heights, marker, color=_INKS[kind], label=name)
+    if not frame["value"].notna().any():
+        say(axes, NOTHING)
+    years = dict(zip(frame["model"], frame["year"], strict=True))
+    axes.set_yticks(range(len(models)), [f"{model}  {years[model]}" if years[model] != 9999 else model for model in models])
+    axes.set_ylim(len(models) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.set(xlim=(-0.02, 1.02), xlabel=metric)
+    percent_axis(axes.xaxis)
+    for y in range(1, len(models)):
+        axes.axhline(y - 0.5, color=RULE, linewidth=0.4)
+    axes.legend(frameon=False, fontsize=8, labelcolor=MUTED, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)

@@ -1,0 +1,35 @@
+"""Thirty years of architecture on the same scenes: every bundled model, clean, attacked, and with its context changed."""
+
+from robustbench_cv.catalogue import suite
+from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track
+
+CLASSIFIERS = ("lenet5", "cifar-resnet20")
+SEGMENTERS = ("unet",)
+DETECTORS = ("yolov3-small",)
+
+
+@suite()
+def history(samples: int = 200) -> Suite:
+    """What thirty years of architecture changed, clean and under attack, with and without context.
+
+    samples: scenes a task. Weights that are not bundled are trained on first use.
+    """
+    context = (
+        Condition("context swapped", ("swap-context(to='random')",)),
+        Condition("context gray", ("swap-context(to='gray')",)),
+    )
+
+    def track(task: Task, models: tuple[str, ...], metrics: tuple[str, ...], *attacks: Condition) -> Track:
+        return Track(task, tuple(f"{name}.scenes" for name in models), ("scenes",), (CLEAN, *attacks, *context), metrics, samples)
+
+    tracks = (
+        track("classification", CLASSIFIERS, ("top-1",), _attack("pgd", 1), _attack("pgd", 4)),
+        track("segmentation", SEGMENTERS, ("miou",), _attack("seg-pgd", 1), _attack("seg-pgd", 4)),
+        track("detection", DETECTORS, ("ap50", "ap"), _attack("tog-vanish", 1), _attack("tog-vanish", 4)),
+    )
+    return Suite("history", version=1, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"))
+
+
+def _attack(name: str, level: int) -> Condition:
+    """Ten steps within `level` grey levels of 255."""
+    return Condition(f"{name} {level}/255", attack=f"{name}(eps={level}/255, steps=10)", severity=level / 255, curve=name)
