@@ -74,7 +74,8 @@ PLANS = {
         "seresnet-mini",
         lambda classes, size, arguments: mini_seresnet(classes, arguments["width"]),
         {"width": 16},
-        epochs=12,
+        epochs=14,
+        size=80,
     ),
     "scenes-mobilenet-v2": Plan(
         "mobilenet-v2-mini",
