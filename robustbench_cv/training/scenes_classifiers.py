@@ -114,8 +114,11 @@ PLANS = {
         "scenes-vit": {"model": "vit-mini.scenes"},
     }
 )
-def scenes_classifiers(name: str, bias: float = 0.8, samples: int = 8000, epochs: int = 0) -> Recipe:
-    """A small classifier of another architecture on Scenes. bias: how firmly objects keep to their contexts. epochs: 0 is the plan's."""
+def scenes_classifiers(name: str, bias: float = 0.8, samples: int = 8000, epochs: int = 0, peak: float = 0.0) -> Recipe:
+    """A small classifier of another architecture on Scenes.
+
+    bias: how firmly objects keep to their contexts. epochs, peak (the highest rate): 0 is what the architecture trains best with here.
+    """
     plan = PLANS[name]
     size = (plan.size, plan.size)
     return Recipe(
@@ -125,7 +128,7 @@ def scenes_classifiers(name: str, bias: float = 0.8, samples: int = 8000, epochs
         network=lambda pool: plan.network(len(pool.labels), size, plan.arguments),
         loss=classification,
         augment=chain(flip, shift, light),
-        schedule=Schedule(epochs or plan.epochs, peak=plan.peak),
+        schedule=Schedule(epochs or plan.epochs, peak=peak or plan.peak),
         metrics=("top-1",),
         size=size,
         data=f"scenes(split='train', samples={samples}, task='classification', bias={bias!r})",
