@@ -1,0 +1,22 @@
+"""Libraries that are installed only on demand: imported, or named in an error that says how to get them."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from robustbench_cv.errors import UserError
+
+PACKAGES = {"segmentation": "segmentation_models_pytorch", "huggingface": "transformers"}
+"""What each extra of robustbench-cv brings for models."""
+
+
+def need(extra: str, what: str) -> ModuleType:
+    """The package of an extra. UserError, with the command that installs it, where it is not there."""
+    package = PACKAGES[extra]
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise UserError(f"{what} needs {package}, which is not installed: pip install 'robustbench-cv[{extra}]'") from error
