@@ -172,7 +172,8 @@ def refreshed(model: M, name: str) -> M:
     """The model under another name, its hash taken anew: for a module whose weights were changed in place."""
     known: Any = model
     digest = weights_sha256(known.module, *known.info.classes.names, repr(known.module))
-    return replace(known, info=replace(known.info, name=name, weights_sha256=digest))
+    made: M = replace(known, info=replace(known.info, name=name, weights_sha256=digest))
+    return made
 
 
 def to(model: M, device: str | torch.device) -> M:
