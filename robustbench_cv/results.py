@@ -91,6 +91,16 @@ class TrackRow(msgspec.Struct, frozen=True):
     metrics: tuple[MetricRow, ...]
 
 
+class ComplexityRow(msgspec.Struct, frozen=True):
+    """What a model costs on one image of a data set, image (h, w) px: macs multiply-adds, None where the note says why not."""
+
+    model: str
+    dataset: str
+    macs: int | None
+    image: tuple[int, ...]
+    note: str = ""
+
+
 class RunInfo(msgspec.Struct, frozen=True):
     """What run.json holds: everything needed to repeat the run and to read its records."""
 
@@ -110,6 +120,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     gates: tuple[Gate, ...] = ()
     reports: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    complexity: tuple[ComplexityRow, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def track(self, task: Task) -> TrackRow:
@@ -193,6 +204,10 @@ class Results:
 
     def model_row(self, group: Group) -> ModelRow:
         return next(m for m in self.run.models if m.name == group.model)
+
+    def complexity(self, group: Group) -> ComplexityRow | None:
+        """What the model costs on an image of the data set; None where the run did not count it."""
+        return next((c for c in self.run.complexity if (c.model, c.dataset) == (group.model, group.dataset)), None)
 
     def metric(self, group: Group, name: str) -> Metric:
         """A metric as it was during the run, for this group's model."""

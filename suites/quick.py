@@ -71,6 +71,7 @@ def quick() -> Suite:
             "class-context",
             "budget-curve",
             "occlusion-curve",
+            "complexity",
             "gallery",
             "checks",
             "protocol",

@@ -93,9 +93,7 @@ def make(
             for task, every in names.items()
         ),
         models=tuple(
-            ModelRow(model, model, task, labels[task], 269_722, "ab12" * 16, 0.25)
-            for task, every in names.items()
-            for model in every
+            ModelRow(model, model, task, labels[task], 269_722, "ab12" * 16, 0.25) for task, every in names.items() for model in every
         ),
         datasets=(DatasetRow(dataset, "scenes(split='test')", "classification", n, "1d5a" * 16),),
         pairings=tuple(Pairing(model, dataset, "6 of 6 by name") for every in names.values() for model in every),

@@ -21,6 +21,7 @@ from robustbench_cv.results import Results, RunInfo, read_run
 from robustbench_cv.runner import pictures
 from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import CellOutput, run_cell
+from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.fingerprint import code_sha256, versions
 from robustbench_cv.runner.plan import Options, Plan, PlannedCell, build_job, make_plan
 from robustbench_cv.runner.preflight import stored_preflight
@@ -72,7 +73,7 @@ def run_suite(
     plan = make_plan(suite, options)
     for pairing in plan.pairings():
         announce(pairing.class_map)
-    info = _run_info(plan, command, out)
+    info = _run_info(plan, command, store)
     findings = [f for pair in plan.pairs for f in stored_preflight(store, pair, options.device)]
     for finding in findings:
         if finding.verdict in ("stop", "warn"):
@@ -133,7 +134,7 @@ def _file_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-._" else "-" for c in text)
 
 
-def _run_info(plan: Plan, command: str, out: Path) -> RunInfo:
+def _run_info(plan: Plan, command: str, store: Store) -> RunInfo:
     """run.json's content; the time of creation is that of the first call that planned the same."""
     info = RunInfo(
         suite=plan.suite.name,
@@ -152,11 +153,12 @@ def _run_info(plan: Plan, command: str, out: Path) -> RunInfo:
         gates=plan.suite.gates,
         reports=plan.suite.reports,
         notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes)])),
+        complexity=tuple(stored_complexity(store, p, plan.options.device) for p in plan.pairs),
     )
-    if (out / "run.json").exists():
+    if (store.folder / "run.json").exists():
         import msgspec
 
-        earlier = read_run(out)
+        earlier = read_run(store.folder)
         same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command)
         if same == earlier:
             return earlier

@@ -27,5 +27,8 @@ class Store:
     def findings(self, key: str) -> Path:
         return self.folder / "checks" / f"{key}.json"
 
+    def complexity(self, key: str) -> Path:
+        return self.folder / "complexity" / f"{key}.json"
+
     def done(self, key: str) -> bool:
         return self.part(key).exists()
