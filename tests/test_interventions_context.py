@@ -83,7 +83,7 @@ def test_without_contexts_same_means_the_main_class_and_random_any_other() -> No
 def test_donors_cannot_lend_to_themselves_nor_without_known_objects() -> None:
     sample = synthetic.sample("classification")
     for donors in ([sample], [replace(synthetic.donors("classification")[1], regions={})]):
-        with pytest.raises(NotApplicable, match="no donor can lend a background .* synthetic/0"):
+        with pytest.raises(NotApplicable, match=r"no donor can lend a background .* synthetic/0"):
             swap("swap-context", sample, donors)
     with pytest.raises(UserError, match="call with_donors"):
         INTERVENTIONS.build("swap-context")(sample, NOISE)

@@ -51,7 +51,10 @@ PLANS = {
     },
 )
 def scenes_segmenters(name: str, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 0) -> Recipe:
-    """A segmenter of a few hundred thousand parameters at 64x64 or 65x65, without dropout or auxiliary heads. epochs: 0 for its own number."""
+    """A segmenter of a few hundred thousand parameters at 64x64 or 65x65, without dropout or auxiliary heads.
+
+    epochs: 0 for its own number.
+    """
     plan = PLANS[name]
     return Recipe(
         name=name,
