@@ -3,9 +3,29 @@
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track
 
-CLASSIFIERS = ("lenet5", "cifar-resnet20")
+CLASSIFIERS = (
+    "lenet5",
+    "alexnet-original",
+    "network-in-network-cifar",
+    "vgg-mini",
+    "googlenet",
+    "cifar-resnet20",
+    "densenet-mini",
+    "seresnet-mini",
+    "mobilenet-v2-mini",
+    "shufflenet-v1",
+    "vit-mini",
+)
 SEGMENTERS = ("unet",)
-DETECTORS = ("yolov3-small",)
+DETECTORS = (
+    "faster-rcnn-small",
+    "ssd300",
+    "yolov2",
+    "faster-rcnn-fpn-small",
+    "mask-rcnn-small",
+    "retinanet-small",
+    "yolov3-small",
+)
 
 
 @suite()

@@ -17,7 +17,26 @@ from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.types import Dataset, Sample
 
 FLOORS = {"cifar-resnet20.scenes": ("top-1", 0.95), "unet.scenes": ("miou", 0.80), "yolov3-small.scenes": ("ap50", 0.80)}
-NAMES = [*FLOORS, "lenet5.scenes"]
+FIRST = [*FLOORS, "lenet5.scenes"]
+"""Whose cards every test run recomputes; the others' take minutes."""
+LATER = [
+    "alexnet-original.scenes",
+    "densenet-mini.scenes",
+    "faster-rcnn-fpn-small.scenes",
+    "faster-rcnn-small.scenes",
+    "googlenet.scenes",
+    "mask-rcnn-small.scenes",
+    "mobilenet-v2-mini.scenes",
+    "network-in-network-cifar.scenes",
+    "retinanet-small.scenes",
+    "seresnet-mini.scenes",
+    "shufflenet-v1.scenes",
+    "ssd300.scenes",
+    "vgg-mini.scenes",
+    "vit-mini.scenes",
+    "yolov2.scenes",
+]
+NAMES = [*FIRST, *LATER]
 
 
 def card(name: str) -> Card:
@@ -71,7 +90,7 @@ def test_the_recipe_still_names_the_cards_data(name: str) -> None:
     assert found.test_samples >= 500
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in LATER)])
 def test_the_cards_metrics_come_out_again(name: str) -> None:
     assert measured(name) == pytest.approx(dict(card(name).metrics), abs=0.005)
 
@@ -88,7 +107,7 @@ def test_scenes_is_not_trivial() -> None:
 
 
 def test_all_weights_together_stay_small() -> None:
-    assert sum(p.stat().st_size for p in FOLDER.glob("*.safetensors")) < 4_200_000
+    assert sum(p.stat().st_size for p in FOLDER.glob("*.safetensors")) < 16_000_000
 
 
 @pytest.mark.slow
