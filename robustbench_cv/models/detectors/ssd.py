@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
-from robustbench_cv.models.detectors.darknet.detector import Stretched, published_names
+from robustbench_cv.models.detectors.darknet.detector import Stretched, names_for
 from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decoded, default_boxes
 from robustbench_cv.models.detectors.yolo.decode import detections
 from robustbench_cv.models.prepare import Prepare
@@ -56,7 +56,7 @@ def ssd(
     """
     layout, side, count = (SSD300, 300, 20) if name == "ssd300" else (SSD512, 512, 80)
     arguments = {"width": 64, "widest": 0, "levels": len(layout.boxes), "batch_norm": 0}
-    names = published_names(num_classes or count).names
+    names = names_for(classes, num_classes, count)
     default = Description(name, names, (side, side), mean=MEAN, std=STD, arguments=arguments)
     own = {"width": width, "widest": widest, "levels": levels, "batch_norm": batch_norm}
     begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, **own)

@@ -14,7 +14,7 @@ from robustbench_cv.boxes import iou
 VARIANCE = (0.1, 0.1, 0.2, 0.2)
 """By which the offsets of centre and size are divided when learned."""
 
-VGG = (64, 64, "M", 128, 128, "M", 256, 256, 256, "C", 512, 512, 512, "M", 512, 512, 512)
+VGG: tuple[int | str, ...] = (64, 64, "M", 128, 128, "M", 256, 256, 256, "C", 512, 512, 512, "M", 512, 512, 512)
 """VGG-16's convolutions up to conv5_3: maps, pool ("C": rounding up)."""
 
 CONV4_3 = 12
@@ -139,7 +139,7 @@ def _conv(inside: int, outside: int, size: int, stride: int = 1, padding: int = 
 
 def _rows(maps: Tensor, columns: int) -> Tensor:
     """(N, B * columns, h, w) -> (N, h w B, columns)."""
-    return maps.movedim(1, -1).unflatten(-1, (-1, columns)).flatten(1, 3)
+    return torch.unflatten(maps.movedim(1, -1), -1, (-1, columns)).flatten(1, 3)
 
 
 def default_boxes(shapes: Sequence[int], boxes: Sequence[int], scales: Sequence[float], side: int) -> Tensor:

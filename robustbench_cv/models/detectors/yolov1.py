@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import tables
 from robustbench_cv.models.detectors.darknet.cfg import Section
-from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, published_names, wrapped
+from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, names_for, wrapped
 from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import Start, start
 
@@ -55,7 +55,7 @@ def yolov1(
     own = {"hidden": hidden, "stride": stride, "batch_norm": batch_norm}
     if name != "yolov1" and any(own.values()):
         raise UserError(f"{name} is as published, but for its width; for {', '.join(k for k, v in own.items() if v)} take yolov1")
-    default = Description(name, published_names(num_classes or 20).names, (448, 448), arguments=DEFAULTS)
+    default = Description(name, names_for(classes, num_classes, 20), (448, 448), arguments=DEFAULTS)
     own |= {"width": width, "widest": widest}
     file = checkpoint if is_darknet(checkpoint) else ""
     begin = start(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, **own)

@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import tables
 from robustbench_cv.models.detectors.darknet.cfg import Section
-from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, published_names, wrapped
+from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, names_for, wrapped
 from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import Start, start
 
@@ -51,11 +51,11 @@ def yolov2(
     layer (32, and 16 in the tiny ones), from which all others follow; widest: a bound on them. stride: px of a cell's side, for yolov2
     alone (32; 16 and 8 leave out the first halvings).
     """
-    count = num_classes or (20 if name.endswith("voc") else 80)
+    usual = 20 if name.endswith("voc") else 80
     size = 608 if name == "yolov2" else 416
     if name != "yolov2" and stride:
         raise UserError(f"{name} is as published, but for its width; for a stride take yolov2")
-    default = Description(name, published_names(count).names, (size, size), arguments=DEFAULTS)
+    default = Description(name, names_for(classes, num_classes, usual), (size, size), arguments=DEFAULTS)
     own = {"width": width, "widest": widest, "stride": stride}
     file = checkpoint if is_darknet(checkpoint) else ""
     begin = start(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, **own)

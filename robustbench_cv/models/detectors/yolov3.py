@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import tables
 from robustbench_cv.models.detectors.darknet.cfg import Section
-from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, published_names, wrapped
+from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, names_for, wrapped
 from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import start
 
@@ -49,7 +49,7 @@ def yolov3(
     from where a box counts as reported.
     """
     size = 608 if name == "yolov3-spp" else 416
-    default = Description(name, published_names(num_classes or 80).names, (size, size), arguments={"width": 0})
+    default = Description(name, names_for(classes, num_classes, 80), (size, size), arguments={"width": 0})
     file = checkpoint if is_darknet(checkpoint) else ""
     begin = start(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, width=width)
     side = _square(begin.input_size, name)

@@ -43,6 +43,11 @@ def published_names(count: int) -> Labels:
     return Labels(PUBLISHED[count]) if count in PUBLISHED else Labels.numbered(count)
 
 
+def names_for(classes: str, num_classes: int, usual: int) -> tuple[str, ...]:
+    """The user's own names where they are said, else those of so many classes; what a file that describes itself says wins over both."""
+    return tuple(name.strip() for name in classes.split(",")) if classes else published_names(num_classes or usual).names
+
+
 @dataclass(frozen=True)
 class Stretched:
     """Images of height x width px scaled to h x w, aspect not kept: what version 1 does. The same methods as a Letterbox."""

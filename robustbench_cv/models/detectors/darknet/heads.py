@@ -57,7 +57,7 @@ class AnchorHead(Head):
 
     def rows(self, grid: Tensor) -> Tensor:
         """(N, A (5 + C), h, w) -> (N, A, 5 + C, h, w)."""
-        return grid.unflatten(1, (len(self.anchors), 5 + self.classes))
+        return torch.unflatten(grid, 1, (len(self.anchors), 5 + self.classes))
 
     def believe(self, grid: Tensor, height: int, width: int) -> Beliefs:
         """As described at `Head`."""
@@ -92,9 +92,12 @@ class GridHead(Head):
     def parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, channels) -> classes (N, S, S, C), confidence (N, S, S, B), places (N, S, S, B, 4)."""
         cells = self.side * self.side
-        classes, confidence, places = vector.flatten(1).split([cells * self.classes, cells * self.boxes, cells * self.boxes * 4], dim=1)
+        sizes = [cells * self.classes, cells * self.boxes, cells * self.boxes * 4]
+        classes, confidence, places = torch.split(vector.flatten(1), sizes, dim=1)
         grid = (self.side, self.side)
-        return classes.unflatten(1, (*grid, -1)), confidence.unflatten(1, (*grid, -1)), places.unflatten(1, (*grid, self.boxes, 4))
+        shapes = ((classes, (*grid, -1)), (confidence, (*grid, -1)), (places, (*grid, self.boxes, 4)))
+        first, second, third = (torch.unflatten(part, 1, shape) for part, shape in shapes)
+        return first, second, third
 
     def corners(self, places: Tensor, height: int, width: int) -> Tensor:
         """Boxes (N, S, S, B, 4) xyxy in px of what `parts` calls places."""

@@ -72,7 +72,7 @@ class Local(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, inside, H, W) -> (N, outside, h, w)."""
         patches = F.unfold(x, self.size, padding=self.padding, stride=self.stride)
-        y: Tensor = torch.einsum("pok,nkp->nop", self.weight, patches).unflatten(2, self.bias.shape[1:]) + self.bias
+        y = torch.unflatten(torch.einsum("pok,nkp->nop", self.weight, patches), 2, self.bias.shape[1:]) + self.bias
         activated: Tensor = self.act(y)
         return activated
 

@@ -94,11 +94,11 @@ def region_loss(
     found = head.believe(grid, height, width).boxes.detach()
     sure = rows[..., 4].sigmoid()
     image, anchor, row, column, box, label = _owners(head, boxes, labels, (h, w), (height, width))
-    overlap = _pairwise(found.unflatten(1, (a, h, w))[image, anchor, row, column][:, None], box[:, None])[:, 0]
+    overlap = _pairwise(torch.unflatten(found, 1, (a, h, w))[image, anchor, row, column][:, None], box[:, None])[:, 0]
     mine = torch.zeros_like(sure, dtype=torch.bool)
     mine[image, anchor, row, column] = True
     best = torch.stack([iou(f, t).amax(1) if len(t) else f.new_zeros(len(f)) for f, t in zip(found, boxes, strict=True)])
-    empty = ~mine & (best.unflatten(1, (a, h, w)) <= thresh)
+    empty = ~mine & (torch.unflatten(best, 1, (a, h, w)) <= thresh)
     loss = background * (sure.square() * empty).sum() / 2
     if seen < WARM:
         loss = loss + 0.01 * ((rows[..., :2].sigmoid() - 0.5).square().sum() + rows[..., 2:4].square().sum()) / 2
@@ -111,7 +111,8 @@ def region_loss(
     side = box[:, 2:] - box[:, :2]
     apart = (owned[:, :2].sigmoid() - centre).square().sum(1) + (owned[:, 2:4] - (side / shapes).log()).square().sum(1)
     small = 2 - side.prod(1) / (height * width)
-    return (loss + place * (small * apart).sum() / 2) / n
+    total: Tensor = (loss + place * (small * apart).sum() / 2) / n
+    return total
 
 
 def _owners(

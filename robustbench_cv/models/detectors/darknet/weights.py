@@ -103,7 +103,7 @@ def read(network: DarknetNetwork, path: str | Path, where: str) -> Header:
         raise UserError(_misfit(network, header, path, where, expected, found))
     numbers = torch.from_numpy(numpy.fromfile(path, dtype="<f4", offset=header.size))
     with torch.no_grad():
-        for target, source in zip(_ordered(network), numbers.split([t.numel() for t in _ordered(network)]), strict=True):
+        for target, source in zip(_ordered(network), torch.split(numbers, [t.numel() for t in _ordered(network)]), strict=True):
             flat = source.reshape(target.shape[::-1]).T if header.transposed and target.ndim == 2 else source.reshape(target.shape)
             target.copy_(flat)
         network.seen.fill_(header.seen)

@@ -1,0 +1,284 @@
+"""Any detector of ultralytics (YOLOv3, v5, v6, v8, v9, v10, 11, 12, 26), below its `predict()`: raw head output, gradients to the pixels.
+
+ultralytics is under the AGPL-3.0, so it is an extra of its own and only imported here. What this holds is its inner DetectionModel, never
+its `YOLO` object, whose `train()` starts a training. Deviations from its `predict()`: the image stays float from end to end, and boxes are
+cut to the image before suppression instead of after it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustbench_cv.boxes import clip
+from robustbench_cv.catalogue import model
+from robustbench_cv.errors import UserError
+from robustbench_cv.models.adapt import describe_module, freeze
+from robustbench_cv.models.checkpoint import load_checkpoint
+from robustbench_cv.models.detectors.yolo.decode import detections
+from robustbench_cv.models.labels import class_names
+from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
+
+GREY = 114 / 255
+"""The border's colour."""
+
+QUIET = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
+"""Set before ultralytics is imported, unless the user has: no events sent, nothing installed by itself, nothing printed."""
+
+
+@model()
+def ultralytics(
+    name: str,
+    *,
+    weights: str = "",
+    trust: bool = False,
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int = 640,
+    one_to_one: bool = False,
+    threshold: float = 0.001,
+    operating_score: float = 0.25,
+    nms_iou: float = 0.7,
+    top: int = 300,
+) -> UltralyticsDetector:
+    """A detector of ultralytics: ultralytics:yolov8n(weights='yolov8n.pt', trust=True).
+
+    weights: a file on this machine: a state dict (.safetensors or torch file), or ultralytics' own .pt, which runs code when opened and
+    needs trust=True; nothing is downloaded. Without it random weights from a fixed seed, and the name says so. classes: "a,b,c" or a text
+    file, one a line (default: the file's own names, else numbers); num_classes where names are not known (default 80). input_size: the
+    longer side in px that the network sees, a multiple of its stride. one_to_one: of networks that have it (YOLOv10, YOLO26), the head
+    trained to report each object once, without suppression (ultralytics' nms=False); else the other one, as it does itself. threshold,
+    nms_iou and top are those of ultralytics' validation. UserError where the package is missing, the architecture unknown, or the file
+    refused.
+    """
+    tasks = _package()
+    given = class_names(classes) if classes else None
+    network, named = _network(tasks, name, weights, trust, num_classes or (len(given) if given else 80))
+    head = _head(network, name)
+    if one_to_one:
+        if getattr(head, "one2one_cv2", None) is None:
+            raise UserError(f"ultralytics:{name} has no one-to-one head; leave one_to_one out (YOLOv10 and YOLO26 have one)")
+        head.end2end = True
+    labels = _labels(given, named, int(head.nc), name)
+    stride = int(max(head.stride.max().item(), 32))
+    if input_size < stride or input_size % stride:
+        raise UserError(f"ultralytics:{name} needs an input_size that is a multiple of {stride}, not {input_size}")
+    facts = (f"input={input_size}", f"threshold={threshold}", f"nms_iou={nms_iou}", f"top={top}", f"one_to_one={head.end2end}")
+    title = name if weights else f"{name} (random weights)"
+    info = describe_module(freeze(network), title, "detection", labels, *facts, operating_score=operating_score)
+    return UltralyticsDetector(network, info, input_size, stride, threshold, nms_iou, top)
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """How images of height x width px are fitted: the longer side becomes `side`, grey borders fill up to multiples of `stride`."""
+
+    height: int
+    width: int
+    side: int
+    stride: int
+
+    @property
+    def scaled(self) -> tuple[int, int]:
+        """(h, w) of the picture."""
+        ratio = min(self.side / self.height, self.side / self.width)
+        return max(1, round(self.height * ratio)), max(1, round(self.width * ratio))
+
+    @property
+    def borders(self) -> tuple[int, int, int, int]:
+        """Left, right, top, bottom."""
+        h, w = self.scaled
+        down, across = ((-size % self.stride) / 2 for size in (h, w))
+        return round(across - 0.1), round(across + 0.1), round(down - 0.1), round(down + 0.1)
+
+    def images(self, images: Tensor) -> Tensor:
+        """Bilinear without antialiasing, as OpenCV's; differentiable."""
+        if images.shape[-2:] != self.scaled:
+            images = F.interpolate(images, self.scaled, mode="bilinear", align_corners=False)
+        return F.pad(images, self.borders, value=GREY)
+
+    def back(self, boxes: Tensor) -> Tensor:
+        """Boxes (..., 4) of the network's input in px of the image, cut to it."""
+        left, _, top, _ = self.borders
+        ratio = min(self.side / self.height, self.side / self.width)
+        return clip((boxes - boxes.new_tensor([left, top, left, top])) / ratio, self.height, self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class UltralyticsDetector:
+    """A Model of Candidates around a DetectionModel. side: the longer side of its input, px. threshold, nms_iou, top: what decode keeps."""
+
+    module: nn.Module
+    info: ModelInfo
+    side: int
+    stride: int
+    threshold: float
+    nms_iou: float
+    top: int
+
+    def raw(self, images: Tensor, /) -> Candidates:
+        """Every place's box (N, K, 1, 4) and log sigmoid of every class, of the head that is in use."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"a detector takes images (N, 3, H, W) of one size, got {tuple(images.shape)}; group samples by shape first")
+        frame = Rectangle(images.shape[-2], images.shape[-1], self.side, self.stride)
+        head: Any = self.module.model[-1]  # type: ignore[index]
+        _, found = self.module(frame.images(images))
+        if "one2many" in found:
+            found = found["one2one" if head.end2end else "one2many"]
+        shapes = [f.shape[-2:] for f in found["feats"]]
+        boxes = frame.back(places(found["boxes"], shapes, head.stride.tolist(), int(head.reg_max)))
+        log_score = F.logsigmoid(found["scores"]).transpose(1, 2)
+        valid = torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+        return Candidates(boxes[:, :, None], log_score, valid)
+
+    def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
+        """As ultralytics validates: each place may be reported for several classes; suppression within a class, none for the one-to-one
+        head; the best `top`; on the CPU.
+        """
+        head: Any = self.module.model[-1]  # type: ignore[index]
+        score = torch.where(raw.valid[..., None], raw.log_score.detach().exp(), 0).cpu()
+        boxes = raw.boxes.detach()[:, :, 0].cpu()
+        if head.end2end:
+            return [_best(b, s, self.threshold, self.top) for b, s in zip(boxes, score, strict=True)]
+        return [detections(b, s, self.threshold, self.nms_iou, self.top) for b, s in zip(boxes, score, strict=True)]
+
+
+def places(distances: Tensor, shapes: Iterable[tuple[int, int]], strides: Iterable[float], bins: int) -> Tensor:
+    """Boxes (N, K, 4) xyxy in px of the network's input, from distances (N, 4 bins, K) to the left, top, right and bottom.
+
+    Each distance, in cells from the middle of the cell, is the mean of a distribution over 0 ... bins - 1 (Li et al. 2020,
+    arXiv:2006.04388), or the number itself where there is one bin.
+    """
+    middles, sizes = [], []
+    for (height, width), stride in zip(shapes, strides, strict=True):
+        y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+        middles.append(torch.stack([x, y], dim=-1).flatten(0, 1))
+        sizes.append(torch.full((height * width, 1), float(stride)))
+    middle, size = torch.cat(middles).to(distances), torch.cat(sizes).to(distances)
+    sides = torch.unflatten(distances.transpose(1, 2), -1, (4, bins))
+    far = (sides.softmax(dim=-1) * torch.arange(bins).to(distances)).sum(dim=-1) if bins > 1 else sides[..., 0]
+    return torch.cat([middle - far[..., :2], middle + far[..., 2:]], dim=-1) * size
+
+
+def _best(boxes: Tensor, score: Tensor, threshold: float, top: int) -> BoxPrediction:
+    """The `top` places by their best class; of their (place, class) pairs as many, the best, above the threshold."""
+    count = min(top, len(score))
+    rows = score.amax(dim=1).topk(count).indices
+    values, pairs = score[rows].flatten().topk(count)
+    pairs, values = pairs[values > threshold], values[values > threshold]
+    return BoxPrediction(boxes[rows[pairs // score.shape[1]]], values, pairs % score.shape[1])
+
+
+def _package() -> Any:
+    """ultralytics.nn.tasks, imported quietly: its settings go to a temporary folder, and OMP_NUM_THREADS, which it sets, is put back."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
+    if "YOLO_CONFIG_DIR" not in os.environ:
+        folder = Path(tempfile.gettempdir()) / f"robustbench_cv-ultralytics-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        folder.mkdir(exist_ok=True)
+        os.environ["YOLO_CONFIG_DIR"] = str(folder)
+    try:
+        from ultralytics.nn import tasks
+    except ImportError as error:
+        raise UserError(
+            f"ultralytics is not installed ({error}): pip install 'robustbench-cv[ultralytics]'. Its licence is the AGPL-3.0, which asks "
+            "more of those who pass on or serve software built on it than ours, the Apache-2.0; so it is an extra of its own"
+        ) from error
+    finally:
+        if threads is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+    return tasks
+
+
+def _network(tasks: Any, name: str, weights: str, trust: bool, count: int) -> tuple[nn.Module, Mapping[int, str] | None]:
+    """The DetectionModel, and the class names that its file holds."""
+    path = Path(weights).expanduser()
+    if weights and not path.is_file():
+        raise UserError(
+            f"no file {path} (looked from {Path.cwd()}); nothing is downloaded here. Where there is a network, get it from "
+            f"https://github.com/ultralytics/assets/releases and give its path"
+        )
+    if weights and trust and path.suffix != ".safetensors":
+        pickled = _pickled(path)
+        if pickled is not None:
+            return pickled, dict(getattr(pickled, "names", {})) or None
+    _known(name)
+    # A fixed seed, so that random weights are the same in every process and a run on them can be resumed.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network: nn.Module = tasks.DetectionModel(f"{name}.yaml", nc=count, verbose=False)
+    if weights:
+        try:
+            load_checkpoint(network, path, f"ultralytics:{name}")
+        except UserError as error:
+            if "could run code" not in str(error):
+                raise
+            raise UserError(
+                f"{path} is a pickle, as ultralytics writes them: opening it runs whatever code is in it. If you trust where it came from, "
+                f"say ultralytics:{name}(weights={weights!r}, trust=True); if not, ask for a .safetensors file of the state dict"
+            ) from error
+    return network, None
+
+
+def _pickled(path: Path) -> nn.Module | None:
+    """The module in ultralytics' own file; None where the file holds bare tensors. Runs the file's code."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{path} was written with a package that is not here ({error.name}); it may be of the old yolov5 repository"
+        ) from error
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read as a torch file: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
+    inner = (content.get("ema") or content.get("model")) if isinstance(content, Mapping) else content
+    if isinstance(inner, nn.Module):
+        return inner.float()
+    return None
+
+
+def _known(name: str) -> None:
+    """UserError, with the closest names, for what ultralytics has no architecture of."""
+    import ultralytics as package
+
+    stems = {path.stem for path in (Path(package.__file__).parent / "cfg" / "models").rglob("*.yaml")}
+    plain = {stem for stem in stems if re.fullmatch(r"yolov?\d+[a-z]?(-(p2|p6|spp|tiny|ghost.*))?", stem)}
+    if name not in plain and re.sub(r"(\d)[nslmx](?=-|$)", r"\1", name) not in plain:
+        sized = sorted(plain | {re.sub(r"(\d)(?=-|$)", rf"\1{size}", stem, count=1) for stem in plain for size in "nslmx"})
+        close = difflib.get_close_matches(name, sized, n=3)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise UserError(f"ultralytics has no detector {name!r}{hint}")
+
+
+def _head(network: Any, name: str) -> Any:
+    from ultralytics.nn.modules.head import Detect
+
+    layers = getattr(network, "model", None)
+    if (
+        not isinstance(layers, nn.Sequential)
+        or type(layers[-1]).__name__ not in ("Detect", "v10Detect")
+        or not isinstance(layers[-1], Detect)
+    ):
+        found = type(layers[-1]).__name__ if isinstance(layers, nn.Sequential) else type(network).__name__
+        raise UserError(f"ultralytics:{name} ends in {found}, not in a detecting head; this source serves detectors of boxes")
+    return layers[-1]
+
+
+def _labels(given: tuple[str, ...] | None, named: Mapping[int, str] | None, count: int, name: str) -> Labels:
+    if given is not None and len(given) != count:
+        raise UserError(f"ultralytics:{name}: {len(given)} class names for {count} outputs; give one for each")
+    if given is not None:
+        return Labels(given)
+    return Labels(tuple(named[i] for i in range(count))) if named and len(named) == count else Labels.numbered(count)

@@ -1,0 +1,214 @@
+"""ultralytics' detectors below their predict(): the same boxes and scores, their suppression, gradients, and nothing written or started."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbench_cv.errors import UserError
+from robustbench_cv.models.build import build
+from robustbench_cv.types import Candidates, predict
+
+NAMES = ["yolov8n", "yolov3-tiny", "yolov5n", "yolov9t", "yolov10n", "yolo11n", "yolo12n", "yolo26n"]
+WITHOUT_SUPPRESSION = {"yolov10n", "yolo26n"}
+
+
+@pytest.fixture(autouse=True)
+def _there() -> None:
+    pytest.importorskip("ultralytics")
+
+
+def photos(n: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> Tensor:
+    coarse = torch.rand((n, 3, 8, 8), generator=torch.Generator().manual_seed(seed))
+    return nn.functional.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
+
+
+def calibrated(spec: str) -> Any:
+    """Batch statistics of some images: an untrained network's own let signal and gradient die out."""
+    model: Any = build(spec)
+    norms = [m for m in model.module.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    with torch.no_grad():
+        model.raw(photos(4, seed=9))
+    for norm in norms:
+        norm.eval()
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_candidates_and_detections_are_what_ultralytics_makes_of_them(name: str) -> None:
+    """The network's own decoding gives the same boxes and scores; its own suppression, for scores without ties, the same detections."""
+    from ultralytics.utils.nms import non_max_suppression
+
+    one_to_one = name in WITHOUT_SUPPRESSION
+    model = calibrated(f"ultralytics:{name}(num_classes=3, input_size=64, threshold=0.002, one_to_one={one_to_one})")
+    x = photos()
+    with torch.no_grad():
+        raw, (theirs, _) = model.raw(x), model.module(x)
+    assert raw.valid.all()
+    boxes = raw.boxes[:, :, 0]
+    scores = torch.rand(raw.log_score.shape, generator=torch.Generator().manual_seed(1)) ** 4
+    if one_to_one:
+        best = raw.log_score.exp().flatten(1).sort(dim=1, descending=True).values
+        torch.testing.assert_close(best[:, :40], theirs[:, :40, 4], rtol=1e-3, atol=1e-5)
+        chosen = model.module.model[-1].postprocess(torch.cat([boxes, scores], dim=2))
+        kept = non_max_suppression(chosen, conf_thres=0.002, max_det=300, end2end=True)
+    else:
+        middle, size = theirs[:, :2], theirs[:, 2:4]
+        corners = torch.cat([middle - size / 2, middle + size / 2], dim=1).transpose(1, 2)
+        torch.testing.assert_close(boxes, corners.clamp(0, 64), rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(raw.log_score.exp(), theirs[:, 4:].transpose(1, 2), rtol=1e-4, atol=1e-6)
+        sides = boxes[..., 2:] - boxes[..., :2]
+        scores = scores * (sides > 0).all(dim=2, keepdim=True)  # what lies beside the image is not reported
+        same = torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, sides, scores], dim=2)
+        kept = non_max_suppression(same.transpose(1, 2), conf_thres=0.002, iou_thres=0.7, multi_label=True, max_det=300)
+    for mine, expected in zip(model.decode(Candidates(raw.boxes, scores.log(), raw.valid)), kept, strict=True):
+        assert len(mine.scores) == len(expected) > 0
+        torch.testing.assert_close(mine.scores, expected[:, 4], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(mine.labels, expected[:, 5].long())
+        torch.testing.assert_close(mine.boxes, expected[:, :4], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolov10n", "yolo26n"])
+def test_gradients_reach_the_pixels_and_nothing_changes(name: str) -> None:
+    model = calibrated(f"ultralytics:{name}(num_classes=2, input_size=64)")
+    before = {k: v.clone() for k, v in model.module.state_dict().items()}
+    modes = [m.training for m in model.module.modules()]
+    x = photos(2, 40, 56).requires_grad_()
+    raw = model.raw(x)
+    model.decode(raw)
+    raw.log_score.square().mean().backward()
+    assert x.grad is not None
+    assert (x.grad.flatten(1).abs().amax(1) > 1e-9).all()
+    assert not any(modes)
+    assert [m.training for m in model.module.modules()] == modes
+    assert all(torch.equal(v, before[k]) for k, v in model.module.state_dict().items())
+    assert not any(p.requires_grad for p in model.module.parameters())
+
+
+def test_it_holds_the_network_and_no_trainer() -> None:
+    from ultralytics.nn.tasks import DetectionModel
+
+    model: Any = build("ultralytics:yolov8n(num_classes=2, input_size=64)")
+    assert type(model.module) is DetectionModel
+    assert type(model.module).train is nn.Module.train
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 100), (200, 90), (33, 64)])
+def test_the_letterbox_is_theirs(height: int, width: int) -> None:
+    from ultralytics.data.augment import LetterBox
+
+    from robustbench_cv.models.sources.ultralytics import Rectangle
+
+    pixels = (photos(1, height, width)[0] * 255).round()
+    theirs = LetterBox((64, 64), auto=True, stride=32)(image=pixels.byte().permute(1, 2, 0).numpy())
+    frame = Rectangle(height, width, 64, 32)
+    mine = frame.images(pixels[None] / 255)[0]
+    expected = torch.from_numpy(theirs.copy()).permute(2, 0, 1)
+    assert mine.shape == expected.shape
+    assert ((mine * 255) - expected).abs().max() < 1.5  # theirs rounds to bytes, in fixed-point arithmetic
+    h, w = frame.scaled
+    left, _, top, _ = frame.borders
+    corner = torch.tensor([[left, top, left + w, top + h]]).float()
+    torch.testing.assert_close(frame.back(corner), torch.tensor([[0.0, 0, width, height]]), atol=1.5, rtol=0.02)
+
+
+def test_suppression_free_networks_report_overlapping_boxes() -> None:
+    model: Any = build("ultralytics:yolov10n(num_classes=2, input_size=64, one_to_one=True)")
+    boxes = torch.tensor([[[10.0, 10, 30, 30], [11, 10, 30, 30]]])[:, :, None]
+    raw = Candidates(boxes, torch.tensor([[[0.9, 0.2], [0.8, 0.3]]]).log(), torch.ones(1, 2, dtype=torch.bool))
+    (found,) = model.decode(raw)
+    torch.testing.assert_close(found.scores[:2], torch.tensor([0.9, 0.8]))
+    other: Any = build("ultralytics:yolov8n(num_classes=2, input_size=64)")
+    assert other.decode(raw)[0].scores.tolist() == pytest.approx([0.9, 0.3])
+
+
+# --- files -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_their_own_file_needs_trust(tmp_path: Path) -> None:
+    model: Any = build("ultralytics:yolov8n(num_classes=2, input_size=64)")
+    inner = model.module
+    inner.names = {0: "cat", 1: "dog"}
+    path = tmp_path / "best.pt"
+    torch.save({"model": inner, "ema": None, "epoch": 3}, path)
+    with pytest.raises(UserError, match=r"runs whatever code is in it.*trust=True"):
+        build(f"ultralytics:yolov8n(weights={str(path)!r})")
+    trusted: Any = build(f"ultralytics:yolov8n(weights={str(path)!r}, trust=True, input_size=64)")
+    assert trusted.info.classes.names == ("cat", "dog")
+    assert trusted.info.name == "yolov8n"
+    torch.testing.assert_close(trusted.raw(photos()).log_score, model.raw(photos()).log_score)
+
+
+def test_a_malicious_file_does_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    path = tmp_path / "evil.pt"
+    torch.save({"model": Evil()}, path)
+    with pytest.raises(UserError, match="trust=True"):
+        build(f"ultralytics:yolov8n(weights={str(path)!r})")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_state_dict_needs_no_trust(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    model: Any = build("ultralytics:yolo11n(num_classes=2, input_size=64)")
+    state = {k: v + 0.01 if v.is_floating_point() else v for k, v in model.module.state_dict().items()}
+    path = tmp_path / "mine.safetensors"
+    save_file(state, path)
+    loaded: Any = build(f"ultralytics:yolo11n(weights={str(path)!r}, classes='cat,dog', input_size=64)")
+    assert loaded.info.classes.names == ("cat", "dog")
+    assert all(torch.equal(v, state[k]) for k, v in loaded.module.state_dict().items())
+    with pytest.raises(UserError, match="number of classes"):
+        build(f"ultralytics:yolo11n(weights={str(path)!r}, classes='cat,dog,cow')")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("yolov8x9", "no detector 'yolov8x9'; did you mean"),
+        ("yolov8n-seg", "no detector 'yolov8n-seg'"),
+        ("yolov8n(weights='none.pt')", "nothing is downloaded here"),
+        ("yolov8n(one_to_one=True)", "has no one-to-one head"),
+        ("yolov8n(input_size=100)", "multiple of 32, not 100"),
+        ("yolov8n(classes='a,b', num_classes=3)", "2 class names for 3 outputs"),
+    ],
+)
+def test_what_cannot_be_is_said(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(f"ultralytics:{spec}")
+
+
+def test_a_missing_package_is_named_with_its_licence(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refuse(
+        name: str, globals_: Mapping[str, object] | None = None, locals_: Any = None, parts: Sequence[str] = (), level: int = 0
+    ) -> Any:
+        if name.split(".")[0] == "ultralytics":
+            raise ModuleNotFoundError("No module named 'ultralytics'", name="ultralytics")
+        return real(name, globals_, locals_, parts, level)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(UserError, match=r"robustbench-cv\[ultralytics\].*AGPL-3.0"):
+        build("ultralytics:yolov8n")
+
+
+def test_predictions_are_in_pixels_of_the_image() -> None:
+    model = calibrated("ultralytics:yolov8n(num_classes=2, input_size=64)")
+    (found,) = predict(model, photos(1, 50, 80))
+    assert len(found.boxes) > 0
+    assert float(found.boxes[:, 2].max()) <= 80
+    assert float(found.boxes[:, 3].max()) <= 50
+    assert float(found.boxes[:, 2].max()) > 64
