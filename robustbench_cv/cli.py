@@ -18,6 +18,7 @@ import click
 from robustbench_cv import __version__
 from robustbench_cv.catalogue import REGISTRIES, add_plugin
 from robustbench_cv.errors import RobustBenchError
+from robustbench_cv.registry import Entry
 
 _KINDS = click.Choice(sorted(REGISTRIES))
 
@@ -207,7 +208,15 @@ def list_(kind: str, as_json: bool) -> None:
         return
     width = max((len(e.name) for e in entries), default=0)
     for e in entries:
-        click.echo(f"{e.name:<{width}}  {e.summary}")
+        click.echo(f"{e.name:<{width}}  {_facts_of_model(e) if kind == 'models' else ''}{e.summary}")
+
+
+def _facts_of_model(entry: Entry) -> str:
+    """Task, year, source and parameters of an architecture, in columns; blank for a source of many."""
+    facts = entry.facts
+    count = facts.get("parameters")
+    millions = f"{count / 1e6:,.2f} M" if isinstance(count, int) else ""
+    return f"{facts.get('task', ''):<14}  {facts.get('year', ''):<4}  {facts.get('source', ''):<12}  {millions:>9}  "
 
 
 @cli.command()
