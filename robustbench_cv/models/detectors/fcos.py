@@ -1,0 +1,36 @@
+"""FCOS. Tian, Shen, Chen, He, ICCV 2019, https://arxiv.org/abs/1904.01355"""
+
+from __future__ import annotations
+
+from robustbench_cv.catalogue import model
+from robustbench_cv.models.detectors.faster_rcnn_library import from_torchvision
+from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector
+
+
+@model(
+    task="detection",
+    family="FCOS",
+    paper="arXiv:1904.01355",
+    year=2019,
+    source="torchvision",
+    parameters=32_322_720,
+    reduced="num_classes=4, min_size=64, max_size=96, score_thresh=0.001, detections_per_img=15",
+)
+def fcos(
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    min_size: int = 0,
+    max_size: int = 0,
+    score_thresh: float = 0.0,
+    detections_per_img: int = 0,
+) -> TorchvisionDetector:
+    """One stage without anchors: every place of the pyramid says how far its object's sides are.
+
+    torchvision's, on a ResNet-50 with a pyramid. weights: torchvision's own ("DEFAULT", "COCO_V1"). checkpoint: a weights file. With
+    neither, random parameters, the same every time. classes: "a,b,c". num_classes as torchvision counts (default 91). min_size, max_size:
+    px of the short side and at most of the long one; score_thresh, detections_per_img: what decode keeps; 0 is torchvision's own.
+    """
+    settings = {"min_size": min_size, "max_size": max_size, "score_thresh": score_thresh, "detections_per_img": detections_per_img}
+    return from_torchvision("fcos", "fcos_resnet50_fpn", weights, checkpoint, classes, num_classes, **settings)
