@@ -157,7 +157,6 @@ def test_small_kernels_stack_up_to_a_large_one(times: int, field: int) -> None:
 PUBLISHED = {
     "alexnet": ("features", 224, 195),
     "vgg16": ("features", 224, 212),
-    "mobilenet_v2": ("features", 224, 491),
     "inception_v3": ("Mixed_7c", 299, 1311),
 }
 """Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", Distill 2019, and their receptive_field tables."""
