@@ -40,7 +40,7 @@ def test_commands_in_documents_parse_and_name_what_exists(command: str) -> None:
         values, _, _ = subcommand.make_parser(context).parse_args(arguments)
     registries = {"suite": SUITES, "recipe": RECIPES}
     for key, registry in registries.items():
-        if values.get(key):
+        if isinstance(values.get(key), str):
             registry.entry(Spec.parse(values[key]).name)
     for key, registry in (("models", MODELS), ("model", MODELS), ("data", DATASETS)):
         found = values.get(key) or []
