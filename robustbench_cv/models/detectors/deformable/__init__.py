@@ -1,0 +1,1 @@
+"""Deformable part models: the features, the springs, the pyramid of scores."""

@@ -1,0 +1,91 @@
+"""Fast R-CNN. Girshick, ICCV 2015, https://arxiv.org/abs/1504.08083
+
+One pass of the convolutions over the image, RoI pooling of each proposal of selective search, two hidden layers, and two heads trained
+together: softmax over the classes and background, and a box correction for each.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_cv.catalogue import model
+from robustbench_cv.models.prepare import Prepare
+from robustbench_cv.models.regions.cut import roi_pooled
+from robustbench_cv.models.regions.deltas import decode
+from robustbench_cv.models.regions.detector import BoxDetector, Proposing, box_detector
+from robustbench_cv.models.regions.selective_search import SelectiveSearch
+from robustbench_cv.models.regions.trunks import VGG16, Compact, hidden
+from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.start import start
+from robustbench_cv.types import Labels
+
+DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
+"""Of the box corrections: the network predicts them divided by these."""
+
+
+@model(
+    task="detection",
+    family="R-CNN",
+    paper="arXiv:1504.08083",
+    year=2015,
+    source="own",
+    parameters=134_690_729,
+    reduced="width=4, input_size=64, num_classes=3",
+    jumps="the choice of proposals",
+)
+def fast_rcnn(
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: int = 0,
+    input_size: int | str = "",
+    width: int = 0,
+    threshold: float = 0.01,
+    operating_score: float = 0.5,
+    nms_iou: float = 0.3,
+) -> BoxDetector:
+    """Fast R-CNN with VGG-16 and proposals of selective search. Needs scikit-image.
+
+    weights: a bundled tag ("scenes"). checkpoint: a weights file. With neither, random parameters, the same every time. classes: "a,b,c";
+    num_classes where names are not known (default 20). input_size: side of the square into which images are fitted with grey borders
+    (default: what the weights were trained at, else 1000, the paper's longest side). width: maps of the first layer of a small network with
+    batch normalisation and a stride of 4; 0, the default, is the paper's. threshold: the least score decode keeps; operating_score: from
+    where a box counts as reported. Proposals are not differentiated.
+    """
+    default = Description("fast-rcnn", Labels.numbered(20).names, (1000, 1000), arguments={"width": 0})
+    begin = start("fast-rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    search = SelectiveSearch.for_side(begin.input_size)
+    network = begin.make(lambda: FastRCNN(len(begin.classes), begin.arguments["width"]))
+    module = Proposing(network, Prepare(begin.mean, begin.std), search)
+    return box_detector(module, begin, threshold, nms_iou, operating_score, repr(search))
+
+
+class FastRCNN(nn.Module):
+    """Images (N, 3, H, W), normalised, and proposals (K, 4) px of each -> log scores (P, classes), boxes (P, classes, 4) px.
+
+    width 0: VGG-16, 7x7 bins, two hidden layers of 4096. width > 0: `Compact`, 4x4 bins, one hidden layer of 128. Index 0 of the heads is
+    the background. No dropout.
+    """
+
+    def __init__(self, classes: int, width: int = 0) -> None:
+        super().__init__()
+        self.classes = classes
+        self.bins = 4 if width else 7
+        self.trunk = Compact(width) if width else VGG16()
+        units = (128,) if width else (4096, 4096)
+        self.hidden = hidden(self.trunk.maps * self.bins**2, *units)
+        self.kinds = nn.Linear(units[-1], classes + 1)
+        self.corrections = nn.Linear(units[-1], 4 * (classes + 1))
+
+    def forward(self, images: Tensor, proposals: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Differentiable in the images."""
+        kinds, deltas = self.heads(images, proposals)
+        boxes = decode(torch.cat(proposals)[:, None], deltas[:, 1:] * deltas.new_tensor(DEVIATIONS))
+        return kinds.log_softmax(1)[:, 1:], boxes
+
+    def heads(self, images: Tensor, proposals: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores (P, 1 + classes) before softmax and corrections (P, 1 + classes, 4) in units of DEVIATIONS."""
+        pooled = roi_pooled(self.trunk(images), proposals, self.bins, self.trunk.stride)
+        features = self.hidden(pooled.flatten(1))
+        return self.kinds(features), self.corrections(features).unflatten(1, (1 + self.classes, 4))
