@@ -241,8 +241,8 @@ def ridge(inputs: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Ten
 
 
 def window_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
-    """Cross-entropy over background and classes on windows: at most 12 an image that overlap an object by 0.5, and the 24 that the network
-    takes most for an object among 48 that overlap none by 0.35.
+    """Cross-entropy over background and classes on windows: at most 8 an image that overlap an object by 0.5, and the half that the network
+    takes most for an object among 32 that overlap none by 0.35.
     """
     places = windows(images.shape[-1])
     rows = [r[r[:, 4] != NOTHING] for r in truths]
@@ -252,14 +252,14 @@ def window_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
             iou(places, own[:, :4]).max(1) if len(own) else (places.new_zeros(len(places)), places.new_zeros(len(places)).long())
         )
         objects, rest = (overlap >= FOREGROUND).nonzero()[:, 0], (overlap < 0.35).nonzero()[:, 0]
-        objects = objects[torch.randperm(len(objects))[:12]]
-        rest = rest[torch.randperm(len(rest))[:48]]
+        objects = objects[torch.randperm(len(objects))[:8]]
+        rest = rest[torch.randperm(len(rest))[:32]]
         boxes.append(places[torch.cat([objects, rest])])
         labels.append(torch.cat([own[best[objects], 4].long() + 1 if len(own) else objects, torch.zeros_like(rest)]))
     scores = network(warped(images, boxes, WINDOW, 0)).float().flatten(1)
     label = torch.cat(labels)
     losses = F.cross_entropy(scores, label, reduction="none")
-    hardest = losses[label == 0].topk(min(24 * len(images), int((label == 0).sum()))).values
+    hardest = losses[label == 0].topk(min(16 * len(images), int((label == 0).sum()))).values
     return torch.cat([losses[label > 0], hardest]).mean()
 
 

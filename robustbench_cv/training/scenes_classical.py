@@ -24,7 +24,7 @@ def _data(samples: int, bias: float) -> str:
 
 
 @recipe(model="fast-rcnn.scenes")
-def scenes_fast_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 8, width: int = 16) -> Recipe:
+def scenes_fast_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 14, width: int = 16) -> Recipe:
     """Fast R-CNN at 96x96 with the small network; proposals are made once, before the first step."""
     return Recipe(
         name="scenes-fast-rcnn",
@@ -87,7 +87,7 @@ def scenes_sppnet(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, wi
 
 
 @recipe(model="sliding-window.scenes")
-def scenes_sliding_window(bias: float = 0.8, samples: int = 4000, epochs: int = 10, width: int = 16) -> Recipe:
+def scenes_sliding_window(bias: float = 0.8, samples: int = 4000, epochs: int = 5, width: int = 16) -> Recipe:
     """Sliding windows at 96x96."""
     return Recipe(
         name="scenes-sliding-window",
