@@ -83,6 +83,7 @@ def version1(
     hidden: int = 4096,
     stride: int = 64,
     norm: bool = False,
+    dropout: float = 0.5,
 ) -> Sections:
     """The paper's: 24 convolutions, two connected layers, two boxes a cell. norm: batch normalisation, which the paper's has not."""
     grid = side // stride
@@ -91,7 +92,7 @@ def version1(
         net(side),
         *_body1(stride, norm=norm),
         section("connected", output=hidden, activation="leaky"),
-        section("dropout", probability=0.5),
+        section("dropout", probability=dropout),
         section("connected", output=cells, activation="linear"),
         section("detection", classes=classes, coords=4, rescore=0, side=grid, num=2, softmax=0, sqrt=1, **SCALES_1),
     )
