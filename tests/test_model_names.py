@@ -4,16 +4,18 @@ import pytest
 
 from robustbench_cv.catalogue import MODELS
 from robustbench_cv.models.build import build
-from tests.laws.test_models import ARCHITECTURES
+from tests.laws.test_models import ARCHITECTURES, installed
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_at_paper_size_it_has_the_parameters_that_the_registry_says(name: str) -> None:
+    installed(name)
     assert build(name, device="meta").info.parameters == ARCHITECTURES[name].facts["parameters"]
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_its_row_is_whole(name: str) -> None:
+    installed(name)
     facts = ARCHITECTURES[name].facts
     assert {"task", "family", "paper", "year", "source"} <= set(facts)
     assert facts["task"] == build(name, device="meta").info.task

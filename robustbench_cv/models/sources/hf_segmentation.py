@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,32 +31,32 @@ def segformer_model(
     num_classes: int = 0,
     input_size: int | str = "",
 ) -> Segmenter:
-    """A SegFormer: the published model `name` ("nvidia/segformer-b0-finetuned-ade-512-512"), or `configuration` with random weights.
+    """A SegFormer: the published model `name` ("nvidia/segformer-b0-finetuned-ade-512-512"), or `configuration`, random.
 
-    name: on the hub, or "" for `configuration` (arguments of transformers' SegformerConfig). title: its name in tables (default `name`).
-    checkpoint: a weights file for the configuration. classes: "a,b,c" or a text file, else those of the published model. input_size: the
-    side or 'WxH' to which images are scaled (default: 512x512 for a published model as it was trained, else as they are). UserError where
+    name: on the hub, a folder, or "" for `configuration` (arguments of transformers' SegformerConfig). title: its name in tables (default
+    `name`). checkpoint: a weights file for the configuration. classes: "a,b,c" or a text file, else those of the published model.
+    input_size: the side or 'WxH' to which images are scaled (default: as the model was published, else as they are). UserError where
     transformers is not installed, and for a model that is neither in the cache nor to be downloaded.
     """
     what = title or name
     library: Any = need("huggingface", what)
     given = class_names(classes) if classes else None
     if name:
-        network, names, size = _published(library, name)
+        made = _published(library, name)
     else:
         count = num_classes or (len(given) if given else 150)
-        network, names, size = _random(library, configuration or {}, count), Labels.numbered(count).names, None
+        made = Published(_random(library, configuration or {}, count), Labels.numbered(count).names)
     if checkpoint:
-        load_checkpoint(network, checkpoint, what)
-    if given and len(given) != len(names):
-        raise UserError(f"{what}: {len(given)} class names for {len(names)} outputs; give one for each, in the weights' order")
+        load_checkpoint(made.network, checkpoint, what)
+    if given and len(given) != len(made.names):
+        raise UserError(f"{what}: {len(given)} class names for {len(made.names)} outputs; give one for each, in the weights' order")
     return segmenter(
-        Scores(network),
+        Scores(made.network),
         name=what if name or checkpoint else f"{what} (random weights)",
-        classes=Labels(given or names),
-        mean=MEAN,
-        std=STD,
-        input_size=parse_size(input_size) or size,
+        classes=Labels(given or made.names),
+        mean=made.mean,
+        std=made.std,
+        input_size=parse_size(input_size) or made.size,
         weights=name,
     )
 
@@ -81,23 +82,36 @@ def _random(library: Any, configuration: dict[str, Any], classes: int) -> nn.Mod
     return made
 
 
-def _published(library: Any, name: str) -> tuple[nn.Module, tuple[str, ...], tuple[int, int]]:
-    """The network, its class names and the size (h, w) at which it was evaluated."""
+class Published(NamedTuple):
+    """A published network, its class names, and how it was evaluated: size (h, w), mean and deviation of [0, 1] pixels."""
+
+    network: nn.Module
+    names: tuple[str, ...]
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+
+def _published(library: Any, name: str) -> Published:
+    """Only safetensors are read, and no code of a repository runs."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
 
     url, folder = f"{ENDPOINT}/{name}", f"{HF_HUB_CACHE} (as `hf download {name}` lays it out there)"
-    cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
-    if not cached and not reachable(url):
+    here = Path(name).is_dir() or isinstance(try_to_load_from_cache(name, "config.json"), str)
+    if not here and not reachable(url):
         raise missing_weights(name, url, folder, "no network")
     try:
-        network: Any = library.SegformerForSemanticSegmentation.from_pretrained(name, local_files_only=cached)
-        prepare: Any = library.AutoImageProcessor.from_pretrained(name, local_files_only=cached)
+        network: Any = library.SegformerForSemanticSegmentation.from_pretrained(name, local_files_only=here, use_safetensors=True)
     except OSError as error:
         raise missing_weights(name, url, folder, str(error).split("\n", maxsplit=1)[0]) from error
+    try:
+        prepare: Any = library.SegformerImageProcessor.from_pretrained(name, local_files_only=here)
+    except OSError:  # it says nothing of its preparation: then it is what the class does
+        prepare = library.SegformerImageProcessor()
     names = tuple(str(network.config.id2label[i]) for i in range(network.config.num_labels))
-    size = prepare.size
-    return network, _distinct(names), (int(size["height"]), int(size["width"]))
+    size = (int(prepare.size["height"]), int(prepare.size["width"]))
+    return Published(network, _distinct(names), size, tuple(prepare.image_mean), tuple(prepare.image_std))
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
