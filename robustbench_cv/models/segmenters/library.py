@@ -26,7 +26,7 @@ BACKBONES = {
     source="torchvision",
     members={
         "fcn-resnet50": {
-            "parameters": 3_221_538,
+            "parameters": 32_957_013,
             "family": "FCN",
             "paper": "arXiv:1411.4038",
             "year": 2014,
