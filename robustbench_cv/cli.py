@@ -323,7 +323,8 @@ def _finetune(
     spec = Spec.parse(model)
     path = out or Path(f"{(spec.target or spec.name).replace('/', '-')}-finetuned.safetensors")
     click.echo(f"writes {path} and {path.with_suffix('.json')}; use it as finetuned:{path}")
-    settings = Settings(**(given if epochs is None else given | {"epochs": epochs}))
+    chosen: dict[str, Any] = given if epochs is None else {**given, "epochs": epochs}
+    settings = Settings(**chosen)
     card = finetune(model, data=data, test=test, out=path, settings=settings, seed=seed, device=choose_device(device), limit=limit)
     click.echo(json.dumps(card.to_json(), indent=1))
 

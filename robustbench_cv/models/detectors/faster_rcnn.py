@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ def faster_rcnn(
     names = class_names(classes) if classes else None
     count = num_classes or (len(names) + 1 if names else 91)
     design = f"faster-rcnn(roi={roi!r}, fpn={fpn})"
-    network = seeded(lambda: with_fpn(count, roi) if fpn else c4(count, roi))
+    network: Any = seeded(lambda: with_fpn(count, roi) if fpn else c4(count, roi))
     network.transform.min_size, network.transform.max_size = (min_size,), max_size
     network.roi_heads.score_thresh, network.roi_heads.detections_per_img = score_thresh, detections_per_img
     if checkpoint:
@@ -95,10 +96,11 @@ def c4(outputs: int, roi: str) -> FasterRCNN:
     anchors = AnchorGenerator(((32, 64, 128, 256, 512),), ((0.5, 1.0, 2.0),))
     head = nn.Sequential(network.layer4, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     predictor = FastRCNNPredictor(2048, outputs)
-    made = FasterRCNN(Stages(network), rpn_anchor_generator=anchors, box_head=head, box_predictor=predictor)
+    made: Any = FasterRCNN(Stages(network), rpn_anchor_generator=anchors, box_head=head, box_predictor=predictor)
     made.rpn._pre_nms_top_n["testing"] = 6000
     made.roi_heads.box_roi_pool = Regions(roi, ["0"], 14)
-    return made
+    finished: FasterRCNN = made
+    return finished
 
 
 class Stages(nn.Module):

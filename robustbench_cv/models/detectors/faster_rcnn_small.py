@@ -6,6 +6,8 @@ the paper's design: one feature map, RoI pooling. `faster-rcnn-fpn-small` is its
 
 from __future__ import annotations
 
+from typing import Any
+
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -63,7 +65,7 @@ def faster_rcnn_small(
     default = Description(name, Labels.numbered(20).names, (96, 96), arguments={"width": 16})
     begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     build = with_pyramid if name == "faster-rcnn-fpn-small" else without_pyramid
-    network = begin.make(lambda: build(len(begin.classes), begin.arguments["width"], side_of(begin)))
+    network: Any = begin.make(lambda: build(len(begin.classes), begin.arguments["width"], side_of(begin)))
     network.roi_heads.score_thresh = threshold
     return detector(network, begin.classes.names, begin.name, operating_score=operating_score)
 

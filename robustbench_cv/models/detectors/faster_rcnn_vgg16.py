@@ -10,6 +10,7 @@ the authors' Caffe weights need their first layer's channels reversed and its ke
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ def faster_rcnn_vgg16(
     default = Description("faster-rcnn-vgg16", names, (600, 600), arguments={"width": 64, "hidden": 4096})
     begin = start("faster-rcnn-vgg16", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
     side = (begin.input_size or (600, 600))[0]
-    network = begin.make(lambda: published(len(begin.classes), side, begin.arguments["width"], begin.arguments["hidden"]))
+    network: Any = begin.make(lambda: published(len(begin.classes), side, begin.arguments["width"], begin.arguments["hidden"]))
     network.roi_heads.score_thresh = threshold
     return detector(network, begin.classes.names, begin.name, operating_score=operating_score)
 
@@ -72,7 +73,7 @@ def faster_rcnn_vgg16(
 def published(classes: int, side: int = 600, width: int = 64, hidden: int = 4096) -> FasterRCNN:
     """The whole network for images with a short side of `side` px."""
     maps = 8 * width
-    network = FasterRCNN(
+    network: Any = FasterRCNN(
         Convolutions(width),
         rpn_anchor_generator=rounded_anchors(),
         rpn_head=ProposalHead(maps, 9),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
@@ -42,7 +44,7 @@ def mask_rcnn_small(
     """
     default = Description("mask-rcnn-small", Labels.numbered(20).names, (96, 96), arguments={"width": 16})
     begin = start("mask-rcnn-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
-    network = begin.make(lambda: with_masks(len(begin.classes), begin.arguments["width"], side_of(begin)))
+    network: Any = begin.make(lambda: with_masks(len(begin.classes), begin.arguments["width"], side_of(begin)))
     network.roi_heads.score_thresh = threshold
     return detector(network, begin.classes.names, begin.name, operating_score=operating_score)
 

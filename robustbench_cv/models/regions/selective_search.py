@@ -53,7 +53,7 @@ class SelectiveSearch:
         boxes = numpy.concatenate([numpy.array([[0, 0, pixels.shape[1], pixels.shape[0]]]), *found])
         _, first = numpy.unique(boxes, axis=0, return_index=True)
         boxes = boxes[numpy.sort(first)]
-        large = ((boxes[:, 2:] - boxes[:, :2]) >= self.side).all(1)
+        large: Array = numpy.asarray(numpy.all(boxes[:, 2:] - boxes[:, :2] >= self.side, axis=1))
         large[0] = True
         kept = boxes[large]
         kept = kept[numpy.argsort(-(kept[:, 2:] - kept[:, :2]).prod(1), kind="stable")][: self.top]
