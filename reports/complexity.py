@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes, Number
-from robustbench_cv.rendering.figures import INK, MUTED, PALETTE, RULE, Chart, percent_axis, say, shortened, spread
+from robustbench_cv.rendering.figures import PALETTE, RULE, Chart, percent_axis, say, shortened
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Report, Results
 from robustbench_cv.suite import Condition
@@ -18,8 +18,10 @@ from robustbench_cv.types import Task
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SIZES = (60.0, 900.0)
+_SIZES = (90.0, 900.0)
 """Areas of the smallest and largest bubble that is drawn, in square points; between them area is proportional to parameters."""
+
+_COLUMNS = ("model", "dataset", "parameters", "macs", "kind", "condition", "value", "low", "high", "n", "excluded")
 
 UNCOUNTED = "this run did not count it; the same command again does"
 
@@ -38,24 +40,27 @@ def _chart(results: Results, task: Task) -> Chart:
         clean, (worst, under) = _clean(results, group, metric, notes), _worst(results, group, metric, notes)
         if cost is None or cost.macs is None:
             missing.append(f"{reporting.title_of(group)} is not drawn: {UNCOUNTED if cost is None else cost.note}.")
-        values = clean.estimate.value, None if worst is None else worst.estimate.value
         macs = None if cost is None else cost.macs
-        rows.append((group.model, group.dataset, results.model_row(group).parameters, macs, *values, under))
-    frame = pandas.DataFrame(rows, columns=["model", "dataset", "parameters", "macs", "clean", "worst", "worst under"])
-    frame = frame.astype({"parameters": float, "macs": float, "clean": float, "worst": float})
+        for kind, condition, number in (("clean", "clean", clean), ("worst", under, worst)):
+            if number is not None:
+                e = number.estimate
+                head = (group.model, group.dataset, results.model_row(group).parameters, macs, kind, condition)
+                rows.append((*head, e.value, e.low, e.high, e.n, e.excluded))
+    frame = pandas.DataFrame(rows, columns=list(_COLUMNS))
+    frame = frame.astype(dict.fromkeys(("parameters", "macs", "value", "low", "high"), float))
     percent = reporting.unit_of(metric) == "percent"
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} against multiply-adds per image (1 MAC = 2 FLOP). Full circles: clean images; "
-        "open circles: the worst case over the attacks. The area of a circle is proportional to the parameters."
+        "open circles: the worst case over the attacks. A circle's area is proportional to the parameters, down to a tenth of the largest."
     )
     every = (*missing, *notes.notes)
     return Chart(
-        frame, lambda axes, f: _draw(axes, f, metric, percent=percent), caption, f"complexity-{task}", every, task, "Complexity", (6.4, 3.9)
+        frame, lambda axes, f: _draw(axes, f, metric, percent=percent), caption, f"complexity-{task}", every, task, "Complexity", (6.8, 3.9)
     )
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, metric: str, *, percent: bool) -> None:
-    drawn = frame[frame["macs"].notna() & (frame["macs"] > 0) & frame["clean"].notna()].sort_values("macs", kind="stable")
+    drawn = _drawable(frame)
     axes.set_xlabel("GMAC per image, at the data's own image size")
     axes.set_ylabel(metric)
     if percent:
@@ -68,25 +73,28 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: str, *, percent: bool) ->
         axes.set_xticks([])
         return
     several = drawn["dataset"].nunique() > 1
-    labels = []
-    for i, row in enumerate(drawn.to_dict("records")):
-        hue, x = PALETTE[i % len(PALETTE)], row["macs"] / 1e9
-        area = _area(row["parameters"], float(drawn["parameters"].max()))
-        if row["worst"] == row["worst"]:
-            axes.plot([x, x], [row["worst"], row["clean"]], color=hue, linewidth=1.2, alpha=0.4, zorder=1)
-            axes.scatter(x, row["worst"], s=area, facecolor="white", edgecolor=hue, linewidth=1.6, zorder=2, clip_on=False)
-        axes.scatter(x, row["clean"], s=area, color=hue, alpha=0.85, linewidth=0, zorder=3, clip_on=False)
-        name = f"{row['model']} · {row['dataset']}" if several else str(row["model"])
-        labels.append((x, float(row["clean"]), f"{shortened(name, 28)}, {_count(row['parameters'])}", hue))
+    rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in drawn.to_dict("records")]
+    numbered: list[dict[str, Any]] = [{"number": i + 1, "hue": PALETTE[i % len(PALETTE)]} | row for i, row in enumerate(rows)]
+    most = float(drawn["parameters"].max())
+    for row in sorted(numbered, key=lambda row: -row["parameters"]):  # small circles over large ones
+        _circles(axes, row, _area(row["parameters"], most))
     axes.set_xscale("log")
     xs = drawn["macs"] / 1e9
     axes.set_xlim(float(xs.min()) / 2.2, float(xs.max()) * 2.2)
     _plain_ticks(axes)
-    _label(axes, labels)
+    _key(axes, [(f"{row['number']}  {_name(row, several)}, {_count(row['parameters'])}", row["hue"]) for row in numbered])
+
+
+def _drawable(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """One row a model that has a clean number and a count, by cost: its clean and its worst value side by side."""
+    counted = frame[frame["macs"].notna() & frame["value"].notna()]
+    clean, worst = (counted[counted["kind"] == kind].rename(columns={"value": kind}) for kind in ("clean", "worst"))
+    keys = ["model", "dataset"]
+    return clean.merge(worst[[*keys, "worst"]], on=keys, how="left").sort_values("macs", kind="stable")
 
 
 def _area(parameters: float, most: float) -> float:
-    """Proportional to the parameters; a model 15 times smaller than the largest, or more, gets the smallest circle that can be seen."""
+    """Proportional to the parameters; a model 10 times smaller than the largest, or more, gets the smallest circle that can be seen."""
     return max(_SIZES[0], _SIZES[1] * parameters / most)
 
 
@@ -99,24 +107,25 @@ def _plain_ticks(axes: Axes) -> None:
     axes.tick_params(axis="x", which="both", bottom=True, color=RULE)
 
 
-def _label(axes: Axes, labels: list[tuple[float, float, str, str]]) -> None:
-    """Names at the right of the panel, at the height of their clean circles, with a thin line to each."""
-    low, high = axes.get_ylim()
-    gap = (high - low) * 0.06
-    ordered = sorted(labels, key=lambda label: (label[1], label[2]))
-    places = spread([label[1] for label in ordered], gap, low + gap / 2, high - gap / 2)
-    for (x, y, text, hue), place in zip(ordered, places, strict=True):
-        axes.annotate(
-            text,
-            (x, y),
-            xytext=(1.02, place),
-            textcoords=axes.get_yaxis_transform(),
-            color=INK,
-            va="center",
-            fontsize=8,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": hue or MUTED, "alpha": 0.45, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 6},
-        )
+def _circles(axes: Axes, row: dict[str, Any], area: float) -> None:
+    """A model's two circles, joined, its number in the clean one."""
+    x, clean, worst, hue = row["macs"] / 1e9, row["clean"], row["worst"], row["hue"]
+    if worst == worst:  # a number, not NaN
+        axes.plot([x, x], [worst, clean], color=hue, linewidth=1.2, alpha=0.4, zorder=1)
+        axes.scatter(x, worst, s=area, facecolor="white", edgecolor=hue, linewidth=1.6, zorder=2, clip_on=False)
+    axes.scatter(x, clean, s=area, color=hue, edgecolor="white", linewidth=0.6, zorder=3, clip_on=False)
+    axes.text(x, clean, str(row["number"]), color="white", fontsize=7, fontweight="bold", ha="center", va="center_baseline", zorder=4)
+
+
+def _key(axes: Axes, entries: list[tuple[str, str]]) -> None:
+    """Names at the right of the panel, in the order of the axis: a model's number, name and parameters."""
+    gap = min(0.075, 1 / len(entries))
+    for i, (text, hue) in enumerate(entries):
+        axes.text(1.03, 1 - gap * (i + 0.5), text, transform=axes.transAxes, color=hue, fontsize=min(8.0, 105 * gap), va="center")
+
+
+def _name(row: dict[str, Any], several: bool) -> str:
+    return shortened(f"{row['model']} · {row['dataset']}" if several else str(row["model"]), 32)
 
 
 def _count(parameters: float) -> str:

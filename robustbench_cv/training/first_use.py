@@ -24,7 +24,7 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     """
     found = Spec.parse(spec) if isinstance(spec, str) else spec
     wanted = str(Spec(found.name))
-    recipe = next((entry.name for entry in RECIPES.entries().values() if entry.facts.get("model") == wanted), None)
+    recipe = next((entry.name for entry in RECIPES.entries().values() if "." in wanted and entry.facts.get("model") == wanted), None)
     if recipe is not None and not any((folder / f"{wanted}.safetensors").is_file() for folder in (FOLDER, cache())):
         _train(recipe, cache() / f"{wanted}.safetensors")
     return models.build(spec, device=device, **more)
