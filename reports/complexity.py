@@ -131,8 +131,8 @@ def _name(row: dict[str, Any], several: bool) -> str:
 def _count(parameters: float) -> str:
     """Parameters in thousands or millions.
 
-    >>> _count(138_357_544), _count(61_150)
-    ('138 M', '61.2 k')
+    >>> _count(138_357_544), _count(61_706)
+    ('138 M', '61.7 k')
     """
     return f"{parameters / 1e6:.3g} M" if parameters >= 1e6 else f"{parameters / 1e3:.3g} k"
 
