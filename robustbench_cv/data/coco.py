@@ -22,19 +22,26 @@ from robustbench_cv.types import Labels, Sample, Task
 
 @dataset(tasks="detection")
 def coco(
-    path: str, *, images: str | None = None, task: Task = "detection", name: str | None = None, upright: bool = False
+    path: str,
+    *,
+    images: str | None = None,
+    task: Task = "detection",
+    name: str | None = None,
+    upright: bool = False,
+    masks: bool = False,
 ) -> CocoInstances:
     """Detection from a COCO instances JSON.
 
     path: the JSON file; or a folder with instances.json and images/; or an image folder as COCO lays them out (/data/coco/val2017, beside
     annotations/instances_val2017.json). images: the folder that file names are relative to, where it is none of these.
+    masks: let the targets carry every object's mask, which mask AP and the training of Mask R-CNN need and reading then draws.
     """
     check_task("coco", task, ("detection",))
     annotations, folders = _locate(Path(path).expanduser().resolve())
     file = read_coco(annotations)
     root = existing_folder(images, "the images") if images else _image_root(annotations, folders, file)
     ordered = tuple(sorted(file.images, key=lambda image: image.file_name))
-    return CocoInstances(name or _name(annotations), root, annotations, ordered, file, upright)
+    return CocoInstances(name or _name(annotations), root, annotations, ordered, file, upright, masks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,7 @@ class CocoInstances:
     images: tuple[CocoImage, ...] = field(repr=False)
     file: CocoFile = field(repr=False)
     upright: bool = False
+    masks: bool = False
     task: Task = "detection"
 
     @property
@@ -70,7 +78,7 @@ class CocoInstances:
         objects = [read_object(a, self.file.indices, height, width, where) for a in self.file.annotations[entry.id]]
         found = CocoObjects(objects, self.labels, height, width)
         boxed = {"masks": "boxes"} if any(o.shape is None for o in objects) else {}
-        return Sample(self.ids[index], image, found.target(), found.regions(), boxed)
+        return Sample(self.ids[index], image, found.target(masks=self.masks), found.regions(), boxed)
 
     def fingerprint(self, index: int) -> str:
         """Hash of the image's bytes, its entry, its annotations and the categories. A file outside the root is not opened."""
@@ -79,7 +87,7 @@ class CocoInstances:
             path = inside(self.root, entry.file_name, "")
         except BadSample:
             path = None
-        classes = repr((self.labels.names, sorted(self.file.indices.items()), self.upright))
+        classes = repr((self.labels.names, sorted(self.file.indices.items()), self.upright)) + "masks" * self.masks
         objects = [a.canonical() for a in self.file.annotations[entry.id]]
         return digest(path, msgspec.json.encode(entry), classes, *objects)
 

@@ -61,15 +61,21 @@ class CocoObjects:
     height: int
     width: int
 
-    def target(self) -> BoxTarget:
-        """Boxes, labels, crowd; the annotated areas, or those of the masks where none are given."""
+    def target(self, *, masks: bool = False) -> BoxTarget:
+        """Boxes, labels, crowd; the annotated areas, or those of the masks where none are given; masks if asked for and all known."""
         every = self.objects
         return BoxTarget(
             torch.tensor([o.box for o in every], dtype=torch.float32).reshape(-1, 4),
             torch.tensor([o.label for o in every], dtype=torch.int64),
             torch.tensor([o.crowd for o in every], dtype=torch.bool),
             torch.tensor([float(self.mask(o).sum()) if o.area is None else o.area for o in every], dtype=torch.float32),
+            self.masks() if masks and all(o.shape is not None for o in every) else None,
         )
+
+    def masks(self) -> Tensor:
+        """The pixels of every object, bool (M, H, W)."""
+        drawn = [self.mask(o) for o in self.objects]
+        return torch.stack(drawn) if drawn else torch.zeros(0, self.height, self.width, dtype=torch.bool)
 
     def regions(self) -> LazyRegions:
         """ "objects" (crowds too), "class:<name>" (without crowds) and "instance:<k>" in the order of the target."""

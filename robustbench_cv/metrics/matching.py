@@ -73,7 +73,7 @@ def coco_mask_matches(prediction: Prediction, sample: Sample) -> Evidence:
     if found.masks is None:
         raise NotApplicable("the model finds boxes, not masks: mask average precision is for instance segmentation (mask-rcnn)")
     if target.masks is None:
-        raise NotApplicable(f"the objects of sample {sample.id} have boxes, but no masks")
+        raise NotApplicable(f"the objects of sample {sample.id} carry no masks (of COCO files, masks=True reads them)")
     own, true = (masks.flatten(1).numpy().astype(numpy.float32) for masks in (found.masks, target.masks))
     crowd, areas = target.crowd.numpy(), own.sum(axis=1, dtype=numpy.float64)
     # Counts of pixels are whole numbers, exact in float32 up to 16.7 million.
