@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import recipe
+from robustbench_cv.models.detectors.deformable.network import Mixtures, Shape
 from robustbench_cv.models.detectors.fast_rcnn import FastRCNN
 from robustbench_cv.models.detectors.localisation_regression import LocalisationRegression
 from robustbench_cv.models.detectors.rcnn import RCNN
@@ -11,6 +12,7 @@ from robustbench_cv.models.detectors.sppnet import SPPNet
 from robustbench_cv.models.regions.selective_search import SelectiveSearch
 from robustbench_cv.training import regions
 from robustbench_cv.training.augment import chain, flip, light
+from robustbench_cv.training.latent import Effort, fit_part_models
 from robustbench_cv.training.recipe import Recipe, Schedule
 
 SIZE = (96, 96)
@@ -123,4 +125,27 @@ def scenes_localisation_regression(bias: float = 0.8, samples: int = 4000, epoch
         test=TEST,
         letterbox=True,
         arguments={"width": width},
+    )
+
+
+@recipe(model="dpm.scenes")
+def scenes_dpm(bias: float = 0.8, samples: int = 1200, objects: int = 120, backgrounds: int = 60, rounds: int = 2) -> Recipe:
+    """Part models at 128x128: one component a class and its mirror, four parts, cells of 4 px. No gradient descent, so no epochs."""
+    shape = Shape(components=1, root=7, parts=4, part=4, cell=4, octave=3)
+    return Recipe(
+        name="scenes-dpm",
+        architecture="dpm",
+        task="detection",
+        network=lambda pool: Mixtures(len(pool.labels), shape),
+        loss=regions.one_box_loss,
+        augment=flip,
+        schedule=Schedule(1),
+        metrics=METRICS,
+        size=(128, 128),
+        data=_data(samples, bias),
+        test=TEST,
+        letterbox=True,
+        normalise=False,
+        arguments=vars(shape),
+        fit=fit_part_models(Effort(objects, backgrounds, rounds=rounds)),
     )

@@ -33,6 +33,7 @@ DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
     parameters=134_690_729,
     reduced="width=4, input_size=64, num_classes=3",
     jumps="the choice of proposals",
+    extra="classical",
 )
 def fast_rcnn(
     weights: str = "",

@@ -31,6 +31,7 @@ from robustbench_cv.types import Labels
     parameters=57_687_524,
     reduced="width=4, input_size=64, num_classes=3",
     jumps="the choice of proposals",
+    extra="classical",
 )
 def rcnn(
     weights: str = "",

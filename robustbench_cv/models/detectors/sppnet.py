@@ -30,6 +30,7 @@ from robustbench_cv.types import Labels
     parameters=74_046_692,
     reduced="width=4, input_size=64, num_classes=3",
     jumps="the choice of proposals",
+    extra="classical",
 )
 def sppnet(
     weights: str = "",

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from robustbench_cv.errors import UserError
 
-PACKAGES = {"segmentation": "segmentation_models_pytorch", "huggingface": "transformers"}
+PACKAGES = {"classical": "skimage", "segmentation": "segmentation_models_pytorch", "huggingface": "transformers"}
 """What each extra of robustbench-cv brings for models."""
 
 
