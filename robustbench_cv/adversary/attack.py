@@ -18,6 +18,7 @@ from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
 from robustbench_cv.adversary.success import Success
 from robustbench_cv.adversary.transforms import rows
 from robustbench_cv.adversary.victim import Found, Victim, undisturbed, unusable, worst_of
+from robustbench_cv.adversary.views import View
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Model, R, Target
@@ -52,7 +53,8 @@ class Attack(Generic[R]):
     start: the clean image, a random point inside the constraint, or one at its edge. restarts: further starts for the samples that the
     earlier ones did not break. keep: the final iterate ("last", nothing is decoded on the way); or of all iterates the one of the highest
     degree of success, the latest among equals ("worst"); or the first that breaks the sample, which then leaves the batch ("first": the
-    same samples are broken as with "worst", at a fraction of the cost; for criteria that broken samples meet in full).
+    same samples are broken as with "worst", at a fraction of the cost; for criteria that broken samples meet in full). view: what the
+    objective sees in place of the images, `views` times at each evaluation; success is judged without it (see `views`).
     """
 
     name: str
@@ -65,8 +67,14 @@ class Attack(Generic[R]):
     start: Start = "random"
     keep: Keep = "worst"
     reference: Reference = annotated
+    view: View | None = None
+    views: int = 1
 
     def __post_init__(self) -> None:
+        if self.views < 1:
+            raise UserError(f"{self.name}: views={self.views} must be at least 1")
+        if self.views > 1 and self.view is None:
+            raise UserError(f"{self.name}: views={self.views} without a view would all be the same; give view (or `unchanged`)")
         if self.steps < 0 or self.restarts < 1:
             raise UserError(f"{self.name}: steps={self.steps} must be at least 0 and restarts={self.restarts} at least 1")
         if self.restarts > 1 and self.start == "clean":
@@ -82,7 +90,8 @@ class Attack(Generic[R]):
 
 def _climb(attack: Attack[R], victim: Victim[R]) -> Found:
     """The one loop."""
-    problem = Problem(attack.name, victim, attack.objective, attack.success, attack.constraint, attack.steps, attack.keep)
+    parts = attack.objective, attack.success, attack.constraint, attack.steps, attack.keep, attack.view, attack.views
+    problem = Problem(attack.name, victim, *parts)
     theta = problem.start(attack.start)
     state = attack.optimizer.init(problem, theta)
     for step in range(attack.steps):

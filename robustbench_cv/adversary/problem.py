@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Generic, Literal
 
 import torch
@@ -11,7 +13,9 @@ from robustbench_cv.adversary.constraints import Constraint
 from robustbench_cv.adversary.objectives import Objective
 from robustbench_cv.adversary.success import Success
 from robustbench_cv.adversary.victim import Found, Victim, checked_size, require_raw, unusable
+from robustbench_cv.adversary.views import View
 from robustbench_cv.errors import NotApplicable
+from robustbench_cv.noise import Noise
 from robustbench_cv.types import R
 
 Keep = Literal["last", "worst", "first"]
@@ -21,11 +25,21 @@ Start = Literal["clean", "random", "edge"]
 class Problem(Generic[R]):
     """One search's view of the samples that it still works on. step is the loop's; everything else changes through the methods only.
 
-    Nothing leaves the device while keep="last". Otherwise every forward pass is decoded, whose output the objective has used already.
+    Nothing leaves the device while keep="last". Otherwise every forward pass is decoded, whose output the objective has used already;
+    with a view the objective sees other images than are judged, and each evaluation costs one more forward pass.
     """
 
     def __init__(
-        self, name: str, victim: Victim[R], objective: Objective[R], success: Success, constraint: Constraint, steps: int, keep: Keep
+        self,
+        name: str,
+        victim: Victim[R],
+        objective: Objective[R],
+        success: Success,
+        constraint: Constraint,
+        steps: int,
+        keep: Keep,
+        view: View | None = None,
+        views: int = 1,
     ) -> None:
         self.victim: Victim[R] = victim
         self.x0 = victim.x0
@@ -33,6 +47,8 @@ class Problem(Generic[R]):
         self.step = 0
         self.steps = steps
         self._name, self._success, self._keep = name, success, keep
+        self._view, self._views = view, views
+        self._evaluations = 0
         self._objective: Objective[R] = objective
         self._constraint = constraint.place(victim.x0, victim.references, victim.noise.fork("place"))
         n = len(self.x0)
@@ -64,24 +80,30 @@ class Problem(Generic[R]):
     def value(self, theta: Tensor) -> Tensor:
         """(N,), without a gradient."""
         with torch.no_grad():
-            raw = self._raw(theta)
-            values = self._score(raw)
-        self._see(theta, values, raw)
+            images = self._constraint.apply(self.x0, theta)
+            raws = [self._raw(view(images)) for view in self._looks()]
+            values = self._mean([self._score(raw) for raw in raws])
+        self._see(theta, values, raws[-1])
         return values
 
     def value_and_grad(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """(N,) and the gradient of each sample's value by its theta. NotApplicable where the model lets no gradient through."""
         leaf = theta.detach().requires_grad_()
-        with torch.enable_grad():
-            raw = self._raw(leaf)
-            values = self._score(raw)
-            if not values.requires_grad:
-                name = self.victim.model.info.name
-                raise NotApplicable(f"attack {self._name!r} follows gradients and model {name!r} gives none to its input")
-            # Rows are independent, so the sum's gradient holds each sample's own.
-            (grad,) = torch.autograd.grad(values.sum(), leaf)
-        values = values.detach()
-        self._backwards += 1
+        each: list[Tensor] = []
+        grads: list[Tensor] = []
+        for view in self._looks():
+            # One view at a time, so that memory holds the graph of one.
+            with torch.enable_grad():
+                raw = self._raw(view(self._constraint.apply(self.x0, leaf)))
+                scores = self._score(raw)
+                if not scores.requires_grad:
+                    name = self.victim.model.info.name
+                    raise NotApplicable(f"attack {self._name!r} follows gradients and model {name!r} gives none to its input")
+                # Rows are independent, so the sum's gradient holds each sample's own.
+                grads += torch.autograd.grad(scores.sum(), leaf)
+            each.append(scores.detach())
+            self._backwards += 1
+        values, grad = self._mean(each), self._mean(grads)
         peaks = torch.linalg.vector_norm(grad.flatten(1), ord=torch.inf, dim=1)
         self._zero_grads += peaks == 0
         self._unusable |= ~peaks.isfinite()
@@ -153,11 +175,23 @@ class Problem(Generic[R]):
         self._zero_grads, self._unusable = self._zero_grads[here], self._unusable[here]
         self._best = None if self._best is None else self._best[here]
 
-    def _raw(self, theta: Tensor) -> R:
+    def _raw(self, images: Tensor) -> R:
         self._forwards += 1
-        raw: R = self.victim.model.raw(self._constraint.apply(self.x0, theta))
+        raw: R = self.victim.model.raw(images)
         require_raw(self._name, self._objective.accepts, raw)
         return raw
+
+    def _looks(self) -> list[Callable[[Tensor], Tensor]]:
+        """How this evaluation sees the images: as they are, or each of `views` times through the view, drawn anew."""
+        view = self._view
+        if view is None:
+            return [lambda images: images]
+        noises = [self.victim.noise.fork(f"view {self._evaluations}.{i}") for i in range(self._views)]
+        self._evaluations += 1
+        return [partial(_through, view, noise) for noise in noises]
+
+    def _mean(self, each: list[Tensor]) -> Tensor:
+        return each[0] if len(each) == 1 else torch.stack(each).mean(dim=0)
 
     def _score(self, raw: R) -> Tensor:
         values: Tensor = self._objective(raw, self.victim.goals, self.step / max(self.steps, 1))
@@ -166,6 +200,9 @@ class Problem(Generic[R]):
     def _see(self, theta: Tensor, values: Tensor, raw: R) -> None:
         self._unusable |= ~values.isfinite()
         if self._keep != "last":
+            if self._view is not None:
+                with torch.no_grad():
+                    raw = self._raw(self._constraint.apply(self.x0, theta))
             # Not worse rather than better: of several misclassified iterates APGD returns the last.
             degree = self.victim.judge(self._success, raw)
             no_worse = degree >= self._degree
@@ -179,6 +216,10 @@ class Problem(Generic[R]):
         require_raw(self._name, self._objective.accepts, raw)
         self._unusable[index.to(images.device)] |= unusable(raw).to(images.device)
         return self.victim.select(index).judge(self._success, raw)
+
+
+def _through(view: View, noise: Noise, images: Tensor) -> Tensor:
+    return view(images, noise)
 
 
 def _where(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
