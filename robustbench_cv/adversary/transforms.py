@@ -61,6 +61,18 @@ def momentum(decay: float) -> Transform:
     return Transform(torch.zeros_like, update)
 
 
+def adam(first: float = 0.9, second: float = 0.999, floor: float = 1e-8) -> Transform:
+    """The corrected mean of the gradients over the root of that of their squares (Kingma & Ba, ICLR 2015, algorithm 1): then scale(rate)."""
+
+    def update(grad: Tensor, state: State) -> tuple[Tensor, State]:
+        mean, square, count = state
+        mean, square, count = first * mean + (1 - first) * grad, second * square + (1 - second) * grad.square(), count + 1
+        move = (mean / (1 - first**count)) / ((square / (1 - second**count)).sqrt() + floor)
+        return move, (mean, square, count)
+
+    return Transform(lambda theta: (torch.zeros_like(theta), torch.zeros_like(theta), 0), update)
+
+
 def steepest(constraint: Constraint) -> Transform:
     """The constraint's unit step of greatest ascent."""
     return stateless(constraint.steepest)
