@@ -45,10 +45,10 @@ def _best(raw: Candidates) -> Tensor:
     return raw.log_score.amax(dim=2).clamp(min=FLOOR)
 
 
-def _log_of_rest(log_p: Tensor) -> Tensor:
+def log_of_rest(log_p: Tensor) -> Tensor:
     """log(1 - p) from log p, value and gradient exact at both ends (Maechler 2012, log1mexp).
 
-    >>> _log_of_rest(torch.tensor([0.25, 0.75]).log())
+    >>> log_of_rest(torch.tensor([0.25, 0.75]).log())
     tensor([-0.2877, -1.3863])
     """
     likely = log_p > -0.6931
@@ -61,7 +61,7 @@ def _log_of_rest(log_p: Tensor) -> Tensor:
 def _vanish(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
     # Padding is replaced before the logarithm: a masked infinity still has a NaN gradient.
     log_p = _best(raw).masked_fill(~raw.valid, FLOOR)
-    return _log_of_rest(log_p).sum(dim=1)
+    return log_of_rest(log_p).sum(dim=1)
 
 
 def _fabricate(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
@@ -77,15 +77,15 @@ def _mislabel_one(raw: Candidates, i: int, goal: BoxTarget) -> Tensor:
     candidate, which = overlapping(raw, i, goal).nonzero(as_tuple=True)
     log_p = raw.log_score[i, candidate].clamp(min=FLOOR)
     target = torch.nn.functional.one_hot(wanted[which], log_p.shape[1]).bool()
-    return torch.where(target, log_p, _log_of_rest(log_p)).sum()
+    return torch.where(target, log_p, log_of_rest(log_p)).sum()
 
 
-def overlapping(raw: Candidates, i: int, objects: BoxTarget) -> Tensor:
-    """Which valid candidates of image i lie on which objects: bool (K, M); the nearest one where none overlaps by half."""
+def overlapping(raw: Candidates, i: int, objects: BoxTarget, overlap: float = OVERLAP) -> Tensor:
+    """Which valid candidates of image i lie on which objects: bool (K, M); the nearest one where none overlaps by half (by `overlap`)."""
     found = raw.boxes[i].detach()
     where = objects.boxes.to(found)
     k, b = found.shape[:2]
     shared = iou(found.reshape(k * b, 4), where).reshape(k, b, len(where)).amax(dim=1)
     shared = shared.masked_fill(~raw.valid[i, :, None], -1.0)
     nearest = torch.zeros_like(shared, dtype=torch.bool).scatter(0, shared.argmax(dim=0, keepdim=True), value=True)
-    return (shared >= OVERLAP) | nearest
+    return (shared >= overlap) | nearest
