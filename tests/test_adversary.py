@@ -353,7 +353,7 @@ def test_bad_batches_are_refused(change: dict[str, Any], message: str) -> None:
     [
         ("pgd(eps=8)", "8/255"),
         ("pgd(alpha=2)", "alpha=2.*2/255"),
-        ("pgd(norm='l7')", "'linf' and 'l2'"),
+        ("pgd(norm='l7')", "'linf', 'l2' and 'l1'"),
         ("pgd(loss='bce')", "no loss"),
         ("pgd(steps=-1)", "steps=-1"),
         ("pgd(random_start=False, restarts=2)", "all be the same"),

@@ -53,7 +53,8 @@ class Attack(Generic[R]):
     start: the clean image, a random point inside the constraint, or one at its edge. restarts: further starts for the samples that the
     earlier ones did not break. keep: the final iterate ("last", nothing is decoded on the way); or of all iterates the one of the highest
     degree of success, the latest among equals ("worst"); or the first that breaks the sample, which then leaves the batch ("first": the
-    same samples are broken as with "worst", at a fraction of the cost; for criteria that broken samples meet in full). view: what the
+    same samples are broken as with "worst", at a fraction of the cost; for criteria that broken samples meet in full); or of those that
+    break the sample the one closest to the clean image, which itself is handed back where none does ("nearest"). view: what the
     objective sees in place of the images, `views` times at each evaluation; success is judged without it (see `views`).
     """
 
@@ -91,7 +92,7 @@ class Attack(Generic[R]):
 def _climb(attack: Attack[R], victim: Victim[R]) -> Found:
     """The one loop."""
     parts = attack.objective, attack.success, attack.constraint, attack.steps, attack.keep, attack.view, attack.views
-    problem = Problem(attack.name, victim, *parts)
+    problem = Problem(attack.name, victim, *parts, attack.optimizer.strays)
     theta = problem.start(attack.start)
     state = attack.optimizer.init(problem, theta)
     for step in range(attack.steps):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.l1 import onto_l1_ball, sparse_sign
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Target
@@ -52,7 +55,10 @@ class Constraint(ABC):
 
     @abstractmethod
     def measure(self, x0: Tensor, x: Tensor) -> Tensor:
-        """How far images x are from x0: (N,), in units of radius. Needs no theta, so that anybody's images can be checked."""
+        """How far images x are from x0: (N,), in units of radius. Needs no theta, so that anybody's images can be checked.
+
+        NotApplicable where images alone do not tell (a rotation): then `size` does.
+        """
 
     def size(self, x0: Tensor, theta: Tensor) -> Tensor:
         """How much of the radius theta uses: (N,)."""
@@ -61,12 +67,16 @@ class Constraint(ABC):
 
 @dataclass(frozen=True)
 class Linf(Constraint):
-    """max |x - x0| <= radius and x in [0, 1]. theta is the image x itself, so that no rounding stands between them."""
+    """max |x - x0| <= radius and x in [0, 1]. theta is the image x itself, so that no rounding stands between them.
+
+    An infinite radius only measures.
+    """
 
     radius: float
 
     def __post_init__(self) -> None:
-        require_pixel_units("eps", self.radius)
+        if self.radius != math.inf:
+            require_pixel_units("eps", self.radius)
 
     def place(self, x0: Tensor, references: Sequence[Target], noise: Noise) -> Linf:
         return self
@@ -103,8 +113,7 @@ class L2(Constraint):
     radius: float
 
     def __post_init__(self) -> None:
-        if math.isnan(self.radius) or self.radius < 0:
-            raise UserError(f"eps={self.radius!r} is no L2 radius: write a number from 0 up, in [0, 1] pixel units, such as 0.5")
+        require_length("L2", self.radius, "0.5")
 
     def place(self, x0: Tensor, references: Sequence[Target], noise: Noise) -> L2:
         return self
@@ -143,27 +152,85 @@ class L2(Constraint):
         return self.steepest(noise.normal(tuple(x0.shape[1:]), x0.device).to(x0))
 
 
-def ball(norm: str, eps: float) -> Linf | L2:
-    """The ball of a norm by name, 'linf' or 'l2'.
+@dataclass(frozen=True)
+class L1(Constraint):
+    """sum |x - x0| <= radius over all pixels and channels, and x in [0, 1]. theta is the image x. An infinite radius only measures.
+
+    share: of the coordinates that a steepest step moves, those of the largest gradient. One alone gains most and leads nowhere: SLIDE
+    (Tramer & Boneh, NeurIPS 2019, https://arxiv.org/abs/1904.13000) moves all above a quantile, in foolbox 0.99.
+    """
+
+    radius: float
+    share: float = 0.01
+
+    def __post_init__(self) -> None:
+        require_length("L1", self.radius, "12.0")
+
+    def place(self, x0: Tensor, references: Sequence[Target], noise: Noise) -> L1:
+        return self
+
+    def start(self, x0: Tensor, noise: Noise | None) -> Tensor:
+        """A Gaussian direction of uniform L1 length in [0, radius] (project choice)."""
+        if noise is None:
+            return x0.clone()
+        direction = noise.normal(tuple(x0.shape[1:]), x0.device).to(x0)
+        length = self.radius * noise.fork("length").uniform((1, 1, 1), x0.device).to(x0)
+        return self.project(x0, x0 + length * direction / direction.abs().sum(dim=(1, 2, 3), keepdim=True))
+
+    def edge(self, x0: Tensor, noise: Noise) -> Tensor:
+        """Standard normal noise, projected (the start of APGD-L1, Croce & Hein 2021)."""
+        return self.project(x0, x0 + noise.normal(tuple(x0.shape[1:]), x0.device).to(x0))
+
+    def apply(self, x0: Tensor, theta: Tensor) -> Tensor:
+        return theta
+
+    def project(self, x0: Tensor, theta: Tensor) -> Tensor:
+        """Exact, on the ball and the box at once: the box alone would give away most of a sparse step (Croce & Hein 2021)."""
+        return onto_l1_ball(x0, theta, self.radius)
+
+    def steepest(self, grad: Tensor) -> Tensor:
+        return sparse_sign(grad, torch.full((len(grad),), self.share))
+
+    def measure(self, x0: Tensor, x: Tensor) -> Tensor:
+        return (x - x0).abs().flatten(1).sum(1)
+
+
+Ball: TypeAlias = Linf | L2 | L1
+
+
+def ball(norm: str, eps: float | None) -> Ball:
+    """The ball of a norm by name, 'linf', 'l2' or 'l1'; eps=None: no bound, sizes are only measured.
 
     >>> ball("l2", 0.5)
     L2(radius=0.5)
     """
-    if norm.lower() == "linf":
-        return Linf(eps)
-    if norm.lower() == "l2":
-        return L2(eps)
-    raise UserError(f"no norm named {norm!r}; there are 'linf' and 'l2'")
+    balls: dict[str, type[Ball]] = {"linf": Linf, "l2": L2, "l1": L1}
+    if norm.lower() not in balls:
+        raise UserError(f"no norm named {norm!r}; there are 'linf', 'l2' and 'l1'")
+    return balls[norm.lower()](math.inf if eps is None else eps)
 
 
-def require_step(region: Linf | L2, alpha: float | None, steps: int, reach: float = 2.5) -> float:
-    """The step size: alpha, or where it is None the one with which `steps` steps go `reach` times the radius."""
+def require_length(norm: str, radius: float, such_as: str) -> None:
+    """UserError unless a radius is a length from 0 up."""
+    if math.isnan(radius) or radius < 0:
+        raise UserError(f"eps={radius!r} is no {norm} radius: write a number from 0 up, in [0, 1] pixel units, such as {such_as}")
+
+
+def require_step(region: Ball, alpha: float | None, steps: int, reach: float = 2.5) -> float:
+    """The step size: alpha, or where it is None the one with which `steps` steps go `reach` times the radius. Warns of too short a way."""
     if alpha is None:
         return reach * region.radius / max(steps, 1)
     if isinstance(region, Linf):
         require_pixel_units("alpha", alpha)
     elif not 0 <= alpha < math.inf:
         raise UserError(f"alpha={alpha!r} must be a length from 0 up")
+    if steps and steps * alpha < region.radius < math.inf:
+        share, enough = steps * alpha / region.radius, reach * region.radius / steps
+        warnings.warn(
+            f"{steps} steps of alpha={alpha:.4g} go at most {share:.0%} of the radius {region.radius:.4g}: "
+            f"the attack cannot use its own budget; write alpha={enough:.4g}, or more steps",
+            stacklevel=3,
+        )
     return alpha
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -13,7 +13,12 @@ from robustbench_cv.adversary.transforms import State, Transform
 
 
 class Optimizer(ABC):
-    """init() once, then step() `problem.steps` times, the loop counting in problem.step. State holds one row a sample (see `rows`)."""
+    """init() once, then step() `problem.steps` times, the loop counting in problem.step. State holds one row a sample (see `rows`).
+
+    strays: its iterates may leave the radius; those that do break nothing, and the last one is projected.
+    """
+
+    strays: ClassVar[bool] = False
 
     @abstractmethod
     def init(self, problem: Problem[Any], theta: Tensor) -> State: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, Literal
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from robustbench_cv.adversary.constraints import Constraint
 from robustbench_cv.adversary.objectives import Objective
 from robustbench_cv.adversary.success import Success
-from robustbench_cv.adversary.victim import Found, Victim, checked_size, require_raw, unusable
+from robustbench_cv.adversary.victim import Found, Victim, checked, require_raw, unusable, without_gradient
 from robustbench_cv.adversary.views import View
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import R
+from robustbench_cv.types import R, Target
 
-Keep = Literal["last", "worst", "first"]
+Keep = Literal["last", "worst", "first", "nearest"]
 Start = Literal["clean", "random", "edge"]
 
 
@@ -40,6 +40,7 @@ class Problem(Generic[R]):
         keep: Keep,
         view: View | None = None,
         views: int = 1,
+        strays: bool = False,
     ) -> None:
         self.victim: Victim[R] = victim
         self.x0 = victim.x0
@@ -47,7 +48,7 @@ class Problem(Generic[R]):
         self.step = 0
         self.steps = steps
         self._name, self._success, self._keep = name, success, keep
-        self._view, self._views = view, views
+        self._view, self._views, self._strays = view, views, strays
         self._evaluations = 0
         self._objective: Objective[R] = objective
         self._constraint = constraint.place(victim.x0, victim.references, victim.noise.fork("place"))
@@ -59,14 +60,22 @@ class Problem(Generic[R]):
         self._unusable = torch.zeros(n, dtype=torch.bool, device=self.x0.device)
         self._best: Tensor | None = None
         self._degree = torch.full((n,), -1.0)
+        self._size = torch.full((n,), torch.inf)
+        self._retired = torch.zeros(n, dtype=torch.bool)
+        self._broken_now = torch.zeros(n, dtype=torch.bool)
 
     @property
     def is_last_step(self) -> bool:
         return self.step == self.steps - 1
 
-    def start(self, how: Start) -> Tensor:
-        """Where the search begins."""
-        noise = self.victim.noise.fork("start")
+    @property
+    def broken(self) -> Tensor:
+        """bool (N,): whether the theta evaluated last breaks its sample, within the radius or not. Not with keep="last"."""
+        return self._broken_now.to(self.x0.device)
+
+    def start(self, how: Start, purpose: str = "start") -> Tensor:
+        """Where the search begins; under another purpose an independent point, for searches that hold several."""
+        noise = self.victim.noise.fork(purpose)
         if how == "edge":
             return self._constraint.edge(self.x0, noise)
         return self._constraint.start(self.x0, noise if how == "random" else None)
@@ -77,13 +86,21 @@ class Problem(Generic[R]):
     def steepest(self, grad: Tensor) -> Tensor:
         return self._constraint.steepest(grad)
 
+    def measure(self, theta: Tensor) -> Tensor:
+        """How far theta's images are from the clean ones: (N,), in units of radius."""
+        return self._constraint.measure(self.x0, self._constraint.apply(self.x0, theta))
+
+    def retire(self, done: Tensor) -> None:
+        """Samples, bool (N,), that have nothing left to search for: they leave the batch at the end of this step."""
+        self._retired |= done.cpu()
+
     def value(self, theta: Tensor) -> Tensor:
         """(N,), without a gradient."""
         with torch.no_grad():
             images = self._constraint.apply(self.x0, theta)
             raws = [self._raw(view(images)) for view in self._looks()]
             values = self._mean([self._score(raw) for raw in raws])
-        self._see(theta, values, raws[-1])
+        self._see(theta, values.isfinite(), raws[-1])
         return values
 
     def value_and_grad(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,9 +113,7 @@ class Problem(Generic[R]):
             with torch.enable_grad():
                 raw = self._raw(view(self._constraint.apply(self.x0, leaf)))
                 scores = self._score(raw)
-                if not scores.requires_grad:
-                    name = self.victim.model.info.name
-                    raise NotApplicable(f"attack {self._name!r} follows gradients and model {name!r} gives none to its input")
+                self._require_gradient(scores)
                 # Rows are independent, so the sum's gradient holds each sample's own.
                 grads += torch.autograd.grad(scores.sum(), leaf)
             each.append(scores.detach())
@@ -107,17 +122,39 @@ class Problem(Generic[R]):
         peaks = torch.linalg.vector_norm(grad.flatten(1), ord=torch.inf, dim=1)
         self._zero_grads += peaks == 0
         self._unusable |= ~peaks.isfinite()
-        self._see(theta, values, raw)
+        self._see(theta, values.isfinite(), raw)
         return values, grad
 
+    def value_and_grads(self, theta: Tensor, scores: Callable[[R, Sequence[Target]], Tensor]) -> tuple[Tensor, Tensor]:
+        """Several numbers of each sample, (N, K), and the gradient of each by theta, (N, K, ...): one forward pass and K backward.
+
+        scores: (raw, goals) -> (N, K), in the place of the objective. Without a view.
+        """
+        leaf = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            raw = self._raw(self._constraint.apply(self.x0, leaf))
+            values = scores(raw, self.victim.goals)
+            self._require_gradient(values)
+            columns = values.sum(dim=0).unbind()
+            each = [torch.autograd.grad(column, leaf, retain_graph=column is not columns[-1])[0] for column in columns]
+        grads, values = torch.stack(each, dim=1), values.detach()
+        self._backwards += len(each)
+        peaks = torch.linalg.vector_norm(grads.flatten(2), ord=torch.inf, dim=2)
+        self._zero_grads += (peaks == 0).sum(dim=1)
+        self._unusable |= ~peaks.isfinite().all(dim=1)
+        self._see(theta, values.isfinite().all(dim=1), raw)
+        return values, grads
+
     def release(self) -> Tensor | None:
-        """With keep="first", let go of the samples that are broken, and of those on which the model broke down.
+        """Let go of retired samples and, with keep="first", of those that are broken and those on which the model broke down.
 
         Rows (int64, on the CPU) of those that search on, to be picked from theta and the optimizer's state; None where all do.
         """
-        if self._keep != "first" or self._best is None:
+        if self._best is None:
             return None
-        over = (self._degree >= self._success.threshold) | self._unusable.cpu()
+        over = self._retired
+        if self._keep == "first":
+            over = over | (self._degree >= self._success.threshold) | self._unusable.cpu()
         if not bool(over.any()):
             return None
         found = self._report(self._best, self._degree, torch.full((len(over),), self._forwards))
@@ -137,7 +174,7 @@ class Problem(Generic[R]):
         return self._found
 
     def _conclude(self, theta: Tensor) -> Found:
-        theta = _where(self._unusable, self.start("clean"), theta)
+        theta = _where(self._unusable, self.start("clean"), self.project(theta) if self._strays else theta)
         degree, forwards = self._degree.clone(), torch.full((len(theta),), self._forwards)
         survivors = (degree < self._success.threshold).nonzero()[:, 0]
         kept_before = torch.ones(len(theta), dtype=torch.bool)
@@ -154,11 +191,14 @@ class Problem(Generic[R]):
     def _report(self, theta: Tensor, degree: Tensor, forwards: Tensor) -> Found:
         """What has become of the samples at hand, if theta is where they end."""
         broken = self._unusable.cpu()
-        images = _where(self._unusable, self.x0, self._constraint.apply(self.x0, theta).detach())
+        nothing = self._unusable
+        if self._keep == "nearest":
+            nothing = nothing | (degree < self._success.threshold).to(nothing.device)
+        images = _where(nothing, self.x0, self._constraint.apply(self.x0, theta).detach())
         return Found(
             images=images,
-            degree=degree.masked_fill(broken, 0.0),
-            size=checked_size(self._name, self._constraint.measure, self.radius, self.x0, images),
+            degree=(degree * ~nothing.cpu()).masked_fill(broken, 0.0),
+            size=checked(self._name, self._constraint.size(self.x0, theta).where(~nothing, 0.0), self.radius, images),
             forwards=forwards,
             backwards=torch.full_like(forwards, self._backwards),
             zero_grads=self._zero_grads.cpu(),
@@ -171,7 +211,8 @@ class Problem(Generic[R]):
         self.victim = self.victim.select(index)
         self.x0 = self.victim.x0
         self._constraint = self._constraint.select(here)
-        self._index, self._degree = self._index[index], self._degree[index]
+        self._index, self._degree, self._size = self._index[index], self._degree[index], self._size[index]
+        self._retired, self._broken_now = self._retired[index], self._broken_now[index]
         self._zero_grads, self._unusable = self._zero_grads[here], self._unusable[here]
         self._best = None if self._best is None else self._best[here]
 
@@ -197,17 +238,33 @@ class Problem(Generic[R]):
         values: Tensor = self._objective(raw, self.victim.goals, self.step / max(self.steps, 1))
         return values
 
-    def _see(self, theta: Tensor, values: Tensor, raw: R) -> None:
-        self._unusable |= ~values.isfinite()
-        if self._keep != "last":
-            if self._view is not None:
-                with torch.no_grad():
-                    raw = self._raw(self._constraint.apply(self.x0, theta))
-            # Not worse rather than better: of several misclassified iterates APGD returns the last.
-            degree = self.victim.judge(self._success, raw)
-            no_worse = degree >= self._degree
-            self._best = theta if self._best is None else _where(no_worse.to(theta.device), theta, self._best)
-            self._degree = torch.maximum(degree, self._degree)
+    def _require_gradient(self, scores: Tensor) -> None:
+        if not scores.requires_grad:
+            name, others = self.victim.model.info.name, ", ".join(without_gradient(self._objective.accepts))
+            raise NotApplicable(
+                f"attack {self._name!r} follows gradients and model {name!r} gives none to its input; attacks that need none: {others}"
+            )
+
+    def _see(self, theta: Tensor, finite: Tensor, raw: R) -> None:
+        self._unusable |= ~finite
+        if self._keep == "last":
+            return
+        if self._view is not None:
+            with torch.no_grad():
+                raw = self._raw(self._constraint.apply(self.x0, theta))
+        degree = self.victim.judge(self._success, raw)
+        self._broken_now = degree >= self._success.threshold
+        # Not worse rather than better: of several misclassified iterates APGD returns the last.
+        better = degree >= self._degree
+        if self._strays or self._keep == "nearest":
+            size = self.measure(theta).float().cpu()
+            degree = degree.masked_fill(size > self.radius, -1.0)
+            better = degree >= self._degree
+            if self._keep == "nearest":
+                better &= (degree > self._degree) | (size < self._size)
+            self._size = torch.where(better, size, self._size)
+        self._best = theta if self._best is None else _where(better.to(theta.device), theta, self._best)
+        self._degree = torch.maximum(degree, self._degree)
 
     def _judge(self, images: Tensor, index: Tensor) -> Tensor:
         """Degree of success of final images of some of the samples, from a forward pass of their own."""

@@ -67,6 +67,13 @@ def require_raw(name: str, accepts: Any, raw: object) -> None:
     raise UserError(f"attack {name!r} needs {SPOKEN[accepts]}; this model gives {SPOKEN[given]}{hint}")
 
 
+def without_gradient(accepts: Any) -> list[str]:
+    """Names of the attacks of the same task that ask for no gradient."""
+    return sorted(
+        e.name for e in ATTACKS.entries().values() if e.facts.get("gradient") is False and e.facts.get("task") == TASK.get(accepts)
+    )
+
+
 def unusable(raw: Logits | PixelLogits | Candidates) -> Tensor:
     """Samples whose raw output holds NaN or infinity (-inf is a legal log score): bool (N,)."""
     if isinstance(raw, Candidates):
@@ -151,7 +158,12 @@ def worst_of(searches: Sequence[Callable[[Victim[R]], Found]], victim: Victim[R]
 
 def checked_size(name: str, measure: Callable[[Tensor, Tensor], Tensor], radius: float, x0: Tensor, x: Tensor) -> Tensor:
     """Sizes of the final images (N,), on the CPU; UserError where one is outside its budget or outside [0, 1] (I12: 1e-6)."""
-    size = measure(x0, x).float().cpu()
+    return checked(name, measure(x0, x), radius, x)
+
+
+def checked(name: str, size: Tensor, radius: float, x: Tensor) -> Tensor:
+    """The sizes (N,) of images x, on the CPU; UserError where one is above the radius, or a pixel outside [0, 1]."""
+    size = size.float().cpu()
     low, high = float(x.min()), float(x.max())
     if not (low >= 0 and high <= 1):
         raise UserError(f"attack {name!r} returned pixels from {low:g} to {high:g}, outside [0, 1]: its own code is at fault")

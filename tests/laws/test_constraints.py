@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from robustbench_cv.adversary.constraints import L2, Constraint, Linf, ball
+from robustbench_cv.adversary.constraints import L1, L2, Constraint, Linf, ball, require_step
 from robustbench_cv.adversary.patch import Patch
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.types import BoxTarget
 from tests.adversary_models import images, noise
 
 CONSTRAINTS = [
-    Linf(8 / 255), Linf(1.0), Linf(0.0), L2(0.5), L2(0.0), L2(100.0),
+    Linf(8 / 255), Linf(1.0), Linf(0.0), L2(0.5), L2(0.0), L2(100.0), L1(5.0), L1(0.0), L1(400.0),
     Patch(0.05), Patch(0.2, "centre"), Patch(0.1, "object"), Patch(0.3, "random"), Patch(1.0),
 ]  # fmt: skip
 OBJECTS = [BoxTarget.of(torch.tensor([[1.0, 2, 5, 6], [9.0, 10, 16, 16]]), torch.tensor([0, 1]))] * 6
@@ -69,7 +69,8 @@ def test_steepest_ascends_by_one_unit(constraint: Constraint, magnitude: float) 
     grad = magnitude * noise(len(x0)).normal(tuple(constraint.start(x0, None).shape[1:]))
     step = constraint.steepest(grad)
     assert ((step * (grad / magnitude)).flatten(1).sum(1) > 0).all()
-    unit = step.flatten(1).norm(dim=1) if isinstance(constraint, L2) else step.abs().flatten(1).amax(1)
+    order = {L2: 2, L1: 1}.get(type(constraint), float("inf"))
+    unit = torch.linalg.vector_norm(step.flatten(1), ord=order, dim=1)
     torch.testing.assert_close(unit, torch.ones(len(x0)))
     assert not constraint.steepest(torch.zeros_like(grad)).any()
 
@@ -121,8 +122,10 @@ def test_the_message_offers_the_readings() -> None:
 
 
 def test_bad_regions_are_refused() -> None:
-    with pytest.raises(UserError, match="'linf' and 'l2'"):
-        ball("l1", 0.1)
+    with pytest.raises(UserError, match="'linf', 'l2' and 'l1'"):
+        ball("l0", 0.1)
+    with pytest.raises(UserError, match="no L1 radius"):
+        L1(-1)
     with pytest.raises(UserError, match="no L2 radius"):
         L2(-1)
     with pytest.raises(UserError, match="share"):
@@ -133,3 +136,61 @@ def test_bad_regions_are_refused() -> None:
         Patch(0.001).place(images(), OBJECTS, noise(6))
     with pytest.raises(ValueError, match="no place yet"):
         Patch(0.1).start(images(), None)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_no_bound_measures_and_cuts_to_the_image_only(norm: str) -> None:
+    region, x0 = ball(norm, None), images()
+    wild = x0 + 5 * noise(len(x0)).normal((3, 16, 16))
+    assert torch.equal(region.project(x0, wild), wild.clamp(0, 1))
+    order = {"linf": float("inf"), "l2": 2, "l1": 1}[norm]
+    expected = torch.linalg.vector_norm((wild - x0).flatten(1), ord=order, dim=1)
+    torch.testing.assert_close(region.measure(x0, wild), expected)
+
+
+def closest_by_bisection(x0: Tensor, y: Tensor, radius: float) -> Tensor:
+    """The L1 projection of one sample, the textbook way: lower every change by lam, cut to the box, find lam by halving."""
+    d = (y - x0).double()
+    room = torch.where(d > 0, 1 - x0.double(), x0.double())
+
+    def lowered(lam: float) -> Tensor:
+        return torch.minimum((d.abs() - lam).clamp(min=0), room)
+
+    low, high = 0.0, float(d.abs().max())
+    if float(lowered(0.0).sum()) <= radius:
+        return x0 + d.sign() * lowered(0.0)
+    for _ in range(200):
+        lam = (low + high) / 2
+        low, high = (lam, high) if float(lowered(lam).sum()) > radius else (low, lam)
+    return x0 + d.sign() * lowered(high)
+
+
+@pytest.mark.parametrize("radius", [0.01, 0.5, 5.0, 60.0, 300.0])
+@pytest.mark.parametrize("scale", [0.02, 0.3, 3.0])
+def test_l1_projection_is_the_closest_point_of_ball_and_box(radius: float, scale: float) -> None:
+    x0 = images().double()
+    y = x0 + scale * noise(len(x0)).normal((3, 16, 16)).double()
+    ours = L1(radius).project(x0, y)
+    for i in range(len(x0)):
+        expected = closest_by_bisection(x0[i], y[i], radius)
+        torch.testing.assert_close(ours[i], expected, atol=1e-5, rtol=0)
+        # No feasible point nearby is closer: neither of the two projections one after the other in either order.
+        boxed_last = closest_by_bisection(torch.full_like(x0[i], 0.5), 0.5 + y[i] - x0[i], radius)
+        assert (ours[i] - y[i]).norm() <= ((x0[i] + boxed_last - 0.5).clamp(0, 1) - y[i]).norm() + 1e-4
+
+
+def test_a_sparse_step_moves_the_share_of_largest_gradient() -> None:
+    grad = noise(3).normal((3, 10, 10))
+    step = L1(1.0, share=0.05).steepest(grad)
+    for g, s in zip(grad.flatten(1), step.flatten(1), strict=True):
+        moved = s.nonzero()[:, 0]
+        assert len(moved) == 15
+        assert set(moved.tolist()) == set(g.abs().topk(15).indices.tolist())
+        torch.testing.assert_close(s[moved], g[moved].sign() / 15)
+
+
+def test_steps_that_cannot_reach_the_edge_are_named_with_numbers() -> None:
+    with pytest.warns(UserWarning, match=r"10 steps of alpha=0\.0003922 go at most 12% of the radius 0\.03137.*write alpha=0\.007843"):
+        assert require_step(Linf(8 / 255), 0.1 / 255, 10) == 0.1 / 255
+    assert require_step(Linf(8 / 255), 0.8 / 255, 10) == 0.8 / 255
+    assert require_step(ball("l2", None), 0.1, 1) == 0.1
