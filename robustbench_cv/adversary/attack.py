@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, Protocol
 
@@ -165,8 +165,13 @@ class AttackResult:
         return ~self.success & (self.zero_grads > 0)
 
 
-def run(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence[Target], noise: Noise) -> AttackResult:
+def run(
+    attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence[Target], noise: Noise, search_on: Model[R] | None = None
+) -> AttackResult:
     """Attack `model` on images (N, 3, H, W) in [0, 1], on the model's device, with targets in the model's class indices.
+
+    search_on: a faster model of the same function but for rounding (models.twin). What is found on it is judged on `model`, and searched
+    for again on `model` where it does not hold there.
 
     The model runs in eval mode with frozen weights and is left bit-identical. A sample's result depends on (noise.seed, its id) and on
     nothing else in the batch, except for float rounding. UserError for an attack of another task, for images outside [0, 1], for labels
@@ -181,8 +186,9 @@ def run(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence
         served = torch.tensor([i for i in range(len(images)) if i not in aim.unserved and i not in failed], dtype=torch.int64)
         table = Found.untouched(images, int(clean.was_looked_at))
         if len(served):
-            victim = Victim(model, images, aim.goals, aim.references, noise).select(served)
-            table.merge(served, attack.search(victim))
+            victim = Victim(search_on or model, images, aim.goals, aim.references, noise).select(served)
+            found = attack.search(victim)
+            table.merge(served, found if victim.model is model else _confirmed(attack, found, replace(victim, model=model)))
     failed |= dict.fromkeys(table.unusable.nonzero()[:, 0].tolist(), NOT_FINITE)
     answered = torch.tensor([i not in failed and i not in aim.unserved for i in range(len(images))])
     return AttackResult(
@@ -198,6 +204,20 @@ def run(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence
         failed=failed,
         unserved=aim.unserved,
     )
+
+
+def _confirmed(attack: Adversary[R], found: Found, victim: Victim[R]) -> Found:
+    """What a search on another model found, judged on the victim's own; what does not hold there is searched for again, there."""
+    with torch.no_grad():
+        raw: R = victim.model.raw(found.images)
+    degree, threshold = victim.judge(attack.success, raw), attack.success.threshold
+    lost = ((found.degree >= threshold) & (degree < threshold)).nonzero()[:, 0]
+    found.degree = degree.masked_fill(found.unusable, 0.0)
+    found.forwards += 1
+    found.unusable |= unusable(raw).cpu()
+    if len(lost):
+        found.merge(lost, attack.search(victim.select(lost)))
+    return found
 
 
 def aim_of(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence[Target]) -> Aim:

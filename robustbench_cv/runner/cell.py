@@ -13,10 +13,12 @@ from torch import Tensor
 from robustbench_cv.adversary.attack import Attack, AttackResult
 from robustbench_cv.adversary.attack import run as run_attack
 from robustbench_cv.adversary.external import External
+from robustbench_cv.adversary.shared import Shared
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.models.twin import twin
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace, Record
 from robustbench_cv.registry import Spec
@@ -111,6 +113,12 @@ def run_cell(job: Job) -> CellOutput:
     return _judge(job, served, records)
 
 
+def condition_sample(job: Job, index: int) -> Sample | None:
+    """One sample of the data set as the job's condition hands it to the attack, in the model's class indices; None where it cannot serve."""
+    entry = _prepare(job, index)
+    return None if isinstance(entry, Record) else entry.after
+
+
 def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: dict[str, Record]) -> CellOutput:
     """Predict and measure what is left; `records` already holds the samples that are not."""
     predictions = _predict(job, [p.after for p, _ in served])
@@ -150,14 +158,23 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
 def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     samples = [p.after for p in pairs]
     purpose = Spec.parse(job.condition.attack or "").name
-    radius = job.attack.constraint.radius if isinstance(job.attack, Attack | External) else None
+    radius = _radius(job.attack)
+
+    model = cast("Model[Any]", job.model)
+    faster = twin(model, samples[0].image[None].to(job.device)) if samples else None
 
     def work(images: Tensor, positions: list[int]) -> list[_Attacked]:
         noise = Noise(job.blank.seed, tuple(samples[i].id for i in positions), purpose)
-        made = run_attack(job.attack, cast("Model[Any]", job.model), images.to(job.device), [samples[i].target for i in positions], noise)
+        made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
         return [_Attacked.of(made, i, radius) for i in range(len(images))]
 
     return in_batches(samples, job.batch_size, work)
+
+
+def _radius(attack: Any) -> float | None:
+    if isinstance(attack, Shared):
+        return attack.surface.radius
+    return attack.constraint.radius if isinstance(attack, Attack | External) else None
 
 
 def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:
