@@ -117,21 +117,18 @@ class _Readers(TorchFunctionMode):
         self.uses[id(output)] = 0
 
     def saw_norm(self, norm: nn.Module, inputs: tuple[Any, ...]) -> None:
-        key = id(inputs[0]) if inputs else 0
-        self.sources.setdefault(norm, set()).add(self.outputs[key][0] if key in self.outputs else None)
-        self.norm_of[key] = norm
+        source = self.outputs.get(id(inputs[0])) if inputs else None
+        self.sources.setdefault(norm, set()).add(source[0] if source else None)
+        if source:
+            self.norm_of[id(source[1])] = norm
 
     def pairs(self) -> list[tuple[nn.Conv2d, nn.Module]]:
         """Convolutions all of whose outputs go to one norm and nowhere else, which reads nothing else."""
         readers: dict[nn.Conv2d, set[nn.Module | None]] = {}
         for key, (conv, _) in self.outputs.items():
             readers.setdefault(conv, set()).add(self.norm_of.get(key) if self.uses[key] == 1 else None)
-        return [
-            (conv, norm)
-            for conv, seen in readers.items()
-            for norm in seen
-            if norm is not None and len(seen) == 1 == len(self.sources[norm])
-        ]
+        alone = ((conv, next(iter(seen))) for conv, seen in readers.items() if len(seen) == 1)
+        return [(conv, norm) for conv, norm in alone if norm is not None and len(self.sources[norm]) == 1]
 
 
 @contextmanager
