@@ -231,6 +231,27 @@ def test_zoom_keeps_pixels_and_labels_together() -> None:
         assert (expected == truths).float().mean() > 0.95
 
 
+def test_moved_boxes_stay_on_their_objects() -> None:
+    """The bright square is found again in the pixels, to a pixel, wherever it went and however large it became."""
+    pool = read("detection", (64, 64), letterbox=True)
+    x = pool.images[:12].float() / 255
+    moved, rows = augment.move(x, pool.truths[:12], torch.Generator().manual_seed(0))
+    seen = 0
+    for picture, row in zip(moved, rows[:, 0], strict=True):
+        if int(row[4]) == NOTHING:
+            continue
+        bright = picture[2 * int(row[4])] > 0.7
+        down, across = bright.any(1).nonzero()[:, 0], bright.any(0).nonzero()[:, 0]
+        found = torch.stack([across.min(), down.min(), across.max() + 1, down.max() + 1]).float()
+        assert float((found - row[:4]).abs().max()) <= 1.5
+        seen += 1
+    assert seen >= 8
+    assert len({tuple(row.tolist()) for row in (rows - pool.truths[:12])[:, 0]}) == 12
+    far = torch.tensor([[[0.0, 0, 2, 2, 0], [-1, -1, -1, -1, -1]]])
+    gone = sum(int((augment.move(x[:1], far, torch.Generator().manual_seed(s))[1][..., 4] >= 0).sum()) for s in range(20))
+    assert 0 < gone < 20
+
+
 @pytest.mark.parametrize("part", [augment.flip, augment.light, augment.shift])
 def test_augmentations_stay_in_range_and_follow_their_generator(part: Augment) -> None:
     images, truths = torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(3)), torch.arange(6)

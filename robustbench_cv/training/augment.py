@@ -52,6 +52,26 @@ def shift(images: Tensor, truths: Tensor, rng: torch.Generator) -> tuple[Tensor,
     return torch.stack([x[:, t : t + height, u : u + width] for x, t, u in zip(large, tops, lefts, strict=True)]), truths
 
 
+def move(images: Tensor, truths: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Each image scaled by 0.8-1.2 and moved by up to a fifth of its side (Redmon et al. 2016, section 2.2), grey around. For boxes.
+
+    An object whose centre leaves the image is gone; of any other the part inside remains.
+    """
+    count, size = len(images), images.new_tensor([images.shape[-1], images.shape[-2]])
+    chosen = (torch.rand(3, count, generator=rng) * 0.4 - 0.2).to(images.device)
+    scale, by = 1 + chosen[0], chosen[1:].T
+    theta = torch.diag_embed((1 / scale)[:, None].expand(-1, 2))
+    theta = torch.cat([theta, (-2 * by / scale[:, None])[:, :, None]], dim=2)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images - 0.5, grid, align_corners=False) + 0.5
+    middle, most = size.repeat(2) / 2, size.repeat(2)
+    boxes = (truths[..., :4] - middle) * scale[:, None, None] + middle + (by * size).repeat(1, 2)[:, None]
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    inside = ((centre >= 0) & (centre < size)).all(-1) & (truths[..., 4] >= 0)
+    rows = torch.cat([torch.minimum(boxes.clamp(min=0), most), truths[..., 4:]], dim=-1)
+    return moved.clamp(0, 1), torch.where(inside[..., None], rows, -1)
+
+
 def zoom(images: Tensor, truths: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """A window of 0.6-1 of each side, one for the whole batch, scaled to full size. For label maps."""
     height, width = images.shape[-2:]

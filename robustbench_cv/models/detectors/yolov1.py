@@ -50,7 +50,7 @@ def yolov1(
     every time. classes: "a,b,c"; num_classes where names are not known (default: VOC's 20). input_size: side to which images are
     stretched, a multiple of the stride (default 448). width: maps of the first layer (64, and 16 in yolov1-tiny), from which all others
     follow; widest: a bound on them. For yolov1 alone: hidden, units of the connected layer (4096); stride, px of a cell's side (64; 32, 16
-    and 8 leave out the first halvings); batch_norm=1 adds batch normalisation, which the paper's network has not and Darknet's has.
+    and 8 leave out some of the six halvings); batch_norm=1 adds batch normalisation, which the paper's network has not and Darknet's has.
     """
     own = {"hidden": hidden, "stride": stride, "batch_norm": batch_norm}
     if name != "yolov1" and any(own.values()):

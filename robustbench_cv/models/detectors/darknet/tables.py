@@ -1,6 +1,7 @@
 """The published networks as sections: the layers, anchors and sizes of Darknet's own configuration files, and smaller copies of them.
 
-`stride` is the side of a cell in px; where it is less than the paper's, the first halvings are left out.
+`stride` is the side of a cell in px; where it is less than the paper's, some halvings are left out: version 2's first ones, of version 1
+those that HALVINGS_1 says.
 """
 
 from __future__ import annotations
@@ -125,10 +126,13 @@ def version1_tiny(side: int = 448, classes: int = 20) -> Sections:
     )
 
 
+HALVINGS_1 = {64: (0, 1, 2, 3, 4, 5), 32: (0, 2, 3, 4, 5), 16: (0, 2, 3, 4), 8: (0, 2, 3)}
+"""Which of version 1's six halvings are kept for a stride. The first always is: maps of the full size cost most of the time."""
+
+
 def _body1(stride: int, *, norm: bool) -> Sections:
-    """24 convolutions and four pools; of their six halvings the first ones are left out where `stride` is less than 64."""
-    left = {64: 6, 32: 5, 16: 4, 8: 3}[stride]
-    halves = iter([*[False] * (6 - left), *[True] * left])
+    """24 convolutions and four pools, less the halvings that a stride of less than 64 leaves out."""
+    halves = iter([k in HALVINGS_1[stride] for k in range(6)])
 
     def c(filters: int, size: int, step: int = 1) -> Section:
         return conv(filters, size, step, norm=norm)
