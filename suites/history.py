@@ -16,7 +16,7 @@ CLASSIFIERS = (
     "shufflenet-v1",
     "vit-mini",
 )
-SEGMENTERS = ("unet",)
+SEGMENTERS = ("fcn8s", "segnet", "unet", "pspnet", "deeplabv3plus")
 DETECTORS = (
     "faster-rcnn-small",
     "ssd300",

@@ -21,14 +21,18 @@ FIRST = [*FLOORS, "lenet5.scenes"]
 """Whose cards every test run recomputes; the others' take minutes."""
 LATER = [
     "alexnet-original.scenes",
+    "deeplabv3plus.scenes",
     "densenet-mini.scenes",
     "faster-rcnn-fpn-small.scenes",
     "faster-rcnn-small.scenes",
+    "fcn8s.scenes",
     "googlenet.scenes",
     "mask-rcnn-small.scenes",
     "mobilenet-v2-mini.scenes",
     "network-in-network-cifar.scenes",
+    "pspnet.scenes",
     "retinanet-small.scenes",
+    "segnet.scenes",
     "seresnet-mini.scenes",
     "shufflenet-v1.scenes",
     "ssd300.scenes",
