@@ -20,6 +20,8 @@ from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pai
 from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import Job
 from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, source_sha256, versions
+from robustbench_cv.runner.fitted import FitPlan, fitted, plan_fit
+from robustbench_cv.runner.store import Store
 from robustbench_cv.suite import Condition, Suite, Track
 from robustbench_cv.training.first_use import build
 from robustbench_cv.types import AnyModel, Dataset, HasModule, Labels
@@ -63,13 +65,14 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class PlannedCell:
-    """A cell with what building its job takes."""
+    """A cell with what building its job takes. fit: what its attack is fitted on first, if it is one of those."""
 
     row: CellRow
     pair: Pair
     condition: Condition
     indices: tuple[int, ...]
     pictures: int
+    fit: FitPlan | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +131,11 @@ def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     return tuple(out)
 
 
-def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize) -> Job:
-    """What running a cell takes, built: edits bound to their donors, the attack, the metrics for the model's classes."""
+def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store | None = None) -> Job:
+    """What running a cell takes, built: edits bound to their donors, the attack, the metrics for the model's classes.
+
+    store: where attacks that are fitted first keep what they fit; without one they are left unfitted.
+    """
     pair, condition = cell.pair, cell.condition
     edits = []
     for spec in condition.interventions:
@@ -147,7 +153,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize) -> Job:
         pair.class_map,
         condition,
         edits,
-        ATTACKS.build(condition.attack) if condition.attack else None,
+        _attack(plan, cell, store),
         {m.name: _metric(m.name, pair.row) for m in track.metrics},
         cell.indices,
         blank,
@@ -156,6 +162,12 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize) -> Job:
         plan.options.skip_bad,
         cell.pictures,
     )
+
+
+def _attack(plan: Plan, cell: PlannedCell, store: Store | None) -> Any:
+    if cell.fit is not None and store is not None:
+        return fitted(cell.fit, store.artefacts(cell.fit.key), cell.pair, plan.suite.seed, plan.options)
+    return ATTACKS.build(cell.condition.attack) if cell.condition.attack else None
 
 
 def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:
@@ -198,6 +210,7 @@ def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: 
 
 
 def _cells(suite: Suite, seed: int, track: Track, pair: Pair, condition: Condition, options: Options) -> Iterator[PlannedCell]:
+    fit = plan_fit(pair, condition, seed, options)
     common = {
         "code": code_sha256(interventions=bool(condition.interventions), attacks=condition.attack is not None),
         "versions": versions(),
@@ -209,6 +222,7 @@ def _cells(suite: Suite, seed: int, track: Track, pair: Pair, condition: Conditi
             source_sha256(METRICS, track.metrics),
         ],
         "donors": data_sha256(pair.dataset) if _takes_donors(condition) else "",
+        "fit": fit.key if fit else "",
         "model": pair.row,
         "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
         "class_map": pair.class_map.key(),
@@ -223,7 +237,7 @@ def _cells(suite: Suite, seed: int, track: Track, pair: Pair, condition: Conditi
         data = [[pair.dataset.ids[i], f] for i, f in zip(indices, pair.fingerprints[start : start + SHARD], strict=True)]
         key = digest(common | {"data": data, "pictures": pictures})[:32]
         row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
-        yield PlannedCell(row, pair, condition, indices, pictures)
+        yield PlannedCell(row, pair, condition, indices, pictures, fit)
 
 
 def _takes_donors(condition: Condition) -> bool:

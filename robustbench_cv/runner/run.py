@@ -100,7 +100,7 @@ def _compute(plan: Plan, cells: Sequence[PlannedCell], store: Store, progress: C
         for cell in cells:
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
-            output = run_cell(build_job(plan, cell, batch_size))
+            output = run_cell(build_job(plan, cell, batch_size, store))
             _store_cell(store, cell, output)
             write_json(store.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
             bar.advance(cell.row.n)

@@ -21,6 +21,9 @@ class Store:
     def predictions(self, key: str) -> Path:
         return self.folder / "predictions" / "cells" / f"{key}.json"
 
+    def artefacts(self, key: str) -> Path:
+        return self.folder / "artefacts" / key
+
     def timing(self, key: str) -> Path:
         return self.folder / "timings" / f"{key}.json"
 

@@ -1,0 +1,42 @@
+"""A printed patch that works anywhere. Brown, Mane, Roy, Abadi, Gilmer, Adversarial Patch, 2017, https://arxiv.org/abs/1712.09665"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.objectives import towards
+from robustbench_cv.adversary.pasting import Look, Pasted
+from robustbench_cv.adversary.patch_goals import capped_cross_entropy, images_without, taken_for
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.success import misclassified
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1712.09665", task="classification", fitted=True)
+def adversarial_patch(
+    target: str = "",
+    smallest: float = 0.05,
+    largest: float = 0.1,
+    rotation: float = 22.5,
+    circle: bool = True,
+    side: int = 32,
+    fit: str = "auto",
+    limit: int = 256,
+    steps: int = 200,
+    batch: int = 16,
+    alpha: float = 0.03,
+    shuffled: bool = False,
+    plain: bool = False,
+    file: str = "",
+) -> Shared[Logits]:
+    """A disc at a random place, size and rotation in each image, by Expectation over Transformation (Athalye et al., ICML 2018).
+
+    target: the class to be seen, on images of any other class, as in the paper; '': any but the own (project choice, so that every model
+    has one). smallest, largest: shares of the image's area (paper: 10 % to 50 % [U]). rotation: +- degrees [U]. side: texture pixels.
+    plain: judge without rotation. shuffled: judge the same colours without their pattern. file: apply a fitted patch, or any picture.
+    """
+    surface = Pasted(side, "random", smallest, largest, Look(rotation=rotation), circle)
+    objective, success = (towards(), taken_for()) if target else (capped_cross_entropy(Logits), misclassified())
+    training = Training(fit, limit, steps, batch, "adam", alpha)
+    made = Shared("adversarial-patch", objective, success, surface, training, images_without(target), aim={"target": target})
+    return ready(made, file=file, shuffled=shuffled, plain=plain)

@@ -1,0 +1,39 @@
+"""DPatch: a patch that a detector cannot look away from. Liu et al., SafeAI at AAAI 2019, https://arxiv.org/abs/1806.02299"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.pasting import Pasted
+from robustbench_cv.adversary.patch_goals import hidden, lose_everything, only_the_patch, reported_there, scenes_without
+from robustbench_cv.adversary.references import own_detections
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:1806.02299", task="detection", fitted=True)
+def dpatch(
+    target: str = "",
+    share: float = 0.083,
+    side: int = 32,
+    fit: str = "auto",
+    limit: int = 128,
+    steps: int = 150,
+    batch: int = 8,
+    alpha: float = 0.03,
+    shuffled: bool = False,
+    file: str = "",
+) -> Shared[Candidates]:
+    """A square in the top left corner (the paper's 120 x 120 of 416 x 416). From the definition: the released script never pastes it.
+
+    target: the patch shall be the only object, of this class, in images that have none of it; '': untargeted, everything that the detector
+    reports is to be lost. Adam in place of plain gradient steps (project choice). shuffled, file: see `adversarial-patch`.
+    """
+    surface = Pasted(side, "corner", share, share)
+    training = Training(fit, limit, steps, batch, "adam", alpha)
+    aim = {"target": target}
+    if target:
+        made = Shared("dpatch", only_the_patch(), reported_there(), surface, training, scenes_without(target), becomes=target, aim=aim)
+    else:
+        made = Shared("dpatch", lose_everything(), hidden(), surface, training, own_detections, aim=aim)
+    return ready(made, file=file, shuffled=shuffled)

@@ -1,0 +1,40 @@
+"""A patch that hides who wears it. Thys, Van Ranst, Goedeme, CVPR Workshops 2019, https://arxiv.org/abs/1904.08653"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.pasting import Look, Pasted
+from robustbench_cv.adversary.patch_goals import found_objects, hidden, hide_class
+from robustbench_cv.adversary.printability import rough, unprintable
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:1904.08653", task="detection", fitted=True)
+def person_patch(
+    cls: str = "person",
+    scale: float = 0.3,
+    lift: float = 0.0,
+    side: int = 32,
+    fit: str = "auto",
+    limit: int = 96,
+    steps: int = 150,
+    batch: int = 8,
+    alpha: float = 0.03,
+    shuffled: bool = False,
+    plain: bool = False,
+    file: str = "",
+) -> Shared[Candidates]:
+    """A square on every object of class `cls`, its side `scale` times the box's diagonal, in printable and smooth colours.
+
+    The paper's rotation +- 20 degrees, contrast +- 0.2, brightness +- 0.1, noise +- 0.1, and weights of the printability and variation
+    terms. Its scale is 0.2 and its lift 0.05 of the image, for people of half the image's height; 0.3 and 0 are for the smaller ones of
+    Scenes (project choice). Its median filter is left out. plain, shuffled, file: see `adversarial-patch`.
+    """
+    look = Look(rotation=20, contrast=0.2, brightness=0.1, noise=0.1)
+    surface = Pasted(side, "object", scale, scale, look, lift=lift)
+    training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
+    terms = (unprintable(), rough())
+    made = Shared("person-patch", hide_class(), hidden(), surface, training, found_objects(cls), terms, aim={"cls": cls})
+    return ready(made, file=file, shuffled=shuffled, plain=plain)

@@ -1,0 +1,36 @@
+"""A patch that makes detectors lose objects it does not touch. Lee, Kolter, 2019, https://arxiv.org/abs/1906.11897"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.pasting import Look, Pasted
+from robustbench_cv.adversary.patch_goals import hidden, lose_everything
+from robustbench_cv.adversary.references import own_detections
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:1906.11897", task="detection", fitted=True)
+def robust_dpatch(
+    share: float = 0.083,
+    brightness: float = 0.2,
+    side: int = 32,
+    fit: str = "auto",
+    limit: int = 128,
+    steps: int = 150,
+    batch: int = 8,
+    alpha: float = 0.01,
+    shuffled: bool = False,
+    plain: bool = False,
+    file: str = "",
+) -> Shared[Candidates]:
+    """DPatch under random quarter turns, brightness and places, by sign steps, against the detector's own clean detections.
+
+    Their ranges are unverified [U]: +- 0.2 brightness and 0.01 a step are project choices, and a random place stands for their random crop.
+    plain, shuffled, file: see `adversarial-patch`.
+    """
+    surface = Pasted(side, "random", share, share, Look(quarter_turns=True, brightness=brightness))
+    training = Training(fit, limit, steps, batch, "sign", alpha)
+    made = Shared("robust-dpatch", lose_everything(), hidden(), surface, training, own_detections)
+    return ready(made, file=file, shuffled=shuffled, plain=plain)

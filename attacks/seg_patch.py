@@ -1,0 +1,37 @@
+"""A patch that spoils the segmentation around it. Nesti, Rossolini, Nair, Biondi, Buttazzo, WACV 2022, https://arxiv.org/abs/2108.06179"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.pasting import Look, Pasted
+from robustbench_cv.adversary.patch_goals import capped_cross_entropy
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import PixelLogits
+
+
+@attack(paper="arXiv:2108.06179", task="segmentation", fitted=True)
+def seg_patch(
+    share: float = 0.1,
+    rotation: float = 15.0,
+    wrong: float = 0.25,
+    side: int = 32,
+    fit: str = "auto",
+    limit: int = 128,
+    steps: int = 150,
+    batch: int = 8,
+    alpha: float = 0.03,
+    shuffled: bool = False,
+    plain: bool = False,
+    file: str = "",
+) -> Shared[PixelLogits]:
+    """A square of `share` of the image, anywhere, that raises the cross-entropy of the pixels it does *not* cover; those are not judged.
+
+    Broken: at least `wrong` of the other pixels (project choice). The paper weighs pixels that are still right against wrong ones; here
+    each pixel's loss is capped instead. rotation: +- degrees. plain, shuffled, file: see `adversarial-patch`.
+    """
+    surface = Pasted(side, "random", share, share, Look(rotation=rotation))
+    training = Training(fit, limit, steps, batch, "adam", alpha)
+    made = Shared("seg-patch", capped_cross_entropy(PixelLogits), pixels_wrong(wrong), surface, training)
+    return ready(made, file=file, shuffled=shuffled, plain=plain)

@@ -1,0 +1,33 @@
+"""One perturbation for all images of a segmenter. Metzen, Kumar, Brox, Fischer, ICCV 2017, https://arxiv.org/abs/1704.05712"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.patch_goals import against, capped_cross_entropy
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.adversary.surfaces import Overlay
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import PixelLogits
+
+
+@attack(paper="arXiv:1704.05712", task="segmentation", fitted=True)
+def seg_universal(
+    eps: float = 10 / 255,
+    loss_against: str = "annotations",
+    fit: str = "auto",
+    limit: int = 128,
+    steps: int = 150,
+    batch: int = 8,
+    alpha: float | None = None,
+    shuffled: bool = False,
+    file: str = "",
+) -> Shared[PixelLogits]:
+    """An L-infinity perturbation that raises each pixel's capped cross-entropy: untargeted, where the paper's want a chosen label map.
+
+    alpha: eps / 10 (project choice). loss_against: 'annotations' or 'predictions'. shuffled: judge random signs. file: apply a fitted one.
+    """
+    training = Training(fit, limit, steps, batch, "sign", eps / 10 if alpha is None else alpha)
+    goals, aim = against(loss_against), {"loss_against": loss_against}
+    made = Shared("seg-universal", capped_cross_entropy(PixelLogits), pixels_wrong(), Overlay(eps), training, goals, aim=aim)
+    return ready(made, file=file, shuffled=shuffled)

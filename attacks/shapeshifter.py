@@ -1,0 +1,42 @@
+"""A new skin for an object. Chen, Cornelius, Martin, Chau, ShapeShifter, ECML-PKDD 2018, https://arxiv.org/abs/1804.05810"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.detection import mislabel
+from robustbench_cv.adversary.pasting import OUTDOORS, Pasted
+from robustbench_cv.adversary.patch_goals import TOUCH, found_objects, hidden, hide_objects, reported_there
+from robustbench_cv.adversary.printability import far_from_grey
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:1804.05810", task="detection", fitted=True)
+def shapeshifter(
+    cls: str = "car",
+    target: str = "person",
+    similarity: float = 1e-4,
+    side: int = 32,
+    fit: str = "auto",
+    limit: int = 128,
+    steps: int = 200,
+    batch: int = 8,
+    alpha: float = 0.03,
+    shuffled: bool = False,
+    plain: bool = False,
+    file: str = "",
+) -> Shared[Candidates]:
+    """A texture over the whole of every `cls`, masked by its outline, under sampled conditions: it is reported as a `target`.
+
+    target: '' is untargeted, the object is only to be no `cls` any more. The loss is summed over all candidates on the object, as the paper
+    sums over proposals. similarity: its weight (1e-4 in the released recipe) of the distance to the original, which is a grey surface here,
+    because many objects share the texture; letters are not spared. plain, shuffled, file: see `sticker-hide`.
+    """
+    surface = Pasted(side, "object", 1.0, 1.0, OUTDOORS, stretched=True, on_mask=True)
+    training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
+    objective, success = (mislabel(), reported_there()) if target else (hide_objects(), hidden(TOUCH))
+    aim = {"cls": cls, "target": target}
+    terms = (far_from_grey(similarity),)
+    made = Shared("shapeshifter", objective, success, surface, training, found_objects(cls, target), terms, aim=aim)
+    return ready(made, file=file, shuffled=shuffled, plain=plain)

@@ -1,0 +1,39 @@
+"""A poster that is taken for an object. Eykholt et al., Physical Adversarial Examples for Object Detectors, WOOT 2018, https://arxiv.org/abs/1807.07769"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.pasting import OUTDOORS, Pasted
+from robustbench_cv.adversary.patch_goals import appear, reported_there, scenes_without
+from robustbench_cv.adversary.printability import rough, unprintable
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:1807.07769", task="detection", fitted=True)
+def sticker_create(
+    target: str = "person",
+    smallest: float = 0.06,
+    largest: float = 0.15,
+    side: int = 32,
+    fit: str = "auto",
+    limit: int = 128,
+    steps: int = 200,
+    batch: int = 8,
+    alpha: float = 0.03,
+    shuffled: bool = False,
+    plain: bool = False,
+    file: str = "",
+) -> Shared[Candidates]:
+    """A poster anywhere in scenes that have no `target`, from any angle and in any light: a `target` is reported where it hangs.
+
+    smallest, largest: shares of the image's area. The sampled conditions are `pasting.OUTDOORS` (project choices; the paper's ranges are
+    unverified [U]). plain: judge without random conditions. shuffled: the same colours without their pattern. file: apply a fitted poster.
+    """
+    surface = Pasted(side, "random", smallest, largest, OUTDOORS)
+    training = Training(fit, limit, steps, batch, "adam", alpha, scan=4)
+    terms = (unprintable(), rough(0.25, 0.0))
+    aim = {"target": target}
+    made = Shared("sticker-create", appear(), reported_there(), surface, training, scenes_without(target), terms, target, aim)
+    return ready(made, file=file, shuffled=shuffled, plain=plain)

@@ -1,0 +1,35 @@
+"""One perturbation for all images. Moosavi-Dezfooli, Fawzi, Fawzi, Frossard, CVPR 2017, https://arxiv.org/abs/1610.08401"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.artefact import ready
+from robustbench_cv.adversary.patch_goals import against, capped_cross_entropy
+from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.success import misclassified
+from robustbench_cv.adversary.surfaces import Overlay
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1610.08401", task="classification", fitted=True)
+def universal(
+    eps: float = 10 / 255,
+    loss_against: str = "annotations",
+    fit: str = "auto",
+    limit: int = 256,
+    steps: int = 200,
+    batch: int = 32,
+    alpha: float | None = None,
+    shuffled: bool = False,
+    file: str = "",
+) -> Shared[Logits]:
+    """An L-infinity perturbation fitted on a training split and judged on another; the paper's 10/255.
+
+    Fitted by stochastic sign steps on a capped cross-entropy (Shafahi et al., AAAI 2020, https://arxiv.org/abs/1811.11304) in place of the
+    paper's DeepFool steps; alpha: eps / 10 (project choice). loss_against: 'annotations', or 'predictions': success is then the paper's
+    fooling rate, that the predicted class changes. shuffled: judge random signs instead. file: apply a fitted one.
+    """
+    training = Training(fit, limit, steps, batch, "sign", eps / 10 if alpha is None else alpha)
+    aim = {"loss_against": loss_against}
+    made = Shared("universal", capped_cross_entropy(Logits), misclassified(), Overlay(eps), training, against(loss_against), aim=aim)
+    return ready(made, file=file, shuffled=shuffled)

@@ -1,0 +1,119 @@
+"""Attacks that are fitted before they are judged: once for each model, data set and attack, never on samples that are judged."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustbench_cv.adversary import artefact
+from robustbench_cv.adversary.fitting import fit
+from robustbench_cv.adversary.shared import Shared
+from robustbench_cv.catalogue import ATTACKS, DATASETS
+from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.registry import Spec
+from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
+from robustbench_cv.types import Dataset, Sample
+
+if TYPE_CHECKING:
+    from robustbench_cv.runner.plan import Options, Pair
+    from robustbench_cv.suite import Condition
+
+NAMED = 5
+"""So many of the overlapping ids are spelled out."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitPlan:
+    """What a fit will take: the attack, its samples by position, the key of its artefact. data: None where theta is there."""
+
+    attack: Shared[Any]
+    key: str
+    data: Dataset | None = None
+    indices: tuple[int, ...] = ()
+    class_map: ClassMap | None = None
+
+
+def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options) -> FitPlan | None:
+    """None for an attack that needs no fit. UserError (S34) where a sample of the run is among those that theta is fitted on."""
+    if condition.attack is None or not _may_be_shared(condition.attack):
+        return None
+    attack = ATTACKS.build(condition.attack)
+    if not isinstance(attack, Shared):
+        return None
+    if attack.theta is not None:
+        _require_apart(attack.name, attack.fitted_on, pair)
+        given = [attack.fit_facts(), attack.theta.flatten().tolist(), attack.fitted_on]
+        return FitPlan(attack, digest(given)[:32])
+    data, indices = _training_data(attack, pair)
+    _require_apart(attack.name, [data.ids[i] for i in indices], pair)
+    class_map = ClassMap.match(data.labels, pair.model.info.classes, options.class_map or {})
+    facts: list[Any] = [
+        attack.fit_facts(), pair.row, [[data.ids[i], data.fingerprint(i)] for i in indices], class_map.key(), seed,
+        code_sha256(interventions=False), versions(), source_sha256(ATTACKS, [condition.attack]), options.device.partition(":")[0],
+    ]  # fmt: skip
+    return FitPlan(attack, digest(facts)[:32], data, indices, class_map)
+
+
+def fitted(plan: FitPlan, folder: Path, pair: Pair, seed: int, options: Options) -> Shared[Any]:
+    """The attack with its theta: from the folder where it is there, else fitted now and kept there."""
+    if plan.data is None or plan.class_map is None:
+        return plan.attack
+    found = artefact.saved(folder, plan.attack)
+    if found is None:
+        samples = _samples(plan.data, plan.indices, plan.class_map)
+        made = fit(plan.attack, pair.model, samples, seed=seed, device=options.device)
+        provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": plan.data.name, "seed": seed}
+        artefact.save(folder, plan.attack, made, provenance)
+        found = artefact.saved(folder, plan.attack)
+        assert found is not None
+    return found
+
+
+def _may_be_shared(spec: str) -> bool:
+    """Without building what need not be built: by the entry's `fitted` fact; a user's own file may hold anything."""
+    name = Spec.parse(spec).name
+    return name.endswith(".py") or bool(ATTACKS.entry(name).facts.get("fitted"))
+
+
+def _training_data(attack: Shared[Any], pair: Pair) -> tuple[Dataset, tuple[int, ...]]:
+    wanted, most = attack.training.data, attack.training.limit * attack.training.scan
+    if wanted == "auto":
+        judged = Spec.parse(pair.dataset_row.spec)
+        if "split" not in inspect.signature(DATASETS.factory(judged)).parameters:
+            judged_here = set(pair.indices)
+            rest = tuple(i for i in range(len(pair.dataset)) if i not in judged_here)[:most]
+            if not rest:
+                raise UserError(
+                    f"attack {attack.name!r} is fitted on samples that it is not judged on, and this run judges on all of "
+                    f"{pair.dataset_row.name!r}: give it others with fit='...', or leave some out with --limit"
+                )
+            return pair.dataset, rest
+        wanted = str(Spec(judged.name, {**judged.args, "split": "train"}, judged.target))
+    more = {"task": pair.row.task} | ({} if "samples" in Spec.parse(wanted).args else {"samples": most})
+    data = DATASETS.build(wanted, **more)
+    if data.task != pair.row.task:
+        raise UserError(f"fit={wanted!r} is data for {data.task}, this model is for {pair.row.task}")
+    return data, tuple(range(min(len(data), most)))
+
+
+def _samples(data: Dataset, indices: tuple[int, ...], class_map: ClassMap) -> Iterator[Sample]:
+    for i in indices:
+        try:
+            yield class_map.sample(data[i])
+        except NotApplicable:
+            continue
+
+
+def _require_apart(name: str, fitted_on: tuple[str, ...] | list[str], pair: Pair) -> None:
+    judged = {pair.dataset.ids[i] for i in pair.indices}
+    shared = [id_ for id_ in fitted_on if id_ in judged]
+    if shared:
+        some = ", ".join(shared[:NAMED]) + (f" and {len(shared) - NAMED} more" if len(shared) > NAMED else "")
+        raise UserError(
+            f"S34: attack {name!r} is fitted on samples that it would be judged on: {some}. A patch that has seen its test images proves "
+            "nothing: fit it on another split with fit='...'"
+        )
