@@ -27,7 +27,7 @@ CASES = [
     pytest.param(SPECS.get(name, name), task, id=f"{name}-{task}")
     for name in ATTACKS.names()
     for task in MODELS
-    if ENTRIES[name].facts["task"] in (task, "any")
+    if ENTRIES[name].facts["task"] in (task, "any") and not ENTRIES[name].facts.get("fitted")
 ]
 GRADIENT_CASES = [case for case in CASES if not str(case.id).startswith("noise")]
 
