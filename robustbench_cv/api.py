@@ -7,6 +7,7 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.checks.doctor import examine
+from robustbench_cv.checks.probes import SURVIVORS
 from robustbench_cv.data.class_map import ClassMap, parse_overrides
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import Results
@@ -29,16 +30,18 @@ def run(
     out: str | Path | None = None,
     skip_bad: bool = False,
     class_map: Mapping[str, str] | None = None,
+    strength: int = SURVIVORS,
 ) -> Results:
     """Run a suite (a name, a YAML file, or a Suite) and read its results back.
 
     models: specs, or models you built (anything with `info`, `raw` and `decode`); data: specs. Both replace the suite's own for their task.
-    out: the run folder, runs/<suite> unless given; the same call again resumes. Raises UserError for what you can fix.
+    out: the run folder, runs/<suite> unless given; the same call again resumes. strength: unbroken samples on which each attack is tested
+    for weakness. Raises UserError for what you can fix.
     """
     found = find_suite(suite) if isinstance(suite, str) else suite
     folder = Path(out) if out is not None else Path("runs") / found.name
     specs = (data,) if isinstance(data, str) else tuple(data)
-    options = Options(tuple(models), specs, limit, seed, choose_device(device), batch_size, skip_bad, class_map)
+    options = Options(tuple(models), specs, limit, seed, choose_device(device), batch_size, skip_bad, class_map, strength=strength)
     return run_suite(found, folder, options).results
 
 

@@ -5,6 +5,7 @@ Exit codes: 0 pass, 1 a gate failed, 2 wrong usage, 3 inconclusive, 4 a check sa
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -78,6 +79,7 @@ _class_map = click.option("--class-map", default="", help='Data class = model cl
 @click.option("--batch-size", default="auto", show_default=True, help="Images at once, or auto; halved where memory runs out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/SUITE unless given.")
 @click.option("--skip-bad", is_flag=True, help="Record unreadable samples as failed and go on.")
+@click.option("--strength", type=click.IntRange(min=0), help="Unbroken samples on which each attack is tested for weakness; 8, 0: none.")
 @click.option("--note", "notes", multiple=True, help="A sentence that readers of the report must know; may be repeated.")
 @_class_map
 @_plugin
@@ -91,6 +93,7 @@ def run(
     batch_size: str,
     out: Path | None,
     skip_bad: bool,
+    strength: int | None,
     notes: tuple[str, ...],
     class_map: str,
 ) -> int:
@@ -108,6 +111,8 @@ def run(
     folder = out or Path("runs") / found.name
     click.echo(f"writes {folder}/: records, pictures, report")
     options = Options(models, data, limit, seed, choose_device(device), size, skip_bad, parse_overrides(class_map), notes)
+    if strength is not None:
+        options = dataclasses.replace(options, strength=strength)
     command = shlex.join(["robustbench-cv", *sys.argv[1:]])
     outcome = run_suite(found, folder, options, command=command, progress=Bar, announce=click.echo)
     click.echo(_summary(outcome.results))

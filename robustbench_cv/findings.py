@@ -9,6 +9,9 @@ Verdict = Literal["pass", "note", "warn", "stop", "not applicable"]
 
 SEVERITY: tuple[Verdict, ...] = ("stop", "warn", "note", "pass", "not applicable")
 
+STRENGTH = "attack strength"
+"""Title of the one finding that every attack on every model gets: whether it looks strong or weak."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -15,6 +15,7 @@ from torch import Tensor
 from robustbench_cv.catalogue import CHECKS, DATASETS
 from robustbench_cv.checks.check import Aftermath, Finding
 from robustbench_cv.cli import main
+from robustbench_cv.findings import STRENGTH
 from robustbench_cv.models.build import build
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
@@ -84,8 +85,8 @@ def test_a_right_run_passes_before_and_after(data: str, tmp_path: Path) -> None:
     assert outcome.exit_code == EXIT_PASS
     assert [f.verdict for f in found(outcome.results, "S14")] == ["pass"]
     assert "8 saved images of 2 cells" in found(outcome.results, "S14")[0].evidence
-    after = [f for f in found(outcome.results, "S12") if f.condition]
-    assert [(f.condition, f.verdict) for f in after] == [("pgd", "pass")]
+    after = [f for f in outcome.results.findings if f.title == STRENGTH]
+    assert [(f.check, f.condition, f.verdict) for f in after] == [("S10", "pgd", "pass")]
 
 
 def test_a_stop_before_a_run_blocks_the_pair_and_no_other(data: str, tmp_path: Path) -> None:
@@ -190,9 +191,9 @@ def test_other_weights_than_the_runs_are_found(data: str, tmp_path: Path) -> Non
 def test_an_attack_without_a_gradient_is_blocked_and_the_clean_number_is_not(data: str, tmp_path: Path) -> None:
     results = run(suite_of(write_model(tmp_path, "(x * 255).round() / 255"), data), tmp_path / "out").results
     group = results.groups()[0]
-    assert [f.verdict for f in found(results, "S12") if not f.condition] == ["warn"]
-    assert [(f.condition, f.verdict) for f in found(results, "S12") if f.condition] == [("pgd", "stop")]
-    assert "blocked: S12" in results.estimate(group, "pgd", "top-1").reason
+    assert [f.verdict for f in found(results, "S09") if not f.condition] == ["warn"]
+    assert [(f.condition, f.verdict) for f in found(results, "S09") if f.condition] == [("pgd", "stop")]
+    assert "blocked: S09" in results.estimate(group, "pgd", "top-1").reason
     assert results.estimate(group, "clean", "top-1").value is not None
 
 

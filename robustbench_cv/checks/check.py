@@ -13,6 +13,7 @@ from torch import Tensor
 from robustbench_cv.findings import Finding
 
 if TYPE_CHECKING:
+    from robustbench_cv.checks.attacked import Attacked
     from robustbench_cv.results import Results
     from robustbench_cv.types import AnyModel, Model, Prediction, Sample, Task
 
@@ -78,6 +79,7 @@ class Aftermath:
 
 Before: TypeAlias = Callable[[Preflight], Finding]
 After: TypeAlias = Callable[[Aftermath], Sequence[Finding]]
-Check: TypeAlias = Before | After
-"""The decorator says when: @check(stage="before") or @check(stage="after"). needs="s01-range s05-mode": the checks of the same stage
-without which this one means nothing; where one of them says stop, it is not tried."""
+OfAttack: TypeAlias = Callable[["Attacked"], Finding]
+Check: TypeAlias = Before | After | OfAttack
+"""The decorator says when: @check(stage="before"), @check(stage="attack") (after each attack on each model) or @check(stage="after").
+needs="s01-range s05-mode": the checks of the same stage without which this one means nothing; where one says stop, it is not tried."""

@@ -22,7 +22,7 @@ _STATISTICS = {
 }
 
 
-@check(stage="before", needs="s01-range s05-mode")
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s02_normalisation() -> Before:
     """Tries the usual normalisations and their inverses before the model; where one is significantly better, the declared one is wrong."""
     return _examine

@@ -18,7 +18,7 @@ _TOLERANCE = 1e-3
 _ENOUGH = 8
 
 
-@check(stage="before", needs="s01-range s05-mode")
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s04_probabilities() -> Before:
     """Class scores must be logits: gradients through a saturated softmax vanish, and a weak attack then looks like a robust model."""
     return _examine

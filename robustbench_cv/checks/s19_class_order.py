@@ -42,7 +42,7 @@ class Said(NamedTuple):
 Renaming = Callable[[int], int]
 
 
-@check(stage="before", needs="s01-range s05-mode")
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s19_class_order() -> Before:
     """Tries shifted class indices, and a renaming learned on one half of the samples, which must be significantly better on the other."""
     return _examine

@@ -10,7 +10,7 @@ from robustbench_cv.findings import Finding
 _TITLE = "channel order"
 
 
-@check(stage="before", needs="s01-range s05-mode")
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s21_channels() -> Before:
     """Swaps red and blue; where that is significantly better, one side reads BGR."""
     return _examine

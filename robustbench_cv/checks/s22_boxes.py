@@ -26,7 +26,7 @@ _WAY_OUT = "give boxes as x1, y1, x2, y2 in pixels of the image itself"
 Reading = Callable[[Tensor, int, int], Tensor]
 
 
-@check(stage="before", needs="s01-range s05-mode")
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s22_boxes() -> Before:
     """Boxes lie in the image with x2 > x1, ground truth fed back scores AP 1, and no other reading of either side's boxes fits better."""
     return _examine

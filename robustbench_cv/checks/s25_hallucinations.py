@@ -15,7 +15,7 @@ from robustbench_cv.types import BoxPrediction, BoxTarget
 _TITLE = "hallucinations are counted"
 
 
-@check(stage="before", needs="s01-range s05-mode")
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s25_unseen_classes() -> Before:
     """Counts reported boxes of classes that no sample holds: AP leaves such classes out of its mean, hallucinations and all."""
     return _before

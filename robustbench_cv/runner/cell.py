@@ -119,6 +119,12 @@ def condition_sample(job: Job, index: int) -> Sample | None:
     return None if isinstance(entry, Record) else entry.after
 
 
+def condition_sample(job: Job, index: int) -> Sample | None:
+    """One sample as the job's condition hands it to the attack, in the model's class indices; None where it cannot serve."""
+    entry = _prepare(job, index)
+    return None if isinstance(entry, Record) else entry.after
+
+
 def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: dict[str, Record]) -> CellOutput:
     """Predict and measure what is left; `records` already holds the samples that are not."""
     predictions = _predict(job, [p.after for p, _ in served])

@@ -12,21 +12,23 @@ from pathlib import Path
 from robustbench_cv.catalogue import CHECKS, SUITES
 from robustbench_cv.checks.check import Aftermath
 from robustbench_cv.checks.doctor import check_names
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import write_json
+from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.records import write_part
 from robustbench_cv.results import Results, RunInfo, read_run
 from robustbench_cv.runner import pictures
 from robustbench_cv.runner.batches import BatchSize
-from robustbench_cv.runner.cell import CellOutput, run_cell
+from robustbench_cv.runner.cell import CellOutput, Job, run_cell
 from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.fingerprint import code_sha256, versions
 from robustbench_cv.runner.plan import Options, Plan, PlannedCell, build_job, make_plan
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress import Progress, silent
 from robustbench_cv.runner.store import Store
+from robustbench_cv.runner.strength import stored_strength
 from robustbench_cv.suite import Suite, read_suite
 from robustbench_cv.types import BoxPrediction
 
@@ -75,16 +77,16 @@ def run_suite(
         announce(pairing.class_map)
     info = _run_info(plan, command, store)
     findings = [f for pair in plan.pairs for f in stored_preflight(store, pair, options.device)]
-    for finding in findings:
-        if finding.verdict in ("stop", "warn"):
-            where = f"{finding.model} on {finding.dataset}"
-            announce(f"{finding.verdict.upper()} {finding.check} {finding.title} ({where}): {finding.evidence} {finding.remedy}")
+    _announce(findings, announce)
     stopped = {(f.model, f.dataset) for f in findings if f.verdict == "stop"}
     write_json(out / "run.json", info)
     wanted = [c for c in plan.cells if (c.row.model, c.row.dataset) not in stopped]
     missing = [c for c in wanted if not store.done(c.row.key)]
     _compute(plan, missing, store, progress)
     _merge_predictions(store, plan)
+    strengths = stored_strength(store, plan)
+    _announce(strengths, announce)
+    findings += strengths
 
     models = {p.row.name: p.model for p in plan.pairs}
     before = dataclasses.replace(Results.open(out), findings=tuple(findings))
@@ -94,16 +96,33 @@ def run_suite(
     return Outcome(results, len(missing), len(wanted) - len(missing), results.report(out))
 
 
+def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> None:
+    for finding in findings:
+        if finding.verdict in ("stop", "warn"):
+            where = ", ".join(part for part in (f"{finding.model} on {finding.dataset}", finding.condition) if part)
+            announce(f"{finding.verdict.upper()} {finding.check} {finding.title} ({where}): {finding.evidence}; {finding.remedy}")
+
+
 def _compute(plan: Plan, cells: Sequence[PlannedCell], store: Store, progress: Callable[[int], Progress]) -> None:
     batch_size = BatchSize(plan.options.batch_size)
     with progress(sum(c.row.n for c in cells)) as bar:
         for cell in cells:
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
-            output = run_cell(build_job(plan, cell, batch_size, store))
+            output = _output(build_job(plan, cell, batch_size, store))
             _store_cell(store, cell, output)
             write_json(store.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
             bar.advance(cell.row.n)
+
+
+def _output(job: Job) -> CellOutput:
+    """The cell, or where the model gives an attack nothing to follow, a record of each sample that says so."""
+    try:
+        return run_cell(job)
+    except NotApplicable as reason:
+        ids = [job.dataset.ids[i] for i in job.indices]
+        rows = [dataclasses.replace(job.blank, sample=id_, status="not-applicable", reason=str(reason)) for id_ in ids]
+        return CellOutput(rows, [], {})
 
 
 def _store_cell(store: Store, cell: PlannedCell, output: CellOutput) -> None:

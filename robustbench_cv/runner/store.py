@@ -30,6 +30,9 @@ class Store:
     def findings(self, key: str) -> Path:
         return self.folder / "checks" / f"{key}.json"
 
+    def strength(self, key: str) -> Path:
+        return self.folder / "checks" / f"strength-{key}.json"
+
     def complexity(self, key: str) -> Path:
         return self.folder / "complexity" / f"{key}.json"
 

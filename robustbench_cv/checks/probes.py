@@ -1,0 +1,281 @@
+"""What is tried on the samples that an attack did not break: other attacks within the same budget, each of which should do no better.
+
+Their cost is bounded: on n survivors, SURVIVORS at most, of an attack of T steps it is about 2 T + T (another loss) + T (another budget)
++ T (a surrogate) gradients and QUERIES + DRAWS forward passes a survivor, and nothing where every sample is broken.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary.attack import Attack, run
+from robustbench_cv.adversary.constraints import L2, Linf
+from robustbench_cv.adversary.objectives import indifferent, margin
+from robustbench_cv.adversary.optimizers import Optimizer, RandomSteps
+from robustbench_cv.adversary.problem import Problem
+from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.checks.attacked import DEFAULT, Attacked
+from robustbench_cv.noise import Noise
+from robustbench_cv.types import Logits
+
+SURVIVORS = 8
+"""Survivors that are tried, unless a user asks for another number (project choice)."""
+
+DRAWS = 20
+"""Random draws at the full radius of the ball (project choice; I6 asks for 10 000 where an evaluation rests on this test alone)."""
+
+QUERIES = {"classification": 300, "segmentation": 100, "detection": 50}
+"""Forward passes of the gradient-free search by task (project choice: AutoAttack's Square takes 5 000)."""
+
+LONGER = 20
+"""Steps that the longer attack takes at least; else twice the attack's own (I5)."""
+
+UNBOUNDED = 0.5
+"""L-infinity radius at which any image can become grey (I3)."""
+
+
+class Tried(NamedTuple):
+    """What another attack did to the survivors: how many of n it broke, in words what it was."""
+
+    how: str
+    broken: int
+    n: int
+
+    @property
+    def beats(self) -> bool:
+        """Two of the survivors, or one of fewer than five: a single one of many may lie on the border (project choice)."""
+        return self.broken >= (2 if self.n >= 5 else 1)
+
+    def __str__(self) -> str:
+        return f"{self.how} breaks {self.broken} of {self.n} survivors"
+
+
+@dataclass(frozen=True)
+class RandomSearch(Optimizer):
+    """Accepts a random window of random signs where the value rises: the idea of Square Attack (Andriushchenko et al., ECCV 2020) without
+    its schedule: the window's share of the image falls as 1/sqrt(step) from a half (project choice). One forward pass a step.
+    """
+
+    def init(self, problem: Problem[Any], theta: Tensor) -> Tensor:
+        return problem.value(theta)
+
+    def step(self, problem: Problem[Any], theta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        tried = problem.project(theta + 2 * problem.radius * problem.steepest(self._windows(problem, theta)))
+        values = problem.value(tried)
+        better = values > state
+        chosen = torch.where(better.reshape(-1, *[1] * (theta.dim() - 1)), tried, theta)
+        return chosen, torch.where(better, values, state)
+
+    def _windows(self, problem: Problem[Any], theta: Tensor) -> Tensor:
+        noise = problem.victim.noise.fork(f"step {problem.step}")
+        height, width = theta.shape[-2:]
+        side = math.sqrt(0.5 / math.sqrt(problem.step + 1))
+        h, w = max(1, round(side * height)), max(1, round(side * width))
+        spots = noise.uniform((2,), theta.device)
+        top, left = (spots[:, 0] * (height - h + 1)).long(), (spots[:, 1] * (width - w + 1)).long()
+        rows, columns = torch.arange(height, device=theta.device), torch.arange(width, device=theta.device)
+        inside_rows = (rows >= top[:, None]) & (rows < top[:, None] + h)
+        inside_columns = (columns >= left[:, None]) & (columns < left[:, None] + w)
+        window = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+        signs = noise.fork("signs").normal((theta.shape[1], 1, 1), theta.device).sign()
+        return (signs * window).to(theta)
+
+
+def longer(subject: Attacked) -> Tried | None:
+    """The same attack with twice the steps, of the step size that its author chose."""
+    steps = subject.argument("steps")
+    if subject.lone is None or not isinstance(steps, int) or steps < 1:
+        return None
+    count = max(2 * steps, LONGER)
+    return _tried(subject, f"{count} steps", subject.variant(steps=count, alpha=DEFAULT))
+
+
+def other_loss(subject: Attacked) -> Tried | None:
+    """A loss that scores of any scale leave a gradient: the logits' margin over their spread."""
+    loss = subject.argument("loss")
+    if subject.task != "classification" or loss not in ("ce", "cross-entropy"):
+        return None
+    name = "dlr" if len(subject.model.info.classes) > 2 else "margin"
+    changes = {"loss": name, "alpha": DEFAULT}
+    return _tried(subject, f"the {name.upper() if name == 'dlr' else name} loss", subject.variant(**changes))
+
+
+def one_step(subject: Attacked) -> Tried | None:
+    """A single step of the whole budget from the clean image (I1)."""
+    if subject.norm is None or subject.argument("steps") in (None, 0, 1):
+        return None
+    radius = subject.norm.radius
+    return _tried(subject, "a single step", subject.variant(steps=1, alpha=radius, random_start=False, restarts=1))
+
+
+def unbounded(subject: Attacked) -> Tried | None:
+    """The same attack in a ball in which any image can become any other's grey."""
+    steps = subject.argument("steps")
+    if subject.norm is None or subject.argument("eps") is None or not isinstance(steps, int):
+        return None
+    size = subject.survivors[0].image.numel()
+    radius = UNBOUNDED if isinstance(subject.norm, Linf) else UNBOUNDED * math.sqrt(size)
+    count = max(steps, LONGER)
+    attack = subject.variant(eps=radius, alpha=2.5 * radius / count, steps=count)
+    return _tried(subject, f"a radius of {radius:.3g}", attack)
+
+
+def noise(subject: Attacked) -> Tried | None:
+    """Random signs of the full radius."""
+    part = _bounded(subject)
+    if part is None:
+        return None
+    attack = replace(
+        part, name="noise", objective=indifferent(), optimizer=RandomSteps(), steps=1, restarts=DRAWS, start="random", keep="last"
+    )
+    return _tried(subject, f"random noise ({DRAWS} draws)", attack)
+
+
+def black_box(subject: Attacked) -> Tried | None:
+    """A search that sees scores only."""
+    part = _bounded(subject)
+    if part is None:
+        return None
+    queries = QUERIES[subject.task]
+    square = _square(subject, queries)
+    if square is not None:
+        return _tried(subject, f"Square Attack ({queries} queries)", square)
+    objective = margin() if part.accepts is Logits else part.objective
+    keep: Any = "first" if part.accepts is Logits else "worst"
+    attack = replace(
+        part, name="random-search", objective=objective, optimizer=RandomSearch(), steps=queries, restarts=1, start="edge", keep=keep
+    )
+    return _tried(subject, f"random search ({queries} queries)", attack)
+
+
+def _square(subject: Attacked, queries: int) -> Any:
+    """The registered Square Attack in the same ball, where there is one."""
+    if subject.task != "classification" or "square" not in ATTACKS.names() or subject.norm is None:
+        return None
+    parameters = inspect.signature(ATTACKS.factory("square")).parameters
+    count = next((name for name in ("queries", "steps") if name in parameters), None)
+    if count is None or "eps" not in parameters:
+        return None
+    norm = "l2" if isinstance(subject.norm, L2) else "linf"
+    more = {"norm": norm} if "norm" in parameters else {}
+    return ATTACKS.build("square", eps=subject.norm.radius, **{count: queries}, **more) if more or norm == "linf" else None
+
+
+def transfer(subject: Attacked) -> Tried | None:
+    """What the same attack makes for another model of the run."""
+    if not subject.others or not hasattr(subject.attack, "search"):
+        return None
+    other = subject.others[0]
+    broken = subject.breaks_by_transfer(other)
+    return Tried(f"the same attack on {other.model.info.name}, transferred", int(broken.sum()), len(broken))
+
+
+PROBES: Mapping[str, Callable[[Attacked], Tried | None]] = {
+    "longer": longer,
+    "other loss": other_loss,
+    "one step": one_step,
+    "noise": noise,
+    "black box": black_box,
+    "transfer": transfer,
+    "unbounded": unbounded,
+}
+
+
+def _tried(subject: Attacked, how: str, attack: Any) -> Tried | None:
+    if attack is None:
+        return None
+    broken = subject.breaks(attack)
+    return Tried(how, int(broken.sum()), len(broken))
+
+
+def _bounded(subject: Attacked) -> Attack[Any] | None:
+    """What to borrow aim, criterion and budget from."""
+    part = subject.parts[0] if subject.parts else None
+    return None if part is None or not 0 < part.constraint.radius < math.inf else replace(part, view=None, views=1)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """How the attack went on n survivors, all in one figure each.
+
+    reach: the largest step times the number of steps, over the radius. late: the median of the steps' sizes in the last third, over the
+    radius. rose: share of the survivors whose objective ended higher than it began. rising: share of them that gained over a tenth of
+    their whole gain in the last tenth of the steps. None where the attack has too few steps, or no ball, to say.
+    """
+
+    steps: int
+    reach: float | None
+    late: float | None
+    rose: float
+    rising: float
+
+
+class _Recorder(Optimizer):
+    """An optimizer with its iterates noted: the first, those nine tenths through, the last; and the size of every step."""
+
+    def __init__(self, inner: Optimizer, distance: Callable[[Tensor, Tensor], Tensor] | None) -> None:
+        self.inner, self.distance = inner, distance
+        self.moves: list[Tensor] = []
+        self.values: list[Tensor] = []
+        self._kept: list[Tensor] = []
+
+    def init(self, problem: Problem[Any], theta: Tensor) -> Any:
+        return self.inner.init(problem, theta)
+
+    def step(self, problem: Problem[Any], theta: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if problem.step in (0, problem.steps - max(1, problem.steps // 10)):
+            self._kept.append(theta)
+        after, state = self.inner.step(problem, theta, state)
+        if self.distance is not None:
+            self.moves.append(self.distance(theta, after).detach().cpu())
+        if problem.is_last_step:
+            # All with the last step's objective: some change as the attack goes on.
+            self._kept.append(after)
+            kept = [self._kept[0], *self._kept] if len(self._kept) == 2 else self._kept
+            self.values = [problem.value(t).cpu() for t in kept]
+        return after, state
+
+
+def trace(subject: Attacked) -> Trace | None:
+    """Runs the attack once more, to its last step whatever breaks; None for attacks that are no single search of this library's engine."""
+    attack = subject.lone
+    if attack is None or attack.steps < 1 or attack.objective.name == "none":
+        return None
+    region = subject.norm
+    moves, values = [], []
+    for chunk in subject.chunks(subject.survivors):
+        recorder = _Recorder(attack.optimizer, region.measure if region is not None else None)
+        recorded = replace(attack, optimizer=recorder, restarts=1, keep="last")
+        images = torch.stack([s.image for s in chunk]).to(subject.device)
+        streams = Noise(subject.seed, tuple(s.id for s in chunk), "trace")
+        run(recorded, subject.model, images, [s.target for s in chunk], streams)
+        if recorder.values:
+            values.append(torch.stack(recorder.values))
+            moves.append(torch.stack(recorder.moves) if recorder.moves else torch.zeros(0, len(chunk)))
+    if not values:
+        return None
+    return _of_course(torch.cat(moves, dim=1), torch.cat(values, dim=1), attack.steps, region.radius if region is not None else None)
+
+
+def _of_course(moves: Tensor, values: Tensor, steps: int, radius: float | None) -> Trace:
+    first, late, last = values
+    gain, recent = last - first, last - late
+    rising = (gain > 0) & (recent > 0.1 * gain)
+    if radius is None or len(moves) == 0:
+        return Trace(steps, None, None, float((gain > 0).float().mean()), float(rising.float().mean()))
+    reach = float(moves.amax()) * steps / radius
+    last_third = moves[-max(1, steps // 3) :]
+    return Trace(
+        steps,
+        reach,
+        float(last_third.median()) / radius if steps >= 3 else None,
+        float((gain > 0).float().mean()),
+        float(rising.float().mean()),
+    )

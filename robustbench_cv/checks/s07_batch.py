@@ -1,0 +1,50 @@
+"""S07: does a prediction depend on the other images of its batch?"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+
+from robustbench_cv.catalogue import check
+from robustbench_cv.checks.check import Before, Preflight
+from robustbench_cv.checks.outputs import comparable, differ, gap, one_shape
+from robustbench_cv.findings import Finding
+from robustbench_cv.types import Model
+
+_TITLE = "a prediction is its image's own"
+_TOLERANCE = 0.01
+"""Difference from which on an output is another one, over the greatest output: batches of another size round otherwise (project choice)."""
+
+
+@check(stage="before", needs="s01-range s05-mode s08-randomness")
+def s07_batch() -> Before:
+    """The outputs of up to eight images agree alone, together, and together in reverse order."""
+    return _examine
+
+
+def _examine(subject: Preflight) -> Finding:
+    model, images = cast("Model[Any]", subject.model), one_shape(subject)
+    with torch.no_grad():
+        together = model.raw(images)
+        back = comparable(model.raw(images.flip(0))).flip(0)
+        alone = [model.raw(image[None]) for image in images]
+        predictions = zip(model.decode(together), [model.decode(raw)[0] for raw in alone], strict=True)
+        score = model.info.operating_score
+        changed = sum(differ(a, b, score) for a, b in predictions)
+    rows = comparable(together)
+    scale = float(rows.abs().max().clamp(min=1e-6))
+    reordered = gap(rows, back) / scale
+    single = max(gap(rows[i : i + 1], comparable(raw)) for i, raw in enumerate(alone)) / scale
+    worst = max(reordered, single)
+    if worst <= _TOLERANCE:
+        return Finding(
+            "S07", _TITLE, "pass", f"{len(images)} images alone, together and reversed agree to {worst:.1g} of the outputs' size"
+        )
+    # Not a warning: broken samples leave an attack's batch, and with them the function would change under it.
+    evidence = (
+        f"the same image alone and in a batch differs by {worst:.2g} of the outputs' size; "
+        f"{changed} of {len(images)} predictions ({changed / len(images):.0%}) change"
+    )
+    remedy = "a prediction must not depend on the rest of its batch: normalise with running statistics, not with the batch's"
+    return Finding("S07", _TITLE, "stop", evidence, remedy)

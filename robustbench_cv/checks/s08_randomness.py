@@ -1,0 +1,84 @@
+"""S08: is the model a fixed function, or random, or optimised while it predicts?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.catalogue import check
+from robustbench_cv.checks.check import Before, Preflight
+from robustbench_cv.checks.outputs import comparable, differ, gap, one_shape
+from robustbench_cv.findings import Finding
+from robustbench_cv.types import Model
+
+_TITLE = "a fixed function"
+
+_PASSES = 5
+"""As AutoAttack's flag for randomised defences takes (I8)."""
+
+_TOLERANCE = 1e-4
+"""AutoAttack's bound on normalised logits (I8), here on the greatest difference over the greatest output."""
+
+
+@check(stage="before", needs="s01-range s05-mode")
+def s08_randomness() -> Before:
+    """Five passes over the same images agree, and none of them calls autograd itself (a defence that optimises while it predicts)."""
+    return _examine
+
+
+def _examine(subject: Preflight) -> Finding:
+    model, images = cast("Model[Any]", subject.model), one_shape(subject)
+    with torch.no_grad():
+        raws = [model.raw(images) for _ in range(_PASSES)]
+        predictions = [model.decode(raw) for raw in raws]
+    rows = [comparable(raw) for raw in raws]
+    worst = max(gap(rows[0], row) for row in rows[1:]) / float(rows[0].abs().max().clamp(min=1e-6))
+    if worst > _TOLERANCE:
+        score = model.info.operating_score
+        changed = sum(any(differ(first, p[i], score) for p in predictions[1:]) for i, first in enumerate(predictions[0]))
+        how_many = f"{changed} of {len(images)} predictions change"
+        evidence = f"{_PASSES} passes over the same images differ by {worst:.2g} of the outputs' size; {how_many}"
+        remedy = (
+            "switch off what draws random numbers (dropout outside eval mode, random transforms); where randomness is the defence, draw it "
+            "from the image's own content, and attack its expectation over 20 draws: a static attack on it overstates robustness"
+        )
+        return Finding("S08", _TITLE, "stop", evidence, remedy)
+    calls = _autograd_calls(model, images[:1])
+    if calls:
+        evidence = f"one prediction calls autograd {calls} times: the model optimises something while it predicts"
+        remedy = "an attack that does not follow that optimisation overstates robustness: unroll it, or attack without gradients as well"
+        return Finding("S08", _TITLE, "warn", evidence, remedy)
+    return Finding("S08", _TITLE, "pass", f"{_PASSES} passes over {len(images)} images agree to {worst:.1g}")
+
+
+def _autograd_calls(model: Model[Any], image: Tensor) -> int:
+    """How often one forward pass computes gradients of its own (I10)."""
+    with _counted() as calls:
+        model.raw(image)
+    return len(calls)
+
+
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """torch.autograd's two ways in (Tensor.backward takes the first), noting every call."""
+    calls: list[str] = []
+    kept = {name: getattr(torch.autograd, name) for name in ("backward", "grad")}
+
+    def counting(name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            return kept[name](*args, **kwargs)
+
+        return call
+
+    for name in kept:
+        setattr(torch.autograd, name, counting(name))
+    try:
+        yield calls
+    finally:
+        for name, function in kept.items():
+            setattr(torch.autograd, name, function)

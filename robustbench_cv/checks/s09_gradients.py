@@ -1,0 +1,137 @@
+"""S09: is there a gradient, and is it the slope of the function that it is said to be?"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary.attack import Attack, aim_of
+from robustbench_cv.adversary.objectives import margin
+from robustbench_cv.adversary.victim import undisturbed
+from robustbench_cv.catalogue import check
+from robustbench_cv.checks import slopes
+from robustbench_cv.checks.attacked import Attacked
+from robustbench_cv.checks.check import Before, OfAttack, Preflight
+from robustbench_cv.checks.slopes import NONE, Slopes
+from robustbench_cv.findings import Finding
+from robustbench_cv.types import IGNORE, Candidates, ClassTarget, Logits, MaskTarget, Model, Raw, Sample, Target
+
+_TITLE = "gradients are the function's slope"
+_ENOUGH = 8
+
+FEW_ZEROS = 0.05
+"""Share of samples without any gradient from which on an attack's number is marked (project choice: I7 marks at any)."""
+
+MOST_ZEROS = 0.9
+"""Share from which on it is blocked: the attack changed nothing, and its number is the clean one in disguise (project choice)."""
+
+REMEDY = "remove detach, no_grad and rounding between image and scores (or give the rounding a straight-through gradient), or use attacks "
+REMEDY += "that need no gradient"
+
+
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness s12-same-function")
+def s09_gradients() -> Before:
+    """A gradient reaches the input, is not zero, and finite differences have its sign."""
+    return _examine
+
+
+def _examine(subject: Preflight) -> Finding:
+    model = cast("Model[Any]", subject.model)
+    with undisturbed(model):
+        found = [_slopes(model, s, s.image.to(subject.device)[None]) for s in subject.samples[:_ENOUGH]]
+    if any(f is None for f in found):
+        return Finding("S09", _TITLE, "warn", "no gradient reaches the image: white-box attacks cannot run", REMEDY)
+    total = sum((f for f in found if f is not None), NONE)
+    if total.zero == total.samples:
+        evidence = f"every gradient is exactly zero on {total.samples} images: a white-box attack would prove nothing"
+        return Finding("S09", _TITLE, "warn", evidence, REMEDY)
+    evidence = f"{_agreement(total)}; {total.zero} of {total.samples} gradients are zero"
+    return Finding("S09", _TITLE, "stop", evidence, _MISLEADING) if total.misleads else Finding("S09", _TITLE, "pass", evidence)
+
+
+_MISLEADING = "the gradient points elsewhere: look for a backward pass of one's own (straight-through, custom autograd) or a second path"
+
+
+def _agreement(found: Slopes) -> str:
+    return f"finite differences have the gradient's sign in {found.agree} of {found.tried} directions"
+
+
+def _slopes(model: Model[Any], sample: Sample, image: Tensor) -> Slopes | None:
+    leaf = image.clone().requires_grad_()
+    score = _rightness(model.raw(leaf), sample.target)
+    if not score.requires_grad:
+        return None
+    # Materialised: an image that the score does not use has gradient zero.
+    (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True, materialize_grads=True)
+    return slopes.measure(lambda x: _rightness(model.raw(x), sample.target)[None], image, gradient)
+
+
+def _rightness(raw: Raw, target: Target) -> Tensor:
+    """A differentiable score of the right answer: log-probability of the label or pixels; log of all candidates' confidence."""
+    if isinstance(raw, Candidates):
+        # Over all candidates, smoothly: among equals a step only decides which of them is the surest.
+        return raw.log_score[0][raw.valid[0]].logsumexp((0, 1))
+    labels = torch.tensor(target.label) if isinstance(target, ClassTarget) else cast(MaskTarget, target).labels
+    labels = labels.to(raw.values.device)[None]
+    logs = raw.values.log_softmax(1)
+    scored = (labels != IGNORE) & (labels >= 0) & (labels < logs.shape[1])
+    return (logs.gather(1, labels.where(scored, 0)[:, None])[:, 0] * scored).sum()
+
+
+@check(stage="attack")
+def s09_attack_gradients() -> OfAttack:
+    """Of an attack that follows gradients: those of its own objective at the samples it did not break, against finite differences."""
+    return _of_attack
+
+
+def _of_attack(subject: Attacked) -> Finding:
+    if subject.no_gradient:
+        return Finding("S09", _TITLE, "stop", "the model lets no gradient through, so the attack could not run", REMEDY)
+    if subject.backwards == 0:
+        return Finding("S09", _TITLE, "not applicable", "the attack uses no gradient")
+    measured = [_measure(subject, part) for part in subject.parts] if subject.survivors else []
+    found = min((m for m in measured if m is not None), key=lambda m: m.zero, default=None)
+    # A gradient that another loss has was lost to the loss, not in the model: S10 speaks of that.
+    if is_saturated(subject) or subject.zero <= FEW_ZEROS:
+        if found is None or not found.misleads:
+            return Finding("S09", _TITLE, "pass", _agreement(found) if found is not None else "no survivor to try")
+        return Finding("S09", _TITLE, "stop", _agreement(found), _MISLEADING)
+    evidence = f"every gradient was exactly zero for {subject.zero:.1%} of the images"
+    return Finding("S09", _TITLE, "stop" if subject.zero > MOST_ZEROS else "warn", evidence, REMEDY)
+
+
+def is_saturated(subject: Attacked) -> bool:
+    """Whether the attack's loss has lost gradients on survivors that the margin of the logits has: float32 softmax at gaps above 100."""
+    if subject.task != "classification" or not subject.survivors or subject.backwards == 0 or subject.no_gradient:
+        return False
+    found = [_measure(subject, part) for part in subject.parts if part.accepts is Logits]
+    lost = min((f.zero for f in found if f is not None), default=0)
+    if lost == 0:
+        return False
+    by_margin = _measure(subject, subject.parts[0], margin_instead=True)
+    return by_margin is not None and by_margin.zero < lost
+
+
+def _measure(subject: Attacked, part: Attack[Any], *, margin_instead: bool = False) -> Slopes | None:
+    """Slopes of a part's objective at the clean survivors; None where it gives no gradient."""
+    key = ("slopes", part.objective.name, margin_instead)
+    if key not in subject.found:
+        subject.found[key] = _measured(subject, part, margin() if margin_instead else part.objective)
+    return cast("Slopes | None", subject.found[key])
+
+
+def _measured(subject: Attacked, part: Attack[Any], objective: Any) -> Slopes | None:
+    model, total = cast("Model[Any]", subject.model), NONE
+    for chunk in subject.chunks(subject.survivors):
+        images = torch.stack([s.image for s in chunk]).to(subject.device)
+        goals = aim_of(part, model, images, [s.target for s in chunk]).goals
+        with undisturbed(model):
+            leaf = images.clone().requires_grad_()
+            values = objective(model.raw(leaf), goals)
+            if not values.requires_grad:
+                return None
+            (gradient,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True, materialize_grads=True)
+            total += slopes.measure(lambda x, g=goals: objective(model.raw(x), g), images, gradient)  # type: ignore[misc]
+    return total

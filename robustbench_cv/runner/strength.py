@@ -1,0 +1,168 @@
+"""The verdict on every attack of a run, kept in the run folder under a key of what it rests on, so that resuming does not repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pandas
+
+from robustbench_cv.catalogue import ATTACKS, MODELS
+from robustbench_cv.checks.attacked import Attacked, Budget, Other
+from robustbench_cv.checks.battery import judge
+from robustbench_cv.errors import BadSample, NotApplicable, RobustBenchError
+from robustbench_cv.files import write_json
+from robustbench_cv.findings import STRENGTH, Finding
+from robustbench_cv.records import read_parts
+from robustbench_cv.runner.batches import BatchSize
+from robustbench_cv.runner.cell import condition_sample
+from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
+from robustbench_cv.runner.plan import Pair, Plan, PlannedCell, build_job
+from robustbench_cv.runner.store import Store
+from robustbench_cv.suite import Condition
+from robustbench_cv.types import Sample
+
+NO_GRADIENT = "follows gradients and model"
+"""What the reason of every sample says where the model let no gradient through (see adversary.problem)."""
+
+
+def stored_strength(store: Store, plan: Plan, describe: Callable[[str], None] = lambda text: None) -> list[Finding]:
+    """The verdict on each attack on each model and data set, of those whose cells are all there."""
+    found = []
+    for pair in plan.pairs:
+        for condition in _attacks(plan, pair):
+            cells = _cells(plan, pair, condition)
+            if all(store.done(c.row.key) for c in cells):
+                describe(f"{pair.row.name} · is {condition.name} strong?")
+                found.append(_stored(store, plan, pair, condition, cells))
+    return found
+
+
+def _attacks(plan: Plan, pair: Pair) -> list[Condition]:
+    track = next(t for t in plan.tracks if t.task == pair.row.task)
+    return [c for c in track.conditions if c.kind == "attack"]
+
+
+def _cells(plan: Plan, pair: Pair, condition: Condition) -> list[PlannedCell]:
+    return [c for c in plan.cells if c.pair is pair and c.condition.name == condition.name]
+
+
+def _stored(store: Store, plan: Plan, pair: Pair, condition: Condition, cells: Sequence[PlannedCell]) -> Finding:
+    others = [o for o in plan.pairs if _is_surrogate(o, pair) and all(store.done(c.row.key) for c in _cells(plan, o, condition))][:1]
+    curve = [c for c in _attacks(plan, pair) if condition.curve is not None and c.curve == condition.curve and c.severity is not None]
+    related = [c.row.key for one in curve for c in _cells(plan, pair, one) if store.done(c.row.key)]
+    own = [source_sha256(MODELS, [p.row.spec for p in [pair, *others]]), source_sha256(ATTACKS, [condition.attack or ""])]
+    code = [code_sha256(checks=True), versions(), own, plan.options.device, plan.options.strength]
+    key = digest([[c.row.key for c in cells], related, [o.row for o in others], code])[:32]
+    path = store.strength(key)
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Finding)
+    finding = _judged(store, plan, pair, condition, cells, others, curve)
+    write_json(path, finding)
+    return finding
+
+
+def _is_surrogate(other: Pair, pair: Pair) -> bool:
+    """Another model of the same task on the same samples."""
+    same_data = other.dataset_row.name == pair.dataset_row.name and other.indices == pair.indices
+    return other.row.task == pair.row.task and same_data and other.row.name != pair.row.name
+
+
+def _judged(
+    store: Store,
+    plan: Plan,
+    pair: Pair,
+    condition: Condition,
+    cells: Sequence[PlannedCell],
+    others: Sequence[Pair],
+    curve: Sequence[Condition],
+) -> Finding:
+    try:
+        verdict = judge(_subject(store, plan, pair, condition, cells, others, curve))
+    except RobustBenchError as reason:
+        verdict = Finding("S10", STRENGTH, "note", f"not judged: {reason}")
+    return replace(verdict, model=pair.row.name, dataset=pair.dataset_row.name, condition=condition.name)
+
+
+def _subject(
+    store: Store,
+    plan: Plan,
+    pair: Pair,
+    condition: Condition,
+    cells: Sequence[PlannedCell],
+    others: Sequence[Pair],
+    curve: Sequence[Condition],
+) -> Attacked:
+    rows = _rows(store, cells)
+    traces = dict(_attacked(rows))
+    survivors = [sample for sample, trace in traces.items() if not trace["success"]]
+    chosen = _samples(plan, pair, cells, survivors)
+    refused = int(rows["reason"].str.contains(NO_GRADIENT, regex=False).sum())
+    if refused and not traces:
+        everyone = _samples(plan, pair, cells, list(rows["sample"]))
+        return _of(plan, pair, condition, everyone, attacked=refused, survived=refused, no_gradient=True)
+    n = max(1, len(traces))
+    budgets = [Budget(float(c.severity or 0), _broken(_rows(store, _cells(plan, pair, c)))) for c in curve]
+    return _of(
+        plan,
+        pair,
+        condition,
+        chosen,
+        attacked=len(traces),
+        survived=len(survivors),
+        backwards=sum(t["backwards"] for t in traces.values()) / n,
+        zero=sum(t["zero_grads"] >= 1.0 for t in traces.values()) / n,
+        curve=budgets,
+        others=list(_others(others, cells, chosen)),
+    )
+
+
+def _of(plan: Plan, pair: Pair, condition: Condition, survivors: Sequence[Sample], **measured: Any) -> Attacked:
+    common = {"severity": condition.severity, "seed": plan.suite.seed, "device": plan.options.device, "backwards": 0.0}
+    return Attacked(pair.model, pair.row.task, condition.attack or "", survivors, **(common | measured))
+
+
+def _rows(store: Store, cells: Sequence[PlannedCell]) -> pandas.DataFrame:
+    return read_parts([store.part(c.row.key) for c in cells if store.done(c.row.key)])
+
+
+def _attacked(rows: pandas.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Sample and trace of those that were attacked: not those without anything to attack, nor those on which the model broke down."""
+    for sample, status, reason, trace in zip(rows["sample"], rows["status"], rows["reason"], rows["attack"], strict=True):
+        if trace is not None and status == "ok" and not reason:
+            yield sample, trace
+
+
+def _broken(rows: pandas.DataFrame) -> dict[str, bool]:
+    return {sample: bool(trace["success"]) for sample, trace in _attacked(rows)}
+
+
+def _samples(plan: Plan, pair: Pair, cells: Sequence[PlannedCell], wanted: Sequence[str]) -> list[Sample]:
+    """The first of the wanted samples as the attack met them, all of one shape, as many as the battery may try."""
+    chosen: list[Sample] = []
+    remaining = set(wanted)
+    for cell in cells:
+        job = build_job(plan, cell, BatchSize(plan.options.batch_size))
+        for index in cell.indices:
+            if len(chosen) == plan.options.strength:
+                return chosen
+            if pair.dataset.ids[index] not in remaining:
+                continue
+            sample = condition_sample(job, index)
+            if sample is not None and (not chosen or sample.image.shape == chosen[0].image.shape):
+                chosen.append(sample)
+    return chosen
+
+
+def _others(others: Sequence[Pair], cells: Sequence[PlannedCell], chosen: Sequence[Sample]) -> Iterator[Other]:
+    """Surrogates whose classes serve every chosen sample; not for edited images, whose targets were matched with one model's classes."""
+    if not chosen or any(c.condition.interventions for c in cells):
+        return
+    for pair in others:
+        places = {pair.dataset.ids[i]: i for i in pair.indices}
+        try:
+            yield Other(pair.model, [pair.class_map.sample(pair.dataset[places[s.id]]) for s in chosen])
+        except (NotApplicable, BadSample):
+            continue
