@@ -13,8 +13,14 @@ from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 
-BLOCKS = {"plain18": (2, 2, 2, 2), "plain34": (3, 4, 6, 3)}
-"""Pairs of 3x3 convolutions at each resolution."""
+BLOCKS = {
+    "plain18": (2, 2, 2, 2),
+    "plain34": (3, 4, 6, 3),
+    "plain50": (3, 4, 6, 3),
+    "plain101": (3, 4, 23, 3),
+    "plain152": (3, 8, 36, 3),
+}
+"""Blocks at each resolution: pairs of 3x3 convolutions, and from 50 layers on bottlenecks."""
 
 
 @model(
@@ -24,7 +30,13 @@ BLOCKS = {"plain18": (2, 2, 2, 2), "plain34": (3, 4, 6, 3)}
     year=2015,
     source="own",
     reduced="width=8, num_classes=5, input_size=64",
-    members={"plain18": {"parameters": 11_515_688}, "plain34": {"parameters": 21_623_848}},
+    members={
+        "plain18": {"parameters": 11_515_688},
+        "plain34": {"parameters": 21_623_848},
+        "plain50": {"parameters": 22_780_456},
+        "plain101": {"parameters": 41_772_584},
+        "plain152": {"parameters": 57_416_232},
+    },
 )
 def plain(
     name: str,
@@ -35,15 +47,17 @@ def plain(
     input_size: int | str = "",
     width: int = 0,
 ) -> Classifier:
-    """The layers of ResNet-18 or ResNet-34, without shortcuts.
+    """The layers of ResNet-18 to ResNet-152 without shortcuts, and so without the convolutions on them.
 
+    Deviation: the paper trains plain networks of 18 and 34 layers; those of 50 to 152, bottlenecks without shortcuts, are this project's.
     weights: a bundled tag. checkpoint: a weights file. With neither, random parameters, the same every time. classes: "a,b,c";
     num_classes where names are not known (default 1000). input_size: the side or 'WxH' to which images are scaled (default: what the
     weights were trained at, else 224). width: maps of the first layer (default 64); they double three times.
     """
     default = Description(name, Labels.numbered(1000).names, (224, 224), arguments={"width": 64})
     begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
-    network = begin.make(lambda: for_imagenet(len(begin.classes), BLOCKS[name], begin.arguments["width"]))
+    bottlenecks = name not in ("plain18", "plain34")
+    network = begin.make(lambda: for_imagenet(len(begin.classes), BLOCKS[name], begin.arguments["width"], bottlenecks=bottlenecks))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
 
@@ -76,16 +90,21 @@ def cifar_plain20(
 
 
 class Plain(nn.Module):
-    """(N, 3, H, W) -> (N, classes): `stem`, then `blocks[i]` pairs of 3x3 convolutions with `width` * 2^i maps, a mean, a linear layer."""
+    """(N, 3, H, W) -> (N, classes): `stem`, then `blocks[i]` pairs of 3x3 convolutions with `width` * 2^i maps, a mean, a linear layer.
 
-    def __init__(self, stem: list[nn.Module], classes: int, blocks: tuple[int, ...], width: int) -> None:
+    bottlenecks: instead of a pair 1x1, 3x3 with that many maps and 1x1 with four times as many; the 3x3 has the stride, as torchvision's.
+    """
+
+    def __init__(self, stem: list[nn.Module], classes: int, blocks: tuple[int, ...], width: int, *, bottlenecks: bool = False) -> None:
         super().__init__()
         layers, maps = stem, width
-        for level, pairs in enumerate(blocks):
-            for _ in range(2 * pairs):
-                wider = width * 2**level
-                layers += [*normed(maps, wider, 3, stride=1 if maps == wider else 2, pad=1), nn.ReLU(inplace=True)]
-                maps = wider
+        for level, times in enumerate(blocks):
+            for block in range(times):
+                stride, wider = 2 if block == 0 and level > 0 else 1, width * 2**level
+                kernels = ((1, wider, 1), (3, wider, stride), (1, 4 * wider, 1)) if bottlenecks else ((3, wider, stride), (3, wider, 1))
+                for side, outside, step in kernels:
+                    layers += [*normed(maps, outside, side, stride=step, pad=side // 2), nn.ReLU(inplace=True)]
+                    maps = outside
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(maps, classes)
         he_start(self)
@@ -96,10 +115,10 @@ class Plain(nn.Module):
         return scores
 
 
-def for_imagenet(classes: int, blocks: tuple[int, ...], width: int = 64) -> Plain:
-    """A 7x7 convolution and a pool, each with stride 2, before the pairs."""
+def for_imagenet(classes: int, blocks: tuple[int, ...], width: int = 64, *, bottlenecks: bool = False) -> Plain:
+    """A 7x7 convolution and a pool, each with stride 2, before the blocks."""
     stem = [*normed(3, width, 7, stride=2, pad=3), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
-    return Plain(stem, classes, blocks, width)
+    return Plain(stem, classes, blocks, width, bottlenecks=bottlenecks)
 
 
 def for_cifar(classes: int, pairs: int, stem: int = 1) -> Plain:
