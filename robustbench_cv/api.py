@@ -10,6 +10,7 @@ from robustbench_cv.checks.doctor import examine
 from robustbench_cv.checks.probes import SURVIVORS
 from robustbench_cv.data.class_map import ClassMap, parse_overrides
 from robustbench_cv.findings import Finding
+from robustbench_cv.models.labels import require_classes
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.run import choose_device, find_suite, run_suite
@@ -51,6 +52,7 @@ def examine_specs(
     """Run every check on a model and up to 64 samples of a data set, both by spec: what `robustbench-cv doctor` prints."""
     chosen = choose_device(device)
     built = build(model, device=chosen)
+    require_classes(built)
     dataset = DATASETS.build(data, task=built.info.task)
     mapping = ClassMap.match(dataset.labels, built.info.classes, parse_overrides(class_map))
     announce(mapping.describe())

@@ -18,6 +18,7 @@ MODELS: Registry[Any] = Registry(
     "robustbench_cv.models.classifiers",
     "robustbench_cv.models.segmenters",
     "robustbench_cv.models.detectors",
+    "robustbench_cv.models.embedders",
     "robustbench_cv.models.sources",
 )
 DATASETS: Registry[Dataset] = Registry("dataset", "robustbench_cv.data", "robustbench_cv.data.scenes")

@@ -17,6 +17,7 @@ from robustbench_cv.adversary.detection import overlapping
 from robustbench_cv.adversary.success import reported
 from robustbench_cv.adversary.victim import require_raw
 from robustbench_cv.errors import UserError
+from robustbench_cv.models.labels import require_classes
 from robustbench_cv.types import ABSENT, IGNORE, BoxPrediction, BoxTarget, Candidates, ClassTarget, MaskTarget, Model, Prediction, R, Target
 
 
@@ -140,6 +141,7 @@ def _relabel(raw: Candidates, i: int, detections: BoxTarget, operating_score: fl
 
 
 def _require_class(label: int, clean: Clean[Any]) -> None:
+    require_classes(clean.model)
     classes = len(clean.model.info.classes)
     if not 0 <= label < classes:
         raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from robustbench_cv.errors import UserError
 
@@ -26,3 +27,13 @@ def class_names(text: str) -> tuple[str, ...]:
         what = f"names {twice[0]!r} twice" if twice and twice[0] else "has an empty name"
         raise UserError(f"classes={text!r} {what}; every class needs a name of its own, since classes are matched by name")
     return names
+
+
+def require_classes(model: Any) -> None:
+    """UserError for an embedder, which names no classes, so that there is nothing that an attack, a check or a suite could judge."""
+    if len(model.info.classes) == 0:
+        name = model.info.name
+        raise UserError(
+            f"{name} is an embedder: it names no classes, so that no attack, check or suite judges it. gallery:{name.split('.')[0]} makes "
+            "a classifier of it, which all of them take (robustbench-cv show model gallery)"
+        )

@@ -15,6 +15,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.intervention import NeedsDonors
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.models.adapt import weights_sha256
+from robustbench_cv.models.labels import require_classes
 from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, TrackRow
@@ -174,6 +175,8 @@ def _attack(plan: Plan, cell: PlannedCell, store: Store | None) -> Any:
 
 
 def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:
+    for model in models.values():
+        require_classes(model)
     tasks = {m.info.task for m in models.values()}
     chosen = [t for t in suite.tracks if not tasks or t.task in tasks]
     missing = tasks - {t.task for t in chosen}
