@@ -4,19 +4,19 @@ import pytest
 
 from robustbench_cv.catalogue import MODELS
 from robustbench_cv.models.build import build
-from tests.laws.test_models import ARCHITECTURES, installed
+from tests.laws.test_models import NAMED, installed
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", sorted(NAMED))
 def test_at_paper_size_it_has_the_parameters_that_the_registry_says(name: str) -> None:
     installed(name)
-    assert build(name, device="meta").info.parameters == ARCHITECTURES[name].facts["parameters"]
+    assert build(name, device="meta").info.parameters == NAMED[name].facts["parameters"]
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", sorted(NAMED))
 def test_its_row_is_whole(name: str) -> None:
     installed(name)
-    facts = ARCHITECTURES[name].facts
+    facts = NAMED[name].facts
     assert {"task", "family", "paper", "year", "source"} <= set(facts)
     assert facts["task"] == build(name, device="meta").info.task
     assert 1980 < int(str(facts["year"])) < 2100
@@ -25,4 +25,4 @@ def test_its_row_is_whole(name: str) -> None:
 def test_every_own_network_states_its_size() -> None:
     """A source ('timm:NAME') has no size of its own; everything else has."""
     sources = {name for name, entry in MODELS.entries().items() if entry.module.startswith("robustbench_cv.models.sources")}
-    assert set(MODELS.names()) - set(ARCHITECTURES) == sources
+    assert set(MODELS.names()) - set(NAMED) == sources

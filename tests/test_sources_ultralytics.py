@@ -212,3 +212,19 @@ def test_predictions_are_in_pixels_of_the_image() -> None:
     assert float(found.boxes[:, 2].max()) <= 80
     assert float(found.boxes[:, 3].max()) <= 50
     assert float(found.boxes[:, 2].max()) > 64
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolo12n"])
+def test_the_gradient_of_an_image_alone_is_that_in_a_batch(name: str) -> None:
+    """Behind area attention the gradient of a single image has strides that torch's batch norm misreads on the CPU."""
+    model: Any = calibrated(f"ultralytics:{name}(num_classes=2, input_size=64)")
+    model.module.double()  # an untrained network grows rounding errors
+
+    def gradient(images: Tensor) -> Tensor:
+        x = images.clone().requires_grad_()
+        model.raw(x).log_score.mean(dim=(1, 2)).sum().backward()
+        assert x.grad is not None
+        return x.grad
+
+    pair = photos(2).double()
+    torch.testing.assert_close(gradient(pair[:1]), gradient(pair)[:1], rtol=1e-5, atol=1e-8)

@@ -7,7 +7,12 @@ from types import ModuleType
 
 from robustbench_cv.errors import UserError
 
-PACKAGES = {"classical": "skimage", "segmentation": "segmentation_models_pytorch", "huggingface": "transformers"}
+PACKAGES = {
+    "classical": "skimage",
+    "segmentation": "segmentation_models_pytorch",
+    "huggingface": "transformers",
+    "ultralytics": "ultralytics",
+}
 """What each extra of robustbench-cv brings for models."""
 
 

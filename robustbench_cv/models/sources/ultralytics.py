@@ -75,6 +75,9 @@ def ultralytics(
         raise UserError(f"ultralytics:{name} needs an input_size that is a multiple of {stride}, not {input_size}")
     facts = (f"input={input_size}", f"threshold={threshold}", f"nms_iou={nms_iou}", f"top={top}", f"one_to_one={head.end2end}")
     title = name if weights else f"{name} (random weights)"
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(_in_order)
     info = describe_module(freeze(network), title, "detection", labels, *facts, operating_score=operating_score)
     return UltralyticsDetector(network, info, input_size, stride, threshold, nms_iou, top)
 
@@ -170,6 +173,16 @@ def places(distances: Tensor, shapes: Iterable[tuple[int, int]], strides: Iterab
     return torch.cat([middle - far[..., :2], middle + far[..., 2:]], dim=-1) * size
 
 
+def _in_order(_: nn.Module, __: object, output: Tensor) -> None:
+    """Lay the gradient of a single image out anew before a batch norm reads it.
+
+    torch 2.15 misreads it on the CPU where the stride of the batch is not that of one image, as behind the area attention of YOLO12: its
+    backward pass then gives another gradient than that of the same image in a batch of two.
+    """
+    if output.requires_grad and len(output) == 1:
+        output.register_hook(lambda gradient: gradient.contiguous())  # type: ignore[no-untyped-call]
+
+
 def _best(boxes: Tensor, score: Tensor, threshold: float, top: int) -> BoxPrediction:
     """The `top` places by their best class; of their (place, class) pairs as many, the best, above the threshold."""
     count = min(top, len(score))
@@ -214,8 +227,9 @@ def _network(tasks: Any, name: str, weights: str, trust: bool, count: int) -> tu
         if pickled is not None:
             return pickled, dict(getattr(pickled, "names", {})) or None
     _known(name)
-    # A fixed seed, so that random weights are the same in every process and a run on them can be resumed.
-    with torch.random.fork_rng(devices=[]):
+    # A fixed seed, so that random weights are the same in every process and a run on them can be resumed. On the CPU even where a model
+    # without numbers is asked for (device="meta"): the constructor runs the network to learn its strides.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(0)
         network: nn.Module = tasks.DetectionModel(f"{name}.yaml", nc=count, verbose=False)
     if weights:
