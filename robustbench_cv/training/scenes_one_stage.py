@@ -13,6 +13,7 @@ from robustbench_cv.models.detectors.ssd_network import SSD300, Ssd, default_box
 from robustbench_cv.models.detectors.yolo.anchors import kmeans
 from robustbench_cv.training.augment import chain, flip, light, move
 from robustbench_cv.training.pool import NOTHING, Pool
+from robustbench_cv.training.pretrained import fit_pretrained
 from robustbench_cv.training.recipe import Recipe, Schedule
 
 SAMPLES = 8000
@@ -26,14 +27,17 @@ def _data(samples: int, bias: float) -> str:
 
 @recipe(model="yolov1.scenes")
 def scenes_yolov1(
-    bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10, width: int = 8, widest: int = 32, hidden: int = 160
+    bias: float = 0.8, samples: int = SAMPLES, epochs: int = 7, first: int = 2, width: int = 8, widest: int = 40, hidden: int = 224
 ) -> Recipe:
-    """YOLOv1 at 96x96 with a 6x6 grid of cells of 16 px, batch normalisation, without which its 24 layers need a pre-trained start, and no
-    dropout, for which the connected layer is too small."""
-    arguments = {"width": width, "widest": widest, "hidden": hidden, "stride": 16, "batch_norm": 1}
+    """YOLOv1 at 128x128 with a 4x4 grid of cells of 32 px, after `first` epochs of classification.
+
+    With batch normalisation, without which 24 layers are slow to start, and without dropout, for which the connected layer is too small.
+    """
+    arguments = {"width": width, "widest": widest, "hidden": hidden, "stride": 32, "batch_norm": 1}
+    side = 128
 
     def network(pool: Pool) -> DarknetNetwork:
-        made = tables.version1(SIDE, len(pool.labels), hidden=hidden, stride=16, norm=True, dropout=0.0)
+        made = tables.version1(side, len(pool.labels), hidden=hidden, stride=32, norm=True, dropout=0.0)
         return DarknetNetwork(tables.narrowed(made, width, widest))
 
     return Recipe(
@@ -43,14 +47,15 @@ def scenes_yolov1(
         network=network,
         loss=darknet_loss,
         augment=chain(flip, light, move),
-        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        schedule=Schedule(epochs, peak=2e-3, batch=32),
         metrics=("ap50", "ap"),
-        size=(SIDE, SIDE),
+        size=(side, side),
         data=_data(samples, bias),
         test=TEST,
         letterbox=True,
         normalise=False,
         arguments=arguments,
+        fit=fit_pretrained(Schedule(first, peak=3e-3, batch=64)),
     )
 
 

@@ -86,13 +86,15 @@ def version1(
     norm: bool = False,
     dropout: float = 0.5,
 ) -> Sections:
-    """The paper's: 24 convolutions, two connected layers, two boxes a cell. norm: batch normalisation, which the paper's has not."""
+    """The paper's: 24 convolutions, two connected layers, two boxes a cell. norm: batch normalisation of all but the last, of which the
+    paper has none."""
+    normalised = {"batch_normalize": 1} if norm else {}
     grid = side // stride
     cells = grid * grid * (classes + 2 * 5)
     return (
         net(side),
         *_body1(stride, norm=norm),
-        section("connected", output=hidden, activation="leaky"),
+        section("connected", **normalised, output=hidden, activation="leaky"),
         section("dropout", probability=dropout),
         section("connected", output=cells, activation="linear"),
         section("detection", classes=classes, coords=4, rescore=0, side=grid, num=2, softmax=0, sqrt=1, **SCALES_1),
@@ -126,8 +128,8 @@ def version1_tiny(side: int = 448, classes: int = 20) -> Sections:
     )
 
 
-HALVINGS_1 = {64: (0, 1, 2, 3, 4, 5), 32: (0, 2, 3, 4, 5), 16: (0, 2, 3, 4), 8: (0, 2, 3)}
-"""Which of version 1's six halvings are kept for a stride. The first always is: maps of the full size cost most of the time."""
+HALVINGS_1 = {64: (0, 1, 2, 3, 4, 5), 32: (0, 1, 3, 4, 5), 16: (0, 1, 3, 4), 8: (0, 1, 3)}
+"""Which of version 1's six halvings are kept for a stride. The first two always are: maps of the full size cost most of the time."""
 
 
 def _body1(stride: int, *, norm: bool) -> Sections:
