@@ -106,6 +106,34 @@ def test_the_inception_module_with_and_without_bottlenecks() -> None:
     assert round((bottled.macs + three) / 1e6) == 358
 
 
+def test_no_even_bottleneck_does_358_million_operations() -> None:
+    """Of the courses' module with `narrow` maps before its 3x3 and 5x5 and 64 behind its pool, 64 maps do 271 M, 88 do 359 M."""
+
+    def millions(narrow: int) -> int:
+        return round(28 * 28 * (256 * 128 + 2 * 256 * narrow + 9 * narrow * 192 + 25 * narrow * 96 + 256 * 64) / 1e6)
+
+    assert millions(64) == 271
+    assert (millions(87), millions(88)) == (355, 359)
+
+
+def test_segnet_basic_at_360_rows_unpools_to_the_rows_there_were() -> None:
+    """59.19 GMAC. Doubling every map instead, 45 rows pooled to 23 become 46 and in the end 368: 60.22, as is printed too."""
+    layers = layers_of("segnet-basic", 360)  # square: rows as in 360 x 480
+    rows = [layer.outputs[2] for layer in layers if layer.kind == "convolution"]
+    assert rows == [360, 180, 90, 45, 45, 90, 180, 360, 360]
+    inside, taps = [3, *[64] * 8], [*[49] * 8, 1]
+
+    def macs(heights: list[int]) -> float:
+        outside = [*[64] * 8, 11]
+        widths = [480, 240, 120, 60, 60, 120, 240, 480, 480]
+        return sum(h * w * i * o * k for h, w, i, o, k in zip(heights, widths, inside, outside, taps, strict=True)) / 1e9
+
+    found = count(build("segnet-basic", device="meta"), torch.zeros(3, 360, 480)).macs / 1e9
+    assert found == pytest.approx(macs(rows))
+    assert round(found, 2) == 59.19
+    assert macs([360, 180, 90, 45, 46, 92, 184, 368, 368]) == pytest.approx(60.22, abs=0.006)
+
+
 def test_googlenet_against_alexnet() -> None:
     """ "12 x fewer" is the courses' 60 M against 5 M. Counted, GoogLeNet has 7.0 M: 8.7 x fewer, 10.2 x without its classifier."""
     alexnet, googlenet = (build(name, device="meta").info.parameters for name in ("alexnet-original", "googlenet"))

@@ -101,7 +101,7 @@ class Xception(nn.Module):
         """The features before the second stride of the entry's second block, and the last."""
         x = self.entry1(self.stem(x))
         fine = self.entry2.before_stride(x)
-        x = self.middle(self.entry3(self.entry2(x)))
+        x = self.middle(self.entry3(self.entry2.finished(x, fine)))
         return fine, self.exit2(F.relu(self.exit1(x)))
 
 
@@ -123,7 +123,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, maps[0], H, W) -> (N, maps[3], h, w), no ReLU at the end."""
-        features: Tensor = self.shortcut(x) + self.third(F.relu(self.before_stride(x)))
+        return self.finished(x, self.before_stride(x))
+
+    def finished(self, x: Tensor, before: Tensor) -> Tensor:
+        """The block's output, from its input and what `before_stride` made of it."""
+        features: Tensor = self.shortcut(x) + self.third(F.relu(before))
         return features
 
 

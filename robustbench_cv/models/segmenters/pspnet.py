@@ -1,8 +1,9 @@
 """Pyramid scene parsing network. Zhao, Shi, Qi, Wang, Jia, CVPR 2017, https://arxiv.org/abs/1612.01105
 
 A residual network of bottlenecks with a stem of three 3x3 convolutions, its last two stages dilated so that features keep an eighth of the
-image's side; averages over 1, 4, 9 and 36 parts of the image beside them. Layers as in the authors' Caffe models: strides in the first 1x1
-convolution, interpolation with aligned corners. The auxiliary head of training is left out: it takes no part in a prediction.
+image's side; averages over 1, 4, 9 and 36 parts of the image beside them. Layers as in the authors' Caffe models: the stride in the first
+1x1 convolution of its bottleneck, in the network of depth 101 in the 3x3; interpolation with aligned corners. The auxiliary head of training
+is left out: it takes no part in a prediction.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class PSPNet(nn.Module):
         self.stem = nn.Sequential(_conv(3, width, 3, stride=2), _conv(width, width, 3), _conv(width, 2 * width, 3))
         first, second, third, fourth = BLOCKS[depth]
         self.stage1 = _stage(2 * width, width, first)
-        self.stage2 = _stage(4 * width, 2 * width, second, stride=2)
+        self.stage2 = _stage(4 * width, 2 * width, second, stride=2, late=depth == 101)
         self.stage3 = _stage(8 * width, 4 * width, third, dilation=2)
         self.stage4 = _stage(16 * width, 8 * width, fourth, dilation=4)
         self.pyramid = nn.ModuleList(
@@ -90,19 +91,22 @@ def _resized(x: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 
-def _stage(inside: int, middle: int, blocks: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    first = Bottleneck(inside, middle, stride, dilation)
+def _stage(inside: int, middle: int, blocks: int, *, stride: int = 1, dilation: int = 1, late: bool = False) -> nn.Sequential:
+    first = Bottleneck(inside, middle, stride, dilation, late=late)
     return nn.Sequential(first, *(Bottleneck(4 * middle, middle, 1, dilation) for _ in range(blocks - 1)))
 
 
 class Bottleneck(nn.Module):
-    """1x1 to `middle` maps, 3x3, 1x1 to four times as many, and a shortcut, with its own 1x1 where the number of maps changes."""
+    """1x1 to `middle` maps, 3x3, 1x1 to four times as many, and a shortcut, with its own 1x1 where the number of maps changes.
 
-    def __init__(self, inside: int, middle: int, stride: int, dilation: int) -> None:
+    late: the 3x3 has the stride, else the 1x1 before it.
+    """
+
+    def __init__(self, inside: int, middle: int, stride: int, dilation: int, *, late: bool = False) -> None:
         super().__init__()
         outside = 4 * middle
-        self.reduce = _conv(inside, middle, 1, stride=stride)
-        self.see = _conv(middle, middle, 3, dilation=dilation)
+        self.reduce = _conv(inside, middle, 1, stride=1 if late else stride)
+        self.see = _conv(middle, middle, 3, stride=stride if late else 1, dilation=dilation)
         self.increase = nn.Sequential(*list(_conv(middle, outside, 1))[:2])
         self.project = nn.Sequential(*list(_conv(inside, outside, 1, stride=stride))[:2]) if inside != outside else nn.Identity()
 
