@@ -129,8 +129,8 @@ def scenes_localisation_regression(bias: float = 0.8, samples: int = 4000, epoch
 
 
 @recipe(model="dpm.scenes")
-def scenes_dpm(bias: float = 0.8, samples: int = 1200, objects: int = 120, backgrounds: int = 60, rounds: int = 2) -> Recipe:
-    """Part models at 128x128: one component a class and its mirror, four parts, cells of 4 px. No gradient descent, so no epochs."""
+def scenes_dpm(bias: float = 0.8, samples: int = 1000, objects: int = 90, backgrounds: int = 60, rounds: int = 2) -> Recipe:
+    """Part models at 160x160: one component a class and its mirror, four parts, cells of 4 px. No gradient descent, so no epochs."""
     shape = Shape(components=1, root=7, parts=4, part=4, cell=4, octave=3)
     return Recipe(
         name="scenes-dpm",
@@ -141,11 +141,11 @@ def scenes_dpm(bias: float = 0.8, samples: int = 1200, objects: int = 120, backg
         augment=flip,
         schedule=Schedule(1),
         metrics=METRICS,
-        size=(128, 128),
+        size=(160, 160),
         data=_data(samples, bias),
         test=TEST,
         letterbox=True,
         normalise=False,
         arguments=vars(shape),
-        fit=fit_part_models(Effort(objects, backgrounds, rounds=rounds)),
+        fit=fit_part_models(Effort(objects, backgrounds, hardest=15, rounds=rounds)),
     )
