@@ -15,7 +15,7 @@ import pandas
 
 from robustbench_cv.catalogue import METRICS, REPORTS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.findings import Finding
+from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
@@ -301,6 +301,11 @@ class Results:
             and f.dataset in ("", group.dataset)
             and (condition is None or f.condition in ("", condition))
         ]
+
+    def strength(self, group: Group, condition: str) -> Finding | None:
+        """The verdict on an attack on a model: whether it looks strong or weak; None for what is no attack, or was not judged."""
+        where = (group.model, group.dataset, condition)
+        return next((f for f in self.findings if f.title == STRENGTH and (f.model, f.dataset, f.condition) == where), None)
 
     def blocked(self, group: Group, condition: str) -> str | None:
         """Why a number may not be shown: the check that said stop; None where nothing did."""

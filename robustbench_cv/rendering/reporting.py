@@ -86,7 +86,26 @@ def shown_worst_case(results: Results, group: Group, metric: str, notes: Footnot
         worst = results.worst_case(group, metric)
     except NotApplicable:
         return None
-    return guarded(results, group, names, metric, worst, notes)
+    return guarded(results, group, [n for n in names if not _is_outdone(results, group, n, names)], metric, worst, notes)
+
+
+def _is_outdone(results: Results, group: Group, condition: str, others: Sequence[str]) -> bool:
+    """Whether an attack looks weak beside a strong one of its budget or a larger: the worst case over both does not rest on it."""
+    verdict, cost = results.strength(group, condition), results.cost(group, condition)
+    if verdict is None or verdict.verdict != "warn" or cost is None:
+        return False
+    for other in others:
+        strong, spent = results.strength(group, other), results.cost(group, other)
+        if strong is not None and strong.verdict == "pass" and spent is not None and (spent.radius or 0) >= (cost.radius or 0):
+            return True
+    return False
+
+
+def looks_of(results: Results, group: Group, condition: str) -> str | None:
+    """ "strong", "weak" or "not judged": the verdict on an attack; None for controls and for what is no attack."""
+    found = results.strength(group, condition)
+    said = {"pass": "strong", "warn": "weak", "stop": "weak", "note": "not judged"}
+    return None if found is None else said.get(found.verdict)
 
 
 def shown_effect(
