@@ -106,7 +106,7 @@ def _climb(attack: Shared[R], model: Model[R], served: Sequence[_Served], forwar
         passes += len(chosen)
         cost = -value + sum((term(theta) for term in attack.terms), torch.zeros((), device=theta.device))
         if not cost.requires_grad:
-            raise NotApplicable(f"attack {attack.name!r} is fitted by gradients and model {model.info.name!r} gives none to its input")
+            raise NotApplicable(f"attack {attack.name!r} follows gradients and model {model.info.name!r} gives none to its input")
         (grad,) = torch.autograd.grad(cost, theta)
         values.append(float(value.detach()))
         if not (math.isfinite(values[-1]) and bool(grad.isfinite().all())):

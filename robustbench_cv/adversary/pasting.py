@@ -235,7 +235,7 @@ def _blurred(images: Tensor, sigma: Tensor, reach: int) -> Tensor:
 
 class _Patched(Placed):
     def __init__(self, x0: Tensor, spots: _Spots, light: _Light, circle: bool) -> None:
-        self.x0, self._light = x0, light
+        self.x0, self._spots, self._light = x0, spots, light
         height, width = x0.shape[-2:]
         rows, columns = torch.meshgrid(torch.arange(height).to(x0) + 0.5, torch.arange(width).to(x0) + 0.5, indexing="ij")
         pixels = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1)
@@ -254,5 +254,6 @@ class _Patched(Placed):
         x = self.x0
         for grid, inside in zip(self._grids.unbind(1), self._inside.unbind(1), strict=True):
             colour = F.grid_sample(seen, grid, mode="bilinear", padding_mode="border", align_corners=False)
-            x = torch.where(inside[:, None], colour, x)
+            # The weights of the interpolation add up to 1 only up to rounding.
+            x = torch.where(inside[:, None], colour.clamp(0, 1), x)
         return x

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_cv.adversary import artefact
 from robustbench_cv.adversary.fitting import fit
 from robustbench_cv.adversary.shared import Shared
-from robustbench_cv.catalogue import ATTACKS, DATASETS
+from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.registry import Spec
@@ -51,10 +51,11 @@ def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options) -> F
     data, indices = _training_data(attack, pair)
     _require_apart(attack.name, [data.ids[i] for i in indices], pair)
     class_map = ClassMap.match(data.labels, pair.model.info.classes, options.class_map or {})
-    facts: list[Any] = [
-        attack.fit_facts(), pair.row, [[data.ids[i], data.fingerprint(i)] for i in indices], class_map.key(), seed,
-        code_sha256(interventions=False), versions(), source_sha256(ATTACKS, [condition.attack]), options.device.partition(":")[0],
-    ]  # fmt: skip
+    training = attack.training.data if attack.training.data != "auto" else pair.dataset_row.spec
+    own = [source_sha256(MODELS, [pair.row.spec]), source_sha256(DATASETS, [training]), source_sha256(ATTACKS, [condition.attack])]
+    common = [code_sha256(interventions=False), versions(), own, options.device.partition(":")[0], seed]
+    samples = [[data.ids[i], data.fingerprint(i)] for i in indices]
+    facts: list[Any] = [attack.fit_facts(), pair.row, samples, class_map.key(), *common]
     return FitPlan(attack, digest(facts)[:32], data, indices, class_map)
 
 
