@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
+import pytest
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary import Linf, aim_of, run
+from robustbench_cv.adversary.estimates import EstimatedAscent, gaussian, signs
+from robustbench_cv.adversary.goals import Goal, leave_the_class, lose_objects, turn_pixels
+from robustbench_cv.adversary.problem import Problem
+from robustbench_cv.adversary.success import reported, vanished
 from robustbench_cv.adversary.transforms import adam, chain, rows, scale
-from tests.adversary_models import images
+from robustbench_cv.adversary.victim import Victim
+from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.types import Candidates, predict
+from tests.adversary_models import MODELS, TinyDetector, classifier, detector, images, linear, noise, targets
 
 
 def test_adam_is_torchs() -> None:
@@ -24,3 +37,118 @@ def test_adam_is_torchs() -> None:
     part, _ = move.update(grad[[2]], rows(state, torch.tensor([2])))
     whole, _ = move.update(grad, state)
     torch.testing.assert_close(part, whole[[2]])
+
+
+def problem_of(model: Any, x0: Tensor, goal: Goal, eps: float = 0.5) -> Problem[Any]:
+    truth = targets(model, x0)
+    victim = Victim(model, x0, truth, truth, noise(len(x0)))
+    return Problem("search", victim, goal.objective, goal.success, Linf(eps), 1, "last")
+
+
+@pytest.mark.parametrize("directions", [gaussian, signs])
+@pytest.mark.parametrize(
+    ("task", "goal"), [("classification", leave_the_class()), ("segmentation", turn_pixels()), ("detection", lose_objects())]
+)
+def test_estimates_point_along_the_gradient(directions: Any, task: str, goal: Goal) -> None:
+    model = MODELS[task]()
+    model.module.double()
+    x0 = images(3, side=8).double().clamp(0.1, 0.9)
+    if task == "classification":
+        model = linear(1.0, side=8)
+        model.module.double()
+    problem = problem_of(model, x0, goal)
+    _, grad = problem.value_and_grad(x0)
+    estimate = EstimatedAscent(chain(), directions, 1e-4, 600).estimate(problem, x0)
+    likeness = torch.nn.functional.cosine_similarity(grad.flatten(1), estimate.flatten(1))
+    # With m directions in d dimensions the expected cosine is sqrt(m / (m + d)): 0.87 of m = 600, d = 192.
+    assert (likeness > 0.8).all()
+    torch.testing.assert_close(estimate.flatten(1).norm(dim=1), (1 + 192 / 600) ** 0.5 * grad.flatten(1).norm(dim=1), rtol=0.2, atol=0)
+
+
+def test_estimates_hold_at_the_edge_of_the_budget_where_a_side_is_cut_off() -> None:
+    model = linear(1.0, side=8)
+    model.module.double()
+    x0 = images(3, side=8).double().clamp(0.2, 0.8)
+    problem = problem_of(model, x0, leave_the_class(), eps=0.1)
+    _, grad = problem.value_and_grad(x0)
+    corner = problem.project(x0 + grad.sign())
+    estimate = EstimatedAscent(chain(), signs, 1e-4, 2000).estimate(problem, corner)
+    large = grad.abs() > grad.abs().flatten(1).mean(1).reshape(-1, 1, 1, 1)
+    assert (estimate.sign() == grad.sign())[large].double().mean() > 0.95
+    torch.testing.assert_close((estimate / grad)[large].median(), torch.tensor(0.5, dtype=torch.float64), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("spec", ["nes(queries=120, samples=20)", "spsa(queries=120, samples=20)"])
+def test_queries_are_those_of_the_budget_and_legal_and_none_is_a_gradient(spec: str) -> None:
+    model, x0 = linear(1000.0), images(4).clamp(0.2, 0.8)
+    truth = targets(model, x0)
+    shown: list[Tensor] = []
+    inner = model.module.forward
+    model.module.forward = lambda x: (shown.append(x + 0.5), inner(x))[1]  # type: ignore[method-assign]
+    result = run(ATTACKS.build(spec.replace(")", ", eps=1/255)")), model, x0, truth, noise(4))
+    assert not result.success.all()
+    # One more judges the last iterate of what no probe broke.
+    assert (result.forwards[~result.success] == 121).all()
+    assert (result.forwards[result.success] < 121).all()
+    assert not result.backwards.any()
+    assert max(float(x.max()) for x in shown) <= 1
+    full = torch.stack([x for x in shown if len(x) == 4])
+    assert (full - x0).abs().max() <= 1 / 255 + 1e-6
+
+
+def test_black_boxes_break_what_cross_entropy_gradients_cannot() -> None:
+    model, x0 = linear(1000.0), images(6)
+    truth = targets(model, x0)
+    blind = run(ATTACKS.build("pgd(eps=16/255, steps=10)"), model, x0, truth, noise(6))
+    seeing = run(ATTACKS.build("nes(eps=16/255, queries=600)"), model, x0, truth, noise(6))
+    assert seeing.success.sum() > blind.success.sum()
+
+
+@pytest.mark.parametrize("spec", ["nes-vanish(eps=16/255, queries=200, samples=20)", "spsa-vanish(eps=16/255, queries=400, samples=20)"])
+def test_a_detector_without_a_gradient_loses_its_objects(spec: str) -> None:
+    class Detached(TinyDetector):
+        def raw(self, images: Tensor, /) -> Candidates:
+            raw = super().raw(images)
+            return Candidates(raw.boxes.detach(), raw.log_score.detach(), raw.valid)
+
+    whole = detector()
+    model, x0 = Detached(whole.module, whole.info), images(4)
+    with pytest.raises(NotApplicable, match="gives none"):
+        run(ATTACKS.build("tog-vanish"), model, x0, targets(whole, x0), noise(4))
+    result = run(ATTACKS.build(spec), model, x0, targets(whole, x0), noise(4))
+    random = run(ATTACKS.build("noise(eps=16/255, draws=10)"), model, x0, targets(whole, x0), noise(4))
+    lost = vanished().degree(
+        reported(predict(model, random.images), 0.25), aim_of(ATTACKS.build(spec), model, x0, targets(whole, x0)).references
+    )
+    assert result.degree.mean() > lost.mean() + 0.2
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nes(samples=5)", "samples=5 must be even"),
+        ("nes(queries=10)", "queries=10 do not pay for one step of samples=50"),
+        ("spsa(samples=0)", "even and at least 2"),
+        ("nes-vanish(eps=8)", "8/255"),
+    ],
+)
+def test_budgets_that_cannot_be_spent_are_refused(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ATTACKS.build(spec)
+
+
+def test_spsa_is_no_weaker_than_torchattacks() -> None:
+    pytest.importorskip("torchattacks")
+    model, x0 = classifier(gain=1.0), images(24)
+    truth = targets(model, x0)
+    ours = run(ATTACKS.build("spsa(eps=2/255, queries=640, samples=64)"), model, x0, truth, noise(24))
+    theirs = run(ATTACKS.build("torchattacks:SPSA(eps=2/255, nb_iter=10, nb_sample=32)"), model, x0, truth, noise(24))
+    assert theirs.success.any()
+    assert not ours.success.all()
+    # A shared direction for the three channels is theirs alone.
+    assert ours.success.sum() >= theirs.success.sum() - 1
+    margin = leave_the_class().objective
+    with torch.no_grad():
+        reached = [margin(model.raw(result.images), truth) for result in (ours, theirs)]
+    stuck = ~ours.success & ~theirs.success
+    assert reached[0][stuck].mean() > reached[1][stuck].mean() - 0.1

@@ -1,4 +1,7 @@
-"""Attacks of other libraries in the shape of torchattacks, `atk(images, labels) -> images`: run, counted and never believed."""
+"""Attacks of other libraries in the shape of torchattacks, `atk(images, labels) -> images`: run, counted and never believed.
+
+Other shapes become this one in `adapters`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from torch import Tensor, nn
 from robustbench_cv.adversary.constraints import Constraint
 from robustbench_cv.adversary.references import Reference, annotated
 from robustbench_cv.adversary.success import Success, misclassified
-from robustbench_cv.adversary.victim import Found, Victim, checked_size, require_raw, unusable
+from robustbench_cv.adversary.victim import Found, Victim, checked_size, no_gradient, require_raw, unusable
+from robustbench_cv.errors import UserError
 from robustbench_cv.types import ClassTarget, Logits, Model
 
 Crafted: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -49,7 +53,7 @@ class External:
         return Logits
 
     def search(self, victim: Victim[Logits], /) -> Found:
-        network = _Counted(self.name, victim.model, victim.x0.device)
+        network = _Counted(self.name, victim.model, victim.x0)
         if not all(isinstance(target, ClassTarget) for target in victim.references):
             with torch.no_grad():
                 require_raw(self.name, Logits, victim.model.raw(victim.x0[:1]))
@@ -69,8 +73,17 @@ class External:
             # Such as torchattacks handing tensors to numpy 2: nothing that our user could change.
             warnings.simplefilter("ignore", DeprecationWarning)
             attack = self.make(network, len(model.info.classes), seed % 2**31)
-            # A copy: in-place edits stay in there.
-            images: Tensor = attack(x0.clone(), labels.clone())
+            try:
+                # A copy: in-place edits stay in there.
+                images: Tensor = attack(x0.clone(), labels.clone())
+            except RuntimeError as error:
+                # What torch says where a graph is missing; such libraries never look.
+                if "does not require grad" not in str(error) and "appears to not have been used in the graph" not in str(error):
+                    raise
+                raise no_gradient(self.name, model.info.name, Logits) from error
+            if images.shape != x0.shape:
+                shapes = f"{tuple(images.shape)} for {tuple(x0.shape)}"
+                raise UserError(f"attack {self.name!r} returned images of shape {shapes}: its own code is at fault")
             return images.detach()
 
     def _judge(self, victim: Victim[Logits], images: Tensor, costs: Tensor) -> Found:
@@ -101,20 +114,21 @@ def _borrowed_generators(seed: int, device: torch.device) -> Iterator[None]:
 class _Counted(nn.Module):
     """A model as the network these libraries expect. They may switch its mode or clear its gradients: the model is out of their reach."""
 
-    def __init__(self, name: str, model: Model[Logits], device: torch.device) -> None:
+    def __init__(self, name: str, model: Model[Logits], like: Tensor) -> None:
         super().__init__()
         self.attack_name = name
         # The method alone: a model that is itself a module would be registered here.
         self.compute: Callable[[Tensor], Logits] = model.raw
         # They ask the first parameter where the model is.
-        self.anchor = nn.Parameter(torch.zeros((), device=device), requires_grad=False)
+        self.anchor = nn.Parameter(torch.zeros((), device=like.device, dtype=like.dtype), requires_grad=False)
         self.forwards = self.backwards = self.zero_grads = 0
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, C)."""
         self.forwards += len(images)
-        raw = self.compute(images)
+        # Attacks that compute in numpy come back with doubles.
+        raw = self.compute(images.to(self.anchor))
         require_raw(self.attack_name, Logits, raw)
         logits: Tensor = raw.values
         if logits.requires_grad:

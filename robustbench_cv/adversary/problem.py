@@ -12,9 +12,8 @@ from torch import Tensor
 from robustbench_cv.adversary.constraints import Constraint
 from robustbench_cv.adversary.objectives import Objective
 from robustbench_cv.adversary.success import Success
-from robustbench_cv.adversary.victim import Found, Victim, checked, require_raw, unusable, without_gradient
+from robustbench_cv.adversary.victim import Found, Victim, checked, no_gradient, require_raw, unusable
 from robustbench_cv.adversary.views import View
-from robustbench_cv.errors import NotApplicable
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import R, Target
 
@@ -240,10 +239,7 @@ class Problem(Generic[R]):
 
     def _require_gradient(self, scores: Tensor) -> None:
         if not scores.requires_grad:
-            name, others = self.victim.model.info.name, ", ".join(without_gradient(self._objective.accepts))
-            raise NotApplicable(
-                f"attack {self._name!r} follows gradients and model {name!r} gives none to its input; attacks that need none: {others}"
-            )
+            raise no_gradient(self._name, self.victim.model.info.name, self._objective.accepts)
 
     def _see(self, theta: Tensor, finite: Tensor, raw: R) -> None:
         self._unusable |= ~finite

@@ -62,7 +62,7 @@ def momentum(decay: float) -> Transform:
 
 
 def adam(first: float = 0.9, second: float = 0.999, floor: float = 1e-8) -> Transform:
-    """The corrected mean of the gradients over the root of that of their squares (Kingma & Ba, ICLR 2015, algorithm 1): then scale(rate)."""
+    """The corrected mean of the gradients over the root of that of their squares (Kingma & Ba, ICLR 2015): then scale(rate)."""
 
     def update(grad: Tensor, state: State) -> tuple[Tensor, State]:
         mean, square, count = state

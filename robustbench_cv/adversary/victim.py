@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustbench_cv.adversary.success import Success, reported
 from robustbench_cv.catalogue import ATTACKS
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Candidates, HasModule, Logits, Model, PixelLogits, R, Target
 
@@ -67,10 +67,12 @@ def require_raw(name: str, accepts: Any, raw: object) -> None:
     raise UserError(f"attack {name!r} needs {SPOKEN[accepts]}; this model gives {SPOKEN[given]}{hint}")
 
 
-def without_gradient(accepts: Any) -> list[str]:
-    """Names of the attacks of the same task that ask for no gradient."""
-    return sorted(
-        e.name for e in ATTACKS.entries().values() if e.facts.get("gradient") is False and e.facts.get("task") == TASK.get(accepts)
+def no_gradient(name: str, model: str, accepts: Any) -> NotApplicable:
+    """What a white-box attack says of a model that gives its input no gradient: which attacks ask for none."""
+    tasks = (TASK.get(accepts), "any")
+    others = sorted(e.name for e in ATTACKS.entries().values() if e.facts.get("gradient") is False and e.facts.get("task") in tasks)
+    return NotApplicable(
+        f"attack {name!r} follows gradients and model {model!r} gives none to its input; attacks that need none: {', '.join(others)}"
     )
 
 

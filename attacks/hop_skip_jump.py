@@ -1,0 +1,25 @@
+"""HopSkipJumpAttack. Chen, Jordan, Wainwright, IEEE Symposium on Security and Privacy 2020, https://arxiv.org/abs/1904.02144"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, cast
+
+from robustbench_cv.adversary import ball
+from robustbench_cv.adversary.decision import Decisions
+from robustbench_cv.adversary.hop_skip_jump import HopSkipJump
+from robustbench_cv.adversary.references import either
+from robustbench_cv.adversary.success import fooled
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Raw
+
+
+@attack(paper="arXiv:1904.02144", task="any", gradient=False, reduced="eps=0.7, queries=300")
+def hop_skip_jump(norm: Literal["linf", "l2"] = "l2", eps: float | None = None, queries: int = 1000, first: int = 100) -> Decisions[Any]:
+    """Decision-based, for any task: along the boundary toward the clean image, judged predictions only.
+
+    eps: None comes as near as the queries allow, the size being the distance found; a number ends at the first broken image inside.
+    queries: the paper reports 1,000 to 25,000. A detection counts as broken where any of the model's own boxes is lost, relabelled or new.
+    """
+    walk, region = HopSkipJump(norm, first), ball(norm, math.inf if eps is None else eps)
+    return Decisions("hop-skip-jump", cast(Any, Raw), fooled(), region, walk, queries, either)

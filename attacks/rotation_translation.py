@@ -1,0 +1,30 @@
+"""Rotations and translations. Engstrom, Tran, Tsipras, Schmidt, Madry, ICML 2019, https://arxiv.org/abs/1712.02779"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from robustbench_cv.adversary import Attack, Optimizer
+from robustbench_cv.adversary.goals import leave_the_class
+from robustbench_cv.adversary.spatial import Draws, Grid, Spatial, lattice
+from robustbench_cv.catalogue import attack
+from robustbench_cv.errors import UserError
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1712.02779", task="classification", gradient=False)
+def rotation_translation(
+    eps: float = 1.0, search: Literal["random", "grid"] = "random", draws: int = 10, degrees: float = 30.0, shift: float = 0.1
+) -> Attack[Logits]:
+    """Up to 30 degrees and 10 % of each side, black beyond the border: the worst of 10 random draws, or of a grid.
+
+    search='grid' asks for 31 angles x 5 x 5 shifts, as in the paper, until one breaks the sample. eps: share of the range. Both searches
+    look at the decision alone; the paper's worst of 10 is the draw of highest loss, which breaks the sample whenever one of them does.
+    """
+    if search not in ("random", "grid"):
+        raise UserError(f"rotation-translation: search={search!r} must be 'random' or 'grid'")
+    points = lattice(31, 5, 5)
+    optimizer: Optimizer = Draws() if search == "random" else Grid(points)
+    steps = draws if search == "random" else len(points)
+    goal, region = leave_the_class("ce"), Spatial(eps, degrees, shift)
+    return Attack("rotation-translation", goal.objective, goal.success, region, optimizer, steps, 1, "clean", goal.keep, goal.reference)
