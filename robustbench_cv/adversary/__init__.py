@@ -12,11 +12,15 @@ APGD             cross_entropy, dlr      Linf, L2    APGD()                     
 SegPGD           seg_pgd_loss            Linf        Ascent(chain(steepest, scale(alpha)))                random   worst
 TOG              vanish, fabricate, ...  Linf        Ascent(chain(steepest, scale(alpha)))                random   last
 local noise      cross_entropy           Patch       Ascent(chain(steepest, scale(alpha)))                random   worst
+NES, SPSA        margin, vanish, ...     any         EstimatedAscent(move, gaussian or signs)             clean    first
+one pixel        cross_entropy           Pixels      DifferentialEvolution()                              clean    first
+rotation, shift  cross_entropy           Spatial     Draws() or Grid(points)                              clean    first
 random noise     indifferent             any         RandomSteps()                                        clean    last
 ===============  ======================  ==========  ===================================================  =======  ======
 
 A new norm is a `Constraint`, and all attacks have it; a new loss is an `Objective`; a gradient-free search is an `Optimizer` that asks
-the `Problem` for values only. `Ensemble` is the worst case by sample, `External` another library's attack. `run` runs any of them.
+the `Problem` for values only. `Ensemble` is the worst case by sample, `Decisions` a search by verdicts alone, `Transfer` an attack on a
+surrogate, `External` another library's attack. `run` runs any of them.
 """
 
 from robustbench_cv.adversary.apgd import APGD

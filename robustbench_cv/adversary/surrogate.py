@@ -11,6 +11,7 @@ from typing import Any, Generic
 import torch
 
 from robustbench_cv.adversary.attack import Adversary
+from robustbench_cv.adversary.constraints import Constraint
 from robustbench_cv.adversary.references import Clean, Reference
 from robustbench_cv.adversary.success import Success
 from robustbench_cv.adversary.victim import Found, Victim, require_raw, undisturbed, unusable
@@ -43,6 +44,12 @@ class Transfer(Generic[R]):
     @property
     def accepts(self) -> type[R]:
         return self.attack.accepts
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """The budget of the attack, where it has a single one."""
+        found: Constraint | None = getattr(self.attack, "constraint", None)
+        return found
 
     def search(self, victim: Victim[R], /) -> Found:
         found = self._found_on_surrogate(victim)
