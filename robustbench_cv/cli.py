@@ -335,25 +335,49 @@ def _finetune(
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--input", "size", default="224", show_default=True, help='Image side in pixels, or "640x480" (width x height).')
 @click.option("--layers", is_flag=True, help="One row a layer: output, parameters, MAC, receptive field, stride.")
 @click.option("--by-module", is_flag=True, help="Parameters and MAC of each module.")
+@click.option("--all", "every", is_flag=True, help="Instead of NAME: the latency of every architecture, one row each.")
+@click.option("--task", default="", help="With --all: classification, segmentation, detection or embedding alone.")
+@click.option("--reduced", is_flag=True, help="With --all: each at the small size that the tests use.")
+@click.option("--markdown", is_flag=True, help="With --all: a Markdown table.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Longest timing of a model; 3 calls at least."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images in a call whose latency is taken.")
 @click.option("--runs", type=click.IntRange(min=3), default=20, show_default=True, help="Calls whose latency is taken.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, auto, or meta: count without building or timing.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable: everything.")
 @_plugin
-def profile(name: str, size: str, layers: bool, by_module: bool, batch_size: int, runs: int, device: str, as_json: bool) -> None:
-    """What the model NAME costs: parameters, multiply-adds, activation memory, receptive fields, latency."""
+def profile(
+    name: str | None,
+    size: str,
+    layers: bool,
+    by_module: bool,
+    every: bool,
+    batch_size: int,
+    runs: int,
+    device: str,
+    as_json: bool,
+    **more: Any,
+) -> None:
+    """What the model NAME costs: parameters, multiply-adds, activation memory, receptive fields, latency. --all: images a second of all."""
     from robustbench_cv.models.build import build
     from robustbench_cv.models.complexity import show
     from robustbench_cv.models.complexity.profile import profile as measure
     from robustbench_cv.models.weights.start import parse_size
     from robustbench_cv.runner.run import choose_device
 
+    if (name is None) != every:
+        raise click.UsageError("give a model's NAME, or --all for a table of every architecture")
+    image = parse_size(size) or (224, 224)
+    if name is None:
+        _speeds(image, choose_device(device), batch_size, runs, as_json, **more)
+        return
     model = build(name, device=choose_device(device))
-    found = measure(model, parse_size(size) or (224, 224), batch=batch_size, runs=runs)
+    found = measure(model, image, batch=batch_size, runs=runs)
     if as_json:
         click.echo(json.dumps(show.to_json(found), indent=1))
         return
@@ -361,6 +385,39 @@ def profile(name: str, size: str, layers: bool, by_module: bool, batch_size: int
     for wanted, rows in ((layers, show.layer_rows), (by_module, show.module_rows)):
         if wanted:
             click.echo("\n" + show.aligned(rows(found)))
+
+
+def _speeds(
+    image: tuple[int, int],
+    device: str,
+    batch: int,
+    runs: int,
+    as_json: bool,
+    *,
+    task: str,
+    reduced: bool,
+    markdown: bool,
+    seconds: float,
+) -> None:
+    import dataclasses
+
+    from robustbench_cv.catalogue import MODELS
+    from robustbench_cv.models.complexity import show, speed
+
+    if device == "meta":
+        raise click.UsageError("--all takes times, and the meta device computes nothing; use --device cpu or cuda")
+    wanted = speed.specs(MODELS.entries().values(), task, reduced=reduced)
+    if not wanted:
+        raise click.UsageError(f"no architecture is for {task!r}; robustbench-cv list models shows their tasks")
+    found: list[speed.Speed] = []
+    for row in speed.speeds(wanted, image, device=device, batch=batch, runs=runs, seconds=seconds):
+        click.echo(f"{len(found) + 1} of {len(wanted)}: {row.name}", err=True)
+        found.append(row)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in found], indent=1))
+        return
+    table = speed.rows(found)
+    click.echo(speed.markdown(table) if markdown else show.aligned(table))
 
 
 if __name__ == "__main__":

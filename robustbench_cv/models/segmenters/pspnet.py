@@ -2,8 +2,8 @@
 
 A residual network of bottlenecks with a stem of three 3x3 convolutions, its last two stages dilated so that features keep an eighth of the
 image's side; averages over 1, 4, 9 and 36 parts of the image beside them. Layers as in the authors' Caffe models: the stride in the first
-1x1 convolution of its bottleneck, in the network of depth 101 in the 3x3; interpolation with aligned corners. The auxiliary head of training
-is left out: it takes no part in a prediction.
+1x1 convolution of its bottleneck, in the network of depth 101 in the 3x3; interpolation with aligned corners. The auxiliary head of
+training is left out: it takes no part in a prediction.
 """
 
 from __future__ import annotations
