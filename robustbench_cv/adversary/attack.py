@@ -132,6 +132,12 @@ class Ensemble(Generic[R]):
     def accepts(self) -> type[R]:
         return self.parts[0].accepts
 
+    @property
+    def constraint(self) -> Constraint | None:
+        """The parts' own, where they share one."""
+        regions = [getattr(part, "constraint", None) for part in self.parts]
+        return regions[0] if all(region == regions[0] for region in regions) else None
+
     def search(self, victim: Victim[R], /) -> Found:
         return worst_of([part.search for part in self.parts], victim, self.success.threshold)
 

@@ -20,6 +20,7 @@ from robustbench_cv.adversary.external import External
 from robustbench_cv.adversary.objectives import cross_entropy
 from robustbench_cv.adversary.optimizers import RandomSteps
 from robustbench_cv.adversary.success import reported
+from robustbench_cv.adversary.targeted import Targeted
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.noise import Noise
@@ -184,5 +185,7 @@ def _parts(attack: Any) -> Iterator[Attack[Any]]:
     elif isinstance(attack, Ensemble):
         for part in attack.parts:
             yield from _parts(part)
+    elif isinstance(attack, Targeted):
+        yield attack.untargeted
     elif isinstance(attack, External):
         yield Attack(attack.name, cross_entropy(), attack.success, attack.constraint, RandomSteps(), 0, keep="last")

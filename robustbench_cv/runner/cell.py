@@ -10,10 +10,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.attack import Attack, AttackResult
+from robustbench_cv.adversary.attack import Attack, AttackResult, Ensemble
 from robustbench_cv.adversary.attack import run as run_attack
 from robustbench_cv.adversary.external import External
 from robustbench_cv.adversary.shared import Shared
+from robustbench_cv.adversary.targeted import Targeted
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
 from robustbench_cv.interventions.intervention import Intervention
@@ -114,12 +115,6 @@ def run_cell(job: Job) -> CellOutput:
 
 
 def condition_sample(job: Job, index: int) -> Sample | None:
-    """One sample of the data set as the job's condition hands it to the attack, in the model's class indices; None where it cannot serve."""
-    entry = _prepare(job, index)
-    return None if isinstance(entry, Record) else entry.after
-
-
-def condition_sample(job: Job, index: int) -> Sample | None:
     """One sample as the job's condition hands it to the attack, in the model's class indices; None where it cannot serve."""
     entry = _prepare(job, index)
     return None if isinstance(entry, Record) else entry.after
@@ -180,7 +175,8 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
 def _radius(attack: Any) -> float | None:
     if isinstance(attack, Shared):
         return attack.surface.radius
-    return attack.constraint.radius if isinstance(attack, Attack | External) else None
+    region = attack.constraint if isinstance(attack, Attack | Ensemble | External | Targeted) else None
+    return None if region is None else region.radius
 
 
 def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:

@@ -1,0 +1,16 @@
+"""Targeted Auto-PGD. Croce & Hein, ICML 2020, https://arxiv.org/abs/2003.01690"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary.auto import auto_pgd_targeted
+from robustbench_cv.adversary.targeted import Targeted
+from robustbench_cv.catalogue import attack
+
+
+@attack(paper="arXiv:2003.01690", task="classification")
+def apgd_t(norm: str = "linf", eps: float = 8 / 255, steps: int = 100, targets: int = 9) -> Targeted:
+    """APGD on the targeted DLR loss towards each of the likeliest `targets` wrong classes in turn; any wrong class breaks the sample.
+
+    A model of K classes has K - 1 targets. The loss of the paper needs 4 classes: below, see `targeted_dlr` for what stands in.
+    """
+    return auto_pgd_targeted("apgd-t", norm, eps, steps, targets)

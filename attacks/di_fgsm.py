@@ -1,0 +1,25 @@
+"""Diverse inputs iterative FGSM. Xie, Zhang, Zhou, Bai, Wang, Ren, Yuille, CVPR 2019, https://arxiv.org/abs/1803.06978"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Attack
+from robustbench_cv.adversary.transfer import transferable
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1803.06978", task="classification")
+def di_fgsm(
+    eps: float = 16 / 255,
+    steps: int = 10,
+    decay: float = 0.0,
+    alpha: float | None = None,
+    probability: float = 0.5,
+    least: float = 0.9,
+    kernel: int = 1,
+) -> Attack[Logits]:
+    """BIM on randomly resized and padded views: with `probability` the image shrinks to `least` of its side or more and moves.
+
+    decay=1: the paper's M-DI2-FGSM. kernel: with ti-fgsm's smoothing as well. alpha: eps / steps. Success is judged on the image itself.
+    """
+    return transferable("di-fgsm", eps, steps, decay, alpha, diversity=probability, least=least, kernel=kernel)

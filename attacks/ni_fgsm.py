@@ -1,0 +1,19 @@
+"""Nesterov iterative FGSM. Lin, Song, He, Wang, Hopcroft, ICLR 2020, https://arxiv.org/abs/1908.06281"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Attack
+from robustbench_cv.adversary.transfer import transferable
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1908.06281", task="classification")
+def ni_fgsm(
+    eps: float = 16 / 255, steps: int = 10, decay: float = 1.0, alpha: float | None = None, diversity: float = 0.0, kernel: int = 1
+) -> Attack[Logits]:
+    """MI-FGSM that takes its gradient where the momentum is about to lead. alpha: eps / steps. Made to carry over: see `transfer`.
+
+    diversity, kernel: with di-fgsm's views and ti-fgsm's smoothing as well. The paper's scale copies of the image (SI) are not built.
+    """
+    return transferable("ni-fgsm", eps, steps, decay, alpha, ahead=True, diversity=diversity, kernel=kernel)

@@ -1,0 +1,19 @@
+"""Translation-invariant FGSM. Dong, Pang, Su, Zhu, CVPR 2019, https://arxiv.org/abs/1904.02884"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Attack
+from robustbench_cv.adversary.transfer import transferable
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Logits
+
+
+@attack(paper="arXiv:1904.02884", task="classification")
+def ti_fgsm(
+    eps: float = 16 / 255, steps: int = 10, decay: float = 1.0, alpha: float | None = None, kernel: int = 15, diversity: float = 0.0
+) -> Attack[Logits]:
+    """MI-FGSM on a gradient blurred by a Gaussian of `kernel` pixels: the gradient averaged over shifts of the image.
+
+    15 pixels suit the paper's 299; on small images take fewer. diversity: with di-fgsm's views as well. alpha: eps / steps.
+    """
+    return transferable("ti-fgsm", eps, steps, decay, alpha, diversity=diversity, kernel=kernel)
