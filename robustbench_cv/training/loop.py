@@ -19,7 +19,7 @@ Watch = Callable[[int, int, float], None]
 """Told after each step: steps done, steps in all, the step's loss."""
 
 Judge = Callable[[nn.Module], float]
-"""How bad a network is, on data that it does not learn from."""
+"""How bad a network is, on data that it does not learn from; infinite where nothing can be said yet, which ends no training."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ class _Best:
 
     def consider(self, network: nn.Module, score: float) -> None:
         self.waited += 1
+        if self.score == score == float("inf"):
+            self.waited = 0
         if score < self.score:
             self.score, self.waited = score, 0
             self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -77,6 +77,8 @@ def fitted(sample: Sample, size: tuple[int, int], letterbox: bool, instances: bo
         frame = Letterbox(height, width, size[0])
         truth = instance_map(sample, frame) if instances else _rows(sample.target, frame)
         return _bytes(frame.images(sample.image[None])[0]), truth
+    if isinstance(sample.target, BoxTarget):
+        return _bytes(scale(sample.image[None], size)[0]), _stretched(sample.target, size[0] / height, size[1] / width)
     return _bytes(scale(sample.image[None], size)[0]), _truth(sample.target, size)
 
 
@@ -91,7 +93,12 @@ def _truth(target: Target, size: tuple[int, int]) -> Tensor:
         case MaskTarget(labels=labels):
             return F.interpolate(labels[None, None].float(), size, mode="nearest-exact")[0, 0].to(torch.uint8)
         case _:
-            raise UserError("boxes train a detector, which letterboxes its images; this recipe stretches them")
+            raise UserError(f"this recipe trains on labels or label maps, not on {type(target).__name__}s")
+
+
+def _stretched(target: BoxTarget, down: float, across: float) -> Tensor:
+    target = target.select(~target.crowd)
+    return torch.cat([target.boxes * target.boxes.new_tensor([across, down, across, down]), target.labels[:, None].float()], dim=1)
 
 
 def _rows(target: Target, frame: Letterbox) -> Tensor:

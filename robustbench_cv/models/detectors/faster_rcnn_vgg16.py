@@ -21,15 +21,12 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from robustbench_cv.catalogue import model
+from robustbench_cv.models.detectors.darknet.detector import names_for
 from robustbench_cv.models.detectors.faster_rcnn_regions import Regions
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector, detector
 from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import start
-from robustbench_cv.types import Labels
 
-VOC = (
-    "aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,horse,motorbike,person,pottedplant,sheep,sofa,train,tvmonitor"
-)
 MEAN = (122.7717 / 255, 115.9465 / 255, 102.9801 / 255)
 """Of [0, 1] RGB; there is no division by a deviation."""
 
@@ -61,7 +58,7 @@ def faster_rcnn_vgg16(
     convolutions (default 64), hidden: units of fc6 and fc7 (default 4096): the paper's. threshold: the least score decode keeps;
     operating_score: from where a box counts as reported.
     """
-    names = tuple(VOC.split(",")) if not num_classes else Labels.numbered(num_classes).names
+    names = names_for(classes, num_classes, 20)
     default = Description("faster-rcnn-vgg16", names, (600, 600), arguments={"width": 64, "hidden": 4096})
     begin = start("faster-rcnn-vgg16", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
     side = (begin.input_size or (600, 600))[0]

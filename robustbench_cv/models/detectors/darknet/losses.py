@@ -1,4 +1,4 @@
-"""What versions 1 and 2 of YOLO were trained with: sums over an image, means over the batch; boxes are px of the network's input."""
+"""What versions 1 to 3 of YOLO were trained with: sums over an image, means over the batch; boxes are px of the network's input."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from robustbench_cv.boxes import iou
 from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead
 from robustbench_cv.models.detectors.yolo.anchors import shape_iou
+from robustbench_cv.models.detectors.yolo.loss import Owners, loss_of_candidates
 
 Truths = Sequence[Tensor]
 """Of each image boxes (M, 4), or labels (M,)."""
@@ -127,3 +128,34 @@ def _owners(
     centre = ((every[:, :2] + every[:, 2:]) / 2 / cell).floor().long()
     column, row = centre[:, 0].clamp(0, w - 1), centre[:, 1].clamp(0, h - 1)
     return image, anchor, row, column, every, label
+
+
+def scales_loss(
+    heads: Sequence[AnchorHead], grids: Sequence[Tensor], boxes: Truths, labels: Truths, height: int, width: int, *, ignore: float = 0.7
+) -> Tensor:
+    """Version 3's over all its detecting layers, as `yolo.loss` defines it: of all their anchors the best shape owns an object.
+
+    Heads whose centres leave their cells (scale_x_y) learn as if they could not.
+    """
+    rows = [head.rows(grid).movedim(2, -1) for head, grid in zip(heads, grids, strict=True)]
+    found = [head.believe(grid, height, width).boxes.detach() for head, grid in zip(heads, grids, strict=True)]
+    every = torch.cat(list(boxes))
+    image = torch.repeat_interleave(torch.tensor([len(b) for b in boxes], device=every.device))
+    candidate, xy, wh = torch.zeros_like(image), torch.zeros_like(every[:, :2]), torch.zeros_like(every[:, :2])
+    cells = [every.new_tensor([width / r.shape[3], height / r.shape[2]]) for r in rows]
+    shapes = [head.anchors * cell if head.in_cells else head.anchors for head, cell in zip(heads, cells, strict=True)]
+    level = torch.cat([torch.full((len(s),), k, device=every.device) for k, s in enumerate(shapes)])
+    size = (every[:, 2:] - every[:, :2]).clamp(min=1e-3)
+    best = level[shape_iou(size, torch.cat(shapes)).argmax(1)]
+    before = 0
+    for k, (head, r) in enumerate(zip(heads, rows, strict=True)):
+        mine = best == k
+        anchors, h, w = r.shape[1:4]
+        _, anchor, row, column, box, _ = _owners(head, [every[mine]], [every[mine]], (h, w), (height, width))
+        candidate[mine] = before + (anchor * h + row) * w + column
+        xy[mine] = ((box[:, :2] + box[:, 2:]) / 2 / cells[k] - torch.stack([column, row], dim=1)).clamp(0, 1)
+        wh[mine] = (size[mine] / shapes[k][anchor]).log()
+        before += anchors * h * w
+    owners = Owners(image, candidate, xy, wh)
+    together = torch.cat([r.flatten(1, 3) for r in rows], dim=1)
+    return loss_of_candidates(together, torch.cat(found, dim=1), owners, boxes, labels, height * width, ignore)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.boxes import iou
 from robustbench_cv.models.detectors.yolo.anchors import shape_iou
-from robustbench_cv.models.detectors.yolo.decode import boxes, logits
+from robustbench_cv.models.detectors.yolo.decode import boxes
 from robustbench_cv.models.detectors.yolo.network import STRIDES
 
 
@@ -36,25 +36,32 @@ def yolo_loss(maps: Sequence[Tensor], anchors: Tensor, truths: Sequence[Tensor],
 
     Objects that share cell and anchor each pull on it, and it gets both classes.
     """
-    objectness, classes = logits(maps)
     rows = torch.cat([m.movedim(2, -1).flatten(1, 3) for m in maps], dim=1)
+    height, width = (side * STRIDES[0] for side in maps[0].shape[-2:])
     owners = assign(maps, anchors, truths)
+    return loss_of_candidates(rows, boxes(maps, anchors).detach(), owners, truths, labels, height * width, ignore)
+
+
+def loss_of_candidates(
+    rows: Tensor, found: Tensor, owners: Owners, truths: Sequence[Tensor], labels: Sequence[Tensor], area: float, ignore: float = 0.7
+) -> Tensor:
+    """The same of candidates from any maps: rows (N, K, 5 + C), their boxes (N, K, 4) without a gradient, area: of the input, px."""
+    objectness, classes = rows[..., 4], rows[..., 5:]
     wanted = torch.zeros_like(objectness)
     wanted[owners.image, owners.candidate] = 1
-    counts = (wanted == 1) | ~_overlapping(boxes(maps, anchors).detach(), truths, ignore)
+    counts = (wanted == 1) | ~_overlapping(found, truths, ignore)
     loss = (F.binary_cross_entropy_with_logits(objectness, wanted, reduction="none") * counts).sum()
     kinds = torch.zeros_like(classes)
     kinds[owners.image, owners.candidate, torch.cat(list(labels))] = 1
     loss = loss + (F.binary_cross_entropy_with_logits(classes, kinds, reduction="none") * wanted[..., None]).sum()
-    return (loss + _place_loss(rows[owners.image, owners.candidate, :4], owners, truths, maps)) / len(objectness)
+    return (loss + _place_loss(rows[owners.image, owners.candidate, :4], owners, truths, area)) / len(objectness)
 
 
-def _place_loss(found: Tensor, owners: Owners, truths: Sequence[Tensor], maps: Sequence[Tensor]) -> Tensor:
+def _place_loss(found: Tensor, owners: Owners, truths: Sequence[Tensor], area: float) -> Tensor:
     place = F.binary_cross_entropy_with_logits(found[:, :2], owners.xy, reduction="none").sum(1)
     size = 0.5 * (found[:, 2:4] - owners.wh).square().sum(1)
-    height, width = (side * STRIDES[0] for side in maps[0].shape[-2:])
     every = torch.cat(list(truths))
-    share = (every[:, 2] - every[:, 0]) * (every[:, 3] - every[:, 1]) / (height * width)
+    share = (every[:, 2] - every[:, 0]) * (every[:, 3] - every[:, 1]) / area
     return ((2 - share) * (place + size)).sum()
 
 

@@ -1,0 +1,218 @@
+"""Detectors taken to other classes: every family by its own loss, what is kept of the head, and that it goes on after a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from robustbench_cv.catalogue import DATASETS
+from robustbench_cv.errors import UserError
+from robustbench_cv.models.build import build
+from robustbench_cv.models.detectors.darknet.heads import AnchorHead
+from robustbench_cv.models.detectors.darknet.losses import scales_loss
+from robustbench_cv.models.detectors.yolo.loss import yolo_loss
+from robustbench_cv.models.detectors.yolo.network import STRIDES
+from robustbench_cv.models.transfer import transfer
+from robustbench_cv.training import finetune_detectors
+from robustbench_cv.training.evaluate import evaluate
+from robustbench_cv.training.finetune import Settings, finetune
+from robustbench_cv.training.finetune_losses import Learner
+from robustbench_cv.training.pool import fitted
+from robustbench_cv.types import BoxTarget, Labels, Sample
+from tests.test_training import COLOURS, Squares
+
+DETR = "detr(input_size=32,queries=4,width=16,layers=1,backbone='test_resnet')"
+RT_DETR = "rt-detr(input_size=32,queries=4,width=16,layers=1,stem=8)"
+FAMILIES = {
+    "yolov3-small(input_size=32,width=4)": 32,
+    "yolov1(input_size=64,width=4,hidden=16)": 64,
+    "yolov2.scenes": 96,
+    "yolov3-tiny(input_size=32,width=4)": 32,
+    "ssd300.scenes": 96,
+    "localisation-regression(input_size=32,width=4)": 32,
+    "faster-rcnn-small.scenes": 128,
+    "retinanet-small.scenes": 128,
+    "faster-rcnn-vgg16(input_size=48,width=4,hidden=8)": 64,
+    DETR: 42,
+    RT_DETR: 32,
+}
+"""Each with the longer side, px, of what it sees of a Square of 24x32."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def needs(spec: str) -> None:
+    if spec in (DETR, RT_DETR):
+        pytest.importorskip("transformers", reason="the extra huggingface is not installed")
+
+
+def state(model: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
+
+
+@pytest.mark.parametrize("spec", FAMILIES)
+def test_every_family_learns_by_its_own_loss_and_its_file_gives_it_back(spec: str, tmp_path: Path) -> None:
+    needs(spec)
+    out = tmp_path / "mine.safetensors"
+    data = Squares("detection", 8)
+    lessons = []
+
+    def kept(*args: Any) -> Any:
+        lessons.append(finetune_detectors_lesson(*args))
+        begun.append(state(lessons[0].begun.model))
+        return lessons[0]
+
+    begun: list[dict[str, torch.Tensor]] = []
+    finetune_detectors_lesson = finetune_detectors.lesson
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune_detectors, "lesson", kept)
+        card = finetune(spec, data=data, out=out, settings=Settings(epochs=1, batch=3))
+    assert set(card.metrics) == {"ap50", "ap"}
+    (lesson,) = lessons
+    assert max(lesson.recipe.size) == FAMILIES[spec]
+    model: Any = build(f"finetuned:{out}")
+    assert model.info.classes == COLOURS
+    moved = {name for name, tensor in state(model).items() if not torch.equal(tensor, begun[0][name])}
+    assert {name for name, p in model.module.named_parameters() if name in lesson.begun.fresh} & moved
+    assert moved - lesson.begun.fresh
+    assert all(torch.equal(tensor, state(model)[name]) for name, tensor in state(lesson.begun.model).items())
+    image = data[0].image[None]
+    trained, loaded = lesson.begun.model.raw(image), model.raw(image)
+    torch.testing.assert_close(trained.boxes, loaded.boxes, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(trained.log_score, loaded.log_score, atol=1e-3, rtol=1e-3)
+
+
+def test_average_precision_rises_on_a_handful_of_pictures(tmp_path: Path) -> None:
+    data, spec = Squares("detection", 16), "faster-rcnn-small.scenes"
+    before = evaluate(transfer(spec, data.labels, input_size=96).model, (data[i] for i in range(16)), ("ap50",))["ap50"]
+    settings = Settings(epochs=6, batch=4, rate=3e-3)
+    card = finetune(spec, data=data, test=data, out=tmp_path / "mine.safetensors", settings=settings)
+    assert card.metrics["ap50"] > before + 0.3
+
+
+@pytest.mark.parametrize(
+    "spec", ["yolov2.scenes", "ssd300.scenes", "faster-rcnn-small.scenes", "retinanet-small.scenes", "mask-rcnn-small.scenes"]
+)
+def test_a_class_of_the_same_name_keeps_what_was_learned_of_it(spec: str) -> None:
+    donor = build(spec)
+    names = donor.info.classes.names
+    model = transfer(spec, Labels((names[4], "unheard of", names[1])), **finetune_detectors._sizes(_spec(spec), donor, Settings())).model
+    image = DATASETS.build("scenes(samples=1)", task="detection")[0].image[None]
+    theirs, ours = donor.raw(image), model.raw(image)
+    # Under a softmax over all classes, only what lies between two scores is theirs alone.
+    apart = theirs.log_score[..., 4] - theirs.log_score[..., 1]
+    shown = theirs.valid & (theirs.log_score[..., [1, 4]] > -1e3).all(-1)
+    torch.testing.assert_close((ours.log_score[..., 0] - ours.log_score[..., 2])[shown], apart[shown], atol=1e-4, rtol=1e-4)
+    assert ours.log_score[..., 0].std() > 0
+    boxes = theirs.boxes if theirs.boxes.shape[2] == 1 else theirs.boxes[:, :, [4, 1]]
+    torch.testing.assert_close(ours.boxes if ours.boxes.shape[2] == 1 else ours.boxes[:, :, [0, 2]], boxes)
+
+
+def test_a_classifier_keeps_the_rows_of_a_class_it_knows() -> None:
+    donor = build("lenet5.scenes")
+    names = donor.info.classes.names
+    model = transfer("lenet5.scenes", Labels(("new", names[3], names[0]))).model
+    image = DATASETS.build("scenes(samples=1)", task="classification")[0].image[None]
+    torch.testing.assert_close(model.raw(image).values[:, 1:], donor.raw(image).values[:, [3, 0]])  # type: ignore[union-attr]
+
+
+def test_a_frozen_training_moves_the_head_alone(tmp_path: Path) -> None:
+    spec, out = "faster-rcnn-small.scenes", tmp_path / "frozen.safetensors"
+    finetune(spec, data=Squares("detection", 8), out=out, settings=Settings(frozen=True, epochs=2, batch=3))
+    begun, after = transfer(spec, COLOURS, input_size=96), state(build(f"finetuned:{out}"))
+    moved = {name for name, tensor in state(begun.model).items() if not torch.equal(tensor, after[name])}
+    assert moved == begun.fresh
+
+
+def test_norms_that_were_frozen_stay_as_they_are() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.Sequential(nn.BatchNorm2d(2)))
+    told: list[bool] = []
+    learner = Learner(net, lambda x, t: x.sum(), told.append, frozenset({"1"}), False)
+    learner.train()
+    assert [net[0].training, net[1].training, net[2].training, net[2][0].training] == [True, False, True, True]  # type: ignore[index]
+    learner.eval()
+    assert told == [True, False]
+
+
+def test_a_stopped_training_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    spec, data, settings = "faster-rcnn-small.scenes", Squares("detection", 8), Settings(epochs=3, batch=3)
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    finetune(spec, data=data, out=whole, settings=settings)
+    done = 0
+
+    def stop(*args: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done == 2:
+            raise KeyboardInterrupt
+        return evaluate(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune_detectors, "evaluate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(spec, data=data, out=broken, settings=settings)
+    assert broken.with_suffix(".training").is_file()
+    assert not broken.exists()
+    finetune(spec, data=data, out=broken, settings=settings)
+    assert whole.read_bytes() == broken.read_bytes()
+
+
+def test_masks_are_learned_where_data_have_them(tmp_path: Path) -> None:
+    out = tmp_path / "masks.safetensors"
+    data = DATASETS.build("scenes(samples=6, size=64)", task="detection")
+    card = finetune("mask-rcnn-small(width=4, input_size=64)", data=data, out=out, settings=Settings(epochs=1, batch=2))
+    assert {"mask-ap50", "mask-ap"} < set(card.metrics)
+    with pytest.raises(UserError, match=r"learns masks too, which squares does not give; say coco:FOLDER\(masks=True\)"):
+        finetune("mask-rcnn-small.scenes", data=Squares("detection"), out=out)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("dpm", "by its recipe: robustbench-cv train scenes-dpm --data"),
+        ("rcnn(input_size=64,width=4,num_classes=2)", "train scenes-rcnn --data"),
+        ("faster-rcnn-small.scenes", "detectors take one number as size"),
+        ("torchvision:ssdlite320_mobilenet_v3_large", "leave out --size"),
+    ],
+)
+def test_what_cannot_be_finetuned_says_what_can_be_done(spec: str, message: str, tmp_path: Path) -> None:
+    size = {"faster-rcnn-small.scenes": "64x48", "torchvision:ssdlite320_mobilenet_v3_large": 64}.get(spec, "")
+    with pytest.raises(UserError, match=message):
+        finetune(spec, data=Squares("detection"), out=tmp_path / "a.safetensors", settings=Settings(size=size))
+
+
+def test_the_loss_over_several_layers_is_version_3_s() -> None:
+    draw = torch.Generator().manual_seed(0)
+    anchors = torch.rand(3, 2, 2, generator=draw) * 40 + 4
+    grids = [torch.randn(2, 2 * 8, 64 // s, 96 // s, generator=draw) for s in STRIDES]
+    boxes = [torch.tensor([[3.0, 5, 12, 13], [20, 10, 50, 62], [70, 33, 95, 63]]), torch.zeros(0, 4)]
+    labels = [torch.tensor([0, 1, 2]), torch.zeros(0, dtype=torch.long)]
+    heads = [AnchorHead(3, a, in_cells=False, softmax=False) for a in anchors]
+    expected = yolo_loss([g.unflatten(1, (2, 8)) for g in grids], anchors, boxes, labels)
+    found = scales_loss(heads[::-1], grids[::-1], boxes, labels, 64, 96)
+    torch.testing.assert_close(found, expected)
+
+
+def test_boxes_are_stretched_with_their_image() -> None:
+    target = BoxTarget.of(torch.tensor([[2.0, 4, 10, 12], [0, 0, 4, 4]]), torch.tensor([1, 0]), crowd=torch.tensor([False, True]))
+    image, rows = fitted(Sample("a", torch.rand(3, 16, 32), target), (32, 32), letterbox=False)
+    assert image.shape == (3, 32, 32)
+    assert rows.tolist() == [[2, 8, 10, 24, 1]]
+
+
+def _spec(text: str) -> Any:
+    from robustbench_cv.models.build import tagged
+    from robustbench_cv.registry import Spec
+
+    return tagged(Spec.parse(text))
