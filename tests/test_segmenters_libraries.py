@@ -103,6 +103,14 @@ def test_sides_that_the_stride_does_not_divide_are_padded_by_the_border(smp: Any
     torch.testing.assert_close(found, scores(model, F.pad(x, (0, 26, 0, 14), mode="replicate"))[..., :50, :70])
 
 
+def test_an_image_too_small_for_an_architecture_is_padded_to_what_it_can_see(smp: Any) -> None:
+    model: Any = build("smp:PAN(encoder='resnet18', num_classes=3)")
+    x = photos(64, 96)
+    found = scores(model, x)
+    assert found.shape == (2, 3, 64, 96)
+    torch.testing.assert_close(found, scores(model, F.pad(x, (0, 32, 0, 64), mode="replicate"))[..., :64, :96])
+
+
 def test_timm_models_serve_as_encoders_and_a_checkpoint_fills_them(smp: Any, tmp_path: Path) -> None:
     first: Any = build("smp:Unet(encoder='tu-test_resnet', classes='sky,road')")
     state = {key: tensor + 0.01 if tensor.is_floating_point() else tensor for key, tensor in first.module.net.network.state_dict().items()}

@@ -54,7 +54,7 @@ def smp(
     mean, std = _statistics(library, encoder, encoder_weights)
     state = "" if checkpoint else " (random weights)" if encoder_weights is None else f" (only the encoder trained: {encoder_weights})"
     return segmenter(
-        Padded(network),
+        Padded(network, LEAST_PX.get(name.lower(), 1)),
         name=f"{name} {encoder}{state}",
         classes=Labels(given),
         mean=mean,
@@ -64,19 +64,27 @@ def smp(
     )
 
 
-class Padded(nn.Module):
-    """(N, 3, H, W) -> (N, classes, H, W), any H and W: padded by its own edge to what the network's stride divides, and cut back."""
+LEAST_PX = {"pan": 128}
+"""The shortest side that an architecture can see: PAN halves its deepest map, of stride 16, three times more."""
 
-    def __init__(self, network: nn.Module) -> None:
+
+class Padded(nn.Module):
+    """(N, 3, H, W) -> (N, classes, H, W), any H and W: padded by its own edge to what the network's stride divides, and cut back.
+
+    least: the shortest side that the network can see, px; smaller images are padded to it.
+    """
+
+    def __init__(self, network: nn.Module, least: int = 1) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.least = network, least
         encoder: Any = network.encoder
         self.stride = max(32, int(encoder.output_stride))
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores of every pixel."""
         height, width = x.shape[-2:]
-        x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        down, across = (max(self.least - side, -side % self.stride) for side in (height, width))
+        x = F.pad(x, (0, across, 0, down), mode="replicate")
         scores: Tensor = self.network(x)
         return scores[..., :height, :width]
 
