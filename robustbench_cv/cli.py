@@ -262,15 +262,15 @@ def _show_data(spec: str, out: Path | None) -> None:
 
 @cli.command()
 @click.argument("recipe", required=False)
-@click.option("--finetune", "model", help="Instead of a recipe: a classifier or segmenter spec, to be trained further on --data.")
+@click.option("--finetune", "model", help="Instead of a recipe: a model spec, to be trained further on --data.")
 @click.option("--data", help="Training data spec; the recipe's own unless given.")
 @click.option("--test", help="Data spec to measure the result on; the recipe's own unless given.")
 @click.option("--out", type=click.Path(path_type=Path), help="Weights to write (.safetensors); RECIPE.safetensors unless given.")
 @click.option("--epochs", type=click.IntRange(min=1), help="The recipe's own unless given; with --finetune at most, 20 unless given.")
 @click.option("--frozen", is_flag=True, help="With --finetune: train the new head alone.")
 @click.option("--patience", type=click.IntRange(min=1), help="With --finetune: epochs without progress that end the training; 5.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="With --finetune: highest learning rate; 0.001.")
-@click.option("--batch", type=click.IntRange(min=1), help="With --finetune: images a step; 16.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="With --finetune: highest rate; 0.001, large detectors 0.0001.")
+@click.option("--batch", type=click.IntRange(min=1), help="With --finetune: images a step; 16, large detectors 4.")
 @click.option("--size", help="With --finetune: side or WxH px at which the model trains and runs; its own unless given.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first N training samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -324,7 +324,7 @@ def _finetune(
     from robustbench_cv.training.finetune import Settings, finetune
 
     if data is None:
-        raise click.UsageError("--finetune needs --data: folder:DIR, masks:DIR, npz:FILE (robustbench-cv list datasets)")
+        raise click.UsageError("--finetune needs --data: folder:DIR, masks:DIR, coco:DIR, npz:FILE (robustbench-cv list datasets)")
     spec = Spec.parse(model)
     path = out or Path(f"{(spec.target or spec.name).replace('/', '-')}-finetuned.safetensors")
     click.echo(f"writes {path} and {path.with_suffix('.json')}; use it as finetuned:{path}")
