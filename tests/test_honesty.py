@@ -221,6 +221,7 @@ def test_without_trying_anything_the_records_still_speak() -> None:
 def test_two_of_many_or_one_of_few_beat_an_attack() -> None:
     assert [Tried("x", k, 8).beats for k in (0, 1, 2)] == [False, False, True]
     assert [Tried("x", k, 3).beats for k in (0, 1)] == [False, True]
+    assert [Tried("x", 3, 8, again).beats for again in (0, 1, 2)] == [True, True, False], "what luck breaks as well proves nothing"
 
 
 def test_finite_differences_know_a_gradient_from_its_opposite() -> None:

@@ -1,7 +1,8 @@
 """What is tried on the samples that an attack did not break: other attacks within the same budget, each of which should do no better.
 
 Their cost is bounded: on n survivors, SURVIVORS at most, of an attack of T steps it is about 2 T + T (another loss) + T (another budget)
-+ T (a surrogate) gradients and QUERIES + DRAWS forward passes a survivor, and nothing where every sample is broken.
++ T (a surrogate) gradients and QUERIES + DRAWS forward passes a survivor, for segmenters and detectors T gradients more (the same attack
+once more), and nothing where every sample is broken.
 """
 
 from __future__ import annotations
@@ -42,19 +43,25 @@ UNBOUNDED = 0.5
 
 
 class Tried(NamedTuple):
-    """What another attack did to the survivors: how many of n it broke, in words what it was."""
+    """What another attack did to the survivors: how many of n it broke, in words what it was.
+
+    again: how many the very same attack breaks from another random start, where a criterion of degree (half of the pixels, ten boxes)
+    makes some samples a matter of luck; 0 for classifiers, of which every break counts.
+    """
 
     how: str
     broken: int
     n: int
+    again: int = 0
 
     @property
     def beats(self) -> bool:
-        """Two of the survivors, or one of fewer than five: a single one of many may lie on the border (project choice)."""
-        return self.broken >= (2 if self.n >= 5 else 1)
+        """Two more of the survivors, or one of fewer than five: a single one of many may lie on the border (project choice)."""
+        return self.broken - self.again >= (2 if self.n >= 5 else 1)
 
     def __str__(self) -> str:
-        return f"{self.how} breaks {self.broken} of {self.n} survivors"
+        luck = f" (the same attack once more: {self.again})" if self.again else ""
+        return f"{self.how} breaks {self.broken} of {self.n} survivors{luck}"
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ def transfer(subject: Attacked) -> Tried | None:
         return None
     other = subject.others[0]
     broken = subject.breaks_by_transfer(other)
-    return Tried(f"the same attack on {other.model.info.name}, transferred", int(broken.sum()), len(broken))
+    return Tried(f"the same attack on {other.model.info.name}, transferred", int(broken.sum()), len(broken), _again(subject))
 
 
 PROBES: Mapping[str, Callable[[Attacked], Tried | None]] = {
@@ -192,7 +199,15 @@ def _tried(subject: Attacked, how: str, attack: Any) -> Tried | None:
     if attack is None:
         return None
     broken = subject.breaks(attack)
-    return Tried(how, int(broken.sum()), len(broken))
+    return Tried(how, int(broken.sum()), len(broken), _again(subject))
+
+
+def _again(subject: Attacked) -> int:
+    """How many survivors the same attack breaks when it starts elsewhere."""
+    if subject.task == "classification":
+        return 0
+    broken: int = subject.tried("again", lambda s: int(s.breaks(s.attack).sum()))
+    return broken
 
 
 def _bounded(subject: Attacked) -> Attack[Any] | None:
