@@ -16,9 +16,14 @@ CLASSIFIERS = (
     "shufflenet-v1",
     "vit-mini",
 )
-SEGMENTERS = ("fcn8s", "segnet", "unet", "pspnet", "deeplabv3plus")
+SEGMENTERS = ("fcn8s", "deconvnet", "segnet", "unet", "pspnet", "deeplabv3plus")
 DETECTORS = (
+    "sliding-window",
+    "dpm",
+    "rcnn",
+    "fast-rcnn",
     "faster-rcnn-small",
+    "yolov1",
     "ssd300",
     "yolov2",
     "faster-rcnn-fpn-small",
