@@ -86,15 +86,13 @@ def version1(
     norm: bool = False,
     dropout: float = 0.5,
 ) -> Sections:
-    """The paper's: 24 convolutions, two connected layers, two boxes a cell. norm: batch normalisation of all but the last, of which the
-    paper has none."""
-    normalised = {"batch_normalize": 1} if norm else {}
+    """The paper's: 24 convolutions, two connected layers, two boxes a cell. norm: batch normalisation, which the paper's has not."""
     grid = side // stride
     cells = grid * grid * (classes + 2 * 5)
     return (
         net(side),
         *_body1(stride, norm=norm),
-        section("connected", **normalised, output=hidden, activation="leaky"),
+        section("connected", output=hidden, activation="leaky"),
         section("dropout", probability=dropout),
         section("connected", output=cells, activation="linear"),
         section("detection", classes=classes, coords=4, rescore=0, side=grid, num=2, softmax=0, sqrt=1, **SCALES_1),
