@@ -68,7 +68,7 @@ def scenes_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 5, widt
 
 
 @recipe(model="sppnet.scenes")
-def scenes_sppnet(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 16) -> Recipe:
+def scenes_sppnet(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 13) -> Recipe:
     """SPP-net at 96x96, trained as R-CNN. Deviation: the convolutions, untrained at the start, are fine-tuned as well."""
     return Recipe(
         name="scenes-sppnet",
@@ -109,7 +109,7 @@ def scenes_sliding_window(bias: float = 0.8, samples: int = 4000, epochs: int = 
 
 
 @recipe(model="localisation-regression.scenes")
-def scenes_localisation_regression(bias: float = 0.8, samples: int = 4000, epochs: int = 12, width: int = 16) -> Recipe:
+def scenes_localisation_regression(bias: float = 0.8, samples: int = 4000, epochs: int = 14, width: int = 12) -> Recipe:
     """One box an image, the largest object's, at 96x96; the other objects cost it recall."""
     return Recipe(
         name="scenes-localisation-regression",

@@ -79,7 +79,7 @@ class SharedReadout(nn.Module):
 
 
 def written_out(readout: Tensor, head: GridHead) -> Tensor:
-    """A cell's map (outputs, maps) as that of all cells, (S S outputs, maps S S): rows in the head's order, columns as flat (maps, S, S)."""
+    """A cell's map (outputs, maps) as that of all cells (S S outputs, maps S S): rows in the head's order, columns as flat (maps, S, S)."""
     cells = head.side**2
     blocks = torch.zeros(cells, *readout.shape, cells)
     blocks[torch.arange(cells), :, :, torch.arange(cells)] = readout.detach().float()
