@@ -24,7 +24,7 @@ def nes(
     return _searched("nes", leave_the_class(loss), norm, eps, queries, samples, alpha)
 
 
-@attack(paper="arXiv:1804.08598", task="segmentation", gradient=False, reduced="eps=16/255, queries=200, samples=20")
+@attack(paper="arXiv:1804.08598", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40")
 def nes_pixels(
     norm: str = "linf", eps: float = 8 / 255, queries: int = 2000, samples: int = 50, alpha: float | None = None, share: float = 0.5
 ) -> Attack[PixelLogits]:
