@@ -10,8 +10,19 @@ PGD              cross_entropy, margin   Linf, L2    Ascent(chain(steepest, scal
 MI-FGSM          cross_entropy           Linf        Ascent(chain(l1_mean, momentum, steepest, scale))    clean    last
 APGD             cross_entropy, dlr      Linf, L2    APGD()                                               edge     worst
 SegPGD           seg_pgd_loss            Linf        Ascent(chain(steepest, scale(alpha)))                random   worst
+CosPGD           cos_pgd_loss            Linf        Ascent(chain(steepest, scale(alpha)))                random   worst
+SEA              four, see `sea`         Linf        APGD() in shrinking balls, see `staged`              random   worst
+DAG              boxes_to_other_classes  Linf        Ascent(chain(over_largest, scale(gamma)))            clean    first
 TOG              vanish, fabricate, ...  Linf        Ascent(chain(steepest, scale(alpha)))                random   last
 local noise      cross_entropy           Patch       Ascent(chain(steepest, scale(alpha)))                random   worst
+NI-FGSM          cross_entropy           Linf        LookAhead(chain(l1_mean), ...)                       clean    last
+APGD in L1       cross_entropy, dlr      L1          APGDL1()                                             edge     first
+APGD-T           targeted_dlr(rank)      any ball    APGD(), once a rank: see `Targeted`                  edge     first
+FAB, FAB-T       margin, to one class    any ball    FAB(norm)                                            clean    nearest
+Square           margin                  any ball    Square(norm), values only                            clean    first
+DeepFool         margin                  L2, Linf    DeepFool(norm)                                       clean    nearest
+CW               margin                  L2          CarliniWagner(searches)                              clean    nearest
+sparse PGD       cross_entropy, margin   L0          Ascent(chain(l1_mean, scale(alpha)))                 random   first
 NES, SPSA        margin, vanish, ...     any         EstimatedAscent(move, gaussian or signs)             clean    first
 one pixel        cross_entropy           Pixels      DifferentialEvolution()                              clean    first
 rotation, shift  cross_entropy           Spatial     Draws() or Grid(points)                              clean    first
