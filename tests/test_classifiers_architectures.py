@@ -394,3 +394,11 @@ def test_sizes_and_groups_that_do_not_fit_are_named() -> None:
         build("shufflenet-v1(groups=5)")
     with pytest.raises(UserError, match=r"multiples of 4 \* groups; not 3 and 100"):
         build("shufflenet-v1(width=100)")
+
+
+def test_the_pools_of_inception_bn_keep_up_with_convolutions_at_odd_sizes() -> None:
+    """At 112 px a map of 7x7 is halved: the convolutions give 4x4. Even sizes are pooled as ever."""
+    module = inception_bn.Inception(4, inception_bn.Branches(0, 2, 3, 2, 3, 0, False)).eval()
+    assert [module(torch.rand(1, 4, side, side)).shape for side in (7, 8)] == [(1, 10, 4, 4)] * 2
+    x = torch.rand(1, 2, 8, 6)
+    assert torch.equal(inception_bn.HalvingPool(3, 2, ceil_mode=True)(x), F.max_pool2d(x, 3, 2, ceil_mode=True))

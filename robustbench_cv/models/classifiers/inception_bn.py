@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
@@ -125,13 +126,22 @@ class Inception(nn.Module):
             *unit(maps.double, maps.double, 3, stride=stride, pad=1),
         ]
         kind = nn.AvgPool2d if maps.mean else nn.MaxPool2d
-        pool = [kind(3, 1, 1), *unit(inside, maps.pool, 1)] if maps.pool else [nn.MaxPool2d(3, 2, ceil_mode=True)]
+        pool = [kind(3, 1, 1), *unit(inside, maps.pool, 1)] if maps.pool else [HalvingPool(3, 2, ceil_mode=True)]
         one = [unit(inside, maps.one, 1)] if maps.one else []
         self.branches = nn.ModuleList(nn.Sequential(*layers) for layers in (*one, three, double, pool))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inside, H, W) -> (N, maps, H, W) or, with stride 2, half the size, rounded up."""
         return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+class HalvingPool(nn.MaxPool2d):
+    """Half the size, rounded up, as the convolutions beside it: an odd side gets one more row or column that is no maximum."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+        height, width = x.shape[-2:]
+        return super().forward(F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf))
 
 
 def unit(inside: int, outside: int, side: int, *, stride: int = 1, pad: int = 0) -> list[nn.Module]:
