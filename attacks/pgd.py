@@ -24,8 +24,9 @@ def pgd(
 ) -> Attack[Logits]:
     """Steepest-ascent steps from a random point of the ball, until the sample is misclassified.
 
-    alpha: step size, by default 2.5 eps / steps (project choice). loss: 'ce', 'margin' or 'dlr'. The paper trains CIFAR-10 with 7 steps
-    of 2/255 at 8/255.
+    norm: 'linf', 'l2', or 'l1', whose steps move the 1 % of the values with the largest gradient and whose projection is exact on ball and
+    box. alpha: step size, by default 2.5 eps / steps (project choice). loss: 'ce', 'margin' or 'dlr'. The paper trains CIFAR-10 with 7
+    steps of 2/255 at 8/255.
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
