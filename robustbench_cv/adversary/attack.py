@@ -110,11 +110,13 @@ def _climb(attack: Attack[R], victim: Victim[R]) -> Found:
 class Ensemble(Generic[R]):
     """Attacks in order, each on the samples that none before it broke: the worst case by sample, never an average (S16).
 
-    All parts must be judged alike.
+    All parts must be judged alike. exhaustive: each on the samples that none before it broke in full (degree 1), for numbers that go on
+    falling after a sample counts as broken, such as the share of its pixels that are right.
     """
 
     name: str
     parts: tuple[Adversary[R], ...]
+    exhaustive: bool = False
 
     def __post_init__(self) -> None:
         if len({(part.success.criterion, part.reference, part.accepts) for part in self.parts}) != 1:
@@ -139,7 +141,7 @@ class Ensemble(Generic[R]):
         return regions[0] if all(region == regions[0] for region in regions) else None
 
     def search(self, victim: Victim[R], /) -> Found:
-        return worst_of([part.search for part in self.parts], victim, self.success.threshold)
+        return worst_of([part.search for part in self.parts], victim, 1.0 if self.exhaustive else self.success.threshold)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -15,11 +15,12 @@ from torch import Tensor
 
 from robustbench_cv.adversary.attack import Adversary, Attack, Ensemble, aim_of
 from robustbench_cv.adversary.attack import run as run_attack
-from robustbench_cv.adversary.constraints import L2, Linf
-from robustbench_cv.adversary.external import External
-from robustbench_cv.adversary.objectives import cross_entropy
+from robustbench_cv.adversary.constraints import L2, Constraint, Linf
+from robustbench_cv.adversary.detection import vanish
+from robustbench_cv.adversary.objectives import Objective, cross_entropy, indifferent, pixel_cross_entropy
 from robustbench_cv.adversary.optimizers import RandomSteps
-from robustbench_cv.adversary.success import reported
+from robustbench_cv.adversary.staged import Staged
+from robustbench_cv.adversary.success import fooled, reported
 from robustbench_cv.adversary.targeted import Targeted
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import RobustBenchError
@@ -85,7 +86,14 @@ class Attacked:
     @cached_property
     def parts(self) -> list[Attack[Any]]:
         """The attack's parts that are of this library's engine; for another library's, what it takes to try something else."""
-        return list(_parts(self.attack))
+        attack: Any = self.attack
+        found = list(_parts(attack))
+        if not found and isinstance(getattr(attack, "constraint", None), Constraint):
+            objective: Objective[Any] = _OBJECTIVES[self.task]()
+            found = [
+                replace(_NOTHING, objective=objective, success=attack.success, constraint=attack.constraint, reference=attack.reference)
+            ]
+        return found
 
     @property
     def is_evaluation(self) -> bool:
@@ -167,6 +175,13 @@ class Attacked:
         return self.attack.success(predictions, aim.references)
 
 
+_OBJECTIVES: Mapping[str, Callable[[], Objective[Any]]] = {
+    "classification": cross_entropy,
+    "segmentation": pixel_cross_entropy,
+    "detection": vanish,
+}
+_NOTHING: Attack[Any] = Attack("another", indifferent(), fooled(), Linf(0.0), RandomSteps(), 0, keep="last")
+
 DEFAULT: Any = object()
 """In place of an argument: that of the factory's own."""
 
@@ -185,7 +200,7 @@ def _parts(attack: Any) -> Iterator[Attack[Any]]:
     elif isinstance(attack, Ensemble):
         for part in attack.parts:
             yield from _parts(part)
+    elif isinstance(attack, Staged):
+        yield attack.stages[-1]
     elif isinstance(attack, Targeted):
         yield attack.untargeted
-    elif isinstance(attack, External):
-        yield Attack(attack.name, cross_entropy(), attack.success, attack.constraint, RandomSteps(), 0, keep="last")

@@ -1,0 +1,32 @@
+"""CosPGD. Agnihotri, Jung, Keuper, ICML 2024, https://arxiv.org/abs/2302.02213"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.constraints import require_step
+from robustbench_cv.adversary.segmentation import cos_pgd_loss
+from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import PixelLogits
+
+
+@attack(paper="arXiv:2302.02213", task="segmentation")
+def cospgd(
+    norm: str = "linf",
+    eps: float = 8 / 255,
+    steps: int = 20,
+    alpha: float | None = None,
+    restarts: int = 1,
+    share: float = 0.5,
+    squash: Literal["sigmoid", "softmax"] = "sigmoid",
+) -> Attack[PixelLogits]:
+    """PGD that weighs each pixel by how near its prediction still is to its label.
+
+    squash: what makes the logits comparable to the label's unit vector; versions differ [U]. alpha, share: see `seg-pgd`.
+    """
+    region = ball(norm, eps)
+    move = chain(steepest(region), scale(require_step(region, alpha, steps)))
+    return Attack("cospgd", cos_pgd_loss(squash), pixels_wrong(share), region, Ascent(move), steps, restarts)

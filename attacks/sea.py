@@ -1,0 +1,23 @@
+"""SEA, four attacks on a segmenter and the worst of each image. Croce, Singh, Hein, ECCV 2024, https://arxiv.org/abs/2306.12941"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ensemble
+from robustbench_cv.adversary.objectives import seg_pgd_loss
+from robustbench_cv.adversary.segmentation import jensen_shannon, masked_cross_entropy, masked_spherical, tracked
+from robustbench_cv.adversary.staged import shrinking
+from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import PixelLogits
+
+
+@attack(paper="arXiv:2306.12941", task="segmentation", reduced="steps=5")
+def sea(norm: str = "linf", eps: float = 8 / 255, steps: int = 300, share: float = 0.5) -> Ensemble[PixelLogits]:
+    """Four losses, each raised by APGD in balls that shrink to eps; of each image the result with the lowest pixel accuracy: a worst case.
+
+    steps: of each loss, 30 / 30 / 40 % of them in balls of 2, 1.5 and 1 eps. Pixel accuracy under it is the paper's; mIoU is that of the
+    images so chosen, not of a choice made for mIoU. share: see `seg-pgd`.
+    """
+    losses = (tracked(masked_cross_entropy()), tracked(seg_pgd_loss()), tracked(jensen_shannon()), masked_spherical())
+    parts = tuple(shrinking(f"sea: {loss.name}", loss, pixels_wrong(share), norm, eps, steps) for loss in losses)
+    return Ensemble("sea, worst case by image", parts, exhaustive=True)

@@ -1,0 +1,23 @@
+"""Dense adversary generation on segmenters. Xie et al., Adversarial Examples for Semantic Segmentation and Object Detection, ICCV 2017, https://arxiv.org/abs/1703.08603"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.dense import over_largest, pixels_to_other_classes, repainted
+from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.adversary.transforms import chain, scale
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import PixelLogits
+
+
+@attack(paper="arXiv:1703.08603", task="segmentation", reduced="eps=8/255, steps=40, gamma=1/255, share=0.5")
+def seg_dag(eps: float | None = None, steps: int = 200, gamma: float = 0.5 / 255, share: float = 0.99) -> Attack[PixelLogits]:
+    """Every pixel to another of the image's classes, the paper's form [U]; the released code paints shapes and lowers what is predicted.
+
+    A step moves the largest entry by gamma and the others in proportion; it ends when at most 1 % of the pixels keep their label (share;
+    both as in the authors' code). Unbounded, as published, apart from [0, 1]; eps: an L-infinity budget to keep within.
+    """
+    region = ball("linf", eps)
+    move = chain(over_largest(), scale(gamma))
+    optimizer, start = Ascent(move), "clean"
+    return Attack("dag-paper", pixels_to_other_classes(), pixels_wrong(share), region, optimizer, steps, 1, start, "first", repainted)
