@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import torch
 from PIL import Image
 
 from robustbench_cv.adversary.shared import Shared
-from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.catalogue import ATTACKS, CHECKS
+from robustbench_cv.checks.check import Aftermath
 from robustbench_cv.errors import UserError
+from robustbench_cv.findings import Finding
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.run import run_suite
@@ -29,7 +32,7 @@ def suite_of(model: str, data: str, *attacks: str) -> Suite:
 
 
 def run(suite: Suite, out: Path, limit: int | None = 100) -> Results:
-    return run_suite(suite, out, Options(limit=limit)).results
+    return run_suite(suite, out, Options(limit=limit, strength=0)).results
 
 
 def artefacts(out: Path) -> dict[str, bytes]:
@@ -182,3 +185,37 @@ def test_training_arguments_are_checked() -> None:
         ATTACKS.build("universal(loss_against='moon')")
     with pytest.raises(UserError, match="10/255"):
         ATTACKS.build("universal(eps=10)")
+
+
+def test_the_check_reads_what_was_kept(model: str, data: str, tmp_path: Path) -> None:
+    results = run(suite_of(model, data, f"adversarial-patch({PATCH})"), tmp_path / "out")
+
+    def said(folder_results: Results) -> Finding:
+        (finding,) = CHECKS.build("s34-fit-overlap")(Aftermath(folder_results, {}))
+        assert isinstance(finding, Finding)
+        return finding
+
+    assert said(results).verdict == "pass"
+    assert "16 samples fitted on, 100 judged, none in both" in said(results).evidence
+    record = next((tmp_path / "out" / "artefacts").rglob("*.json"))
+    content = json.loads(record.read_text())
+    judged = results.records["sample"].iloc[0]
+    record.write_bytes(msgspec.json.encode(content | {"ids": [*content["ids"], judged]}))
+    assert said(results).verdict == "stop"
+    assert judged in said(results).evidence
+    record.unlink()
+    assert said(results).verdict == "warn"
+    clean = dataclasses.replace(results, run=msgspec.structs.replace(results.run, tracks=()))
+    assert said(clean).verdict == "not applicable"
+
+
+def test_pictures_are_of_samples_that_were_attacked(model: str, data: str, tmp_path: Path) -> None:
+    results = run(suite_of(model, data, f"adversarial-patch({PATCH}, target='dark')"), tmp_path / "out", limit=24)
+    rows = results.records[results.records.condition == "attack 0"].set_index("sample")
+    assert list(rows.index) == list(results.records[results.records.condition == "clean"]["sample"])
+    assert (rows.reason == "this image shows a dark").any()
+    shown = [p for p in results.pictures() if p.condition == "attack 0"]
+    assert len(shown) == 4
+    for picture in shown:
+        assert rows.reason[picture.sample] == ""
+        assert (pixels(picture.before) != pixels(picture.after)).any()

@@ -149,10 +149,11 @@ def only_the_patch() -> Objective[Candidates]:
 
 
 def lose_everything() -> Objective[Candidates]:
-    """A detector's confidence loss against the goals, raised: -log p_goal on the candidates there, -log(1 - p) of the best class elsewhere.
+    """A detector's confidence loss against the goals, raised: what stands there is not seen, and things are seen where nothing is.
 
-    DPatch, untargeted, and Lee & Kolter's robust patch. Means over either part, as above; each capped at CAP a candidate, so that what is
-    lost already does not outweigh what is still seen (project choice).
+    DPatch, untargeted, and Lee & Kolter's robust patch. Mean over goals of log(1 - p), p the best candidate's, as a detector's loss assigns
+    one to each object; plus the mean over candidates elsewhere of -log(1 - p), each capped at CAP: a few boxes do not outweigh the rest
+    (project choice).
     """
     return Objective("lose everything", Candidates, _lose_everything)
 
@@ -206,13 +207,13 @@ def _on(raw: Candidates, i: int, goal: BoxTarget) -> tuple[Tensor, Tensor]:
 def _lose_everything(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
     values = []
     for i, goal in enumerate(goals):
-        boxes = cast(BoxTarget, goal)
-        on_goal = overlapping(raw, i, boxes) if len(boxes.labels) else raw.valid.new_zeros(raw.valid.shape[1], 1)
+        objects = cast(BoxTarget, goal)
+        found = len(objects.labels) > 0
+        on_goal = overlapping(raw, i, objects) if found else raw.valid.new_zeros(raw.valid.shape[1], 1)
+        there = log_of_rest(_peaks(raw, i, objects, 0.5)) if found else raw.log_score.new_zeros(0)
         log_p = raw.log_score[i].clamp(min=FLOOR)
-        candidate, which = on_goal.nonzero(as_tuple=True)
-        there = -log_p[candidate, boxes.labels.to(log_p.device)[which]] if len(candidate) else log_p.new_zeros(0)
         elsewhere = -log_of_rest(log_p[raw.valid[i] & ~on_goal.any(dim=1)].amax(dim=1))
-        values.append(_mean(there.clamp(max=CAP)) + _mean(elsewhere.clamp(max=CAP)))
+        values.append(_mean(there) + _mean(elsewhere.clamp(max=CAP)))
     return torch.stack(values)
 
 

@@ -122,6 +122,8 @@ def condition_sample(job: Job, index: int) -> Sample | None:
 
 def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: dict[str, Record]) -> CellOutput:
     """Predict and measure what is left; `records` already holds the samples that are not."""
+    # Pictures are of the first samples: those that the attack had something to do on.
+    served = sorted(served, key=lambda one: one[1] is not None and one[1].unserved != "")
     predictions = _predict(job, [p.after for p, _ in served])
     originals = _predict_originals(job, [p.before for p, _ in served], predictions)
     shots: list[Shot] = []

@@ -79,6 +79,10 @@ def _judged(
     others: Sequence[Pair],
     curve: Sequence[Condition],
 ) -> Finding:
+    if any(c.fit is not None for c in cells):
+        evidence = "one perturbation for all samples, fitted on others: compare it with itself shuffled, not with attacks on each sample"
+        verdict = Finding("S10", STRENGTH, "not applicable", evidence)
+        return replace(verdict, model=pair.row.name, dataset=pair.dataset_row.name, condition=condition.name)
     try:
         verdict = judge(_subject(store, plan, pair, condition, cells, others, curve))
     except RobustBenchError as reason:
