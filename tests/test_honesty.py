@@ -218,6 +218,15 @@ def test_without_trying_anything_the_records_still_speak() -> None:
     assert judge(Attacked(**control, survived=5, backwards=0.0)).verdict == "not applicable"  # type: ignore[arg-type]
 
 
+def test_a_search_without_gradients_that_a_gradient_outdoes_is_named() -> None:
+    samples = samples_of(Planted())[:6]
+    found = judge(Attacked(Planted(), "classification", "torchattacks:Pixle(max_iterations=1)", samples, 6, 6, 0.0))
+    assert found.verdict == "note", "it has no ball to try anything in"
+    found = judge(Attacked(Planted(), "classification", "square(eps=0.01)", samples, 6, 6, 0.0))
+    assert (found.check, found.verdict) == ("S10", "warn")
+    assert "gradient ascent (20 steps) breaks" in found.evidence
+
+
 def test_two_of_many_or_one_of_few_beat_an_attack() -> None:
     assert [Tried("x", k, 8).beats for k in (0, 1, 2)] == [False, False, True]
     assert [Tried("x", k, 3).beats for k in (0, 1)] == [False, True]

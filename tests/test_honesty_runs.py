@@ -127,8 +127,8 @@ def test_a_model_without_gradient_ends_no_run(data: str, tmp_path: Path) -> None
     ("name", "spec", "n"),
     [
         ("cifar-resnet20.scenes", "pgd(eps=1/510, steps=40)", 12),
-        ("unet.scenes", "seg-pgd(eps=1/255, steps=20)", 4),
-        ("yolov3-small.scenes", "tog-vanish(eps=1/255, steps=10, alpha=1/1020)", 4),
+        pytest.param("unet.scenes", "seg-pgd(eps=1/255, steps=20)", 4, marks=pytest.mark.slow),
+        pytest.param("yolov3-small.scenes", "tog-vanish(eps=1/255, steps=10, alpha=1/1020)", 4, marks=pytest.mark.slow),
     ],
 )
 def test_bundled_models_under_sound_attacks_accuse_nobody(name: str, spec: str, n: int) -> None:

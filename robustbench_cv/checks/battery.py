@@ -36,6 +36,8 @@ def judge(subject: Attacked) -> Finding:
     if objections:
         first = objections[0]
         return replace(first, title=STRENGTH, evidence=f"attack looks weak because {first.evidence}", remedy=f"try: {first.remedy}")
+    if not any(f.check == "S10" and f.verdict == "pass" for f in found):
+        return Finding("S10", STRENGTH, "note", "not judged: nothing that could be tried fits this attack")
     said = "; ".join(f.evidence for f in found if f.check in ("S10", "S11") and f.verdict == "pass")
     number = f"{len(subject.survivors)} of {subject.survived} survivors tried"
     return Finding("S10", STRENGTH, "pass", f"attack looks strong ({number}): {said}")

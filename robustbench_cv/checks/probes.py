@@ -19,10 +19,12 @@ from torch import Tensor
 from robustbench_cv.adversary.attack import Attack, run
 from robustbench_cv.adversary.constraints import L2, Linf
 from robustbench_cv.adversary.objectives import indifferent, margin
-from robustbench_cv.adversary.optimizers import Optimizer, RandomSteps
+from robustbench_cv.adversary.optimizers import Ascent, Optimizer, RandomSteps
 from robustbench_cv.adversary.problem import Problem
+from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.checks.attacked import DEFAULT, Attacked
+from robustbench_cv.errors import NotApplicable
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Logits
 
@@ -162,6 +164,20 @@ def black_box(subject: Attacked) -> Tried | None:
     return _tried(subject, f"random search ({queries} queries)", attack)
 
 
+def white_box(subject: Attacked) -> Tried | None:
+    """Of an attack that uses no gradient: projected gradient ascent in the same ball."""
+    part = _bounded(subject)
+    if part is None or subject.norm is None or subject.backwards > 0:
+        return None
+    move = chain(steepest(subject.norm), scale(2.5 * subject.norm.radius / LONGER))
+    keep: Any = "first" if subject.task == "classification" else "worst"
+    attack = replace(part, name="ascent", optimizer=Ascent(move), steps=LONGER, restarts=1, start="random", keep=keep)
+    try:
+        return _tried(subject, f"gradient ascent ({LONGER} steps)", attack)
+    except NotApplicable:
+        return None
+
+
 def _square(subject: Attacked, queries: int) -> Any:
     """The registered Square Attack in the same ball, where there is one."""
     if subject.task != "classification" or "square" not in ATTACKS.names() or subject.norm is None:
@@ -190,6 +206,7 @@ PROBES: Mapping[str, Callable[[Attacked], Tried | None]] = {
     "one step": one_step,
     "noise": noise,
     "black box": black_box,
+    "white box": white_box,
     "transfer": transfer,
     "unbounded": unbounded,
 }

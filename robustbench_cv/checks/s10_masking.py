@@ -21,6 +21,8 @@ REMAINING = 0.25
 
 _MASKED = "several losses and restarts (apgd with loss='dlr'), a gradient-free attack with more queries; look for what breaks the gradient"
 
+_BLIND = "more queries, and an attack that follows the gradient beside this one"
+
 
 @check(stage="attack")
 def s10_masking() -> OfAttack:
@@ -31,9 +33,9 @@ def s10_masking() -> OfAttack:
 def _of_attack(subject: Attacked) -> Finding:
     if is_saturated(subject):
         return _saturated(subject)
-    for tried in _in_order(subject, "noise", "black box", "one step", "transfer", "other loss"):
+    for tried in _in_order(subject, "noise", "white box", "black box", "one step", "transfer", "other loss"):
         if tried.beats:
-            remedy = "use loss='dlr'" if tried.how.endswith("loss") else _MASKED
+            remedy = "use loss='dlr'" if tried.how.endswith("loss") else _BLIND if subject.backwards == 0 else _MASKED
             return Finding("S10", _TITLE, "warn", str(tried), remedy)
     rise = _rise(subject)
     if rise:
@@ -42,7 +44,10 @@ def _of_attack(subject: Attacked) -> Finding:
     if isinstance(free, Tried) and free.n - free.broken > REMAINING * free.n:
         evidence = f"with {free.how} {free.n - free.broken} of {free.n} survivors remain, where any image can become grey"
         return Finding("S10", _TITLE, "warn", evidence, _MASKED)
-    return Finding("S10", _TITLE, "pass", _summary(list(_in_order(subject, *PROBES))))
+    every = list(_in_order(subject, *PROBES))
+    if not every:
+        return Finding("S10", _TITLE, "not applicable", "nothing that could be tried fits this attack")
+    return Finding("S10", _TITLE, "pass", _summary(every))
 
 
 def _summary(found: Sequence[Tried]) -> str:
@@ -51,7 +56,7 @@ def _summary(found: Sequence[Tried]) -> str:
     some = [str(t) for t in found if t.broken]
     listed = f"{', '.join(none[:-1])} and {none[-1]}" if len(none) > 1 else "".join(none)
     said = [f"{listed} break{'s' if len(none) == 1 else ''} none"] if none else []
-    return "; ".join([*said, *some]) or "nothing could be tried"
+    return "; ".join([*said, *some])
 
 
 def _in_order(subject: Attacked, *names: str) -> Iterator[Tried]:
