@@ -166,18 +166,33 @@ class PixelLogits:
 
 
 @dataclass(frozen=True, eq=False)
+class Proposals:
+    """What a region proposal network believes of each of its A anchors, before any is chosen.
+
+    boxes: (N, A, 4) xyxy in image pixels. logit: (N, A), of the probability that there is an object. offsets: (N, A, 4), the regressed
+    corrections of the anchors, in the network's own units. boxes carry no gradient.
+    """
+
+    boxes: Tensor
+    logit: Tensor
+    offsets: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """What a detector believes before threshold and non-maximum suppression.
 
     boxes: (N, K, B, 4) xyxy in image pixels; B = 1, or C where the boxes are regressed per class.
     log_score: (N, K, C), log of the confidence that decode() thresholds. valid: bool (N, K); False is padding.
     features: tensors (N, ...) of which decode() makes more than boxes, such as the maps that masks are drawn from.
+    proposals: the first stage's beliefs, of detectors that have one and show it; decode() does not need them.
     """
 
     boxes: Tensor
     log_score: Tensor
     valid: Tensor
     features: tuple[Tensor, ...] = ()
+    proposals: Proposals | None = None
 
 
 R = TypeVar("R", Logits, PixelLogits, Candidates)

@@ -40,6 +40,15 @@ def mislabel() -> Objective[Candidates]:
     return Objective("mislabel", Candidates, _mislabel)
 
 
+def untargeted() -> Objective[Candidates]:
+    """A detector's training loss on the goals, raised: TOG-untargeted, with the goals the model's own detections.
+
+    Over the candidates on a goal: -log p of its label, - sum of log(1 - p) of the other classes, and the squared error of the box's corners
+    in units of the goal's sides; over the others: -log(1 - p) of their best class. The weights of the families' own losses are left out.
+    """
+    return Objective("untargeted", Candidates, _untargeted)
+
+
 def _best(raw: Candidates) -> Tensor:
     """log p of each candidate's best class: (N, K)."""
     return raw.log_score.amax(dim=2).clamp(min=FLOOR)
@@ -78,6 +87,21 @@ def _mislabel_one(raw: Candidates, i: int, goal: BoxTarget) -> Tensor:
     log_p = raw.log_score[i, candidate].clamp(min=FLOOR)
     target = torch.nn.functional.one_hot(wanted[which], log_p.shape[1]).bool()
     return torch.where(target, log_p, log_of_rest(log_p)).sum()
+
+
+def _untargeted(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
+    return torch.stack([_untargeted_one(raw, i, cast(BoxTarget, goal)) for i, goal in enumerate(goals)])
+
+
+def _untargeted_one(raw: Candidates, i: int, goal: BoxTarget) -> Tensor:
+    on_goal = overlapping(raw, i, goal)
+    candidate, which = on_goal.nonzero(as_tuple=True)
+    labels, where = goal.labels.to(candidate)[which], goal.boxes.to(raw.boxes)[which]
+    column = labels if raw.boxes.shape[2] > 1 else torch.zeros_like(labels)
+    sides = (where[:, 2:] - where[:, :2]).clamp(min=1.0).repeat(1, 2)
+    moved = ((raw.boxes[i, candidate, column] - where) / sides).square().sum()
+    elsewhere = _best(raw)[i, raw.valid[i] & ~on_goal.any(dim=1)]
+    return moved - _mislabel_one(raw, i, goal) - log_of_rest(elsewhere).sum()
 
 
 def overlapping(raw: Candidates, i: int, objects: BoxTarget, overlap: float = OVERLAP) -> Tensor:

@@ -7,7 +7,7 @@ proposal and not through the choice of proposals. Masks and key points are not p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,9 @@ class TorchvisionDetector:
         (height, width), (h, w) = images.shape[-2:], inner.image_sizes[0]
         ratio = boxes.new_tensor([width, height, width, height]) / boxes.new_tensor([w, h, w, h])
         kept = masks.kept(self.module, features, images, inner.image_sizes[0]) if masks.has_masks(self.module) else ()
-        return Candidates(boxes * ratio, beliefs.log_score[..., columns], beliefs.valid, kept)
+        first = beliefs.proposals
+        proposals = None if first is None else replace(first, boxes=first.boxes * ratio)
+        return Candidates(boxes * ratio, beliefs.log_score[..., columns], beliefs.valid, kept, proposals)
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, top candidates, suppression per class and cap: as the detector itself does. Mask R-CNN adds masks of what is left."""

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import clip_boxes_to_image
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.sources.torchvision_decode import Choose, best_of_each_class, best_of_each_level, every_one
+from robustbench_cv.types import Proposals
 
 PADDING = -1e4
 """log_score of what is never reported: finite, so that no gradient becomes NaN, and 0 after exp."""
@@ -28,11 +30,12 @@ SMALLEST_SIDE_PX = 1e-2
 
 
 class Beliefs(NamedTuple):
-    """boxes (N, K, B, 4) at the size the network sees, log_score (N, K, columns), valid (N, K)."""
+    """boxes (N, K, B, 4) at the size the network sees, log_score (N, K, columns), valid (N, K); of two stages the first's, too."""
 
     boxes: Tensor
     log_score: Tensor
     valid: Tensor
+    proposals: Proposals | None = None
 
 
 Believe = Callable[[Any, Any, Any], Beliefs]
@@ -87,7 +90,7 @@ def ssd(net: SSD, inner: Any, features: Mapping[str, Tensor]) -> Beliefs:
 def two_stage(net: FasterRCNN, inner: Any, features: Mapping[str, Tensor]) -> Beliefs:
     """Softmax over classes and background of each proposal, boxes per class, Ren et al. 2015, arXiv:1506.01497."""
     heads: Any = net.roi_heads  # torchvision leaves its parts untyped
-    proposals, _ = net.rpn(inner, features)
+    first, proposals = _proposed(net.rpn, inner, list(features.values()))
     pooled = heads.box_roi_pool(features, proposals, inner.image_sizes)
     logits, offsets = heads.box_predictor(heads.box_head(pooled))
     boxes = heads.box_coder.decode(offsets, proposals).reshape(len(logits), -1, 4)
@@ -98,7 +101,20 @@ def two_stage(net: FasterRCNN, inner: Any, features: Mapping[str, Tensor]) -> Be
         pad_sequence(list(boxes.tensor_split(ends)), batch_first=True),
         pad_sequence(list(log_score.tensor_split(ends)), batch_first=True, padding_value=PADDING),
         pad_sequence([_true((len(p),), logits) for p in proposals], batch_first=True),
+        first,
     )
+
+
+def _proposed(rpn: Any, inner: Any, levels: Sequence[Tensor]) -> tuple[Proposals, list[Tensor]]:
+    """RegionProposalNetwork.forward in eval mode, which keeps what it believes of the anchors to itself."""
+    objectness, offsets = rpn.head(levels)
+    anchors = rpn.anchor_generator(inner, levels)
+    counts = [o.shape[1] * o.shape[2] * o.shape[3] for o in objectness]
+    logit, offsets = concat_box_prediction_layers(objectness, offsets)
+    boxes = rpn.box_coder.decode(offsets.detach(), anchors).reshape(len(anchors), -1, 4)
+    chosen, _ = rpn.filter_proposals(boxes, logit, inner.image_sizes, counts)
+    n = len(anchors)
+    return Proposals(boxes, logit.reshape(n, -1), offsets.reshape(n, -1, 4)), chosen
 
 
 def _sliver(boxes: Tensor) -> Tensor:

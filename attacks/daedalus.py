@@ -1,0 +1,23 @@
+"""Daedalus: many small sure boxes. Wang et al., Daedalus, IEEE Transactions on Cybernetics 2021, https://arxiv.org/abs/1902.02067"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.constraints import require_step
+from robustbench_cv.adversary.flood import framed, small_and_sure
+from robustbench_cv.adversary.success import fabricated
+from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:1902.02067", task="detection", reduced="steps=10")
+def daedalus(norm: str = "linf", eps: float = 8 / 255, steps: int = 40, alpha: float | None = None, boxes: int = 10) -> Attack[Candidates]:
+    """Boxes that suppression keeps, since they hardly overlap: every candidate is made sure and small, whatever its class.
+
+    Sign steps within a budget, from the clean image, in place of the paper's search for the smallest L2 change (project choice). boxes: how
+    many new ones break the image (project choice; the paper counts them after suppression). alpha: by default 2.5 eps / steps.
+    """
+    region = ball(norm, eps)
+    move = chain(steepest(region), scale(require_step(region, alpha, steps)))
+    return Attack("daedalus", small_and_sure(), fabricated(boxes), region, Ascent(move), steps, 1, "clean", "last", framed)

@@ -1,0 +1,23 @@
+"""Dense adversary generation on detectors. Xie et al., Adversarial Examples for Semantic Segmentation and Object Detection, ICCV 2017, https://arxiv.org/abs/1703.08603"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.dense import boxes_to_other_classes, over_largest, renamed
+from robustbench_cv.adversary.patch_goals import hidden
+from robustbench_cv.adversary.transforms import chain, scale
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:1703.08603", task="detection", reduced="eps=8/255, steps=30, gamma=1/255")
+def dag(eps: float | None = None, steps: int = 150, gamma: float = 0.5 / 255) -> Attack[Candidates]:
+    """Every proposal on an object to another class, until no object is reported as its own.
+
+    A step moves the largest entry by gamma and the others in proportion (the authors' code, as the number of steps). Aimed at the model's
+    own detections, which are the annotated objects that it can lose. Unbounded, as published, apart from [0, 1]; eps: an L-infinity budget
+    to keep within.
+    """
+    region = ball("linf", eps)
+    move = chain(over_largest(), scale(gamma))
+    return Attack("dag", boxes_to_other_classes(), hidden(), region, Ascent(move), steps, 1, "clean", "first", renamed)

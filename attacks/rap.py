@@ -1,0 +1,22 @@
+"""RAP: no proposal at any object. Li, Tian, Chang, Bian, Lyu, Robust Adversarial Perturbation on Deep Proposal-based Models, BMVC 2018, https://arxiv.org/abs/1809.05962"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.patch_goals import hidden
+from robustbench_cv.adversary.proposals import break_proposals, over_channel_lengths, proposed
+from robustbench_cv.adversary.transforms import chain, scale
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:1809.05962", task="detection", needs="proposals")
+def rap(eps: float = 8 / 255, steps: int = 200, gamma: float = 20 / 255) -> Attack[Candidates]:
+    """The region proposal network finds background where objects were, and shifts what it still proposes. Two-stage detectors only.
+
+    A step has the Euclidean length gamma in each colour channel (authors' code). eps: an L-infinity budget (project choice: the authors
+    have none and stop at a mean squared change of 1e-4). It ends when no object is reported as its own class.
+    """
+    region = ball("linf", eps)
+    move = chain(over_channel_lengths(), scale(gamma))
+    return Attack("rap", break_proposals(), hidden(), region, Ascent(move), steps, 1, "clean", "first", proposed)

@@ -1,0 +1,20 @@
+"""TOG-untargeted: anything but what was seen. Chow et al., Adversarial Objectness Gradient Attacks, IEEE TPS-ISA 2020, https://arxiv.org/abs/2004.04320"""
+
+from __future__ import annotations
+
+from robustbench_cv.adversary import Ascent, Attack, Linf
+from robustbench_cv.adversary.constraints import require_step
+from robustbench_cv.adversary.detection import untargeted
+from robustbench_cv.adversary.patch_goals import hidden
+from robustbench_cv.adversary.references import own_detections
+from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.catalogue import attack
+from robustbench_cv.types import Candidates
+
+
+@attack(paper="arXiv:2004.04320", task="detection")
+def tog_untargeted(eps: float = 8 / 255, steps: int = 10, alpha: float = 2 / 255) -> Attack[Candidates]:
+    """The training loss on the model's own detections rises: they are lost, renamed or displaced, and others appear."""
+    ball = Linf(eps)
+    move = chain(steepest(ball), scale(require_step(ball, alpha, steps)))
+    return Attack("tog-untargeted", untargeted(), hidden(), ball, Ascent(move), steps, keep="last", reference=own_detections)
