@@ -1,0 +1,48 @@
+"""Every attack on detectors at small cost: objects lost, made up, renamed, flooded with boxes, hidden by patches; on one and two stages."""
+
+from robustbench_cv.catalogue import suite
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+
+MODELS = (
+    "faster-rcnn-small",
+    "ssd300",
+    "yolov2",
+    "faster-rcnn-fpn-small",
+    "mask-rcnn-small",
+    "retinanet-small",
+    "yolov3-small",
+)
+LEVELS = (1, 2, 4, 8)
+"""Of the curve, in grey levels of 255."""
+REPORTS = ("main-table", "budget-curve", "gallery", "checks", "protocol")
+
+
+@suite()
+def attacks_detection(samples: int = 32, eps: float = 8 / 255) -> Suite:
+    """What each attack leaves of the average precision of the bundled detectors, within one budget, and a curve over budgets.
+
+    eps: the L-infinity budget. rap is on region proposals: it does not apply to the others. Steps are the papers' for TOG, below them for
+    the rest.
+    """
+    one_image = {
+        "tog-untargeted": f"tog-untargeted(eps={eps})",
+        "tog-fabricate": f"tog-fabricate(eps={eps})",
+        "tog-mislabel (most likely)": f"tog-mislabel(eps={eps})",
+        "tog-mislabel (least likely)": f"tog-mislabel(eps={eps}, towards='least-likely')",
+        "dag": f"dag(eps={eps}, steps=40, gamma=2/255)",
+        "rap": f"rap(eps={eps}, steps=30)",
+        "daedalus": f"daedalus(eps={eps}, steps=20)",
+        "nes": f"nes-vanish(eps={eps}, queries=120, samples=20)",
+        "spsa": f"spsa-vanish(eps={eps}, queries=120, samples=20)",
+        "dpatch": "dpatch(limit=32, steps=40)",
+        "sticker on cars": "sticker-hide(limit=64, steps=40)",
+    }
+    conditions = (
+        CLEAN,
+        Condition("noise", attack=f"noise(eps={eps})"),
+        *(Condition(f"tog-vanish {v}/255", attack=f"tog-vanish(eps={v}/255)", severity=v / 255, curve="tog-vanish") for v in LEVELS),
+        *(Condition(name, attack=spec) for name, spec in one_image.items()),
+    )
+    metrics = ("ap50", "ap", "fabricated-per-image")
+    track = Track("detection", tuple(f"{name}.scenes" for name in MODELS), ("scenes",), conditions, metrics, samples)
+    return Suite("attacks-detection", version=1, tracks=(track,), reports=REPORTS)

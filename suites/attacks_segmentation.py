@@ -1,0 +1,41 @@
+"""Every attack on segmenters at small cost: each pixel's loss, its schedules, other classes, the worst of four, one for all images."""
+
+from robustbench_cv.catalogue import suite
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+
+MODELS = ("fcn8s", "segnet", "unet", "pspnet", "deeplabv3plus")
+LEVELS = (0.5, 1, 2, 4)
+"""Of the curves, in grey levels of 255."""
+REPORTS = ("main-table", "budget-curve", "gallery", "checks", "protocol")
+
+
+@suite()
+def attacks_segmentation(samples: int = 32, eps: float = 4 / 255) -> Suite:
+    """What each attack leaves of the mIoU and the pixel accuracy of the bundled segmenters, within one budget, and curves over budgets.
+
+    eps: the L-infinity budget. SEA is the worst case by image, the image chosen by its pixel accuracy. Steps are far below the papers'.
+    """
+    one_image = {
+        "pixel-pgd": f"pixel-pgd(eps={eps}, steps=10)",
+        "dag (paper's form)": f"seg-dag(eps={eps}, steps=60, gamma=1/255)",
+        "sea (worst case by image)": f"sea(eps={eps}, steps=20)",
+        "spsa": f"spsa-pixels(eps={eps}, queries=320, samples=32)",
+        "nes": f"nes-pixels(eps={eps}, queries=300, samples=30)",
+        "universal": f"seg-universal(eps={2 * eps}, limit=48, steps=80)",
+        "patch": "seg-patch(limit=48, steps=80)",
+    }
+    conditions = (
+        CLEAN,
+        Condition("noise", attack=f"noise(eps={eps})"),
+        *_curve("seg-pgd", "seg-pgd(eps={eps}, steps=10)"),
+        *_curve("cospgd", "cospgd(eps={eps}, steps=10)"),
+        *(Condition(name, attack=spec) for name, spec in one_image.items()),
+    )
+    models = tuple(f"{name}.scenes" for name in MODELS)
+    track = Track("segmentation", models, ("scenes",), conditions, ("miou", "pixel-accuracy"), samples)
+    return Suite("attacks-segmentation", version=1, tracks=(track,), reports=REPORTS)
+
+
+def _curve(name: str, spec: str) -> tuple[Condition, ...]:
+    """One condition for each level, on one curve."""
+    return tuple(Condition(f"{name} {v:g}/255", attack=spec.format(eps=f"{v:g}/255"), severity=v / 255, curve=name) for v in LEVELS)
