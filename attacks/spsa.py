@@ -28,7 +28,7 @@ def spsa(
     return _searched("spsa", leave_the_class(loss), norm, eps, queries, samples, delta, alpha)
 
 
-@attack(paper="arXiv:1802.05666", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40, alpha=0.03")
+@attack(paper="arXiv:1802.05666", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40, alpha=0.08")
 def spsa_pixels(
     norm: str = "linf",
     eps: float = 8 / 255,
