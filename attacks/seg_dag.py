@@ -19,5 +19,5 @@ def seg_dag(eps: float | None = None, steps: int = 200, gamma: float = 0.5 / 255
     """
     region = ball("linf", eps)
     move = chain(over_largest(), scale(gamma))
-    optimizer, start = Ascent(move), "clean"
-    return Attack("dag-paper", pixels_to_other_classes(), pixels_wrong(share), region, optimizer, steps, 1, start, "first", repainted)
+    success = pixels_wrong(share)
+    return Attack("dag-paper", pixels_to_other_classes(), success, region, Ascent(move), steps, 1, "clean", "first", repainted)

@@ -89,7 +89,7 @@ def _require_two(classes: int) -> None:
 
 
 def _repainted(target: MaskTarget, classes: int) -> Repainted:
-    present = target.labels[target.labels != IGNORE].unique()
+    present = torch.unique(target.labels[target.labels != IGNORE])
     after = present.roll(-1) if len(present) > 1 else (present + 1) % classes
     table = torch.full((IGNORE + 1,), IGNORE, dtype=torch.int64, device=target.labels.device)
     table[present] = after

@@ -52,7 +52,8 @@ def over_channel_lengths() -> Transform:
     """The gradient of each colour channel over its own Euclidean length: the step of `rap`."""
 
     def divide(grad: Tensor) -> Tensor:
-        return grad / torch.linalg.vector_norm(grad, dim=(2, 3), keepdim=True).clamp(min=TINY)
+        divided: Tensor = grad / torch.linalg.vector_norm(grad, dim=(2, 3), keepdim=True).clamp(min=TINY)
+        return divided
 
     return stateless(divide)
 

@@ -74,7 +74,7 @@ def _averaged(name: str, each: Callable[[Tensor, Tensor], Tensor]) -> Objective[
 
 def _cosine_weighted(logits: Tensor, labels: Tensor, squash: Squash) -> Tensor:
     squashed = logits.detach().sigmoid() if squash == "sigmoid" else logits.detach().softmax(dim=1)
-    weight = _of_label(squashed, labels) / torch.linalg.vector_norm(squashed, dim=1).clamp(min=1e-12)
+    weight: Tensor = _of_label(squashed, labels) / torch.linalg.vector_norm(squashed, dim=1).clamp(min=1e-12)
     return weight * F.cross_entropy(logits, labels, reduction="none")
 
 

@@ -141,7 +141,8 @@ class HalvingPool(nn.MaxPool2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
         height, width = x.shape[-2:]
-        return super().forward(F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf))
+        pooled: Tensor = super().forward(F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf))
+        return pooled
 
 
 def unit(inside: int, outside: int, side: int, *, stride: int = 1, pad: int = 0) -> list[nn.Module]:

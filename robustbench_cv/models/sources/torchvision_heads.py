@@ -133,8 +133,9 @@ def _by_level(boxes: Tensor, log_score: Tensor, levels: Sequence[Tensor]) -> Bel
     """One candidate of padding after each pyramid level, since top candidates are taken in each level."""
     places = [level.shape[-2] * level.shape[-1] for level in levels]
     sizes = [count * (boxes.shape[1] // sum(places)) for count in places]
-    parts = ((boxes, 0.0), (log_score, PADDING), (_true(boxes.shape[:2], boxes), 0.0))
-    return Beliefs(*(_ending_each(values, sizes, padding) for values, padding in parts))
+    return Beliefs(
+        _ending_each(boxes, sizes, 0.0), _ending_each(log_score, sizes, PADDING), _ending_each(_true(boxes.shape[:2], boxes), sizes, 0.0)
+    )
 
 
 def _ending_each(values: Tensor, sizes: Sequence[int], padding: float) -> Tensor:
