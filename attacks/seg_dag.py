@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:1703.08603", task="segmentation", reduced="eps=8/255, steps=40, gamma=1/255, share=0.5")
+@attack(paper="arXiv:1703.08603", task="segmentation", reduced="eps=16/255, steps=40, gamma=4/255, share=0.5")
 def seg_dag(eps: float | None = None, steps: int = 200, gamma: float = 0.5 / 255, share: float = 0.99) -> Attack[PixelLogits]:
     """Every pixel to another of the image's classes, the paper's form [U]; the released code paints shapes and lowers what is predicted.
 
