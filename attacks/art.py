@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import math
 from typing import Any
@@ -50,8 +51,7 @@ def _budget(arguments: dict[str, Any]) -> Constraint:
 
 def _library() -> dict[str, type[Any]]:
     try:
-        import art.attacks.evasion as library
-        from art.attacks import EvasionAttack
+        library, base = importlib.import_module("art.attacks.evasion"), importlib.import_module("art.attacks").EvasionAttack
     except ImportError as error:
         raise UserError("ART is not installed: pip install adversarial-robustness-toolbox") from error
-    return {n: v for n, v in vars(library).items() if isinstance(v, type) and issubclass(v, EvasionAttack)}
+    return {n: v for n, v in vars(library).items() if isinstance(v, type) and issubclass(v, base)}

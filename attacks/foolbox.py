@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import math
 from typing import Any
@@ -31,7 +32,7 @@ def foolbox(name: str, eps: float | None = None, norm: str | None = None, by_sam
         example = made(**arguments)
     except TypeError as error:
         raise UserError(f"foolbox:{name}: {error}; it takes {inspect.signature(made)}") from error
-    if eps is None and isinstance(example, _bases().FixedEpsilonAttack):
+    if eps is None and isinstance(example, _attacks().base.FixedEpsilonAttack):
         raise UserError(f"foolbox:{name} needs a budget: write eps=8/255 in its own norm")
     # Attacks of no single norm (rotations, say) have a distance of another kind, or none.
     own = {math.inf: "linf", 2: "l2", 1: "l1"}.get(getattr(example.distance, "p", 2), "l2")
@@ -39,17 +40,14 @@ def foolbox(name: str, eps: float | None = None, norm: str | None = None, by_sam
     return from_foolbox(f"foolbox:{name}", lambda: made(**arguments), region, by_sample=by_sample)
 
 
-def _bases() -> Any:
+def _attacks() -> Any:
     try:
-        import foolbox as library
+        return importlib.import_module("foolbox").attacks
     except ImportError as error:
         raise UserError("foolbox is not installed: pip install foolbox") from error
-    return library.attacks.base
 
 
 def _library() -> dict[str, type[Any]]:
-    bases = _bases()
-    import foolbox as library
-
-    kinds = bases.FixedEpsilonAttack, bases.MinimizationAttack
-    return {n: v for n, v in vars(library.attacks).items() if isinstance(v, type) and issubclass(v, kinds)}
+    attacks = _attacks()
+    kinds = attacks.base.FixedEpsilonAttack, attacks.base.MinimizationAttack
+    return {n: v for n, v in vars(attacks).items() if isinstance(v, type) and issubclass(v, kinds)}

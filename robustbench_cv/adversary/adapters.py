@@ -15,6 +15,7 @@ Each takes a function that makes the attack for a network giving logits of image
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -98,7 +99,7 @@ def from_art(
 
 def _foolbox_model(network: nn.Module, device: torch.device) -> Any:
     try:
-        import foolbox
+        foolbox = importlib.import_module("foolbox")
     except ImportError as error:
         raise UserError("foolbox is not installed: pip install foolbox, or pass model_of") from error
     return foolbox.PyTorchModel(network, bounds=(0, 1), device=device)
@@ -106,10 +107,10 @@ def _foolbox_model(network: nn.Module, device: torch.device) -> Any:
 
 def _art_classifier(network: nn.Module, classes: int, shape: tuple[int, ...]) -> Any:
     try:
-        from art.estimators.classification import PyTorchClassifier
+        estimators = importlib.import_module("art.estimators.classification")
     except ImportError as error:
         raise UserError("ART is not installed: pip install adversarial-robustness-toolbox, or pass estimator_of") from error
-    return PyTorchClassifier(network, nn.CrossEntropyLoss(), shape, classes, clip_values=(0.0, 1.0), device_type=_where(network))
+    return estimators.PyTorchClassifier(network, nn.CrossEntropyLoss(), shape, classes, clip_values=(0.0, 1.0), device_type=_where(network))
 
 
 def _where(network: nn.Module) -> str:

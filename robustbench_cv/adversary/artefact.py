@@ -120,9 +120,12 @@ def _perturbation(path: Path, name: str) -> Tensor:
 
 
 def _surface(facts: Mapping[str, Any], path: Path) -> Surface:
-    fields = {k: v for k, v in facts.items() if k != "kind"}
+    fields: dict[str, Any] = {k: v for k, v in facts.items() if k != "kind"}
     try:
-        return Overlay(**fields) if facts["kind"] == "overlay" else Pasted(**fields | {"look": Look(**fields["look"])})
+        if facts["kind"] == "overlay":
+            return Overlay(**fields)
+        fields["look"] = Look(**fields["look"])
+        return Pasted(**fields)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} does not say where the patch goes ({error})") from error
 

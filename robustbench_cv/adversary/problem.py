@@ -105,6 +105,7 @@ class Problem(Generic[R]):
     def value_and_grad(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """(N,) and the gradient of each sample's value by its theta. NotApplicable where the model lets no gradient through."""
         leaf = theta.detach().requires_grad_()
+        raws: list[R] = []
         each: list[Tensor] = []
         grads: list[Tensor] = []
         for view in self._looks():
@@ -116,12 +117,13 @@ class Problem(Generic[R]):
                 # Rows are independent, so the sum's gradient holds each sample's own.
                 grads += torch.autograd.grad(scores.sum(), leaf)
             each.append(scores.detach())
+            raws = [raw]
             self._backwards += 1
         values, grad = self._mean(each), self._mean(grads)
         peaks = torch.linalg.vector_norm(grad.flatten(1), ord=torch.inf, dim=1)
         self._zero_grads += peaks == 0
         self._unusable |= ~peaks.isfinite()
-        self._see(theta, values.isfinite(), raw)
+        self._see(theta, values.isfinite(), raws[-1])
         return values, grad
 
     def value_and_grads(self, theta: Tensor, scores: Callable[[R, Sequence[Target]], Tensor]) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.checks.attacked import DEFAULT, Attacked
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import Logits
+from robustbench_cv.types import Logits, Model
 
 SURVIVORS = 8
 """Survivors that are tried, unless a user asks for another number (project choice)."""
@@ -287,7 +287,7 @@ def trace(subject: Attacked) -> Trace | None:
         recorded = replace(attack, optimizer=recorder, restarts=1, keep="last")
         images = torch.stack([s.image for s in chunk]).to(subject.device)
         streams = Noise(subject.seed, tuple(s.id for s in chunk), "trace")
-        run(recorded, subject.model, images, [s.target for s in chunk], streams)
+        run(recorded, cast("Model[Any]", subject.model), images, [s.target for s in chunk], streams)
         if recorder.values:
             values.append(torch.stack(recorder.values))
             moves.append(torch.stack(recorder.moves) if recorder.moves else torch.zeros(0, len(chunk)))

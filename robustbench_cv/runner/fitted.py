@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from robustbench_cv.adversary import artefact
 from robustbench_cv.adversary.fitting import fit
@@ -16,7 +16,7 @@ from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
-from robustbench_cv.types import Dataset, Sample
+from robustbench_cv.types import Dataset, Model, Sample
 
 if TYPE_CHECKING:
     from robustbench_cv.runner.plan import Options, Pair
@@ -66,7 +66,7 @@ def fitted(plan: FitPlan, folder: Path, pair: Pair, seed: int, options: Options)
     found = artefact.saved(folder, plan.attack)
     if found is None:
         samples = _samples(plan.data, plan.indices, plan.class_map)
-        made = fit(plan.attack, pair.model, samples, seed=seed, device=options.device)
+        made = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
         provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": plan.data.name, "seed": seed}
         artefact.save(folder, plan.attack, made, provenance)
         found = artefact.saved(folder, plan.attack)

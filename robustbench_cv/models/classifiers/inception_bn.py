@@ -141,8 +141,8 @@ class HalvingPool(nn.MaxPool2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
         height, width = x.shape[-2:]
-        pooled: Tensor = super().forward(F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf))
-        return pooled
+        filled = F.pad(x, (0, width % 2, 0, height % 2), value=-torch.inf)
+        return F.max_pool2d(filled, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
 
 
 def unit(inside: int, outside: int, side: int, *, stride: int = 1, pad: int = 0) -> list[nn.Module]:
