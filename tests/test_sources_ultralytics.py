@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +23,12 @@ NAMES = ["yolov8n", "yolov3-tiny", "yolov5n", "yolov9t", "yolov10n", "yolo11n", 
 WITHOUT_SUPPRESSION = {"yolov10n", "yolo26n"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _there() -> None:
-    pytest.importorskip("ultralytics")
+    # Not importorskip: importing it here, before the source does, would replace functions of other libraries for all tests that follow.
+    if importlib.util.find_spec("ultralytics") is None:
+        pytest.skip("ultralytics is not installed")
+    build("ultralytics:yolov8n(num_classes=2, input_size=64)")
 
 
 def photos(n: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> Tensor:
@@ -228,3 +234,16 @@ def test_the_gradient_of_an_image_alone_is_that_in_a_batch(name: str) -> None:
 
     pair = photos(2).double()
     torch.testing.assert_close(gradient(pair[:1]), gradient(pair)[:1], rtol=1e-5, atol=1e-8)
+
+
+def test_other_libraries_keep_their_functions(tmp_path: Path) -> None:
+    """Importing ultralytics replaces PIL's open and more for the whole process; a damaged image then ends in its search for a plugin."""
+    code = (
+        "import PIL.Image, cv2, torch\n"
+        "before = PIL.Image.open, cv2.imread, torch.save\n"
+        "from robustbench_cv.catalogue import MODELS\n"
+        "MODELS.build('ultralytics:yolov8n')\n"
+        "assert before == (PIL.Image.open, cv2.imread, torch.save)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ cut to the image before suppression instead of after it.
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 import re
 import tempfile
@@ -34,6 +35,8 @@ GREY = 114 / 255
 
 QUIET = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 """Set before ultralytics is imported, unless the user has: no events sent, nothing installed by itself, nothing printed."""
+REPLACED = (("PIL.Image", "open"), ("cv2", "imread"), ("cv2", "imwrite"), ("cv2", "imshow"), ("torch", "save"))
+"""What importing ultralytics replaces."""
 
 
 @model()
@@ -193,8 +196,13 @@ def _best(boxes: Tensor, score: Tensor, threshold: float, top: int) -> BoxPredic
 
 
 def _package() -> Any:
-    """ultralytics.nn.tasks, imported quietly: its settings go to a temporary folder, and OMP_NUM_THREADS, which it sets, is put back."""
+    """ultralytics.nn.tasks, imported quietly: its settings go to a temporary folder, and OMP_NUM_THREADS, which it sets, is put back.
+
+    So are the functions of other libraries that it replaces for the whole process: a damaged image would end in its search for a plugin.
+    """
     threads = os.environ.get("OMP_NUM_THREADS")
+    modules = [(importlib.import_module(module), name) for module, name in REPLACED]
+    replaced = [(module, name, getattr(module, name)) for module, name in modules]
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
     if "YOLO_CONFIG_DIR" not in os.environ:
@@ -211,6 +219,8 @@ def _package() -> Any:
     finally:
         if threads is None:
             os.environ.pop("OMP_NUM_THREADS", None)
+        for module, name, function in replaced:
+            setattr(module, name, function)
     return tasks
 
 
