@@ -7,7 +7,6 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.checks.doctor import examine
-from robustbench_cv.checks.probes import SURVIVORS
 from robustbench_cv.data.class_map import ClassMap, parse_overrides
 from robustbench_cv.findings import Finding
 from robustbench_cv.models.labels import require_classes
@@ -31,7 +30,7 @@ def run(
     out: str | Path | None = None,
     skip_bad: bool = False,
     class_map: Mapping[str, str] | None = None,
-    strength: int = SURVIVORS,
+    strength: int | None = None,
 ) -> Results:
     """Run a suite (a name, a YAML file, or a Suite) and read its results back.
 

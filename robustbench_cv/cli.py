@@ -79,7 +79,7 @@ _class_map = click.option("--class-map", default="", help='Data class = model cl
 @click.option("--batch-size", default="auto", show_default=True, help="Images at once, or auto; halved where memory runs out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; runs/SUITE unless given.")
 @click.option("--skip-bad", is_flag=True, help="Record unreadable samples as failed and go on.")
-@click.option("--strength", type=click.IntRange(min=0), help="Unbroken samples on which each attack is tested for weakness; 8, 0: none.")
+@click.option("--strength", type=click.IntRange(min=0), help="Unbroken samples on which each attack is tested for weakness; 0: none.")
 @click.option("--note", "notes", multiple=True, help="A sentence that readers of the report must know; may be repeated.")
 @_class_map
 @_plugin

@@ -66,7 +66,10 @@ class Gate(_Plain, frozen=True):
 
 
 class Suite(_Plain, frozen=True):
-    """A benchmark by name. `version` rises when any number that it produces may change."""
+    """A benchmark by name. `version` rises when any number that it produces may change.
+
+    strength: of how many unbroken samples other attacks are tried, to tell whether an attack looks strong; 0: none.
+    """
 
     name: str
     version: int
@@ -74,6 +77,7 @@ class Suite(_Plain, frozen=True):
     seed: int = 0
     gates: tuple[Gate, ...] = ()
     reports: tuple[str, ...] = ("main-table", "checks", "protocol")
+    strength: int = 8
 
 
 def validate(suite: Suite) -> Suite:

@@ -52,7 +52,9 @@ def history(samples: int = 200) -> Suite:
         track("segmentation", SEGMENTERS, ("miou",), _attack("seg-pgd", 1), _attack("seg-pgd", 4)),
         track("detection", DETECTORS, ("ap50", "ap"), _attack("tog-vanish", 1), _attack("tog-vanish", 4)),
     )
-    return Suite("history", version=1, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"))
+    return Suite(
+        "history", version=1, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"), strength=0
+    )
 
 
 def _attack(name: str, level: int) -> Condition:

@@ -76,4 +76,5 @@ def quick() -> Suite:
             "checks",
             "protocol",
         ),
+        strength=0,
     )

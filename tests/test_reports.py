@@ -95,8 +95,8 @@ def test_a_warning_marks_its_cells_and_explains_itself(results: Results) -> None
 def test_main_table_says_what_attacks_cost_and_what_was_left_out(results: Results) -> None:
     table = build_items(results, ["main-table"])[0]
     rows = {row[1]: row for row in table.frame.itertuples(index=False, name=None) if row[0] == "resnet-small on scenes"}
-    assert rows["pgd-8"][-4:] == ("8/255", 10, 11.0, 10.0)
-    assert rows["clean"][-4:] == (None, None, None, None)
+    assert rows["pgd-8"][-5:-1] == ("8/255", 10, 11.0, 10.0)
+    assert rows["clean"][-5:] == (None, None, None, None, None)
     assert (rows["remove"][3], rows["remove"][4]) == (23, 1)
     assert rows["↳ remove-control"]
     assert rows["worst case"][2].estimate.value <= min(rows[f"pgd-{k}"][2].estimate.value for k in (1, 2, 4, 8))

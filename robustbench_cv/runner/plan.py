@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
-from robustbench_cv.checks.probes import SURVIVORS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.intervention import NeedsDonors
@@ -39,7 +38,7 @@ class Options:
     """What a user may change of a suite. models (specs or built ones), data: replace the suite's, for the tracks of their task.
 
     notes: what readers of the report must know (data or weights that differ from the published ones). strength: samples that an attack
-    did not break on which others are tried, to say whether it was strong; 0 tries none.
+    did not break on which others are tried, to say whether it was strong; 0 tries none, None as many as the suite says.
     """
 
     models: tuple[str | AnyModel, ...] = ()
@@ -51,7 +50,7 @@ class Options:
     skip_bad: bool = False
     class_map: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
-    strength: int = SURVIVORS
+    strength: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,10 @@ def stored_strength(store: Store, plan: Plan, describe: Callable[[str], None] = 
     return found
 
 
+def _tried(plan: Plan) -> int:
+    return plan.suite.strength if plan.options.strength is None else plan.options.strength
+
+
 def _attacks(plan: Plan, pair: Pair) -> list[Condition]:
     track = next(t for t in plan.tracks if t.task == pair.row.task)
     return [c for c in track.conditions if c.kind == "attack"]
@@ -54,7 +58,7 @@ def _stored(store: Store, plan: Plan, pair: Pair, condition: Condition, cells: S
     curve = [c for c in _attacks(plan, pair) if condition.curve is not None and c.curve == condition.curve and c.severity is not None]
     related = [c.row.key for one in curve for c in _cells(plan, pair, one) if store.done(c.row.key)]
     own = [source_sha256(MODELS, [p.row.spec for p in [pair, *others]]), source_sha256(ATTACKS, [condition.attack or ""])]
-    code = [code_sha256(checks=True), versions(), own, plan.options.device, plan.options.strength]
+    code = [code_sha256(checks=True), versions(), own, plan.options.device, _tried(plan)]
     key = digest([[c.row.key for c in cells], related, [o.row for o in others], code])[:32]
     path = store.strength(key)
     if path.exists():
@@ -150,7 +154,7 @@ def _samples(plan: Plan, pair: Pair, cells: Sequence[PlannedCell], wanted: Seque
     for cell in cells:
         job = build_job(plan, cell, BatchSize(plan.options.batch_size))
         for index in cell.indices:
-            if len(chosen) == plan.options.strength:
+            if len(chosen) == _tried(plan):
                 return chosen
             if pair.dataset.ids[index] not in remaining:
                 continue
