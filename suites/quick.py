@@ -16,7 +16,7 @@ def _occlusions(shares: tuple[float, ...] = (0.25, 0.5, 0.75)) -> tuple[Conditio
 
 
 def _track(task: Task, models: tuple[str, ...], metrics: tuple[str, ...], conditions: tuple[Condition, ...]) -> Track:
-    return Track(task, models, ("scenes",), (CLEAN, *conditions), metrics, samples=96 if task == "classification" else 48)
+    return Track(task, models, ("scenes",), (CLEAN, *conditions), metrics, samples=64 if task == "classification" else 32)
 
 
 @suite()
@@ -61,7 +61,7 @@ def quick() -> Suite:
     )
     return Suite(
         "quick",
-        version=1,
+        version=2,
         tracks=(classification, segmentation, detection),
         gates=(Gate("top-1", "clean", 0.5, "cifar-resnet20.scenes"),),
         reports=(
