@@ -146,3 +146,21 @@ def test_a_guessing_detector_is_not_accused(size: float) -> None:
         for check in stops:
             stops[check] += _stops(check, subject)
     assert stops == dict.fromkeys(stops, 0)
+
+
+@pytest.mark.parametrize("rounding", [True, False])
+def test_a_branch_that_rounding_decides_is_not_a_leak_between_images(rounding: bool) -> None:
+    """The same jump with the batch's size: only in float32, as where a pooling switch hangs on the last bit, or in any format."""
+
+    def answer(x: Tensor, _: torch.Generator) -> Logits:
+        unit = torch.finfo(x.dtype).eps if rounding else torch.finfo(torch.float32).eps
+        values = torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1) * 5
+        values[:, 1] -= 0.1 * float(len(x) * unit > 2.5 * torch.finfo(torch.float32).eps)
+        return Logits(values)
+
+    samples = [Sample(str(i), torch.rand(3, 4, 4), ClassTarget(0)) for i in range(8)]
+    info = ModelInfo("switching", "classification", Labels.numbered(2), "0" * 64)
+    model = Guessing(info, torch.Generator(), answer=answer)
+    finding = CHECKS.build("s07-batch")(Preflight(model, "classification", samples))  # type: ignore[arg-type]
+    assert finding.verdict == ("pass" if rounding else "stop")
+    assert ("float64" in finding.evidence) is rounding

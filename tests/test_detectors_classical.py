@@ -82,3 +82,9 @@ def test_selective_search_finds_most_objects_and_repeats_itself() -> None:
         overlap = iou(boxes, sample.target.boxes)  # type: ignore[union-attr]
         hits, objects = hits + int((overlap.amax(0) >= 0.5).sum()), objects + overlap.shape[1]
     assert hits / objects > 0.6
+
+
+def test_selective_search_takes_values_outside_the_range_for_its_ends() -> None:
+    """Checks show a model its images as a wrong normalisation would leave them."""
+    image = 4 * random(3, 40, 40) - 2
+    assert torch.equal(SelectiveSearch()(image), SelectiveSearch()(image.clamp(0, 1)))

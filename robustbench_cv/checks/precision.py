@@ -1,4 +1,4 @@
-"""Half precision inside a model: whether it computes in it, and the same model in float32."""
+"""Number formats inside a model: whether it computes in half precision, and the same model in float32 and in float64."""
 
 from __future__ import annotations
 
@@ -47,21 +47,38 @@ def half_precision(model: Model[Any], images: Tensor) -> list[str]:
     return sorted(str(t).removeprefix("torch.") for t in watch.seen)
 
 
-class Float32:
-    """A copy of a model that computes in float32 throughout, whatever it asks for."""
+class _Copy:
+    """A copy of a model, its parameters in another format."""
 
-    def __init__(self, model: Model[Any]) -> None:
+    def __init__(self, model: Model[Any], dtype: torch.dtype) -> None:
         self._model = copy.deepcopy(model)
         if isinstance(self._model, HasModule):
-            self._model.module.float()
+            self._model.module.to(dtype)
 
     @property
     def info(self) -> ModelInfo:
         return self._model.info
 
+    def decode(self, raw: Any, /) -> Sequence[Prediction]:
+        return self._model.decode(raw)
+
+
+class Float32(_Copy):
+    """A copy of a model that computes in float32 throughout, whatever it asks for."""
+
+    def __init__(self, model: Model[Any]) -> None:
+        super().__init__(model, torch.float32)
+
     def raw(self, images: Tensor, /) -> Any:
         with _Full():  # type: ignore[no-untyped-call]
             return self._model.raw(images.float())
 
-    def decode(self, raw: Any, /) -> Sequence[Prediction]:
-        return self._model.decode(raw)
+
+class Float64(_Copy):
+    """A copy of a model that computes in float64, but where it asks for another format itself; `raw` then may raise what torch raises."""
+
+    def __init__(self, model: Model[Any]) -> None:
+        super().__init__(model, torch.float64)
+
+    def raw(self, images: Tensor, /) -> Any:
+        return self._model.raw(images.double())

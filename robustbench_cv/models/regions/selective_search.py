@@ -46,8 +46,11 @@ class SelectiveSearch:
         return cls(smallest=max(12, side // 10), side=max(5, side // 25))
 
     def __call__(self, image: Tensor) -> Tensor:
-        """(3, H, W) in [0, 1] -> boxes (P, 4) xyxy px, at least one, on the image's device. UserError where scikit-image is missing."""
-        pixels = image.detach().cpu().double().movedim(0, -1).numpy()
+        """(3, H, W) in [0, 1] -> boxes (P, 4) xyxy px, at least one, on the image's device. UserError where scikit-image is missing.
+
+        Values outside the range count as its nearer end: histograms have no bins for them.
+        """
+        pixels = image.detach().cpu().double().nan_to_num().clamp(0, 1).movedim(0, -1).numpy()
         hsv = _hue_saturation_value(pixels)
         found = [_hierarchy(hsv, _segments(pixels, scale, self.smallest)) for scale in self.scales]
         boxes = numpy.concatenate([numpy.array([[0, 0, pixels.shape[1], pixels.shape[0]]]), *found])
