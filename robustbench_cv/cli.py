@@ -20,6 +20,7 @@ from robustbench_cv import __version__
 from robustbench_cv.catalogue import REGISTRIES, add_plugin
 from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.registry import Entry
+from robustbench_cv.runner.memory import keep_freed_memory
 
 _KINDS = click.Choice(sorted(REGISTRIES))
 
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: errors for people on stderr, the exit code from the table above."""
     # Before torch loads: threads that wait by spinning make a shared core several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
     try:
         code = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.Abort:
