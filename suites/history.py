@@ -37,7 +37,7 @@ DETECTORS = (
 def history(samples: int = 200) -> Suite:
     """What thirty years of architecture changed, clean and under attack, with and without context.
 
-    samples: scenes a task. Weights that are not bundled are trained on first use.
+    samples: scenes a task.
     """
     context = (
         Condition("context swapped", ("swap-context(to='random')",)),

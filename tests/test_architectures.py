@@ -199,7 +199,7 @@ def test_sizes_that_are_none_are_refused(text: str) -> None:
 def test_a_described_file_brings_classes_size_normalisation_and_width(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     net = UNet(2, 3)
-    write(path, net, Description("unet", ("road", "car"), (24, 32), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), {"width": 3}), half=False)
+    write(path, net, Description("unet", ("road", "car"), (24, 32), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), {"width": 3}), bits=32)
     model = MODELS.build(f"unet(checkpoint={str(path)!r})")
     assert model.info.classes.names == ("road", "car")
     x = seeded(1, 3, 24, 32)

@@ -21,13 +21,16 @@ FIRST = [*FLOORS, "lenet5.scenes"]
 """Whose cards every test run recomputes; the others' take minutes."""
 LATER = [
     "alexnet-original.scenes",
+    "deconvnet.scenes",
     "deeplabv3plus.scenes",
     "densenet-mini.scenes",
     "dpm.scenes",
+    "fast-rcnn.scenes",
     "faster-rcnn-fpn-small.scenes",
     "faster-rcnn-small.scenes",
     "fcn8s.scenes",
     "googlenet.scenes",
+    "localisation-regression.scenes",
     "mask-rcnn-small.scenes",
     "mobilenet-v2-mini.scenes",
     "network-in-network-cifar.scenes",
@@ -38,13 +41,15 @@ LATER = [
     "seresnet-mini.scenes",
     "shufflenet-v1.scenes",
     "sliding-window.scenes",
+    "sppnet.scenes",
     "ssd300.scenes",
     "vgg-mini.scenes",
     "vit-mini.scenes",
+    "yolov1.scenes",
     "yolov2.scenes",
 ]
 NAMES = [*FIRST, *LATER]
-WINDOW_BY_WINDOW = ["dpm.scenes", "rcnn.scenes", "sliding-window.scenes"]
+WINDOW_BY_WINDOW = [f"{name}.scenes" for name in ("dpm", "fast-rcnn", "localisation-regression", "rcnn", "sliding-window", "sppnet")]
 """They look at every window or proposal by itself, so their cards measure 200 images."""
 
 

@@ -199,7 +199,7 @@ def test_a_described_file_brings_width_stride_and_anchors(tmp_path: Path) -> Non
     path = tmp_path / "mine.safetensors"
     network = DarknetNetwork(tables.narrowed(tables.version2(64, 2, (1.0, 2.0, 3.0, 1.0, 2, 2, 1, 1, 3, 3), stride=16), 8, 32))
     arguments = {"width": 8, "widest": 32, "stride": 16}
-    write(path, network, Description("yolov2", ("cat", "dog"), (64, 64), arguments=arguments), half=False)
+    write(path, network, Description("yolov2", ("cat", "dog"), (64, 64), arguments=arguments), bits=32)
     model = build(f"yolov2(checkpoint={str(path)!r})")
     x = seeded(1, 3, 64, 64)
     (grid,) = network.eval()(x)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.models.weights.packed import unpacked
 
 LOG = logging.getLogger("robustbench_cv")
 
@@ -49,7 +50,7 @@ def read_state(path: str | Path) -> State:
     if not path.is_file():
         raise UserError(f"no checkpoint file {path} (looked from {Path.cwd()})")
     if path.suffix == ".safetensors":
-        return State(_read_safetensors(path))
+        return State(unpacked(_read_safetensors(path)))
     return _unwrap(_read_torch(path), path)
 
 

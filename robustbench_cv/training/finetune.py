@@ -58,7 +58,7 @@ def finetune(
     mean, std = lesson.described(pool)
     description = Description(str(lesson.begun.spec), pool.labels.names, lesson.recipe.size, mean, std)
     known: Any = with_input(lesson.begun.model, description)
-    write(out, known.module, description, half=False)
+    write(out, known.module, description, bits=32)
     metrics = measure(build(f"finetuned:{out}"), lesson.recipe, judged, device)
     title = f"finetune {spec} {settings}"
     return write_card(out, f"finetuned:{out.name}", title, run, learned, pool, judged, metrics, known.info.parameters, seconds)

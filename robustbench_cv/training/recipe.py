@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.models.weights.described import Bits
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.types import Task
 
@@ -58,7 +59,7 @@ class Recipe:
     letterbox: fit images into it with grey borders instead of stretching them. instances: learn from instance masks, not just from boxes.
     normalise: by the training images' mean and deviation.
     arguments: the architecture's own, written into the file. metrics: specs, measured on `test` when done.
-    fit: what trains the network where gradient descent on `loss` is not all there is to it.
+    fit: what trains the network where gradient descent on `loss` is not all there is to it. bits: of a number in the weights file.
     """
 
     name: str
@@ -77,3 +78,4 @@ class Recipe:
     normalise: bool = True
     arguments: Mapping[str, int] = field(default_factory=dict)
     fit: Fit | None = None
+    bits: Bits = 16

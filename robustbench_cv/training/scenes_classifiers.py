@@ -18,6 +18,7 @@ from robustbench_cv.models.classifiers.senet import mini_seresnet
 from robustbench_cv.models.classifiers.shufflenet import ShuffleNet
 from robustbench_cv.models.classifiers.vgg import LAYERS_11, Vgg
 from robustbench_cv.models.classifiers.vit import mini_vit
+from robustbench_cv.models.weights.described import Bits
 from robustbench_cv.training.augment import chain, flip, light, shift
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.types import ABSENT
@@ -33,6 +34,7 @@ class Plan:
     epochs: int
     peak: float = 3e-3
     size: int = 64
+    bits: Bits = 16
 
 
 PLANS = {
@@ -42,6 +44,7 @@ PLANS = {
         {"width": 24, "stem": 2, "units": 256},
         epochs=10,
         peak=1e-3,
+        bits=8,
     ),
     "scenes-vgg": Plan(
         "vgg-mini",
@@ -63,6 +66,7 @@ PLANS = {
         epochs=10,
         peak=2e-3,
         size=80,
+        bits=8,
     ),
     "scenes-densenet": Plan(
         "densenet-mini",
@@ -134,6 +138,7 @@ def scenes_classifiers(name: str, bias: float = 0.8, samples: int = 8000, epochs
         data=f"scenes(split='train', samples={samples}, task='classification', bias={bias!r})",
         test="scenes(split='test', samples=500, task='classification')",
         arguments=plan.arguments,
+        bits=plan.bits,
     )
 
 

@@ -105,6 +105,7 @@ def scenes_ssd(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width
         test=TEST,
         letterbox=True,
         arguments=arguments,
+        bits=8,
     )
 
 

@@ -69,4 +69,5 @@ def scenes_segmenters(name: str, bias: float = 0.8, samples: int = SAMPLES, epoc
         data=f"scenes(split='train', samples={samples!r}, task='segmentation', bias={bias!r})",
         test=f"scenes(split='test', samples={TEST}, task='segmentation')",
         arguments=plan.arguments,
+        bits=8,
     )

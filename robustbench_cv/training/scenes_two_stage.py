@@ -75,6 +75,7 @@ def _recipe(
         normalise=False,
         instances=masks,
         arguments={"width": width},
+        bits=8 if masks else 16,
     )
 
 

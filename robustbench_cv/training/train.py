@@ -52,7 +52,8 @@ def train(
     run = _run(recipe, made, pool, epochs or made.schedule.epochs, seed, device, out)
     network = _network(made, pool, seed)
     seconds = fit_with_bar(network, pool, run)
-    write(out, network, Description(made.architecture, pool.labels.names, made.size, run.mean, run.std, made.arguments))
+    description = Description(made.architecture, pool.labels.names, made.size, run.mean, run.std, made.arguments)
+    write(out, network, description, bits=made.bits)
     metrics = measure(MODELS.factory(made.architecture)(checkpoint=str(out)), made, judged, device)
     name = f"{made.architecture}.{out.stem.rpartition('.')[2]}"
     return write_card(out, name, recipe, run, learned, pool, judged, metrics, sum(p.numel() for p in network.parameters()), seconds)

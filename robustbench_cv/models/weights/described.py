@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.models.weights.packed import packed
 
 KEY = "robustbench_cv"
 
@@ -34,18 +34,28 @@ class Description:
     arguments: Mapping[str, int] = field(default_factory=dict)
 
 
-def write(path: Path, network: nn.Module, description: Description, *, half: bool = True) -> None:
-    """Save a network's parameters and buffers, described. half: floats in 16 bits, half the file; written to a temporary name first."""
-    state = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
+Bits = Literal[8, 16, 32]
+"""Of a stored number; 8 for kernels alone (see packed.py), whose biases and statistics then take 16."""
+
+
+def write(path: Path, network: nn.Module, description: Description, *, bits: Bits = 16) -> None:
+    """Save a network's parameters and buffers, described, to a temporary name first."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_state(path, state, description, bits=bits)
+
+
+def write_state(path: Path, state: Mapping[str, Tensor], description: Description, *, bits: Bits = 16) -> None:
+    """As write, of tensors by name."""
+    scales = packed(state) if bits == 8 else dict(state)
+    state = {name: _stored(tensor, bits) if name in state else tensor for name, tensor in scales.items()}
     part = path.with_name(path.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(save(state, metadata={KEY: json.dumps(asdict(description), sort_keys=True)}))
     part.replace(path)
 
 
-def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if half and tensor.is_floating_point() else tensor
+def _stored(tensor: Tensor, bits: Bits) -> Tensor:
+    return tensor.half() if bits < 32 and tensor.is_floating_point() else tensor
 
 
 def read_description(path: Path) -> Description | None:
