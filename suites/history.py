@@ -20,7 +20,9 @@ SEGMENTERS = ("fcn8s", "deconvnet", "segnet", "unet", "pspnet", "deeplabv3plus")
 DETECTORS = (
     "sliding-window",
     "dpm",
+    "localisation-regression",
     "rcnn",
+    "sppnet",
     "fast-rcnn",
     "faster-rcnn-small",
     "yolov1",
@@ -53,7 +55,7 @@ def history(samples: int = 200) -> Suite:
         track("detection", DETECTORS, ("ap50", "ap"), _attack("tog-vanish", 1), _attack("tog-vanish", 4)),
     )
     return Suite(
-        "history", version=1, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"), strength=0
+        "history", version=2, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"), strength=0
     )
 
 
