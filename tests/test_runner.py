@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.models.classifiers.lenet5 import LeNet5
+from robustbench_cv.models.weights.described import Description, write
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.run import Outcome, run_suite
@@ -151,6 +153,30 @@ def test_a_change_redoes_exactly_what_it_touches(tmp_path: Path, monkeypatch: py
     write_data(tmp_path)
     monkeypatch.setattr("robustbench_cv.runner.plan.code_sha256", lambda *, interventions, attacks: f"code {attacks}")
     assert changed(_keys(small_suite(model, write_data(tmp_path)))) == both
+
+
+def test_a_surrogate_that_changes_redoes_what_was_transferred_from_it(suite: Suite, tmp_path: Path) -> None:
+    """Its code and its weights: the victim's own cells stay."""
+    code = tmp_path / "surrogate.py"
+    code.write_text(MODEL.format(before="pass", after="pass").replace("gain=20.0", "gain=5.0"))
+    transferred = Condition("transfer", attack=f"transfer(source='{code}:build', attack='fgsm(eps=0.1)')")
+    suite = small_suite(suite.tracks[0].models[0], suite.tracks[0].datasets[0], transferred)
+    base = _keys(suite)
+    for before, after in (("gain=5.0", "gain=6.0"), ("scores = torch", "scores = 1 * torch")):
+        code.write_text(code.read_text().replace(before, after))
+        changed = _keys(suite)
+        assert {name for (name, i), key in changed.items() if base[name, i] != key} == {"transfer"}
+        base = changed
+    weights = tmp_path / "lenet5.safetensors"
+    spec = f"lenet5(checkpoint='{weights}')"
+    transferred = Condition("transfer", attack=f'transfer(source="{spec}", attack="fgsm(eps=0.1)")')
+    suite = small_suite(suite.tracks[0].models[0], suite.tracks[0].datasets[0], transferred)
+    keys = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        write(weights, LeNet5(3), Description("lenet5", CLASSES, (32, 32)))
+        keys.append(_keys(suite))
+    assert {name for (name, i), key in keys[1].items() if keys[0][name, i] != key} == {"transfer"}
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])

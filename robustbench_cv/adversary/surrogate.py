@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any, Generic
 
 import torch
@@ -32,6 +31,7 @@ class Transfer(Generic[R]):
     name: str
     source: str
     attack: Adversary[R]
+    _built: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def success(self) -> Success:
@@ -62,7 +62,7 @@ class Transfer(Generic[R]):
         return dataclasses.replace(found, images=images, degree=degree, forwards=torch.ones_like(found.forwards), unusable=broken)
 
     def _found_on_surrogate(self, victim: Victim[R]) -> Found:
-        surrogate: Model[R] = _surrogate(self.source, str(victim.x0.device))
+        surrogate: Model[R] = self._surrogate(str(victim.x0.device))
         order = same_classes(victim.model.info.classes, surrogate.info.classes, self.source)
         found = Found.untouched(victim.x0)
         with undisturbed(surrogate):
@@ -74,10 +74,26 @@ class Transfer(Generic[R]):
                 found.merge(served, self.attack.search(there))
         return found
 
+    def _surrogate(self, device: str) -> Any:
+        """Built once for each device, and not kept beyond this attack: the file that `source` names may change."""
+        if device not in self._built:
+            self._built[device] = build(self.source, device=device)
+        return self._built[device]
 
-@lru_cache(maxsize=4)
-def _surrogate(source: str, device: str) -> Any:
-    return build(source, device=device)
+
+def surrogates(adversary: object) -> tuple[str, ...]:
+    """Specs of the models, besides its victim, that an adversary's images depend on, in whichever of its parts they stand.
+
+    >>> from robustbench_cv.catalogue import ATTACKS
+    >>> surrogates(ATTACKS.build("transfer(source='lenet5.scenes', attack='fgsm(eps=8/255)')"))
+    ('lenet5.scenes',)
+    """
+    if isinstance(adversary, tuple):
+        return tuple(spec for part in adversary for spec in surrogates(part))
+    if not dataclasses.is_dataclass(adversary) or isinstance(adversary, type):
+        return ()
+    parts = tuple(getattr(adversary, f.name) for f in dataclasses.fields(adversary))
+    return ((adversary.source,) if isinstance(adversary, Transfer) else ()) + surrogates(parts)
 
 
 def same_classes(victim: Labels, surrogate: Labels, source: str) -> tuple[int, ...]:

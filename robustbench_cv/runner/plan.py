@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from robustbench_cv.adversary.surrogate import surrogates
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
@@ -104,12 +106,14 @@ def make_plan(suite: Suite, options: Options) -> Plan:
         rows = {spec: _model_row(spec, model) for spec, model in own.items() if model.info.task == track.task}
         datasets = {spec: _dataset(spec, track, options) for spec in options.data or track.datasets}
         conditions = with_controls(track.conditions)
+        others = {c.name: _surrogates(c) for c in conditions}
         found = [_pair(own[m], row, spec, dataset, options) for spec, dataset in datasets.items() for m, row in rows.items()]
         metrics = [_metric_row(name, found[0].row) for name in track.metrics]
         names = tuple(dict.fromkeys(p.row.name for p in found)), tuple(dict.fromkeys(p.dataset_row.name for p in found))
         tracks.append(TrackRow(track.task, *names, conditions, tuple(metrics)))
         pairs += found
-        cells += [c for pair in found for condition in conditions for c in _cells(suite, seed, track, pair, condition, options)]
+        for pair, condition in itertools.product(found, conditions):
+            cells += _cells(suite, seed, track, pair, condition, options, others[condition.name])
     _refuse_equal_names(pairs)
     return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options)
 
@@ -198,8 +202,18 @@ def _dataset(spec: str, track: Track, options: Options) -> Dataset:
 
 def _model_row(spec: str, model: AnyModel) -> ModelRow:
     info = model.info
-    weights = info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
-    return ModelRow(info.name or spec, spec, info.task, info.classes.names, info.parameters, weights, info.operating_score)
+    return ModelRow(info.name or spec, spec, info.task, info.classes.names, info.parameters, _weights(model), info.operating_score)
+
+
+def _weights(model: AnyModel) -> str:
+    """Their hash; empty for a model that has none to show."""
+    return model.info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
+
+
+def _surrogates(condition: Condition) -> list[list[str]]:
+    """The models that an attack asks besides its victim, each with what its answers depend on."""
+    found = surrogates(ATTACKS.build(condition.attack)) if condition.attack else ()
+    return [[spec, _weights(build(spec)), source_sha256(MODELS, [spec])] for spec in found]
 
 
 def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: Options) -> Pair:
@@ -214,7 +228,9 @@ def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: 
     return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints)
 
 
-def _cells(suite: Suite, seed: int, track: Track, pair: Pair, condition: Condition, options: Options) -> Iterator[PlannedCell]:
+def _cells(
+    suite: Suite, seed: int, track: Track, pair: Pair, condition: Condition, options: Options, others: list[list[str]]
+) -> Iterator[PlannedCell]:
     fit = plan_fit(pair, condition, seed, options)
     common = {
         "code": code_sha256(interventions=bool(condition.interventions), attacks=condition.attack is not None),
@@ -228,6 +244,7 @@ def _cells(suite: Suite, seed: int, track: Track, pair: Pair, condition: Conditi
         ],
         "donors": data_sha256(pair.dataset) if _takes_donors(condition) else "",
         "fit": fit.key if fit else "",
+        "surrogates": others,
         "model": pair.row,
         "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
         "class_map": pair.class_map.key(),
