@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,15 +95,23 @@ class _Best:
 
 def _step(network: nn.Module, optimizer: Any, images: Tensor, truths: Tensor, run: Run, rng: torch.Generator) -> float:
     x, truths = run.recipe.augment(images.to(run.device).float() / 255, truths.to(run.device), rng)
-    if run.mean is not None and run.std is not None:
-        x = (x - x.new_tensor(run.mean)[:, None, None]) / x.new_tensor(run.std)[:, None, None]
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=_half_pays(x.device)):
-        loss = run.recipe.loss(network, x.contiguous(memory_format=torch.channels_last), truths)
+    lowered = functools.partial(_lowered, network, run)
+    if run.recipe.adversary is not None:
+        x = run.recipe.adversary.perturb(network, lowered, x, truths, rng)
+    loss = lowered(x, truths)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), run.recipe.schedule.clip)
     optimizer.step()
     return float(loss.detach())
+
+
+def _lowered(network: nn.Module, run: Run, x: Tensor, truths: Tensor) -> Tensor:
+    """The recipe's loss of images in [0, 1]."""
+    if run.mean is not None and run.std is not None:
+        x = (x - x.new_tensor(run.mean)[:, None, None]) / x.new_tensor(run.std)[:, None, None]
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=_half_pays(x.device)):
+        return run.recipe.loss(network, x.contiguous(memory_format=torch.channels_last), truths)
 
 
 def _half_pays(device: torch.device) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.models.weights.described import Bits
+from robustbench_cv.training.adversarial import Adversary
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.types import Task
 
@@ -60,6 +61,7 @@ class Recipe:
     normalise: by the training images' mean and deviation.
     arguments: the architecture's own, written into the file. metrics: specs, measured on `test` when done.
     fit: what trains the network where gradient descent on `loss` is not all there is to it. bits: of a number in the weights file.
+    adversary: changes each batch before it is learned from; none without.
     """
 
     name: str
@@ -79,3 +81,4 @@ class Recipe:
     arguments: Mapping[str, int] = field(default_factory=dict)
     fit: Fit | None = None
     bits: Bits = 16
+    adversary: Adversary | None = None

@@ -7,15 +7,25 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.segmenters.unet import UNet
 from robustbench_cv.models.weights.start import parse_size
 from robustbench_cv.training import losses
+from robustbench_cv.training.adversarial import Adversary
 from robustbench_cv.training.augment import chain, flip, light, zoom
 from robustbench_cv.training.recipe import Recipe, Schedule
 
 
 @recipe(model="unet")
-def segmenter(size: int | str = "160x120", width: int = 16, epochs: int = 40, batch: int = 8, peak: float = 3e-3) -> Recipe:
+def segmenter(
+    size: int | str = "160x120",
+    width: int = 16,
+    epochs: int = 40,
+    batch: int = 8,
+    peak: float = 3e-3,
+    eps: float = 0.0,
+    attack_steps: int = 2,
+) -> Recipe:
     """U-Net on a mask data set of yours; the file it writes is used as unet(checkpoint='FILE').
 
     size: side or 'WxH' px at which it trains and runs. width: maps at full resolution. batch: images a step. peak: highest rate.
+    eps: above 0, trained against PGD of `attack_steps` steps within this budget, in [0, 1] pixel units (docs/adversarial-training.md).
     """
     pixels = parse_size(size)
     if pixels is None:
@@ -31,4 +41,5 @@ def segmenter(size: int | str = "160x120", width: int = 16, epochs: int = 40, ba
         metrics=("miou", "pixel-accuracy"),
         size=pixels,
         arguments={"width": width},
+        adversary=Adversary(eps, attack_steps) if eps else None,
     )

@@ -108,7 +108,7 @@ def read(recipe: Recipe, part: Part) -> Pool:
 
 def _run(spec: str, recipe: Recipe, pool: Pool, epochs: int, seed: int, device: str, out: Path) -> Run:
     mean, std = pool.statistics() if recipe.normalise else (None, None)
-    facts = (spec, recipe.schedule, recipe.arguments, epochs, seed, device, pool.sha256, torch.__version__)
+    facts = (spec, recipe.schedule, recipe.adversary, recipe.arguments, epochs, seed, device, pool.sha256, torch.__version__)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
     return Run(recipe, epochs, seed, device, mean, std, out.with_suffix(".training"), key)
 

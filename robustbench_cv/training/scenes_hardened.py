@@ -1,0 +1,58 @@
+"""How the bundled hardened weights were made: their twins' architectures, sizes and data, trained on against an adversary.
+
+They begin with the twin's weights: adversarial fine-tuning takes a fraction of the epochs (Jeddi, Shafiee, Wong 2020,
+https://arxiv.org/abs/2012.13628). On data with other classes they begin with random numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from robustbench_cv.catalogue import recipe
+from robustbench_cv.models.checkpoint import load_into, read_state
+from robustbench_cv.models.weights.described import read_description
+from robustbench_cv.models.weights.start import weights_file
+from robustbench_cv.training.adversarial import Adversary
+from robustbench_cv.training.pool import Pool
+from robustbench_cv.training.recipe import Recipe
+from robustbench_cv.training.scenes import SAMPLES, scenes_classifier
+from robustbench_cv.training.scenes_two_stage import scenes_retinanet
+
+
+@recipe(model="cifar-resnet20.scenes-hardened")
+def scenes_classifier_hardened(
+    eps: float = 4 / 255, attack_steps: int = 2, share: float = 1.0, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6
+) -> Recipe:
+    """cifar-resnet20.scenes, trained on against PGD of two steps at 4/255.
+
+    eps: budget in [0, 1] pixel units. attack_steps: gradient steps of the adversary. share: of each batch that it changes.
+    """
+    return _hardened(
+        "scenes-classifier-hardened", scenes_classifier(bias, samples, epochs), Adversary(eps, attack_steps, share=share), 2e-3
+    )
+
+
+@recipe(model="retinanet-small.scenes-hardened")
+def scenes_detector_hardened(
+    eps: float = 4 / 255, attack_steps: int = 2, share: float = 1.0, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 4
+) -> Recipe:
+    """retinanet-small.scenes, trained on against PGD of two steps at 4/255 on the sum of its losses.
+
+    eps: budget in [0, 1] pixel units. attack_steps: gradient steps of the adversary. share: of each batch that it changes.
+    """
+    return _hardened("scenes-detector-hardened", scenes_retinanet(bias, samples, epochs), Adversary(eps, attack_steps, share=share), 2e-3)
+
+
+def _hardened(name: str, twin: Recipe, adversary: Adversary, peak: float) -> Recipe:
+    def network(pool: Pool) -> nn.Module:
+        made = twin.network(pool)
+        path = weights_file(twin.architecture, "scenes", "")
+        description = path and read_description(path)
+        if path and description and description.classes == pool.labels.names:
+            load_into(made, read_state(path).tensors, str(path))
+        return made
+
+    schedule = replace(twin.schedule, peak=peak)
+    return replace(twin, name=name, network=network, adversary=adversary, schedule=schedule, bits=8)
