@@ -76,6 +76,15 @@ def test_one_fit_serves_every_shard_and_condition_and_is_never_repeated(model: s
     assert records_of(tmp_path / "a") == records_of(tmp_path / "b")
 
 
+def test_a_model_without_a_gradient_is_not_applicable_and_the_run_goes_on(data: str, tmp_path: Path) -> None:
+    model = write_model(tmp_path, before="x = x.detach()")
+    results = run(suite_of(model, data, f"adversarial-patch({PATCH})", "noise(eps=0.1)"), tmp_path / "out")
+    group = results.groups()[0]
+    statuses = {name: set(results.rows(group, name).status) for name in ("clean", "attack 0", "attack 1")}
+    assert statuses == {"clean": {"ok"}, "attack 0": {"not-applicable"}, "attack 1": {"ok"}}
+    assert results.estimate(group, "attack 0", "top-1").value is None
+
+
 def test_the_record_says_what_it_was_made_of(model: str, data: str, tmp_path: Path) -> None:
     results = run(suite_of(model, data, f"adversarial-patch({PATCH})"), tmp_path / "out")
     record = json.loads(next(v for k, v in artefacts(tmp_path / "out").items() if k.endswith(".json")))

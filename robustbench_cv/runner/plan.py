@@ -151,9 +151,6 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store
             edit = edit.with_donors(pair.dataset)
         edits.append(edit)
     track = next(t for t in plan.tracks if t.task == cell.row.task)
-    blank = Record(
-        plan.suite.name, plan.suite.version, cell.row.task, pair.row.name, pair.dataset_row.name, condition.name, "", plan.suite.seed
-    )
     return Job(
         pair.model,
         pair.dataset,
@@ -163,11 +160,19 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store
         _attack(plan, cell, store),
         {m.name: _metric(m.name, pair.row) for m in track.metrics},
         cell.indices,
-        blank,
+        blank_record(plan, cell),
         plan.options.device,
         batch_size,
         plan.options.skip_bad,
         cell.pictures,
+    )
+
+
+def blank_record(plan: Plan, cell: PlannedCell) -> Record:
+    """What all records of a cell share."""
+    pair = cell.pair
+    return Record(
+        plan.suite.name, plan.suite.version, cell.row.task, pair.row.name, pair.dataset_row.name, cell.condition.name, "", plan.suite.seed
     )
 
 
@@ -284,4 +289,4 @@ def _refuse_equal_names(pairs: Sequence[Pair]) -> None:
         seen[name] = pair
 
 
-__all__ = ["Options", "Pair", "Plan", "PlannedCell", "build_job", "make_plan", "with_controls"]
+__all__ = ["Options", "Pair", "Plan", "PlannedCell", "blank_record", "build_job", "make_plan", "with_controls"]

@@ -21,10 +21,10 @@ from robustbench_cv.records import write_part
 from robustbench_cv.results import Results, RunInfo, read_run
 from robustbench_cv.runner import pictures
 from robustbench_cv.runner.batches import BatchSize
-from robustbench_cv.runner.cell import CellOutput, Job, run_cell
+from robustbench_cv.runner.cell import CellOutput, run_cell
 from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.fingerprint import code_sha256, versions
-from robustbench_cv.runner.plan import Options, Plan, PlannedCell, build_job, make_plan
+from robustbench_cv.runner.plan import Options, Plan, PlannedCell, blank_record, build_job, make_plan
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress import Progress, silent
 from robustbench_cv.runner.store import Store
@@ -109,19 +109,20 @@ def _compute(plan: Plan, cells: Sequence[PlannedCell], store: Store, progress: C
         for cell in cells:
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
-            output = _output(build_job(plan, cell, batch_size, store))
+            output = _output(plan, cell, batch_size, store)
             _store_cell(store, cell, output)
             write_json(store.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
             bar.advance(cell.row.n)
 
 
-def _output(job: Job) -> CellOutput:
-    """The cell, or where the model gives an attack nothing to follow, a record of each sample that says so."""
+def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store) -> CellOutput:
+    """The cell, or where the model gives an attack nothing to follow or to be fitted by, a record of each sample that says so."""
     try:
-        return run_cell(job)
+        return run_cell(build_job(plan, cell, batch_size, store))
     except NotApplicable as reason:
-        ids = [job.dataset.ids[i] for i in job.indices]
-        rows = [dataclasses.replace(job.blank, sample=id_, status="not-applicable", reason=str(reason)) for id_ in ids]
+        ids = [cell.pair.dataset.ids[i] for i in cell.indices]
+        blank = blank_record(plan, cell)
+        rows = [dataclasses.replace(blank, sample=id_, status="not-applicable", reason=str(reason)) for id_ in ids]
         return CellOutput(rows, [], {})
 
 
