@@ -168,7 +168,10 @@ def test_what_holds_on_another_function_only_is_searched_for_again() -> None:
     model, stranger, x = small(0), small(1), images(6)
     truth = [ClassTarget(int(v)) for v in model.raw(x).values.argmax(dim=1)]
     attack, streams = ATTACKS.build("pgd(eps=24/255, steps=10)"), Noise(0, tuple("abcdef"))
+    asked = []
+    stranger.module.register_forward_pre_hook(lambda module, given: asked.append(len(given[0])))
     alone, helped = run(attack, model, x, truth, streams), run(attack, model, x, truth, streams, stranger)
+    assert asked[0] == 6, "the search begins on the twin"
     predicted = model.raw(helped.images).values.argmax(dim=1)
     assert helped.success.tolist() == [int(p) != t.label for p, t in zip(predicted, truth, strict=True)]
     assert bool((helped.forwards > 0).all())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy
@@ -238,6 +239,22 @@ def test_output_that_is_not_finite_is_failed_and_not_a_score(tmp_path: Path) -> 
     estimate = results.estimate(results.groups()[0], "clean", "top-1")
     assert estimate.excluded == (failed.condition == "clean").sum()
     assert estimate.n + estimate.excluded == 150
+
+
+def test_a_run_searches_on_the_faster_twin(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    class Watched:
+        def __init__(self, model: Any) -> None:
+            self.info, self.decode, self.model = model.info, model.decode, model
+
+        def raw(self, images: torch.Tensor, /) -> Any:
+            searched.append(len(images))
+            return self.model.raw(images)
+
+    monkeypatch.setattr("robustbench_cv.runner.cell.twin", lambda model, example: Watched(model))
+    run(suite, tmp_path / "out", limit=16)
+    assert max(searched) > 1
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
