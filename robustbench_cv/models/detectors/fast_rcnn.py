@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.prepare import Prepare
 from robustbench_cv.models.regions.cut import roi_pooled
 from robustbench_cv.models.regions.deltas import decode
-from robustbench_cv.models.regions.detector import BoxDetector, Proposing, box_detector
-from robustbench_cv.models.regions.selective_search import SelectiveSearch
+from robustbench_cv.models.regions.detector import BoxDetector, on_selective_search
 from robustbench_cv.models.regions.trunks import VGG16, Compact, hidden
 from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import start
@@ -56,10 +54,7 @@ def fast_rcnn(
     """
     default = Description("fast-rcnn", Labels.numbered(20).names, (1000, 1000), arguments={"width": 0})
     begin = start("fast-rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
-    search = SelectiveSearch.for_side(begin.input_size)
-    network = begin.make(lambda: FastRCNN(len(begin.classes), begin.arguments["width"]))
-    module = Proposing(network, Prepare(begin.mean, begin.std), search)
-    return box_detector(module, begin, threshold, nms_iou, operating_score, repr(search))
+    return on_selective_search(begin, FastRCNN, threshold, nms_iou, operating_score)
 
 
 class FastRCNN(nn.Module):

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.prepare import Prepare
 from robustbench_cv.models.regions.cut import warped
 from robustbench_cv.models.regions.deltas import decode
-from robustbench_cv.models.regions.detector import BoxDetector, Proposing, box_detector
+from robustbench_cv.models.regions.detector import BoxDetector, on_selective_search
 from robustbench_cv.models.regions.scores import LinearScores
-from robustbench_cv.models.regions.selective_search import SelectiveSearch
 from robustbench_cv.models.regions.trunks import AlexNet, Compact, hidden
 from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import start
@@ -54,10 +52,7 @@ def rcnn(
     """
     default = Description("rcnn", Labels.numbered(20).names, (500, 500), arguments={"width": 0})
     begin = start("rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
-    search = SelectiveSearch.for_side(begin.input_size)
-    network = begin.make(lambda: RCNN(len(begin.classes), begin.arguments["width"]))
-    module = Proposing(network, Prepare(begin.mean, begin.std), search)
-    return box_detector(module, begin, threshold, nms_iou, operating_score, repr(search))
+    return on_selective_search(begin, RCNN, threshold, nms_iou, operating_score)
 
 
 class RCNN(nn.Module):

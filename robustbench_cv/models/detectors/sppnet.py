@@ -9,12 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.prepare import Prepare
 from robustbench_cv.models.regions.cut import pyramid_pooled
 from robustbench_cv.models.regions.deltas import decode
-from robustbench_cv.models.regions.detector import BoxDetector, Proposing, box_detector
+from robustbench_cv.models.regions.detector import BoxDetector, on_selective_search
 from robustbench_cv.models.regions.scores import LinearScores
-from robustbench_cv.models.regions.selective_search import SelectiveSearch
 from robustbench_cv.models.regions.trunks import ZF5, Compact, hidden
 from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import start
@@ -53,10 +51,7 @@ def sppnet(
     """
     default = Description("sppnet", Labels.numbered(20).names, (688, 688), arguments={"width": 0})
     begin = start("sppnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
-    search = SelectiveSearch.for_side(begin.input_size)
-    network = begin.make(lambda: SPPNet(len(begin.classes), begin.arguments["width"]))
-    module = Proposing(network, Prepare(begin.mean, begin.std), search)
-    return box_detector(module, begin, threshold, nms_iou, operating_score, repr(search))
+    return on_selective_search(begin, SPPNet, threshold, nms_iou, operating_score)
 
 
 class SPPNet(nn.Module):

@@ -15,6 +15,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
 from robustbench_cv.models.prepare import Prepare
+from robustbench_cv.models.regions.selective_search import SelectiveSearch
 from robustbench_cv.models.weights.start import Start
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
 
@@ -93,6 +94,15 @@ def box_detector(module: nn.Module, begin: Start, threshold: float, nms_iou: flo
     frozen = freeze(module)
     info = describe_module(frozen, begin.name, "detection", begin.classes, *facts, operating_score=operating_score)
     return BoxDetector(frozen, info, side, threshold, nms_iou)
+
+
+def on_selective_search(
+    begin: Start, network: Callable[[int, int], nn.Module], threshold: float, nms_iou: float, operating_score: float
+) -> BoxDetector:
+    """A network that judges the proposals of selective search. network: (classes, width) -> one as Proposing takes it."""
+    search = SelectiveSearch.for_side(begin.input_size)
+    made = begin.make(lambda: network(len(begin.classes), begin.arguments["width"]))
+    return box_detector(Proposing(made, Prepare(begin.mean, begin.std), search), begin, threshold, nms_iou, operating_score, repr(search))
 
 
 def square_side(size: tuple[int, int] | None, name: str) -> int:
