@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Prepared, describe_module, freeze
-from robustbench_cv.models.detectors.yolo.decode import detections
+from robustbench_cv.models.detections import detections
 from robustbench_cv.models.prepare import Prepare
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 
@@ -47,8 +47,7 @@ class Detector:
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, suppression within each class, the best `top`; on the CPU."""
-        score, places = raw.log_score.detach().exp().cpu(), raw.boxes.detach()[:, :, 0].cpu()
-        return [detections(b, s, self.threshold, self.nms_iou, self.top) for b, s in zip(places, score, strict=True)]
+        return detections(raw, self.threshold, self.nms_iou, self.top)
 
 
 def detector(

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
+from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.darknet.detector import Stretched, names_for
 from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decoded, default_boxes
-from robustbench_cv.models.detectors.yolo.decode import detections
 from robustbench_cv.models.prepare import Prepare
 from robustbench_cv.models.weights.described import Description
 from robustbench_cv.models.weights.start import start
@@ -125,13 +125,4 @@ class SsdDetector:
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, the best `candidates` of each class, suppression within each class, the best `top`; on the CPU."""
-        score = torch.where(raw.valid[..., None], raw.log_score.detach().exp(), 0).cpu()
-        places = raw.boxes.detach()[:, :, 0].cpu()
-        return [detections(b, self._best(s), self.threshold, self.nms_iou, self.top) for b, s in zip(places, score, strict=True)]
-
-    def _best(self, score: Tensor) -> Tensor:
-        """Scores (K, C) with 0 for all but the best of each class."""
-        if len(score) <= self.candidates:
-            return score
-        best = score.topk(self.candidates, dim=0)
-        return torch.zeros_like(score).scatter(0, best.indices, best.values)
+        return detections(raw, self.threshold, self.nms_iou, self.top, each=self.candidates)

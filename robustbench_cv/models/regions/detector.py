@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from robustbench_cv.boxes import area
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
+from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
 from robustbench_cv.models.prepare import Prepare
 from robustbench_cv.models.regions.selective_search import SelectiveSearch
@@ -44,20 +44,7 @@ class BoxDetector:
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, suppression within each class, the best `top`; on the CPU."""
-        score = torch.where(raw.valid[..., None], raw.log_score.detach().exp(), 0).cpu()
-        boxes = raw.boxes.detach().cpu()
-        return [detections(b, s, self.threshold, self.nms_iou, self.top) for b, s in zip(boxes, score, strict=True)]
-
-
-def detections(boxes: Tensor, score: Tensor, threshold: float, nms_iou: float, top: int) -> BoxPrediction:
-    """One image: boxes (K, B, 4), score (K, C) -> at most `top` detections. A candidate may be reported for several classes."""
-    from torchvision.ops import batched_nms  # seconds to import, and needed only here
-
-    per_class = boxes.expand(-1, score.shape[1], -1)
-    rows, labels = ((score > threshold) & (area(per_class) > 0)).nonzero(as_tuple=True)
-    kept = batched_nms(per_class[rows, labels], score[rows, labels], labels, nms_iou)[:top]
-    rows, labels = rows[kept], labels[kept]
-    return BoxPrediction(per_class[rows, labels], score[rows, labels], labels)
+        return detections(raw, self.threshold, self.nms_iou, self.top)
 
 
 class Proposing(nn.Module):

@@ -26,7 +26,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.checkpoint import load_checkpoint
-from robustbench_cv.models.detectors.yolo.decode import detections
+from robustbench_cv.models.detections import detections
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 
@@ -152,11 +152,10 @@ class UltralyticsDetector:
         head; the best `top`; on the CPU.
         """
         head: Any = self.module.model[-1]  # type: ignore[index]
-        score = torch.where(raw.valid[..., None], raw.log_score.detach().exp(), 0).cpu()
-        boxes = raw.boxes.detach()[:, :, 0].cpu()
-        if head.end2end:
-            return [_best(b, s, self.threshold, self.top) for b, s in zip(boxes, score, strict=True)]
-        return [detections(b, s, self.threshold, self.nms_iou, self.top) for b, s in zip(boxes, score, strict=True)]
+        if not head.end2end:
+            return detections(raw, self.threshold, self.nms_iou, self.top)
+        score, boxes = raw.log_score.detach().exp().cpu(), raw.boxes.detach()[:, :, 0].cpu()
+        return [_best(b, s, self.threshold, self.top) for b, s in zip(boxes, score, strict=True)]
 
 
 def places(distances: Tensor, shapes: Iterable[tuple[int, int]], strides: Iterable[float], bins: int) -> Tensor:

@@ -11,11 +11,11 @@ from torch import Tensor
 from robustbench_cv.boxes import clip
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
+from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.darknet import weights as darknet_file
 from robustbench_cv.models.detectors.darknet.cfg import Section
 from robustbench_cv.models.detectors.darknet.heads import GridHead
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
-from robustbench_cv.models.detectors.yolo.decode import detections
 from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
 from robustbench_cv.models.prepare import scale
 from robustbench_cv.models.weights.start import Start
@@ -103,9 +103,7 @@ class DarknetDetector:
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, suppression within each class, the best `top`; on the CPU. A linear score above 1 counts as 1."""
-        score = torch.where(raw.valid[..., None], raw.log_score.detach().exp(), 0).cpu()
-        places = raw.boxes.detach()[:, :, 0].cpu()
-        found = [detections(b, s, self.threshold, self.nms_iou, self.top) for b, s in zip(places, score, strict=True)]
+        found = detections(raw, self.threshold, self.nms_iou, self.top)
         return [BoxPrediction(f.boxes, f.scores.clamp(max=1), f.labels) for f in found]
 
 

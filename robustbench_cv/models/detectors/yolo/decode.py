@@ -1,4 +1,4 @@
-"""From the network's maps to boxes and confidences, and from those to detections.
+"""From the network's maps to boxes and confidences.
 
 With cell (i, j), anchor (a_w, a_h) and stride s: centre = (sigmoid(t_x) + i, sigmoid(t_y) + j) s, size = (a_w e^{t_w}, a_h e^{t_h}).
 """
@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustbench_cv.boxes import area
 from robustbench_cv.models.detectors.yolo.network import STRIDES
-from robustbench_cv.types import BoxPrediction
 
 LARGEST = 4.0
 """Bound of t_w and t_h, e^4 = 55 anchors: an exponential of an attacked network must not overflow. Project choice."""
@@ -54,13 +52,3 @@ def logits(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 def log_score(objectness: Tensor, classes: Tensor) -> Tensor:
     """log(sigmoid(objectness) sigmoid(class)): (N, K, C), finite wherever the logits are."""
     return F.logsigmoid(objectness)[..., None] + F.logsigmoid(classes)
-
-
-def detections(boxes: Tensor, score: Tensor, threshold: float, nms_iou: float, top: int) -> BoxPrediction:
-    """One image: boxes (K, 4), score (K, C) -> at most `top` detections. A candidate may be reported for several classes."""
-    from torchvision.ops import batched_nms  # seconds to import, and needed only here
-
-    rows, labels = ((score > threshold) & (area(boxes) > 0)[:, None]).nonzero(as_tuple=True)
-    kept = batched_nms(boxes[rows], score[rows, labels], labels, nms_iou)[:top]
-    rows, labels = rows[kept], labels[kept]
-    return BoxPrediction(boxes[rows], score[rows, labels], labels)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from robustbench_cv.models.detectors.yolo.decode import boxes, cells, detections, log_score, logits
+from robustbench_cv.models.detections import detections
+from robustbench_cv.models.detectors.yolo.decode import boxes, cells, log_score, logits
 from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
 from robustbench_cv.models.detectors.yolo.network import Yolo
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
@@ -34,6 +34,4 @@ class YoloDetector:
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, suppression within each class, the best `top`; on the CPU."""
-        score = torch.where(raw.valid[..., None], raw.log_score.detach().exp(), 0).cpu()
-        places = raw.boxes.detach()[:, :, 0].cpu()
-        return [detections(b, s, self.threshold, self.nms_iou, self.top) for b, s in zip(places, score, strict=True)]
+        return detections(raw, self.threshold, self.nms_iou, self.top)
