@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.constraints import require_step
 from robustbench_cv.adversary.detection import fabricate
 from robustbench_cv.adversary.references import detections_and_annotations
 from robustbench_cv.adversary.success import fabricated
-from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.adversary.tog import STEPS, tog_step
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:2004.04320", task="detection")
-def tog_fabricate(boxes: int = 10, eps: float = 8 / 255, steps: int = 10, alpha: float = 2 / 255) -> Attack[Candidates]:
+def tog_fabricate(
+    boxes: int = 10, eps: float = 8 / 255, steps: int = STEPS, alpha: float | None = None, decay: float = 1.0
+) -> Attack[Candidates]:
     """Every candidate's confidence rises. boxes: how many new ones break the image (project choice)."""
     ball = Linf(eps)
-    move = chain(steepest(ball), scale(require_step(ball, alpha, steps)))
+    move = tog_step(ball, alpha, steps, decay)
     return Attack(
         "tog-fabricate", fabricate(), fabricated(boxes), ball, Ascent(move), steps, keep="last", reference=detections_and_annotations
     )

@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Literal
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.constraints import require_step
 from robustbench_cv.adversary.detection import mislabel
 from robustbench_cv.adversary.references import other_classes
 from robustbench_cv.adversary.success import mislabelled
-from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.adversary.tog import STEPS, tog_step
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:2004.04320", task="detection")
 def tog_mislabel(
-    towards: Literal["most-likely", "least-likely"] = "most-likely", eps: float = 8 / 255, steps: int = 10, alpha: float = 2 / 255
+    towards: Literal["most-likely", "least-likely"] = "most-likely",
+    eps: float = 8 / 255,
+    steps: int = STEPS,
+    alpha: float | None = None,
+    decay: float = 1.0,
 ) -> Attack[Candidates]:
     """Each detection is pushed to the class that the model holds for the 'most-likely' or 'least-likely' after its own."""
     ball = Linf(eps)
-    move = chain(steepest(ball), scale(require_step(ball, alpha, steps)))
+    move = tog_step(ball, alpha, steps, decay)
     return Attack("tog-mislabel", mislabel(), mislabelled(), ball, Ascent(move), steps, keep="last", reference=other_classes(towards))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.constraints import require_step
 from robustbench_cv.adversary.detection import untargeted
 from robustbench_cv.adversary.patch_goals import hidden
 from robustbench_cv.adversary.references import own_detections
-from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.adversary.tog import STEPS, tog_step
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:2004.04320", task="detection")
-def tog_untargeted(eps: float = 8 / 255, steps: int = 10, alpha: float = 2 / 255) -> Attack[Candidates]:
+def tog_untargeted(eps: float = 8 / 255, steps: int = STEPS, alpha: float | None = None, decay: float = 1.0) -> Attack[Candidates]:
     """The training loss on the model's own detections rises: they are lost, renamed or displaced, and others appear."""
     ball = Linf(eps)
-    move = chain(steepest(ball), scale(require_step(ball, alpha, steps)))
+    move = tog_step(ball, alpha, steps, decay)
     return Attack("tog-untargeted", untargeted(), hidden(), ball, Ascent(move), steps, keep="last", reference=own_detections)

@@ -52,8 +52,8 @@ def quick() -> Suite:
         ("yolov3-small.scenes",),
         ("ap", "ap50", "hallucination-rate", "hallucination-inside", "hallucination-outside", "fabricated-per-image"),
         (
-            *_budgets("tog-vanish", "tog-vanish(eps={eps})", (1, 2, 4)),
-            *_budgets("tog-fabricate", "tog-fabricate(eps={eps})", (2,)),
+            *_budgets("tog-vanish", "tog-vanish(eps={eps}, steps=10, alpha=2/255, decay=0, odds=0)", (1, 2, 4)),
+            *_budgets("tog-fabricate", "tog-fabricate(eps={eps}, steps=10, alpha=2/255, decay=0)", (2,)),
             Condition("class removed", ("remove(what='random-class')",)),
             Condition("context swapped", ("swap-context(to='random')",)),
             *_occlusions(),

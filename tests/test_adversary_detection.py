@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary import run
+from robustbench_cv.adversary import Linf, run
 from robustbench_cv.adversary.dense import Renamed, boxes_to_other_classes, renamed
 from robustbench_cv.adversary.detection import untargeted
 from robustbench_cv.adversary.flood import Canvas, small_and_sure
 from robustbench_cv.adversary.proposals import Proposed, break_proposals, over_channel_lengths
 from robustbench_cv.adversary.references import Clean
 from robustbench_cv.adversary.success import reported
+from robustbench_cv.adversary.tog import tog_step
 from robustbench_cv.boxes import iou
 from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.models.build import build
-from robustbench_cv.types import BoxTarget, Candidates, Proposals
+from robustbench_cv.types import BoxPrediction, BoxTarget, Candidates, Proposals, predict
 from tests.adversary_models import detector, images, noise, targets
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -153,3 +154,41 @@ def test_they_lose_what_a_trained_two_stage_detector_reports_and_noise_does_not(
     control = attack.success.degree(blind, aim.references)
     served = [i for i in range(4) if i not in result.unserved]
     assert result.degree[served].mean() > control[served].mean() + 0.3
+
+
+def test_togs_step_without_a_memory_is_the_papers() -> None:
+    move = tog_step(Linf(8 / 255), None, 10, 0.0)
+    state = move.init(torch.zeros(2, 3, 4, 4))
+    for _ in range(2):
+        grad = torch.randn(2, 3, 4, 4, generator=GENERATOR)
+        moved, state = move.update(grad, state)
+        torch.testing.assert_close(moved, 2 / 255 * grad.sign())
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(20, 2 / 255), (10, 2 / 255), (5, 4 / 255), (1, 20 / 255)])
+def test_few_steps_of_tog_are_longer_so_that_they_reach_the_edge(steps: int, expected: float) -> None:
+    move = tog_step(Linf(8 / 255), None, steps, 1.0)
+    grad = torch.ones(1, 1, 2, 2)
+    assert float(move.update(grad, move.init(grad))[0].amax()) == pytest.approx(expected)
+
+
+def test_tog_vanish_leaves_a_two_stage_detector_little_even_below_the_reported_score() -> None:
+    """What its log odds, momentum and number of steps are for: average precision counts boxes of any score."""
+    model: Any = build("faster-rcnn-fpn-small.scenes")
+    data = DATASETS.build("scenes(task='detection')")
+    samples = [data[i] for i in range(8)]
+    x0, truth = torch.stack([s.image for s in samples]), [cast(BoxTarget, s.target) for s in samples]
+
+    def found(images: Tensor) -> float:
+        hits = [
+            ((iou(p.boxes, t.boxes) >= 0.5) & (p.labels[:, None] == t.labels)).any(dim=0)
+            for p, t in zip(cast("list[BoxPrediction]", predict(model, images)), truth, strict=True)
+        ]
+        return float(torch.cat(hits).float().mean())
+
+    ours, papers = (
+        run(ATTACKS.build(spec), model, x0, truth, noise(8)) for spec in ("tog-vanish", "tog-vanish(steps=10, decay=0, odds=0)")
+    )
+    assert found(x0) > 0.9
+    assert found(ours.images) < 0.5 * found(papers.images)
+    assert found(ours.images) < 0.25

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from robustbench_cv.adversary.detection import fabricate, mislabel, overlapping, vanish
+from robustbench_cv.adversary.detection import fabricate, mislabel, overlapping, vanish, vanish_objects
 from robustbench_cv.adversary.objectives import classifier_objective, cross_entropy, dlr, margin, pixel_cross_entropy, seg_pgd_loss, towards
 from robustbench_cv.adversary.success import fabricated, fooled, misclassified, mislabelled, pixels_wrong, reported, vanished
 from robustbench_cv.errors import UserError
@@ -75,8 +75,27 @@ def test_vanish_and_fabricate_are_the_two_halves_of_binary_cross_entropy() -> No
     torch.testing.assert_close(fabricate()(raw, []), -F.binary_cross_entropy(best, torch.ones(2), reduction="sum").reshape(1))
 
 
+def test_vanish_objects_adds_the_log_odds_of_what_lies_on_a_goal_and_may_still_be_reported() -> None:
+    p = torch.tensor([[[0.7, 0.2], [0.1, 0.4], [0.0001, 0.0002], [0.99, 0.99]]], dtype=torch.float64)
+    raw = candidates(p.log(), [True, True, True, False])
+    goal = [BoxTarget.of(torch.tensor([[0.0, 0, 8, 8], [20.0, 0, 28, 8]]), torch.tensor([1, 1]))]
+    # The first candidate lies on a goal; so does the third, whose odds are below 0.001 already; the second lies on none.
+    held = math.log(0.7 / 0.3) - math.log(0.001)
+    assert float(vanish_objects(0.5)(raw, goal)) == pytest.approx(float(vanish()(raw, goal)) - 0.5 * held)
+    assert vanish_objects(0.0).name == "vanish"
+
+
+def test_the_log_odds_of_an_object_keep_their_gradient_below_the_reported_score() -> None:
+    z = torch.full((1, 1, 1), -4.0, requires_grad=True)
+    goal = [BoxTarget.of(torch.tensor([[0.0, 0, 8, 8]]), torch.tensor([0]))]
+    (faded,) = torch.autograd.grad(vanish()(candidates(F.logsigmoid(z)), goal).sum(), z)
+    (kept,) = torch.autograd.grad(vanish_objects()(candidates(F.logsigmoid(z)), goal).sum(), z)
+    assert float(faded) == pytest.approx(-0.018, abs=1e-3)
+    assert float(kept) == pytest.approx(-1.018, abs=1e-3)
+
+
 @pytest.mark.parametrize("logit", [-200.0, -20.0, 0.0, 20.0, 80.0])
-@pytest.mark.parametrize("objective", [vanish(), fabricate(), mislabel()], ids=lambda o: o.name)
+@pytest.mark.parametrize("objective", [vanish(), vanish_objects(), fabricate(), mislabel()], ids=lambda o: o.name)
 def test_detection_gradients_are_finite_at_both_ends(logit: float, objective: object) -> None:
     z = torch.full((1, 2, 3), logit, requires_grad=True)
     raw = candidates(F.logsigmoid(z))
@@ -112,7 +131,7 @@ def test_objectives_on_a_detector_match_finite_differences() -> None:
     x = images(1).double().clamp(0.1, 0.9)
     goal = targets(model, x)
     direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).double()
-    for objective in (vanish(), fabricate(), mislabel()):
+    for objective in (vanish(), vanish_objects(), fabricate(), mislabel()):
         leaf = x.clone().requires_grad_()
         (grad,) = torch.autograd.grad(objective(model.raw(leaf), goal).sum(), leaf)
         with torch.no_grad():

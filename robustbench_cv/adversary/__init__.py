@@ -13,7 +13,7 @@ SegPGD           seg_pgd_loss            Linf        Ascent(chain(steepest, scal
 CosPGD           cos_pgd_loss            Linf        Ascent(chain(steepest, scale(alpha)))                random   worst
 SEA              four, see `sea`         Linf        APGD() in shrinking balls, see `staged`              random   worst
 DAG              boxes_to_other_classes  Linf        Ascent(chain(over_largest, scale(gamma)))            clean    first
-TOG              vanish, fabricate, ...  Linf        Ascent(chain(steepest, scale(alpha)))                random   last
+TOG              vanish, fabricate, ...  Linf        Ascent(chain(l1_mean, momentum, steepest, scale))    random   last
 local noise      cross_entropy           Patch       Ascent(chain(steepest, scale(alpha)))                random   worst
 NI-FGSM          cross_entropy           Linf        LookAhead(chain(l1_mean), ...)                       clean    last
 APGD in L1       cross_entropy, dlr      L1          APGDL1()                                             edge     first

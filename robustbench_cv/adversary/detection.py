@@ -6,7 +6,9 @@ of one detector family; here on the confidence that decode() thresholds, which e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -17,6 +19,8 @@ from robustbench_cv.boxes import iou
 from robustbench_cv.types import BoxTarget, Candidates, Target
 
 OVERLAP = 0.5
+UNSEEN = math.log(0.001)
+"""Log odds below which no detector reports anything, whatever its threshold (project choice)."""
 FLOOR = -100.0
 """Confidences below exp(-100) count as this: their gradient is lost in any case, and -inf would spoil the sum."""
 
@@ -24,6 +28,15 @@ FLOOR = -100.0
 def vanish() -> Objective[Candidates]:
     """Sum over candidates of log(1 - p), p the confidence of the candidate's best class: TOG-vanishing's BCE(objectness, 0)."""
     return Objective("vanish", Candidates, _vanish)
+
+
+def vanish_objects(odds: float = 1.0) -> Objective[Candidates]:
+    """`vanish`, less `odds` times the sum, over the candidates that overlap a goal, of the log odds of their best class above UNSEEN.
+
+    The gradient of log(1 - p) fades with p, which leaves an object below the score at which detections are reported and above what average
+    precision still counts; that of log odds does not. A project choice, as is odds; 0 is `vanish`.
+    """
+    return Objective("vanish objects", Candidates, partial(_vanish_objects, odds=odds)) if odds else vanish()
 
 
 def fabricate() -> Objective[Candidates]:
@@ -71,6 +84,13 @@ def _vanish(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor
     # Padding is replaced before the logarithm: a masked infinity still has a NaN gradient.
     log_p = _best(raw).masked_fill(~raw.valid, FLOOR)
     return log_of_rest(log_p).sum(dim=1)
+
+
+def _vanish_objects(raw: Candidates, goals: Sequence[Target], progress: float, odds: float) -> Tensor:
+    log_p = _best(raw)
+    above = (log_p - log_of_rest(log_p) - UNSEEN).clamp(min=0)
+    held = torch.stack([above[i, overlapping(raw, i, cast(BoxTarget, goal)).any(dim=1)].sum() for i, goal in enumerate(goals)])
+    return _vanish(raw, goals, progress) - odds * held
 
 
 def _fabricate(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
