@@ -194,7 +194,7 @@ def run(
         served = torch.tensor([i for i in range(len(images)) if i not in aim.unserved and i not in failed], dtype=torch.int64)
         table = Found.untouched(images, int(clean.was_looked_at))
         if len(served):
-            victim = Victim(search_on or model, images, aim.goals, aim.references, noise).select(served)
+            victim = Victim(search_on or model, images, aim.goals, aim.references, noise, len(images)).select(served)
             found = attack.search(victim)
             table.merge(served, found if victim.model is model else _confirmed(attack, found, replace(victim, model=model)))
     failed |= dict.fromkeys(table.unusable.nonzero()[:, 0].tolist(), NOT_FINITE)

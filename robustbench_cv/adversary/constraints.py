@@ -49,6 +49,10 @@ class Constraint(ABC):
     def project(self, x0: Tensor, theta: Tensor) -> Tensor:
         """A feasible theta near the given one; idempotent."""
 
+    def bounds(self, x0: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The least and the largest feasible theta where what lies between them is all that is feasible: projecting is one clamp then."""
+        return None
+
     @abstractmethod
     def steepest(self, grad: Tensor) -> Tensor:
         """The unit step that gains most along `grad` in this geometry; zero where the gradient is zero."""
@@ -97,7 +101,10 @@ class Linf(Constraint):
         return theta
 
     def project(self, x0: Tensor, theta: Tensor) -> Tensor:
-        return torch.clamp(theta, x0 - self.radius, x0 + self.radius).clamp_(0, 1)
+        return theta.clamp(*self.bounds(x0))
+
+    def bounds(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+        return (x0 - self.radius).clamp_(0, 1), (x0 + self.radius).clamp_(0, 1)
 
     def steepest(self, grad: Tensor) -> Tensor:
         return grad.sign()

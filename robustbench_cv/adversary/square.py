@@ -54,6 +54,8 @@ class Square(Optimizer):
         )
         value = problem.value(proposal)
         better = (value > state.value) | problem.broken
+        if not bool(better.any()):
+            return state.best, state
         best = torch.where(better.reshape(-1, 1, 1, 1), proposal, state.best)
         return best, state._replace(best=best, value=torch.where(better, value, state.value))
 
@@ -84,8 +86,8 @@ class Square(Optimizer):
         height, width = best.shape[2:]
         side = min(max(round(math.sqrt(pixels)), 1), height, width)
         inside = _spans(draw[:, 0], side, height)[:, None, :, None] & _spans(draw[:, 1], side, width)[:, None, None, :]
-        change = 2 * problem.radius * _signs(draw[:, 5:])[:, :, None, None]
-        return problem.project(torch.where(inside, best + change, best))
+        change = (2 * problem.radius * _signs(draw[:, 5:]))[:, :, None, None]
+        return problem.project(torch.addcmul(best, inside.to(best), change))
 
     def _window(self, problem: Problem[Any], best: Tensor, draw: Tensor, pixels: float) -> Tensor:
         """Empty one window, and give another its norm and what the image had left (the paper's algorithm 3)."""
@@ -146,7 +148,7 @@ def _turned(window: Tensor, draw: Tensor) -> Tensor:
 
 
 def _signs(draws: Tensor) -> Tensor:
-    return torch.where(draws < 0.5, -1, 1).to(draws)
+    return (draws >= 0.5).to(draws) * 2 - 1
 
 
 def _corner(draw: Tensor, side: int, length: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.abreast import abreast
 from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.constraints import Constraint
 from robustbench_cv.adversary.objectives import Objective, margin
@@ -30,10 +31,11 @@ class Rivals:
 
 @dataclass(frozen=True)
 class Targeted:
-    """Attacks whose k-th is aimed at the k-th likeliest wrong class, each on the samples that none before it broke.
+    """Attacks whose k-th is aimed at the k-th likeliest wrong class, else alike: the likeliest first, then all others side by side.
 
-    A sample is broken by any wrong class, not the aimed one alone. Samples that are misclassified as they are count as broken by no
-    change. A model of K classes has K - 1 targets, and the parts beyond them do not run.
+    A sample is broken by any wrong class, not the aimed one alone, and leaves with all its aims. Samples that are misclassified as they
+    are count as broken by no change. A model of K classes has K - 1 targets, and the parts beyond them do not run. Without a bound, where
+    the closest image counts, one target after the other.
     """
 
     name: str
@@ -67,9 +69,15 @@ class Targeted:
             # Any search is better than none: it replaces the clean image.
             found.degree[survivors] = -1.0
             ranked = dataclasses.replace(victim, goals=cast(Sequence[Target], _rivals(raw, victim.goals))).select(survivors)
-            parts = self.parts[: raw.values.shape[1] - 1]
-            found.merge(survivors, worst_of([part.search for part in parts], ranked, self.success.threshold))
+            found.merge(survivors, worst_of(self._searches(raw.values.shape[1] - 1), ranked, self.success.threshold))
         return found
+
+    def _searches(self, aims: int) -> list[Callable[[Victim[Logits]], Found]]:
+        first, *others = self.parts[:aims]
+        if len(others) < 2 or first.keep != "first" or first.restarts > 1:
+            return [part.search for part in (first, *others)]
+        # The second part reads a goal's second rival: as many first ones are left out as bring each rival there.
+        return [first.search, lambda victim: abreast(others[0], victim, len(others), _without_first)]
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,11 @@ def _looked_at(name: str, victim: Victim[Logits], success: Success) -> tuple[Fou
     found.unusable = unusable(raw).cpu()
     found.degree = victim.judge(success, raw).masked_fill(found.unusable, 0.0)
     return found, raw
+
+
+def _without_first(goal: Target, count: int) -> Any:
+    rivals = cast(Rivals, goal)
+    return Rivals(rivals.label, rivals.others[count:])
 
 
 def targeted_margin(rank: int) -> Objective[Logits]:

@@ -23,13 +23,17 @@ TASK = {Logits: "classification", PixelLogits: "segmentation", Candidates: "dete
 
 @dataclass(frozen=True, eq=False)
 class Victim(Generic[R]):
-    """x0: clean images (N, 3, H, W). goals, references: see Aim. noise: the streams of these samples."""
+    """x0: clean images (N, 3, H, W). goals, references: see Aim. noise: the streams of these samples.
+
+    capacity: how many images a pass may hold, those of the batch before samples left it; 0: as many as there are.
+    """
 
     model: Model[R]
     x0: Tensor
     goals: Sequence[Target]
     references: Sequence[Target]
     noise: Noise
+    capacity: int = 0
 
     def select(self, index: Tensor) -> Victim[R]:
         """Some of the samples (int64 indices, CPU)."""

@@ -31,6 +31,7 @@ from robustbench_cv.adversary import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
 from robustbench_cv.models.twin import twin
 from robustbench_cv.noise import Noise
+from robustbench_cv.runner.memory import keep_freed_memory
 from robustbench_cv.types import ClassTarget
 
 EPS = 1 / 255
@@ -150,10 +151,10 @@ def setting(images: int) -> tuple[Any, Tensor, Tensor]:
         return model, pictures, torch.from_numpy(data["labels"][:images])
 
 
-def ours(model: Any, spec: str, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def ours(model: Any, spec: str, x: Tensor, y: Tensor, batch: int) -> tuple[Tensor, Tensor]:
     attack, first, faster = ATTACKS.build(spec), 0, twin(model, x[:1])
     images, broken = [], []
-    for part, labels in zip(x.split(100), y.split(100), strict=True):
+    for part, labels in zip(x.split(batch), y.split(batch), strict=True):
         ids = tuple(f"cifar/{first + i}" for i in range(len(part)))
         result = run(attack, model, part, [ClassTarget(int(v)) for v in labels], Noise(0, ids), faster)
         images.append(result.images)
@@ -162,10 +163,10 @@ def ours(model: Any, spec: str, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(images), torch.cat(broken)
 
 
-def theirs(network: nn.Module, make: Callable[[nn.Module], Crafted], x: Tensor, y: Tensor, row: Row) -> tuple[Tensor, Tensor]:
+def theirs(network: nn.Module, make: Callable[[nn.Module], Crafted], x: Tensor, y: Tensor, batch: int, row: Row) -> tuple[Tensor, Tensor]:
     attack = make(network)
     torch.manual_seed(0)
-    images = torch.cat([attack(a.clone(), b.clone()).detach() for a, b in zip(x.split(100), y.split(100), strict=True)])
+    images = torch.cat([attack(a.clone(), b.clone()).detach() for a, b in zip(x.split(batch), y.split(batch), strict=True)])
     size = torch.linalg.vector_norm((images - x).flatten(1), ord=row.norm, dim=1)
     legal = (size <= row.bound * (1 + 1e-5) + 1e-6) & (images.flatten(1).amin(1) >= -1e-6) & (images.flatten(1).amax(1) <= 1 + 1e-6)
     with torch.no_grad():
@@ -181,21 +182,23 @@ def seconds(work: Callable[[], tuple[Tensor, Tensor]]) -> tuple[tuple[Tensor, Te
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=200)
     parser.add_argument("--only", default="", help="regular expression on our spec")
     parser.add_argument("--peers", default="", help="regular expression on the peer's name")
     arguments = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    keep_freed_memory()  # for both sides: it is one process
     model, x, y = setting(arguments.images)
     network = Network(model).eval().requires_grad_(False)
     head = ["ours", "peer", "robust ours", "robust peer", "only ours", "only peer", "CPU s ours", "CPU s peer", "ratio"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
     for row in (r for r in ROWS if re.search(arguments.only, r.ours)):
-        (mine, broken), cost = seconds(lambda row=row: ours(model, row.ours, x, y))  # type: ignore[misc]
+        (mine, broken), cost = seconds(lambda row=row: ours(model, row.ours, x, y, arguments.batch))  # type: ignore[misc]
         for name, make in row.peers.items():
             if not re.search(arguments.peers, name):
                 continue
             try:
-                (images, gone), price = seconds(lambda make=make, row=row: theirs(network, make, x, y, row))  # type: ignore[misc]
+                (images, gone), price = seconds(lambda make=make, row=row: theirs(network, make, x, y, arguments.batch, row))  # type: ignore[misc]
             except ImportError as error:
                 print(f"| {row.ours} | {name} | {1 - float(broken.float().mean()):.1%} | not installed: {error.name} |", flush=True)
                 continue
