@@ -6,21 +6,24 @@ import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustbench_cv.catalogue import MODELS, RECIPES
+from robustbench_cv.adversary import run
+from robustbench_cv.catalogue import ATTACKS, DATASETS, METRICS, MODELS, RECIPES
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
+from robustbench_cv.noise import Noise
 from robustbench_cv.training import losses, train
 from robustbench_cv.training.adversarial import Adversary
 from robustbench_cv.training.loop import Run, Watch, fit
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
-from robustbench_cv.types import Labels, Task
+from robustbench_cv.types import Dataset, Labels, Task, predict
 from tests.test_training import Squares, Tiny, read, same, tiny_recipe
 
 
@@ -238,3 +241,38 @@ def test_recipes_harden_on_data_of_ones_own(tmp_path: Path, recipe: str, task: T
     card = train(recipe, data=data, test=data, out=out, epochs=1)
     assert 0 <= card.metrics[metric] <= 1
     assert MODELS.factory(made.architecture)(checkpoint=str(out)).info.classes == data.labels
+
+
+# --- the bundled weights ---------------------------------------------------------------------------------------------------------
+
+
+def left(spec: str, attack: str, count: int, metric: str, first: int = 100) -> float:
+    """What an attack leaves of a model's metric on some test scenes."""
+    model: Any = build(spec)
+    data: Dataset = DATASETS.build(f"scenes(split='test', samples=500, task={model.info.task!r})")
+    samples = [data[i] for i in range(first, first + count)]
+    images, noise = torch.stack([s.image for s in samples]), Noise(0, tuple(s.id for s in samples))
+    found = run(ATTACKS.build(attack), model, images, [s.target for s in samples], noise)
+    judge = METRICS.build(metric, labels=model.info.classes)
+    return float(judge.reduce([judge.measure(p, s) for p, s in zip(predict(model, found.images), samples, strict=True)]))
+
+
+def test_the_hardened_classifier_outlasts_its_twin() -> None:
+    attack = "pgd(eps=4/255, steps=7)"
+    assert left("cifar-resnet20.scenes", attack, 16, "top-1") <= 0.25
+    assert left("cifar-resnet20.scenes-hardened", attack, 16, "top-1") >= 0.5
+
+
+@pytest.mark.slow
+def test_the_hardened_classifier_outlasts_its_twin_under_autoattack() -> None:
+    attack = "autoattack(eps=4/255, steps=20, queries=200)"
+    assert left("cifar-resnet20.scenes", attack, 40, "top-1") <= 0.1
+    assert left("cifar-resnet20.scenes-hardened", attack, 40, "top-1") >= 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("attack", "least"), [("tog-vanish(eps=4/255)", 0.1), ("tog-untargeted(eps=4/255)", 0.3)])
+def test_the_hardened_detector_outlasts_its_twin(attack: str, least: float) -> None:
+    """least: AP50 that the hardened one keeps above what its twin does."""
+    twin, hardened = (left(f"retinanet-small.{tag}", attack, 40, "ap50") for tag in ("scenes", "scenes-hardened"))
+    assert hardened >= twin + least

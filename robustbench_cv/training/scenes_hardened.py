@@ -36,7 +36,7 @@ def scenes_classifier_hardened(
 
 @recipe(model="retinanet-small.scenes-hardened")
 def scenes_detector_hardened(
-    eps: float = 4 / 255, attack_steps: int = 2, share: float = 1.0, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 4
+    eps: float = 4 / 255, attack_steps: int = 2, share: float = 1.0, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 1
 ) -> Recipe:
     """retinanet-small.scenes, trained on against PGD of two steps at 4/255 on the sum of its losses.
 

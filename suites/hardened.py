@@ -1,0 +1,41 @@
+"""Adversarially trained models beside their twins, clean and attacked: what hardening bought, and what it cost."""
+
+from robustbench_cv.catalogue import suite
+from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track
+
+LEVELS = (2, 4, 8)
+"""Of the curves, in grey levels of 255."""
+
+
+@suite(paper="arXiv:1706.06083")
+def hardened(samples: int = 32, eps: float = 4 / 255, steps: int = 20, queries: int = 200) -> Suite:
+    """Each hardened model of the zoo after its twin of the same architecture, size and data.
+
+    eps: the L-infinity budget beside the curves; the models were trained at 4/255. steps, queries: of AutoAttack; 100 and 5000 are the
+    reference's, below them what survives may still fall.
+    """
+    classifiers = (
+        Condition("noise", attack=f"noise(eps={eps})"),
+        *_curve("pgd", "pgd(eps={eps}, steps=10)"),
+        Condition("autoattack", attack=f"autoattack(eps={eps}, steps={steps}, queries={queries})"),
+    )
+    detectors = (
+        Condition("noise", attack=f"noise(eps={eps})"),
+        *_curve("tog-vanish", "tog-vanish(eps={eps})"),
+        Condition("tog-untargeted", attack=f"tog-untargeted(eps={eps})"),
+        Condition("tog-fabricate", attack=f"tog-fabricate(eps={eps})"),
+    )
+    tracks = (
+        _track("classification", "cifar-resnet20.scenes", classifiers, ("top-1",), samples),
+        _track("detection", "retinanet-small.scenes", detectors, ("ap50", "ap", "fabricated-per-image"), samples),
+    )
+    return Suite("hardened", version=1, tracks=tracks, reports=("overview", "main-table", "budget-curve", "gallery", "checks", "protocol"))
+
+
+def _track(task: Task, twin: str, conditions: tuple[Condition, ...], metrics: tuple[str, ...], samples: int) -> Track:
+    return Track(task, (twin, f"{twin}-hardened"), ("scenes",), (CLEAN, *conditions), metrics, samples)
+
+
+def _curve(name: str, spec: str) -> tuple[Condition, ...]:
+    """One condition for each level, on one curve."""
+    return tuple(Condition(f"{name} {v}/255", attack=spec.format(eps=f"{v}/255"), severity=v / 255, curve=name) for v in LEVELS)
