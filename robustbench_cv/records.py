@@ -25,7 +25,8 @@ class AttackTrace:
 
     success: judged on the returned image. size and radius: in the budget's units (radius None where there is no single one).
     forwards, backwards: passes through the model.
-    zero_grads: share of its gradients that were exactly zero.
+    zero_grads: share of its gradients that were exactly zero. ssim: structural similarity of the image before and after, up to 1 for an
+    image left as it was; None for images smaller than SSIM's window.
     """
 
     success: bool
@@ -34,6 +35,7 @@ class AttackTrace:
     forwards: int
     backwards: int
     zero_grads: float
+    ssim: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
-from robustbench_cv.records import read_parts
+from robustbench_cv.records import AttackTrace, read_parts
 from robustbench_cv.suite import Condition, Gate, Kind, Task
 from robustbench_cv.types import Evidence, Labels
 
@@ -290,6 +290,15 @@ class Results:
             return None
         mean = {name: float(numpy.mean([t[name] for t in traces])) for name in ("size", "forwards", "backwards")}
         return Cost(traces[0]["radius"], **mean, zero_grads=float(numpy.mean([t["zero_grads"] >= 1.0 for t in traces])))
+
+    def traces(self, group: Group, condition: str) -> pandas.DataFrame:
+        """What the attack did to each sample that it was tried on, a row each with the fields of AttackTrace; empty without attack.
+
+        Samples with nothing to attack, and those on which the model broke down, are left out.
+        """
+        rows = self.rows(group, condition)
+        tried = rows[(rows["status"] == "ok") & (rows["reason"] == "") & rows["attack"].notna()]
+        return pandas.DataFrame(list(tried["attack"]), columns=[f.name for f in fields(AttackTrace)])
 
     def flags(self, group: Group, condition: str | None = None) -> list[Finding]:
         """The warnings and stops that touch a group (and condition): those whose fields match or are empty."""

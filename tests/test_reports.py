@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
+import pandas
 import pytest
 
 from robustbench_cv.catalogue import REPORTS
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
+from robustbench_cv.records import AttackTrace
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Footnotes, Number
@@ -25,6 +29,7 @@ from robustbench_cv.rendering.pictures import Gallery
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Results
+from robustbench_cv.suite import CLEAN, Condition
 
 synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
 EVIL = '<script>alert("x")</script>&_%$x^2$'
@@ -262,3 +267,59 @@ def test_history_orders_models_by_the_year_of_their_architecture() -> None:
     group = next(g for g in made.groups() if g.model == "lenet5")
     assert table.frame.iloc[0, 4].estimate.value == pytest.approx(made.estimate(group, "clean", "top-1").value)
     assert list(dict.fromkeys(chart.frame["model"])) == table.frame.iloc[:, 1].tolist()
+
+
+def test_distances_are_what_unbounded_attacks_measured() -> None:
+    made = synthetic.make(n=5)
+    here = (made.records["condition"] == "pgd-8") & (made.records["task"] == "classification")
+    traces = [AttackTrace(i < 4, float(i), float("inf"), 10 * i, i, 0.0, 1 - i / 10) for i in range(5)]
+    made.records.loc[here, "attack"] = pandas.Series([asdict(t) for t in traces], index=made.records.index[here])
+    items = {item.label: item for item in build_items(made, ["perturbations"])}
+    chart = items["distances-classification-pgd-8"]
+    assert isinstance(chart, Chart)
+    # one is wrong from the start, one was never broken
+    assert list(zip(chart.frame["distance"], chart.frame["value"], strict=True)) == [(0.0, 0.8), (1.0, 0.6), (2.0, 0.4), (3.0, 0.2)]
+    assert [label for label in items if label.startswith("distances")] == ["distances-classification-pgd-8"], "the others have a bound"
+    table = items["perturbations-classification"]
+    assert isinstance(table, Table)
+    row = next(row for row in table.frame.to_numpy().tolist() if row[1] == "pgd-8")
+    assert row[2:5] == ["none", 4, 5]
+    assert row[6] == "1.5"
+    assert row[9] == "0.85"
+    assert row[12] == "15"
+
+
+def test_gallery_adds_a_sample_where_a_condition_is_shown_on_no_other(tmp_path: Path) -> None:
+    """A sticker on cars is shown on other images than the rest of a run."""
+    made: Results = synthetic.make(tmp_path)
+    for path in (tmp_path / "images").glob("*-pgd-8/index.json"):
+        path.write_text(path.read_text().replace("scene/0000", "scene/car"))
+    strips = build_items(made, ["gallery(samples=1)"])[0].strips
+    assert [strip.sample for strip in strips] == ["scene/00000", "scene/car0"]
+    assert "pgd-8" not in [frame.heading for frame in strips[0].frames]
+    assert [frame.heading for frame in strips[1].frames] == ["clean", "pgd-8"]
+
+
+def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plain() -> None:
+    made: Results = synthetic.make(n=8)
+    hidden = (Condition("sticker", attack="sticker-hide(steps=5)"), Condition("plain", attack="sticker-hide(steps=5, plain=True)"))
+    track = next(t for t in made.run.tracks if t.task == "detection")
+    run = msgspec.structs.replace(made.run, tracks=(msgspec.structs.replace(track, conditions=(CLEAN, *hidden)),))
+    row = made.records[(made.records["task"] == "detection") & (made.records["condition"] == "pgd-8")]
+    outcomes = {"sticker": [1, 1, 0, 0, 1, 0, 0, 0], "plain": [1, 1, 1, 0, 0, 0, 0, 0]}
+    parts = []
+    for name, broken in outcomes.items():
+        part = row.copy()
+        part["condition"] = name
+        part["attack"] = [trace | {"success": bool(b)} for trace, b in zip(row["attack"], broken, strict=True)]
+        # The last was not served: there is no car in it.
+        part["reason"] = [*[""] * 7, "no car in this image"]
+        parts.append(part)
+    table = build_items(Results(run, pandas.concat(parts)), ["attack-success"])[0]
+    sampled, plain = table.frame.to_numpy().tolist()
+    assert sampled[1:4] == ["sticker", 7, 3]
+    assert plain[1:4] == ["plain", 7, 3]
+    assert sampled[4].estimate.value == pytest.approx(3 / 7)
+    # Of the three that it breaks plain, two are broken under the sampled conditions too.
+    assert (sampled[5].estimate.value, sampled[5].estimate.n) == (pytest.approx(2 / 3), 3)
+    assert plain[5] is None

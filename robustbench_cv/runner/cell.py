@@ -19,6 +19,7 @@ from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.metrics.similarity import structural_similarity
 from robustbench_cv.models.twin import twin
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace, Record
@@ -82,9 +83,10 @@ class _Attacked:
     unserved: str = ""
 
     @classmethod
-    def of(cls, made: AttackResult, i: int, radius: float | None) -> _Attacked:
+    def of(cls, made: AttackResult, i: int, radius: float | None, likeness: Tensor | None) -> _Attacked:
         counts = int(made.forwards[i]), int(made.backwards[i])
-        trace = AttackTrace(bool(made.success[i]), float(made.size[i]), radius, *counts, float(made.zero_grads[i]))
+        ssim = None if likeness is None else round(float(likeness[i]), 6)
+        trace = AttackTrace(bool(made.success[i]), float(made.size[i]), radius, *counts, float(made.zero_grads[i]), ssim)
         return cls(made.images[i].cpu(), trace, made.failed.get(i, ""), made.unserved.get(i, ""))
 
 
@@ -169,7 +171,8 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     def work(images: Tensor, positions: list[int]) -> list[_Attacked]:
         noise = Noise(job.blank.seed, tuple(samples[i].id for i in positions), purpose)
         made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
-        return [_Attacked.of(made, i, radius) for i in range(len(images))]
+        likeness = structural_similarity(images.to(made.images.device), made.images)
+        return [_Attacked.of(made, i, radius, likeness) for i in range(len(images))]
 
     return in_batches(samples, job.batch_size, work)
 
