@@ -16,7 +16,7 @@ _CAPTION = "each image before and after, with the model's predictions. The diffe
 
 @report()
 def gallery(samples: int = 3) -> Report:
-    """Before, after, amplified difference and predictions of the first samples that the run saved."""
+    """Before, after, amplified difference and predictions of the first samples that the run saved; more where a condition needs others."""
     return lambda results: [_gallery(results, group, samples) for group in results.groups() if _of(results, group)]
 
 
@@ -28,7 +28,7 @@ def _of(results: Results, group: Group) -> list[Picture]:
 
 def _gallery(results: Results, group: Group, samples: int) -> Gallery:
     by_sample = [(sample, list(found)) for sample, found in groupby(_of(results, group), key=lambda p: p.sample)]
-    richest = sorted(by_sample, key=lambda item: (-len(item[1]), item[0]))[:samples]
+    richest = _enough(sorted(by_sample, key=lambda item: (-len(item[1]), item[0])), samples)
     threshold = results.model_row(group).operating_score
     strips = tuple(_strip(sample, pictures, threshold) for sample, pictures in richest)
     caption = f"{reporting.title_of(group)}: {_CAPTION}"
@@ -36,6 +36,18 @@ def _gallery(results: Results, group: Group, samples: int) -> Gallery:
     stops = dict.fromkeys(results.blocked(group, p.condition) for _, pictures in richest for p in pictures)
     blocked = tuple(f"Numbers of these pictures are blocked by {reason}: the predictions may be wrong too." for reason in stops if reason)
     return Gallery(strips, caption, slug(f"gallery {group.task} {group.model} {group.dataset}"), (*blocked, *boxes), group.task, "Gallery")
+
+
+def _enough(ranked: list[tuple[str, list[Picture]]], samples: int) -> list[tuple[str, list[Picture]]]:
+    """The first `samples`, and after them the first of those that alone show a condition: few images hold what a sticker is put on."""
+    chosen: list[tuple[str, list[Picture]]] = []
+    shown: set[str] = set()
+    for sample, pictures in ranked:
+        new = {p.condition for p in pictures} - shown
+        if len(chosen) < samples or new:
+            chosen.append((sample, pictures))
+            shown |= new
+    return chosen
 
 
 def _strip(sample: str, pictures: Sequence[Picture], threshold: float) -> Strip:

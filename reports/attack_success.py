@@ -1,0 +1,65 @@
+"""What attacks broke, sample by sample, and how much of a physical attack's success is left under random conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from robustbench_cv.catalogue import report
+from robustbench_cv.metrics.intervals import wilson
+from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.cells import Cell, Number
+from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.suite import Condition
+from robustbench_cv.types import Task
+
+_COLUMNS = ("model", "condition", "attacked", "broken", "success [95 % interval]", "of its plain form's [95 % interval]")
+
+
+@report()
+def attack_success() -> Report:
+    """Samples attacked and broken by each attack; of a patch seen under random conditions also the share of those that it breaks plain."""
+    return lambda results: [_table(results, task) for task in reporting.tasks_of(results) if results.conditions(task, "attack")]
+
+
+def _table(results: Results, task: Task) -> Table:
+    conditions = [c for c in reporting.ordered_conditions(results, task) if c.attack is not None]
+    rows = [_row(results, group, one, conditions) for group in reporting.groups_of(results, task) for one in conditions]
+    caption = f"{reporting.TASK_TITLES[task]}: samples that each attack was tried on, and how many it broke by its own criterion."
+    notes = (
+        "A sample is attacked where it has what the attack is aimed at. The last column: of the samples that the same patch breaks when it "
+        "is seen straight on in even light (plain=True), the share that it also breaks under the sampled conditions.",
+    )
+    return Table(cells_of(_COLUMNS, rows), caption, f"attack-success-{task}", notes, task, blocks="model", title="Attack success")
+
+
+def _row(results: Results, group: Group, condition: Condition, conditions: list[Condition]) -> list[Cell]:
+    broken = _broken(results, group, condition)
+    kept: Cell = None
+    plain = next((c for c in conditions if c.attack is not None and c.attack == _plain_of(condition)), None)
+    if plain is not None:
+        both = [broken[sample] for sample, done in _broken(results, group, plain).items() if done and sample in broken]
+        kept = _rate(both)
+    title = reporting.title_of(group)
+    return [title, condition.name, len(broken), sum(broken.values()), _rate(list(broken.values())), kept]
+
+
+def _plain_of(condition: Condition) -> str:
+    """The spec of the same attack without random conditions, as suites write it."""
+    return f"{(condition.attack or '').removesuffix(')')}, plain=True)"
+
+
+def _broken(results: Results, group: Group, condition: Condition) -> Mapping[str, bool]:
+    rows = results.rows(group, condition.name)
+    columns = zip(rows["sample"], rows["status"], rows["reason"], rows["attack"], strict=True)
+    return {
+        sample: bool(trace["success"]) for sample, status, reason, trace in columns if trace is not None and status == "ok" and not reason
+    }
+
+
+def _rate(outcomes: list[bool]) -> Number:
+    if not outcomes:
+        return Number(Estimate(None, None, None, 0))
+    interval = wilson(sum(outcomes), len(outcomes))
+    return Number(Estimate(sum(outcomes) / len(outcomes), interval.low, interval.high, len(outcomes)))
