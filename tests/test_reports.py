@@ -295,7 +295,7 @@ def test_gallery_adds_a_sample_where_a_condition_is_shown_on_no_other(tmp_path: 
     for path in (tmp_path / "images").glob("*-pgd-8/index.json"):
         path.write_text(path.read_text().replace("scene/0000", "scene/car"))
     strips = build_items(made, ["gallery(samples=1)"])[0].strips
-    assert [strip.sample for strip in strips] == ["scene/00000", "scene/car0"]
+    assert [strip.title for strip in strips] == ["scene/00000", "scene/car0"]
     assert "pgd-8" not in [frame.heading for frame in strips[0].frames]
     assert [frame.heading for frame in strips[1].frames] == ["clean", "pgd-8"]
 
