@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 class Job:
     """What a cell needs, built. blank: the record that every row starts from (suite, model, data set, condition, seed).
 
-    pictures: how many of the samples are kept as before-and-after images.
+    pictures: how many of the samples are kept as before-and-after images. carried: records of samples that a smaller budget broke.
     """
 
     model: AnyModel
@@ -51,6 +51,7 @@ class Job:
     batch_size: BatchSize
     skip_bad: bool = False
     pictures: int = 0
+    carried: Mapping[str, Record] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +107,9 @@ def run_cell(job: Job) -> CellOutput:
     entries = [_prepare(job, i) for i in job.indices]
     records: dict[str, Record] = {e.sample: e for e in entries if isinstance(e, Record)}
     pairs = [e for e in entries if isinstance(e, _Pair)]
+    # Those that are shown are searched again, for their images.
+    records |= {p.after.id: job.carried[p.after.id] for p in pairs[job.pictures :] if p.after.id in job.carried}
+    pairs = [p for p in pairs if p.after.id not in records]
     attacked: list[_Attacked | None] = list(_attack(job, pairs)) if job.attack is not None else [None] * len(pairs)
     served: list[tuple[_Pair, _Attacked | None]] = []
     for pair, made in zip(pairs, attacked, strict=True):
@@ -113,7 +117,14 @@ def run_cell(job: Job) -> CellOutput:
             records[pair.after.id] = replace(job.blank, sample=pair.after.id, status="failed", reason=made.failed, attack=made.trace)
         else:
             served.append((pair if made is None else replace(pair, after=replace(pair.after, image=made.image)), made))
-    return _judge(job, served, records)
+    return _with_carried(job, _judge(job, served, records))
+
+
+def _with_carried(job: Job, output: CellOutput) -> CellOutput:
+    """A shown sample that the smaller budget broke and this search did not: the smaller one's record, and no picture."""
+    lost = {r.sample for r in output.records if r.sample in job.carried and not (r.attack and r.attack.success)}
+    records = [job.carried[r.sample] if r.sample in lost else r for r in output.records]
+    return replace(output, records=records, shots=[s for s in output.shots if s.sample not in lost])
 
 
 def condition_sample(job: Job, index: int) -> Sample | None:
@@ -163,7 +174,7 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
 def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     samples = [p.after for p in pairs]
     purpose = Spec.parse(job.condition.attack or "").name
-    radius = _radius(job.attack)
+    radius = radius_of(job.attack)
 
     model = cast("Model[Any]", job.model)
     faster = twin(model, samples[0].image[None].to(job.device)) if samples else None
@@ -177,7 +188,8 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     return in_batches(samples, job.batch_size, work)
 
 
-def _radius(attack: Any) -> float | None:
+def radius_of(attack: Any) -> float | None:
+    """Of an attack's budget; None where there is no single one."""
     if isinstance(attack, Shared):
         return attack.surface.radius
     region = attack.constraint if isinstance(attack, Attack | Ensemble | External | Targeted) else None

@@ -21,7 +21,8 @@ from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, TrackRow
 from robustbench_cv.runner.batches import BatchSize
-from robustbench_cv.runner.cell import Job
+from robustbench_cv.runner.carried import carried, smaller_budget
+from robustbench_cv.runner.cell import Job, radius_of
 from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, source_sha256, versions
 from robustbench_cv.runner.fitted import FitPlan, fitted, plan_fit
 from robustbench_cv.runner.store import Store
@@ -70,7 +71,10 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class PlannedCell:
-    """A cell with what building its job takes. fit: what its attack is fitted on first, if it is one of those."""
+    """A cell with what building its job takes. fit: what its attack is fitted on first, if it is one of those.
+
+    base: the key of the cell whose broken samples this one takes over; None for most.
+    """
 
     row: CellRow
     pair: Pair
@@ -78,6 +82,7 @@ class PlannedCell:
     indices: tuple[int, ...]
     pictures: int
     fit: FitPlan | None = None
+    base: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +117,14 @@ def make_plan(suite: Suite, options: Options) -> Plan:
         names = tuple(dict.fromkeys(p.row.name for p in found)), tuple(dict.fromkeys(p.dataset_row.name for p in found))
         tracks.append(TrackRow(track.task, *names, conditions, tuple(metrics)))
         pairs += found
-        for pair, condition in itertools.product(found, conditions):
-            cells += _cells(suite, seed, track, pair, condition, options, others[condition.name])
+        bases = {c.name: smaller_budget(c, conditions[:i], track.task) for i, c in enumerate(conditions)}
+        for pair in found:
+            made: dict[str, list[PlannedCell]] = {}
+            for condition in conditions:
+                base = bases[condition.name]
+                below = [c.row.key for c in made[base.name]] if base else []
+                made[condition.name] = list(_cells(suite, seed, track, pair, condition, options, others[condition.name], below))
+            cells += itertools.chain.from_iterable(made.values())
     _refuse_equal_names(pairs)
     return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options)
 
@@ -151,20 +162,22 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store
             edit = edit.with_donors(pair.dataset)
         edits.append(edit)
     track = next(t for t in plan.tracks if t.task == cell.row.task)
+    attack, blank = _attack(plan, cell, store), blank_record(plan, cell)
     return Job(
         pair.model,
         pair.dataset,
         pair.class_map,
         condition,
         edits,
-        _attack(plan, cell, store),
+        attack,
         {m.name: _metric(m.name, pair.row) for m in track.metrics},
         cell.indices,
-        blank_record(plan, cell),
+        blank,
         plan.options.device,
         batch_size,
         plan.options.skip_bad,
         cell.pictures,
+        carried(store, cell.base, blank, radius_of(attack)) if store and cell.base else {},
     )
 
 
@@ -234,8 +247,16 @@ def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: 
 
 
 def _cells(
-    suite: Suite, seed: int, track: Track, pair: Pair, condition: Condition, options: Options, others: list[list[str]]
+    suite: Suite,
+    seed: int,
+    track: Track,
+    pair: Pair,
+    condition: Condition,
+    options: Options,
+    others: list[list[str]],
+    below: Sequence[str],
 ) -> Iterator[PlannedCell]:
+    """One for each shard. others: the surrogates' identities. below: the keys of the smaller budget's cells, where there is one."""
     fit = plan_fit(pair, condition, seed, options)
     common = {
         "code": code_sha256(interventions=bool(condition.interventions), attacks=condition.attack is not None),
@@ -262,9 +283,10 @@ def _cells(
         indices = pair.indices[start : start + SHARD]
         pictures = PICTURES if start == 0 else 0
         data = [[pair.dataset.ids[i], f] for i, f in zip(indices, pair.fingerprints[start : start + SHARD], strict=True)]
-        key = digest(common | {"data": data, "pictures": pictures})[:32]
+        base = below[start // SHARD] if below else None
+        key = digest(common | {"data": data, "pictures": pictures, "base": base})[:32]
         row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
-        yield PlannedCell(row, pair, condition, indices, pictures, fit)
+        yield PlannedCell(row, pair, condition, indices, pictures, fit, base)
 
 
 def _takes_donors(condition: Condition) -> bool:
