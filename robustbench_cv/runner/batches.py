@@ -45,14 +45,17 @@ def ran_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
-def in_batches(samples: Sequence[Sample], size: BatchSize, work: Callable[[Tensor, list[int]], list[T]]) -> list[T]:
-    """work(images (N, 3, H, W), positions) for batches of equal shape; its results in the order of the samples."""
+def in_batches(
+    samples: Sequence[Sample], size: BatchSize, work: Callable[[Tensor, list[int]], list[T]], most: int | None = None
+) -> list[T]:
+    """work(images (N, 3, H, W), positions) for batches of equal shape, of at most `most`; its results in the order of the samples."""
     found: dict[int, T] = {}
     for positions in _by_shape(samples):
         done = 0
         while done < len(positions):
             height, width = samples[positions[done]].image.shape[1:]
-            chosen = positions[done : done + size.at(height, width)]
+            fitting = size.at(height, width)
+            chosen = positions[done : done + (fitting if most is None else min(fitting, most))]
             try:
                 made = work(torch.stack([samples[i].image for i in chosen]), chosen)
             except RuntimeError as error:

@@ -25,6 +25,7 @@ from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace, Record
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.batches import BatchSize, finite_rows, in_batches
+from robustbench_cv.runner.memory import largest_batch
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import AnyModel, Dataset, Evidence, Model, Prediction, Sample
 
@@ -185,7 +186,9 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
         likeness = structural_similarity(images.to(made.images.device), made.images)
         return [_Attacked.of(made, i, radius, likeness) for i in range(len(images))]
 
-    return in_batches(samples, job.batch_size, work)
+    largest = max((s.image for s in samples), key=lambda image: image.numel(), default=None)
+    most = largest_batch(model, largest) if largest is not None and job.device.startswith("cpu") else None
+    return in_batches(samples, job.batch_size, work, most)
 
 
 def radius_of(attack: Any) -> float | None:
