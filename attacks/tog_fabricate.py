@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.detection import fabricate
+from robustbench_cv.adversary.detection import fabricate_boxes
 from robustbench_cv.adversary.references import detections_and_annotations
 from robustbench_cv.adversary.success import fabricated
 from robustbench_cv.adversary.tog import STEPS, tog_step
@@ -13,11 +13,22 @@ from robustbench_cv.types import Candidates
 
 @attack(paper="arXiv:2004.04320", task="detection")
 def tog_fabricate(
-    boxes: int = 10, eps: float = 8 / 255, steps: int = STEPS, alpha: float | None = None, decay: float = 1.0
+    boxes: int = 10, eps: float = 8 / 255, steps: int = STEPS, alpha: float | None = None, decay: float = 1.0, sure: float = 10.0
 ) -> Attack[Candidates]:
-    """Every candidate's confidence rises. boxes: how many new ones break the image (project choice)."""
+    """Every candidate's confidence rises, and with weight `sure` the sum of the confidences, that of candidates within reach.
+
+    The paper's own: steps=10, decay=0, sure=0; the rest is project choice. boxes: how many new ones break the image (project choice).
+    alpha, decay: see `tog_step`.
+    """
     ball = Linf(eps)
     move = tog_step(ball, alpha, steps, decay)
     return Attack(
-        "tog-fabricate", fabricate(), fabricated(boxes), ball, Ascent(move), steps, keep="last", reference=detections_and_annotations
+        "tog-fabricate",
+        fabricate_boxes(sure),
+        fabricated(boxes),
+        ball,
+        Ascent(move),
+        steps,
+        keep="last",
+        reference=detections_and_annotations,
     )

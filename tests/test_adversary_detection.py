@@ -192,3 +192,14 @@ def test_tog_vanish_leaves_a_two_stage_detector_little_even_below_the_reported_s
     assert found(x0) > 0.9
     assert found(ours.images) < 0.5 * found(papers.images)
     assert found(ours.images) < 0.25
+
+
+def test_tog_fabricate_makes_a_one_stage_detector_report_more_than_the_papers_loss_does() -> None:
+    model: Any = build("yolov3-small.scenes")
+    data = DATASETS.build("scenes(task='detection')")
+    samples = [data[i] for i in range(3)]
+    x0, truth = torch.stack([s.image for s in samples]), [s.target for s in samples]
+    specs = ("tog-fabricate(steps=12)", "tog-fabricate(steps=12, decay=0, sure=0)")
+    found = [reported(predict(model, run(ATTACKS.build(spec), model, x0, truth, noise(3)).images), 0.25) for spec in specs]
+    ours, papers = (sum(len(cast(BoxPrediction, p).scores) for p in each) for each in found)
+    assert ours > 1.5 * papers

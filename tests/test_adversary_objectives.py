@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from robustbench_cv.adversary.detection import fabricate, mislabel, overlapping, vanish, vanish_objects
+from robustbench_cv.adversary.detection import fabricate, fabricate_boxes, mislabel, overlapping, vanish, vanish_objects
 from robustbench_cv.adversary.objectives import classifier_objective, cross_entropy, dlr, margin, pixel_cross_entropy, seg_pgd_loss, towards
 from robustbench_cv.adversary.success import fabricated, fooled, misclassified, mislabelled, pixels_wrong, reported, vanished
 from robustbench_cv.errors import UserError
@@ -85,6 +85,13 @@ def test_vanish_objects_adds_the_log_odds_of_what_lies_on_a_goal_and_may_still_b
     assert vanish_objects(0.0).name == "vanish"
 
 
+def test_fabricate_boxes_adds_the_number_of_boxes_to_expect() -> None:
+    p = torch.tensor([[[0.7, 0.2], [0.1, 0.4], [0.99, 0.99]]], dtype=torch.float64)
+    raw = candidates(p.log(), [True, True, False])
+    assert float(fabricate_boxes(3.0)(raw, [])) == pytest.approx(float(fabricate()(raw, [])) + 3.0 * (0.7 + 0.4))
+    assert fabricate_boxes(0.0).name == "fabricate"
+
+
 def test_the_log_odds_of_an_object_keep_their_gradient_below_the_reported_score() -> None:
     z = torch.full((1, 1, 1), -4.0, requires_grad=True)
     goal = [BoxTarget.of(torch.tensor([[0.0, 0, 8, 8]]), torch.tensor([0]))]
@@ -95,7 +102,7 @@ def test_the_log_odds_of_an_object_keep_their_gradient_below_the_reported_score(
 
 
 @pytest.mark.parametrize("logit", [-200.0, -20.0, 0.0, 20.0, 80.0])
-@pytest.mark.parametrize("objective", [vanish(), vanish_objects(), fabricate(), mislabel()], ids=lambda o: o.name)
+@pytest.mark.parametrize("objective", [vanish(), vanish_objects(), fabricate(), fabricate_boxes(), mislabel()], ids=lambda o: o.name)
 def test_detection_gradients_are_finite_at_both_ends(logit: float, objective: object) -> None:
     z = torch.full((1, 2, 3), logit, requires_grad=True)
     raw = candidates(F.logsigmoid(z))
@@ -131,7 +138,7 @@ def test_objectives_on_a_detector_match_finite_differences() -> None:
     x = images(1).double().clamp(0.1, 0.9)
     goal = targets(model, x)
     direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).double()
-    for objective in (vanish(), vanish_objects(), fabricate(), mislabel()):
+    for objective in (vanish(), vanish_objects(), fabricate(), fabricate_boxes(), mislabel()):
         leaf = x.clone().requires_grad_()
         (grad,) = torch.autograd.grad(objective(model.raw(leaf), goal).sum(), leaf)
         with torch.no_grad():

@@ -16,7 +16,7 @@ from robustbench_cv.checks import slopes
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
 from robustbench_cv.checks.battery import judge
 from robustbench_cv.checks.precision import Float32, half_precision
-from robustbench_cv.checks.probes import PROBES, Tried, trace
+from robustbench_cv.checks.probes import PROBES, Trace, Tried, trace
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.noise import Noise
@@ -174,6 +174,16 @@ def test_a_trace_says_how_far_the_steps_go_and_whether_the_loss_still_rises() ->
         x = (x + 0.002 * g.sign()).clamp(x0 - 0.03, x0 + 0.03).clamp(0, 1)
     rising = (losses[5] - losses[4] > 0.1 * (losses[5] - losses[0])) & (losses[5] > losses[0])
     assert (course.rose, course.rising) == (float((losses[5] > losses[0]).float().mean()), float(rising.float().mean()))
+
+
+@pytest.mark.parametrize(("rose", "verdict_of_it"), [(0.25, "warn"), (0.5, "pass")])
+def test_an_attack_that_does_not_raise_its_own_loss_looks_weak_though_more_steps_do_no_better(rose: float, verdict_of_it: str) -> None:
+    """As on SegNet, whose scores jump with the places of its maxima: no number of steps helps, and every other check is content."""
+    subject = attacked(Planted(), "pgd(eps=0.004, steps=40)")
+    subject.found.update(trace=Trace(40, 2.5, 0.05, rose, 0.0), longer=None)
+    found = judge(subject)
+    assert found.verdict == verdict_of_it
+    assert ("the loss rose on 25% of the survivors only, in 40 steps" in found.evidence) == (verdict_of_it == "warn")
 
 
 def test_a_surrogate_that_breaks_more_than_the_white_box_is_named() -> None:

@@ -12,10 +12,14 @@ from robustbench_cv.findings import Finding
 _TITLE = "the steps reach the budget and settle"
 
 RISES = 0.9
-"""Share of the survivors whose loss an attack must have raised (I5)."""
+"""Share of the survivors whose loss an attack must have raised (I5), where more steps do better."""
 
 RISING = 0.5
 """Share of the survivors whose loss may still rise at the last step (project choice)."""
+
+
+FALLS = 0.5
+"""Share of them from which on an attack that leaves the loss where it was has not attacked at all (project choice)."""
 
 
 @check(stage="attack")
@@ -38,10 +42,18 @@ def _of_attack(subject: Attacked) -> Finding:
     tried = subject.tried("longer", PROBES["longer"])
     if isinstance(tried, Tried) and tried.beats:
         return Finding("S11", _TITLE, "warn", *_not_done(course, tried))
+    if course.rose < FALLS and len(subject.survivors) > 1:
+        evidence = f"the loss rose on {course.rose:.0%} of the survivors only, in {_steps(course.steps)}: its gradient leads nowhere"
+        return Finding("S11", _TITLE, "warn", evidence, _NOWHERE)
     if course.steps == 1:
         evidence = "a single step: a sanity check, not an evaluation"
         return Finding("S11", _TITLE, "warn", evidence, "use pgd with 40 steps or more, or apgd")
     return Finding("S11", _TITLE, "pass", _course(course))
+
+
+_NOWHERE = (
+    "look for what makes the scores jump (maxima whose places are handed on, rounding), and use an attack without gradients beside it"
+)
 
 
 def _not_done(course: Trace, tried: Tried) -> tuple[str, str]:
