@@ -40,7 +40,7 @@ class Ascent(Optimizer):
     def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         _, grad = problem.value_and_grad(theta)
         move, state = self.move.update(grad, state)
-        return problem.project(theta + move), state
+        return problem.moved(theta, move), state
 
 
 @dataclass(frozen=True)

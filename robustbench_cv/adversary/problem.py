@@ -88,6 +88,11 @@ class Problem(Generic[R]):
     def project(self, theta: Tensor) -> Tensor:
         return self._constraint.project(self.x0, theta) if self._bounds is None else theta.clamp(*self._bounds)
 
+    def moved(self, theta: Tensor, move: Tensor) -> Tensor:
+        """project(theta + move), in one new tensor where projecting is a clamp."""
+        there = theta + move
+        return self.project(there) if self._bounds is None else torch.clamp(there, *self._bounds, out=there)
+
     def steepest(self, grad: Tensor) -> Tensor:
         return self._constraint.steepest(grad)
 
