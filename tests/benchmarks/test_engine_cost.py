@@ -90,7 +90,7 @@ def peers(network: nn.Module, radius: float) -> dict[str, Callable[[Tensor, Tens
     if importlib.util.find_spec("foolbox"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the libraries that it imports
-            import foolbox
+            import foolbox  # type: ignore[import-not-found,unused-ignore]
 
         model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
         attack = foolbox.attacks.LinfPGD(abs_stepsize=2.5 * radius / STEPS, steps=STEPS)
@@ -168,7 +168,8 @@ def peak_bytes(work: Callable[[], object]) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         work()
     now = most = 0
-    for event in seen.profiler.kineto_results.events():  # type: ignore[union-attr]
+    profiled: Any = seen.profiler
+    for event in profiled.kineto_results.events():
         if event.name() == "[memory]":
             now += event.nbytes()
             most = max(most, now)
