@@ -15,6 +15,7 @@ from robustbench_cv.adversary.objectives import Objective
 from robustbench_cv.adversary.optimizers import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
 from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
+from robustbench_cv.adversary.shared import Shared
 from robustbench_cv.adversary.success import Success
 from robustbench_cv.adversary.transforms import rows
 from robustbench_cv.adversary.victim import Found, Victim, undisturbed, unusable, worst_of
@@ -194,7 +195,9 @@ def run(
         served = torch.tensor([i for i in range(len(images)) if i not in aim.unserved and i not in failed], dtype=torch.int64)
         table = Found.untouched(images, int(clean.was_looked_at))
         if len(served):
-            victim = Victim(search_on or model, images, aim.goals, aim.references, noise, len(images)).select(served)
+            # What all samples share is judged against references of its own, where it lies, and there is nothing to search for.
+            looked_at = model if search_on is None or isinstance(attack, Shared) else search_on
+            victim = Victim(looked_at, images, aim.goals, aim.references, noise, len(images)).select(served)
             found = attack.search(victim)
             table.merge(served, found if victim.model is model else _confirmed(attack, found, replace(victim, model=model)))
     failed |= dict.fromkeys(table.unusable.nonzero()[:, 0].tolist(), NOT_FINITE)

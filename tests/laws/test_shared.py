@@ -105,6 +105,16 @@ def test_success_and_size_are_those_of_the_images(name: str) -> None:
         assert torch.equal(result.images[i], x0[i])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_twin_of_the_model_changes_nothing(name: str) -> None:
+    """A poster is judged by whether it is seen, not by the objects that were there without it."""
+    attack = ready(name)
+    model, x0, truth, result = judged(attack)
+    again = run(attack, model, x0, truth, noise(len(x0)), MODELS[task_of(name)]())
+    torch.testing.assert_close(again.degree, result.degree)
+    assert torch.equal(again.images, result.images)
+
+
 def objective(attack: Shared[Any], theta: Tensor) -> float:
     """The mean objective of theta on images that no fit has seen."""
     model, x0 = MODELS[task_of(attack.name)](), images(24, seed=2)
