@@ -176,14 +176,21 @@ def test_a_trace_says_how_far_the_steps_go_and_whether_the_loss_still_rises() ->
     assert (course.rose, course.rising) == (float((losses[5] > losses[0]).float().mean()), float(rising.float().mean()))
 
 
-@pytest.mark.parametrize(("rose", "verdict_of_it"), [(0.25, "warn"), (0.5, "pass")])
+@pytest.mark.parametrize(("rose", "verdict_of_it"), [(0.25, "warn"), (0.625, "warn"), (0.75, "pass")])
 def test_an_attack_that_does_not_raise_its_own_loss_looks_weak_though_more_steps_do_no_better(rose: float, verdict_of_it: str) -> None:
     """As on SegNet, whose scores jump with the places of its maxima: no number of steps helps, and every other check is content."""
     subject = attacked(Planted(), "pgd(eps=0.004, steps=40)")
     subject.found.update(trace=Trace(40, 2.5, 0.05, rose, 0.0), longer=None)
     found = judge(subject)
     assert found.verdict == verdict_of_it
-    assert ("the loss rose on 25% of the survivors only, in 40 steps" in found.evidence) == (verdict_of_it == "warn")
+    assert (f"the loss rose on {rose:.0%} of the survivors only, in 40 steps" in found.evidence) == (verdict_of_it == "warn")
+
+
+@pytest.mark.parametrize("spec", ["deepfool(eps=0.05, steps=5, candidates=2)", "cw-l2(eps=0.05, steps=5, searches=2)"])
+def test_searches_that_may_leave_their_budget_are_judged_too(spec: str) -> None:
+    found = verdict(Planted(), spec)
+    assert found.verdict in ("pass", "warn"), found.evidence
+    assert "own code is at fault" not in found.evidence
 
 
 def test_a_surrogate_that_breaks_more_than_the_white_box_is_named() -> None:

@@ -11,7 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -250,7 +250,12 @@ class Trace:
 
 
 class _Recorder(Optimizer):
-    """An optimizer with its iterates noted: the first, those nine tenths through, the last; and the size of every step."""
+    """An optimizer with its iterates noted: the first, those nine tenths through, the last; and the size of every step.
+
+    The last is projected whether the inner optimizer's iterates may stray (DeepFool, Carlini and Wagner) or not: a feasible one stays.
+    """
+
+    strays: ClassVar[bool] = True
 
     def __init__(self, inner: Optimizer, distance: Callable[[Tensor, Tensor], Tensor] | None) -> None:
         self.inner, self.distance = inner, distance

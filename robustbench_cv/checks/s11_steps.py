@@ -18,8 +18,8 @@ RISING = 0.5
 """Share of the survivors whose loss may still rise at the last step (project choice)."""
 
 
-FALLS = 0.5
-"""Share of them from which on an attack that leaves the loss where it was has not attacked at all (project choice)."""
+FALLS = 0.75
+"""Share of them below which an attack leaves the loss where it was on too many to have attacked at all (project choice)."""
 
 
 @check(stage="attack")
