@@ -1,4 +1,4 @@
-"""Every attack on detectors at small cost: objects lost, made up, renamed, flooded with boxes, hidden by patches; on one and two stages."""
+"""Every attack on detectors at small cost: objects lost, made up, renamed, flooded with boxes, hidden by stickers; one and two stages."""
 
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
@@ -21,8 +21,10 @@ REPORTS = ("main-table", "budget-curve", "gallery", "checks", "protocol")
 def attacks_detection(samples: int = 32, eps: float = 8 / 255) -> Suite:
     """What each attack leaves of the average precision of the bundled detectors, within one budget, and a curve over budgets.
 
-    eps: the L-infinity budget. rap is on region proposals: it does not apply to the others. Steps are the papers' for TOG, below them for
-    the rest. Searches without gradients (nes-vanish, spsa-vanish, hop-skip-jump) take more queries than fit in here.
+    eps: the L-infinity budget. rap is on region proposals: it does not apply to the others. Steps are the library's own for TOG, below the
+    papers' for the rest. Searches without gradients (nes-vanish, spsa-vanish, hop-skip-jump) take more queries than fit in here. dpatch and
+    robust-dpatch are left out: these detectors look at the neighbourhood of an object alone, and a patch in the corner takes nothing from
+    them (40 steps: AP50 1.00 -> 1.00 on yolov3-small, 0.995 -> 0.954 on faster-rcnn-fpn-small, n = 12).
     """
     one_image = {
         "tog-untargeted": f"tog-untargeted(eps={eps})",
@@ -32,8 +34,7 @@ def attacks_detection(samples: int = 32, eps: float = 8 / 255) -> Suite:
         "dag": f"dag(eps={eps}, steps=40, gamma=2/255)",
         "rap": f"rap(eps={eps}, steps=30)",
         "daedalus": f"daedalus(eps={eps}, steps=20)",
-        "dpatch": "dpatch(limit=32, steps=40)",
-        "sticker on cars": "sticker-hide(limit=64, steps=40)",
+        "sticker on cars": "sticker-hide(limit=64, steps=80)",
     }
     conditions = (
         CLEAN,
@@ -43,4 +44,4 @@ def attacks_detection(samples: int = 32, eps: float = 8 / 255) -> Suite:
     )
     metrics = ("ap50", "ap", "fabricated-per-image")
     track = Track("detection", tuple(f"{name}.scenes" for name in MODELS), ("scenes",), conditions, metrics, samples)
-    return Suite("attacks-detection", version=1, tracks=(track,), reports=REPORTS)
+    return Suite("attacks-detection", version=2, tracks=(track,), reports=REPORTS)

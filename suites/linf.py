@@ -22,4 +22,4 @@ def linf(eps: float = 8 / 255, steps: int = 40, samples: int = 200) -> Suite:
         track("segmentation", "unet.scenes", attacked("seg-pgd"), "miou", "pixel-accuracy"),
         track("detection", "yolov3-small.scenes", attacked("tog-vanish", "tog-fabricate"), "ap", "ap50", "fabricated-per-image"),
     )
-    return Suite("linf", version=1, tracks=tracks, reports=("overview", "main-table", "gallery", "checks", "protocol"))
+    return Suite("linf", version=2, tracks=tracks, reports=("overview", "main-table", "gallery", "checks", "protocol"))
