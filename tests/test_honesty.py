@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import run
-from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.catalogue import ATTACKS, MODELS
 from robustbench_cv.checks import slopes
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
 from robustbench_cv.checks.battery import judge
@@ -20,8 +20,8 @@ from robustbench_cv.checks.probes import PROBES, Trace, Tried, trace
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import ClassTarget, Logits, ModelInfo, Prediction, Sample
-from tests.adversary_models import TinyClassifier, classifier
+from robustbench_cv.types import BoxTarget, ClassTarget, Logits, ModelInfo, Prediction, Sample
+from tests.adversary_models import TinyClassifier, classifier, detector, images, targets
 
 SIDE = 16
 PGD = "pgd(eps=0.01, steps=40)"
@@ -191,6 +191,25 @@ def test_searches_that_may_leave_their_budget_are_judged_too(spec: str) -> None:
     found = verdict(Planted(), spec)
     assert found.verdict in ("pass", "warn"), found.evidence
     assert "own code is at fault" not in found.evidence
+
+
+@pytest.mark.parametrize(("spec", "tried"), [("tog-vanish", True), ("tog-mislabel", False), ("tog-fabricate", False)])
+def test_no_unbounded_ball_is_held_against_an_attack_that_grey_would_not_serve(spec: str, tried: bool) -> None:
+    """A grey image loses every object; it shows none as another class, and none where nothing is."""
+    model, x0 = detector(), images(2)
+    samples = [Sample(f"s{i}", x, t) for i, (x, t) in enumerate(zip(x0, targets(model, x0), strict=True))]
+    subject = Attacked(model, "detection", f"{spec}(steps=2)", samples, 2, 2, 2.0)
+    assert (PROBES["unbounded"](subject) is not None) == tried
+
+
+def test_a_surrogate_that_the_attack_does_not_serve_is_no_reason_to_judge_nothing() -> None:
+    model: Any = MODELS.build("faster-rcnn-small(input_size=64, num_classes=3)")
+    x0 = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    truth = BoxTarget.of(torch.tensor([[4.0, 4, 40, 40]]), torch.tensor([0]))
+    samples = [Sample(f"s{i}", x, truth) for i, x in enumerate(x0)]
+    other = Other(detector(), samples)
+    subject = Attacked(model, "detection", "rap(steps=2)", samples, 2, 2, 2.0, others=[other])
+    assert PROBES["transfer"](subject) is None
 
 
 def test_a_surrogate_that_breaks_more_than_the_white_box_is_named() -> None:

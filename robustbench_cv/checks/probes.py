@@ -26,7 +26,7 @@ from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.checks.attacked import DEFAULT, Attacked
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import Logits, Model
+from robustbench_cv.types import BoxPrediction, BoxTarget, Logits, Model
 
 SURVIVORS = 8
 """Survivors that are tried, unless a user asks for another number (project choice)."""
@@ -127,13 +127,22 @@ def one_step(subject: Attacked) -> Tried | None:
 def unbounded(subject: Attacked) -> Tried | None:
     """The same attack in a ball in which any image can become any other's grey."""
     steps = subject.argument("steps")
-    if subject.norm is None or subject.argument("eps") is None or not isinstance(steps, int):
+    if subject.norm is None or subject.argument("eps") is None or not isinstance(steps, int) or not _grey_would_do(subject):
         return None
     size = subject.survivors[0].image.numel()
     radius = UNBOUNDED if isinstance(subject.norm, Linf) else UNBOUNDED * math.sqrt(size)
     count = max(steps, LONGER)
     attack = subject.variant(eps=radius, alpha=2.5 * radius / count, steps=count)
     return _tried(subject, f"a radius of {radius:.3g}", attack)
+
+
+def _grey_would_do(subject: Attacked) -> bool:
+    """Whether an image without anything in it meets the criterion: not one that asks for boxes, of another class or where nothing is."""
+    if subject.task != "detection":
+        return True
+    nothing = BoxPrediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    lost = BoxTarget.of(torch.tensor([[0.0, 0.0, 8.0, 8.0]]), torch.tensor([0]))
+    return bool(subject.attack.success([nothing], [lost])[0])
 
 
 def noise(subject: Attacked) -> Tried | None:
@@ -196,7 +205,11 @@ def transfer(subject: Attacked) -> Tried | None:
     if not subject.others or not hasattr(subject.attack, "search"):
         return None
     other = subject.others[0]
-    broken = subject.breaks_by_transfer(other)
+    try:
+        broken = subject.breaks_by_transfer(other)
+    except NotApplicable:
+        # RAP has nothing to follow on a detector without proposals.
+        return None
     return Tried(f"the same attack on {other.model.info.name}, transferred", int(broken.sum()), len(broken), _again(subject))
 
 
