@@ -70,7 +70,7 @@ def attacks_classification(samples: int = 32, eps: float = 4 / 255, length: floa
     return Suite("attacks-classification", version=2, tracks=(track,), reports=REPORTS)
 
 
-REPORTS = ("main-table", "budget-curve", "gallery", "checks", "protocol")
+REPORTS = ("main-table", "budget-curve", "perturbations", "gallery", "checks", "protocol")
 
 
 def _curve(name: str, spec: str) -> tuple[Condition, ...]:

@@ -14,7 +14,7 @@ MODELS = (
 )
 LEVELS = (1, 2, 4, 8)
 """Of the curve, in grey levels of 255."""
-REPORTS = ("main-table", "budget-curve", "gallery", "checks", "protocol")
+REPORTS = ("main-table", "budget-curve", "perturbations", "gallery", "checks", "protocol")
 
 
 @suite()

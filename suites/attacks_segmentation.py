@@ -6,7 +6,7 @@ from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 MODELS = ("fcn8s", "segnet", "unet", "pspnet", "deeplabv3plus")
 LEVELS = (0.5, 1, 2, 4)
 """Of the curves, in grey levels of 255."""
-REPORTS = ("main-table", "budget-curve", "gallery", "checks", "protocol")
+REPORTS = ("main-table", "budget-curve", "perturbations", "gallery", "checks", "protocol")
 
 
 @suite()
