@@ -8,12 +8,13 @@ from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.intervals import wilson
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Cell, Number
+from robustbench_cv.rendering.cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Report, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import Task
 
+_UNIT = "success rate"
 _COLUMNS = ("model", "condition", "attacked", "broken", "success [95 % interval]", "of its plain form's [95 % interval]")
 
 
@@ -24,25 +25,30 @@ def attack_success() -> Report:
 
 
 def _table(results: Results, task: Task) -> Table:
-    conditions = [c for c in reporting.ordered_conditions(results, task) if c.attack is not None]
-    rows = [_row(results, group, one, conditions) for group in reporting.groups_of(results, task) for one in conditions]
+    conditions, marks = [c for c in reporting.ordered_conditions(results, task) if c.attack is not None], Footnotes()
+    rows = [_row(results, group, one, conditions, marks) for group in reporting.groups_of(results, task) for one in conditions]
     caption = f"{reporting.TASK_TITLES[task]}: samples that each attack was tried on, and how many it broke by its own criterion."
     notes = (
         "A sample is attacked where it has what the attack is aimed at. The last column: of the samples that the same patch breaks when it "
         "is seen straight on in even light (plain=True), the share that it also breaks under the sampled conditions.",
     )
-    return Table(cells_of(_COLUMNS, rows), caption, f"attack-success-{task}", notes, task, blocks="model", title="Attack success")
+    return Table(
+        cells_of(_COLUMNS, rows), caption, f"attack-success-{task}", (*marks.notes, *notes), task, blocks="model", title="Attack success"
+    )
 
 
-def _row(results: Results, group: Group, condition: Condition, conditions: list[Condition]) -> list[Cell]:
+def _row(results: Results, group: Group, condition: Condition, conditions: list[Condition], marks: Footnotes) -> list[Cell]:
     broken = _broken(results, group, condition)
     kept: Cell = None
+    success = _rate(list(broken.values()))
+    blocked = results.blocked(group, condition.name) is not None
+    counts: list[Cell] = [None, None] if blocked else [len(broken), sum(broken.values())]
+    shown = reporting.guarded(results, group, [condition.name], _UNIT, success, marks)
     plain = next((c for c in conditions if c.attack is not None and c.attack == _plain_of(condition)), None)
     if plain is not None:
         both = [broken[sample] for sample, done in _broken(results, group, plain).items() if done and sample in broken]
-        kept = _rate(both)
-    title = reporting.title_of(group)
-    return [title, condition.name, len(broken), sum(broken.values()), _rate(list(broken.values())), kept]
+        kept = reporting.guarded(results, group, [condition.name, plain.name], _UNIT, _rate(both), marks)
+    return [reporting.title_of(group), condition.name, *counts, shown, kept]
 
 
 def _plain_of(condition: Condition) -> str:
@@ -58,8 +64,8 @@ def _broken(results: Results, group: Group, condition: Condition) -> Mapping[str
     }
 
 
-def _rate(outcomes: list[bool]) -> Number:
+def _rate(outcomes: list[bool]) -> Estimate:
     if not outcomes:
-        return Number(Estimate(None, None, None, 0))
+        return Estimate(None, None, None, 0, reason="no sample has what the attack is aimed at")
     interval = wilson(sum(outcomes), len(outcomes))
-    return Number(Estimate(sum(outcomes) / len(outcomes), interval.low, interval.high, len(outcomes)))
+    return Estimate(sum(outcomes) / len(outcomes), interval.low, interval.high, len(outcomes))

@@ -74,7 +74,7 @@ def _cost(results: Results, group: Group, condition: Condition) -> Iterator[Cell
         yield from [None] * (len(_COST) - 1)
         yield looks
         return
-    yield None if cost.radius is None else reporting.budget_text(cost.radius)
+    yield None if cost.radius is None else reporting.budget_of(condition, cost.radius)
     yield reporting.steps_of(condition)
     yield round(cost.forwards, 1)
     yield round(cost.backwards, 1)

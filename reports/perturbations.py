@@ -60,7 +60,7 @@ def _row(results: Results, group: Group, condition: Condition, notes: Footnotes)
         return [f"{condition.name}{mark}", *[None] * (3 + 4 * len(_QUANTILES))]
     broken = traces[traces["success"].astype(bool)]
     radius = traces["radius"].iloc[0]
-    bound = "none" if _is_unbounded(traces) else reporting.budget_text(float(radius))
+    bound = "none" if radius is None else reporting.budget_of(condition, float(radius))
     found: list[Cell] = [condition.name, bound, len(broken), len(traces)]
     for name in ("size", "ssim", "forwards", "backwards"):
         values = broken[name].dropna().astype(float)

@@ -323,3 +323,19 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
     # Of the three that it breaks plain, two are broken under the sampled conditions too.
     assert (sampled[5].estimate.value, sampled[5].estimate.n) == (pytest.approx(2 / 3), 3)
     assert plain[5] is None
+
+
+@pytest.mark.parametrize(
+    ("attack", "radius", "text"),
+    [
+        ("pgd(eps=8/255)", 8 / 255, "8/255"),
+        ("pgd(norm='l2', eps=0.25)", 0.25, "0.25"),
+        ("cw-l2(eps=0.25)", 0.25, "0.25"),
+        ("fab(eps=None)", float("inf"), "none"),
+        ("patch(share=0.15)", 0.15, "0.15"),
+        ("torchattacks:PGD(eps=8/255)", 8 / 255, "8/255"),
+        ("somebody-elses(eps=8/255)", 8 / 255, "8/255"),
+    ],
+)
+def test_only_budgets_of_pixels_are_in_grey_levels(attack: str, radius: float, text: str) -> None:
+    assert reporting.budget_of(Condition("attacked", attack=attack), radius) == text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -193,6 +194,17 @@ def budget_text(radius: float) -> str:
     return f"{round(levels * 8) / 8:g}/255" if in_grey_levels([radius]) else f"{radius:.3g}"
 
 
+def budget_of(condition: Condition, radius: float) -> str:
+    """The radius of the condition's attack: grey levels for an L-infinity eps, else a plain number; "none" for no bound."""
+    spec = Spec.parse(condition.attack or "none")
+    defaults = _defaults(spec.name)
+    norm = spec.args.get("norm", defaults.get("norm"))
+    if math.isinf(radius):
+        return "none"
+    in_pixels = ("eps" in spec.args or "eps" in defaults) and norm in (None, "linf") and not spec.name.endswith(("-l2", "_l2"))
+    return budget_text(radius) if in_pixels else f"{radius:.3g}"
+
+
 def in_grey_levels(radii: Sequence[float]) -> bool:
     """Whether all of these are small multiples of an eighth of 1/255."""
     return all(0 <= r <= 0.3 and abs(r * 255 * 8 - round(r * 255 * 8)) < 1e-3 for r in radii)
@@ -203,18 +215,19 @@ def steps_of(condition: Condition) -> int | None:
     if condition.attack is None:
         return None
     spec = Spec.parse(condition.attack)
-    steps = spec.args.get("steps", _default_steps(spec.name))
+    steps = spec.args.get("steps", _defaults(spec.name).get("steps"))
     return steps if isinstance(steps, int) else None
 
 
-def _default_steps(name: str) -> object:
+def _defaults(name: str) -> dict[str, object]:
+    """An attack's arguments with their defaults, None where there is none or it is no literal."""
     try:
         signature = ATTACKS.entry(name).signature
     except UserError:  # the report of an attack that is not installed here is still a report
-        return None
+        return {}
     arguments = ast.parse(f"def f{signature}: ...").body[0]
     assert isinstance(arguments, ast.FunctionDef)
     named = [*arguments.args.posonlyargs, *arguments.args.args]
     defaults = [*[None] * (len(named) - len(arguments.args.defaults)), *arguments.args.defaults]
     pairs = [*zip(named, defaults, strict=True), *zip(arguments.args.kwonlyargs, arguments.args.kw_defaults, strict=True)]
-    return next((d.value for a, d in pairs if a.arg == "steps" and isinstance(d, ast.Constant)), None)
+    return {a.arg: d.value if isinstance(d, ast.Constant) else None for a, d in pairs}
