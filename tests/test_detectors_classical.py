@@ -37,6 +37,24 @@ def test_a_part_goes_where_score_less_spring_is_best() -> None:
         assert places[best_shift(scores[n, m], y, x, springs[m], reach)] == pytest.approx(max(places.values()), abs=1e-5)
 
 
+def test_the_best_place_passes_the_gradient_on() -> None:
+    scores = random(2, 3, 6, 7).double().requires_grad_()
+    springs = random(3, 4, seed=1).double()
+    assert torch.autograd.gradcheck(lambda s: transform(s, springs, 2), (scores,))
+    plain = scores
+    for square, linear, dim in ((springs[:, 0], springs[:, 1], 3), (springs[:, 2], springs[:, 3], 2)):
+        shifts = []
+        for step in range(-2, 3):
+            moved = torch.full_like(plain, -math.inf)
+            size = plain.shape[dim] - abs(step)
+            moved.narrow(dim, max(0, -step), size).copy_(plain.narrow(dim, max(0, step), size))
+            shifts.append(moved - (square * step * step + linear * step)[:, None, None])
+        plain = torch.stack(shifts).amax(0)
+    weights = random(2, 3, 6, 7, seed=2).double()
+    ours, theirs = (torch.autograd.grad((out * weights).sum(), scores)[0] for out in (transform(scores, springs, 2), plain))
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_region_pooling_takes_the_largest_cell_of_each_part() -> None:
     maps = random(1, 2, 8, 8)
     x1, y1, x2, y2 = 0, 3, 6, 7

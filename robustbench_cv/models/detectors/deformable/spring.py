@@ -7,6 +7,7 @@ follow rows. Displacements are bounded, as in the released detector, and all are
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,14 +24,44 @@ def transform(scores: Tensor, springs: Tensor, reach: int) -> Tensor:
 
 
 def _along(scores: Tensor, square: Tensor, linear: Tensor, reach: int, dim: int) -> Tensor:
-    size = scores.shape[dim]
-    around = (reach, reach, 0, 0) if dim == -1 else (0, 0, reach, reach)
-    wide = F.pad(scores, around, value=-math.inf)
-    best = scores
-    for step in range(-reach, reach + 1):
-        if step:
-            best = torch.maximum(best, wide.narrow(dim, reach + step, size) - (square * step * step + linear * step))
+    costs = torch.stack([square * step * step + linear * step for step in range(-reach, reach + 1)])
+    best: Tensor = _Best.apply(scores, costs.detach(), reach, dim)
     return best
+
+
+class _Best(torch.autograd.Function):
+    """The best of all shifts along one axis. Keeps which one it was, a byte a place, where torch.maximum would keep every comparison.
+
+    Differentiable in the scores alone: springs are fitted without gradients.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, costs: Tensor, reach: int, dim: int) -> Tensor:
+        """costs: (2 reach + 1, M, 1, 1). Of shifts that are equally good, none at all comes first, then the lowest."""
+        size = scores.shape[dim]
+        wide = F.pad(scores, (reach, reach, 0, 0) if dim == -1 else (0, 0, reach, reach), value=-math.inf)
+        best, chosen = scores.clone(), torch.zeros_like(scores, dtype=torch.int8)
+        for step in range(-reach, reach + 1):
+            if step:
+                shifted = wide.narrow(dim, reach + step, size) - costs[step + reach]
+                if ctx.needs_input_grad[0]:
+                    chosen.masked_fill_(shifted > best, step)
+                torch.maximum(best, shifted, out=best)
+        ctx.save_for_backward(chosen)
+        ctx.reach, ctx.dim = reach, dim
+        return best
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        """Each place's gradient goes to where its best score came from."""
+        (chosen,), reach, dim = ctx.saved_tensors, ctx.reach, ctx.dim
+        size = gradient.shape[dim]
+        shape = list(gradient.shape)
+        shape[dim] += 2 * reach
+        wide = gradient.new_zeros(shape)
+        for step in range(-reach, reach + 1):
+            wide.narrow(dim, reach + step, size).addcmul_(gradient, (chosen == step).to(gradient.dtype))
+        return wide.narrow(dim, reach, size), None, None, None
 
 
 def best_shift(scores: Tensor, y: int, x: int, spring: Tensor, reach: int) -> tuple[int, int]:
