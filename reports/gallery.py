@@ -35,7 +35,8 @@ def _gallery(results: Results, group: Group, samples: int) -> Gallery:
     boxes = (f"Boxes with a score of at least {threshold:g} are drawn.",) if group.task == "detection" else ()
     stops = dict.fromkeys(results.blocked(group, p.condition) for _, pictures in richest for p in pictures)
     blocked = tuple(f"Numbers of these pictures are blocked by {reason}: the predictions may be wrong too." for reason in stops if reason)
-    return Gallery(strips, caption, slug(f"gallery {group.task} {group.model} {group.dataset}"), (*blocked, *boxes), group.task, "Gallery")
+    label, title = slug(f"gallery {group.task} {group.model} {group.dataset}"), f"Gallery: {group.model}"
+    return Gallery(strips, caption, label, (*blocked, *boxes), group.task, title)
 
 
 def _enough(ranked: list[tuple[str, list[Picture]]], samples: int) -> list[tuple[str, list[Picture]]]:

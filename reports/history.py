@@ -85,7 +85,7 @@ def _table(results: Results, task: Task) -> Table:
 
 
 def _row(results: Results, entry: _Entry, conditions: list[Condition], metric: str, notes: Footnotes) -> list[Cell]:
-    cells: list[Cell] = [None if entry.year == 9999 else entry.year, entry.name, entry.family, entry.parameters]
+    cells: list[Cell] = [None if entry.year == 9999 else str(entry.year), entry.name, entry.family, entry.parameters]
     for condition in conditions:
         cells.append(reporting.shown(results, entry.group, condition.name, metric, notes))
         if condition.kind == "intervention":

@@ -263,7 +263,7 @@ def test_history_orders_models_by_the_year_of_their_architecture() -> None:
     assert isinstance(chart, Chart)
     assert isinstance(table, Table)
     assert table.frame.iloc[:, 1].tolist() == ["lenet5", "cifar-resnet20", "vgg-small"]
-    assert table.frame.iloc[:, 0].tolist() == [1998, 2015, None]
+    assert table.frame.iloc[:, 0].tolist() == ["1998", "2015", None]
     group = next(g for g in made.groups() if g.model == "lenet5")
     assert table.frame.iloc[0, 4].estimate.value == pytest.approx(made.estimate(group, "clean", "top-1").value)
     assert list(dict.fromkeys(chart.frame["model"])) == table.frame.iloc[:, 1].tolist()
