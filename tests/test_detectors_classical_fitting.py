@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy
 import pytest
@@ -24,13 +23,7 @@ from robustbench_cv.training.scenes_classical import scenes_dpm
 from robustbench_cv.training.svm import fit_machine, objective, solve
 from robustbench_cv.types import Labels
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(*shape: int, seed: int = 0) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,7 @@ from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.types import Labels, predict
 from tests.test_training import COLOURS, Squares, Tiny
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def state(model: Any) -> dict[str, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,13 +21,7 @@ from robustbench_cv.training.recipe import Augment, Recipe, Schedule
 from robustbench_cv.training.split import split
 from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target, Task, predict
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 COLOURS = Labels(("red", "blue"))
