@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_cv.adversary import run
-from robustbench_cv.catalogue import ATTACKS, DATASETS, METRICS, MODELS, RECIPES
+from robustbench_cv.catalogue import ATTACKS, DATASETS, METRICS, RECIPES
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.noise import Noise
-from robustbench_cv.training import losses, train
-from robustbench_cv.training.adversarial import Adversary
+from robustbench_cv.training import losses
+from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.loop import Run, Watch, fit
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.types import Dataset, Labels, Task, predict
-from tests.test_training import Squares, Tiny, read, same, tiny_recipe
+from tests.test_training import Tiny, its_file_is_a_model, read, same, tiny_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,7 +48,7 @@ def network() -> Tiny:
 def test_on_a_linear_loss_the_corner_of_the_ball_is_found_from_any_start() -> None:
     images, truths = batch()
     slope = torch.randn(3, 8, 10, generator=rng(2))
-    x = Adversary(0.1, steps=3).perturb(nn.Identity(), lambda x, t: (x * slope).sum(), images, truths, rng())
+    x = AdversarialTraining(0.1, steps=3).perturb(nn.Identity(), lambda x, t: (x * slope).sum(), images, truths, rng())
     torch.testing.assert_close(x, (images + 0.1 * slope.sign()).clamp(0, 1))
 
 
@@ -65,7 +65,7 @@ def test_the_steps_are_those_of_a_plain_loop_in_training_mode(steps: int, move: 
         x = images + (x.detach() + move * x.grad.sign() - images).clamp(-0.1, 0.1)
         x = x.clamp(0, 1)
     made = network()
-    found = Adversary(0.1, steps).perturb(made, lambda x, t: losses.classification(made, x, t), images, truths, rng(3))
+    found = AdversarialTraining(0.1, steps).perturb(made, lambda x, t: losses.classification(made, x, t), images, truths, rng(3))
     torch.testing.assert_close(found, x)
     assert not found.requires_grad
 
@@ -79,7 +79,7 @@ def test_a_share_of_the_batch_is_changed_and_the_rest_is_not() -> None:
         assert torch.equal(t, truths[: len(x)])
         return x.square().sum()
 
-    x = Adversary(0.1, share=0.5).perturb(nn.Identity(), lowered, images, truths, rng())
+    x = AdversarialTraining(0.1, share=0.5).perturb(nn.Identity(), lowered, images, truths, rng())
     assert seen == [3, 3]
     assert torch.equal(x[3:], images[3:])
     assert (x[:3] != images[:3]).flatten(1).any(1).all()
@@ -98,9 +98,9 @@ def test_the_network_is_left_as_it_was_even_where_its_loss_breaks_down() -> None
     def works(x: Tensor, t: Tensor) -> Tensor:
         return losses.classification(made, x, t)
 
-    Adversary(0.1).perturb(made, works, images, truths, rng())
+    AdversarialTraining(0.1).perturb(made, works, images, truths, rng())
     with pytest.raises(RuntimeError, match="broken"):
-        Adversary(0.1).perturb(made, breaks, images, truths, rng())
+        AdversarialTraining(0.1).perturb(made, breaks, images, truths, rng())
     assert same(before, made.state_dict())
     assert [p.requires_grad for p in made.parameters()] == learned
     assert all(p.grad is None for p in made.parameters())
@@ -110,10 +110,10 @@ def test_the_network_is_left_as_it_was_even_where_its_loss_breaks_down() -> None
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Adversary(8), "eps=8"),
-        (lambda: Adversary(0), "eps=0"),
-        (lambda: Adversary(0.1, steps=0), "0 attack steps"),
-        (lambda: Adversary(0.1, share=1.5), "share of 1.5"),
+        (lambda: AdversarialTraining(8), "eps=8"),
+        (lambda: AdversarialTraining(0), "eps=0"),
+        (lambda: AdversarialTraining(0.1, steps=0), "0 attack steps"),
+        (lambda: AdversarialTraining(0.1, share=1.5), "share of 1.5"),
         (lambda: RECIPES.build("scenes-classifier-hardened(eps=4)"), "4/255"),
     ],
 )
@@ -125,7 +125,7 @@ def test_what_cannot_be_meant_is_refused(make: object, message: str) -> None:
 
 # --- in the loop -----------------------------------------------------------------------------------------------------------------
 
-HARD = replace(tiny_recipe(), adversary=Adversary(0.1))
+HARD = replace(tiny_recipe(), adversary=AdversarialTraining(0.1))
 
 
 def trained(recipe: Recipe, state: Path | None = None, watch: Watch = lambda done, total, loss: None) -> dict[str, Tensor]:
@@ -185,7 +185,7 @@ def test_hardening_gives_up_what_an_adversary_can_turn() -> None:
     pool = two_features()
     x, t = pool.images.float() / 255, pool.truths
     right: dict[str, tuple[float, float]] = {}
-    for name, adversary in {"plain": None, "hardened": Adversary(6 / 255)}.items():
+    for name, adversary in {"plain": None, "hardened": AdversarialTraining(6 / 255)}.items():
         made = Linear()
         recipe = replace(
             tiny_recipe(), loss=losses.classification, augment=lambda x, t, g: (x, t), schedule=Schedule(15, peak=0.03), adversary=adversary
@@ -227,13 +227,7 @@ def test_hardened_weights_begin_with_their_twins(name: str) -> None:
     ],
 )
 def test_recipes_harden_on_data_of_ones_own(tmp_path: Path, recipe: str, task: Task, metric: str) -> None:
-    out = tmp_path / "mine.safetensors"
-    data = Squares(task, 16)
-    made: Recipe = RECIPES.build(recipe)
-    assert made.adversary is not None
-    card = train(recipe, data=data, test=data, out=out, epochs=1)
-    assert 0 <= card.metrics[metric] <= 1
-    assert MODELS.factory(made.architecture)(checkpoint=str(out)).info.classes == data.labels
+    assert its_file_is_a_model(recipe, task, metric, tmp_path / "mine.safetensors").adversary is not None
 
 
 # --- the bundled weights ---------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ Lowered = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Adversary:
+class AdversarialTraining:
     """Signed gradient steps up the training loss within max |x - x0| <= eps and [0, 1], from a uniformly random start.
 
     eps: in [0, 1] pixel units. step: 0 is 1.25 eps for one step (Wong et al.) and 2.5 eps / steps for more (project choice, as in pgd).

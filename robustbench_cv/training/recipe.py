@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.models.weights.described import Bits
-from robustbench_cv.training.adversarial import Adversary
+from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.types import Task
 
@@ -81,4 +81,4 @@ class Recipe:
     arguments: Mapping[str, int] = field(default_factory=dict)
     fit: Fit | None = None
     bits: Bits = 16
-    adversary: Adversary | None = None
+    adversary: AdversarialTraining | None = None

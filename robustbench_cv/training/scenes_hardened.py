@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.checkpoint import load_into, read_state
 from robustbench_cv.models.weights.described import read_description
 from robustbench_cv.models.weights.start import weights_file
-from robustbench_cv.training.adversarial import Adversary
+from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.scenes import SAMPLES, scenes_classifier
@@ -30,7 +30,7 @@ def scenes_classifier_hardened(
     eps: budget in [0, 1] pixel units. attack_steps: gradient steps of the adversary. share: of each batch that it changes.
     """
     return _hardened(
-        "scenes-classifier-hardened", scenes_classifier(bias, samples, epochs), Adversary(eps, attack_steps, share=share), 2e-3
+        "scenes-classifier-hardened", scenes_classifier(bias, samples, epochs), AdversarialTraining(eps, attack_steps, share=share), 2e-3
     )
 
 
@@ -42,10 +42,12 @@ def scenes_detector_hardened(
 
     eps: budget in [0, 1] pixel units. attack_steps: gradient steps of the adversary. share: of each batch that it changes.
     """
-    return _hardened("scenes-detector-hardened", scenes_retinanet(bias, samples, epochs), Adversary(eps, attack_steps, share=share), 2e-3)
+    return _hardened(
+        "scenes-detector-hardened", scenes_retinanet(bias, samples, epochs), AdversarialTraining(eps, attack_steps, share=share), 2e-3
+    )
 
 
-def _hardened(name: str, twin: Recipe, adversary: Adversary, peak: float) -> Recipe:
+def _hardened(name: str, twin: Recipe, adversary: AdversarialTraining, peak: float) -> Recipe:
     def network(pool: Pool) -> nn.Module:
         made = twin.network(pool)
         path = weights_file(twin.architecture, "scenes", "")

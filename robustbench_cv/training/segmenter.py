@@ -7,7 +7,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.segmenters.unet import UNet
 from robustbench_cv.models.weights.start import parse_size
 from robustbench_cv.training import losses
-from robustbench_cv.training.adversarial import Adversary
+from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.augment import chain, flip, light, zoom
 from robustbench_cv.training.recipe import Recipe, Schedule
 
@@ -41,5 +41,5 @@ def segmenter(
         metrics=("miou", "pixel-accuracy"),
         size=pixels,
         arguments={"width": width},
-        adversary=Adversary(eps, attack_steps) if eps else None,
+        adversary=AdversarialTraining(eps, attack_steps) if eps else None,
     )
