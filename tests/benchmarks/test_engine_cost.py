@@ -29,6 +29,7 @@ from robustbench_cv.catalogue import ATTACKS, MODELS
 from robustbench_cv.models.build import build
 from robustbench_cv.models.twin import twin
 from robustbench_cv.noise import Noise
+from robustbench_cv.runner.memory import keep_freed_memory
 from robustbench_cv.types import ClassTarget
 from tests.adversary_models import noise
 
@@ -40,6 +41,8 @@ pytestmark = pytest.mark.benchmark
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
+    """And memory kept from one pass to the next, as every run keeps it: for all that are measured."""
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
