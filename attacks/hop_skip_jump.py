@@ -15,11 +15,15 @@ from robustbench_cv.types import Raw
 
 
 @attack(paper="arXiv:1904.02144", task="any", gradient=False, reduced="eps=0.7, queries=300")
-def hop_skip_jump(norm: Literal["linf", "l2"] = "l2", eps: float | None = None, queries: int = 1000, first: int = 100) -> Decisions[Any]:
+def hop_skip_jump(
+    norm: Literal["linf", "l2"] = "l2", eps: float | None = None, queries: int = 1000, first: int = 100, tile: int = 1
+) -> Decisions[Any]:
     """Decision-based, for any task: along the boundary toward the clean image, judged predictions only.
 
     eps: None comes as near as the queries allow, the size being the distance found; a number ends at the first broken image inside.
     queries: the paper reports 1,000 to 25,000. A detection counts as broken where any of the model's own boxes is lost, relabelled or new.
+    tile: pixels, the side of the squares that a probe moves as one (see nes); the paper's probes have none (1), and larger ones need fewer
+    queries, as in QEBA (Li et al., CVPR 2020, https://arxiv.org/abs/2005.14137).
     """
-    walk, region = HopSkipJump(norm, first), ball(norm, math.inf if eps is None else eps)
+    walk, region = HopSkipJump(norm, first, tile), ball(norm, math.inf if eps is None else eps)
     return Decisions("hop-skip-jump", cast(Any, Raw), fooled(), region, walk, queries, either)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Attack, ball
 from robustbench_cv.adversary.constraints import require_step
-from robustbench_cv.adversary.estimates import EstimatedAscent, budgeted, gaussian
+from robustbench_cv.adversary.estimates import EstimatedAscent, budgeted, gaussian, tiled
 from robustbench_cv.adversary.goals import Goal, leave_the_class, lose_objects, turn_pixels
 from robustbench_cv.adversary.transforms import chain, momentum, scale, steepest
 from robustbench_cv.catalogue import attack
@@ -13,36 +13,49 @@ from robustbench_cv.types import Candidates, Logits, PixelLogits, R
 
 @attack(paper="arXiv:1804.08598", task="classification", gradient=False, reduced="queries=200, samples=20")
 def nes(
-    norm: str = "linf", eps: float = 8 / 255, queries: int = 2000, samples: int = 50, alpha: float | None = None, loss: str = "margin"
+    norm: str = "linf",
+    eps: float = 8 / 255,
+    queries: int = 2000,
+    samples: int = 50,
+    alpha: float | None = None,
+    loss: str = "margin",
+    tile: int = 1,
 ) -> Attack[Logits]:
     """Score-based: steepest ascent along gradients from `samples` probes each, until `queries` are spent or the class is left.
 
     The authors' code: probes 0.001 away, 50 a step, momentum 0.9, cross-entropy. alpha: 2.5 eps a run (project choice), the paper 0.01 at
     eps 0.05 with at most 10,000 queries. Momentum here sums instead of averaging: the same directions. A model that rounds its input to 8
-    bits hides what lies 0.001 away: spsa reaches further.
+    bits hides what lies 0.001 away: spsa reaches further. tile: pixels, the side of the squares that a probe moves as one, the data prior
+    of Ilyas, Engstrom and Madry (arXiv:1807.07978); the paper's probes have none (1), and larger ones need fewer queries.
     """
-    return _searched("nes", leave_the_class(loss), norm, eps, queries, samples, alpha)
+    return _searched("nes", leave_the_class(loss), norm, eps, queries, samples, alpha, tile)
 
 
 @attack(paper="arXiv:1804.08598", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40")
 def nes_pixels(
-    norm: str = "linf", eps: float = 8 / 255, queries: int = 2000, samples: int = 50, alpha: float | None = None, share: float = 0.5
+    norm: str = "linf",
+    eps: float = 8 / 255,
+    queries: int = 2000,
+    samples: int = 50,
+    alpha: float | None = None,
+    share: float = 0.5,
+    tile: int = 1,
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). share: of the pixels that must be wrong."""
-    return _searched("nes-pixels", turn_pixels(share), norm, eps, queries, samples, alpha)
+    return _searched("nes-pixels", turn_pixels(share), norm, eps, queries, samples, alpha, tile)
 
 
 @attack(paper="arXiv:1804.08598", task="detection", gradient=False, reduced="eps=16/255, queries=120, samples=20")
 def nes_vanish(
-    norm: str = "linf", eps: float = 8 / 255, queries: int = 2000, samples: int = 50, alpha: float | None = None
+    norm: str = "linf", eps: float = 8 / 255, queries: int = 2000, samples: int = 50, alpha: float | None = None, tile: int = 1
 ) -> Attack[Candidates]:
     """Score-based, on TOG's vanishing loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return _searched("nes-vanish", lose_objects(), norm, eps, queries, samples, alpha)
+    return _searched("nes-vanish", lose_objects(), norm, eps, queries, samples, alpha, tile)
 
 
-def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, samples: int, alpha: float | None) -> Attack[R]:
+def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, samples: int, alpha: float | None, tile: int) -> Attack[R]:
     region = ball(norm, eps)
     steps, pairs = budgeted(name, queries, samples)
     move = chain(momentum(0.9), steepest(region), scale(require_step(region, alpha, steps)))
-    search = EstimatedAscent(move, gaussian, 0.001, pairs)
+    search = EstimatedAscent(move, tiled(gaussian, tile), 0.001, pairs)
     return Attack(name, goal.objective, goal.success, region, search, steps, 1, "clean", goal.keep, goal.reference)

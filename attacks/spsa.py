@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack, ball
-from robustbench_cv.adversary.estimates import EstimatedAscent, budgeted, signs
+from robustbench_cv.adversary.estimates import EstimatedAscent, budgeted, signs, tiled
 from robustbench_cv.adversary.goals import Goal, leave_the_class, lose_objects, turn_pixels
 from robustbench_cv.adversary.transforms import adam, chain, scale
 from robustbench_cv.catalogue import attack
@@ -19,13 +19,14 @@ def spsa(
     delta: float = 0.01,
     alpha: float = 0.01,
     loss: str = "margin",
+    tile: int = 1,
 ) -> Attack[Logits]:
     """Score-based: Adam steps of rate `alpha` along gradients from probes `delta` away in every pixel, until the class is left.
 
     delta, alpha and the margin loss as in the paper, which spends up to 8192 probes a step [from memory, unchecked]; 256 and ten steps are
-    the common re-implementation's batch (128 pairs) and a project choice.
+    the common re-implementation's batch (128 pairs) and a project choice. tile: see nes.
     """
-    return _searched("spsa", leave_the_class(loss), norm, eps, queries, samples, delta, alpha)
+    return _searched("spsa", leave_the_class(loss), norm, eps, queries, samples, delta, alpha, tile)
 
 
 @attack(paper="arXiv:1802.05666", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40, alpha=0.08")
@@ -37,20 +38,27 @@ def spsa_pixels(
     delta: float = 0.01,
     alpha: float = 0.01,
     share: float = 0.5,
+    tile: int = 1,
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). share: of the pixels that must be wrong."""
-    return _searched("spsa-pixels", turn_pixels(share), norm, eps, queries, samples, delta, alpha)
+    return _searched("spsa-pixels", turn_pixels(share), norm, eps, queries, samples, delta, alpha, tile)
 
 
 @attack(paper="arXiv:1802.05666", task="detection", gradient=False, reduced="eps=16/255, queries=120, samples=20")
 def spsa_vanish(
-    norm: str = "linf", eps: float = 8 / 255, queries: int = 2560, samples: int = 256, delta: float = 0.01, alpha: float = 0.01
+    norm: str = "linf",
+    eps: float = 8 / 255,
+    queries: int = 2560,
+    samples: int = 256,
+    delta: float = 0.01,
+    alpha: float = 0.01,
+    tile: int = 1,
 ) -> Attack[Candidates]:
     """Score-based, on TOG's vanishing loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return _searched("spsa-vanish", lose_objects(), norm, eps, queries, samples, delta, alpha)
+    return _searched("spsa-vanish", lose_objects(), norm, eps, queries, samples, delta, alpha, tile)
 
 
-def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, samples: int, delta: float, alpha: float) -> Attack[R]:
+def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, samples: int, delta: float, alpha: float, tile: int) -> Attack[R]:
     steps, pairs = budgeted(name, queries, samples)
-    search = EstimatedAscent(chain(adam(), scale(alpha)), signs, delta, pairs)
+    search = EstimatedAscent(chain(adam(), scale(alpha)), tiled(signs, tile), delta, pairs)
     return Attack(name, goal.objective, goal.success, ball(norm, eps), search, steps, 1, "clean", goal.keep, goal.reference)

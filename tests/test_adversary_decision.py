@@ -15,6 +15,7 @@ from robustbench_cv.adversary.hop_skip_jump import HopSkipJump
 from robustbench_cv.adversary.success import misclassified, reported
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
+from robustbench_cv.models.build import build
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import ClassPrediction, ClassTarget, Logits, predict
 from tests.adversary_models import MODELS, TinyClassifier, classifier, images, linear, noise, targets
@@ -48,6 +49,14 @@ def test_it_comes_near_the_true_distance_of_a_linear_model(norm: str) -> None:
     fewer = run(ATTACKS.build(f"hop-skip-jump(norm='{norm}', queries=300)"), model, x0, truth, noise(6))
     assert (result.size <= fewer.size).all()
     assert result.size.mean() < fewer.size.mean()
+
+
+def test_tiles_come_nearer_for_the_same_queries() -> None:
+    model: Any = build("lenet5.scenes")
+    x0 = noise(8).uniform((3, 12, 12)).repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+    truth = targets(model, x0)
+    alone, together = (run(ATTACKS.build(f"hop-skip-jump(queries=200, tile={tile})"), model, x0, truth, noise(8)).size for tile in (1, 8))
+    assert together.median() < 0.6 * alone.median()
 
 
 @pytest.mark.parametrize("task", list(MODELS))

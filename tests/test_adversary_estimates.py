@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import Linf, aim_of, run
-from robustbench_cv.adversary.estimates import EstimatedAscent, gaussian, signs
+from robustbench_cv.adversary.estimates import EstimatedAscent, gaussian, signs, tiled
 from robustbench_cv.adversary.goals import Goal, leave_the_class, lose_objects, turn_pixels
 from robustbench_cv.adversary.problem import Problem
 from robustbench_cv.adversary.success import reported, vanished
@@ -17,6 +17,7 @@ from robustbench_cv.adversary.transforms import adam, chain, rows, scale
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.models.build import build
 from robustbench_cv.types import Candidates, predict
 from tests.adversary_models import MODELS, TinyDetector, classifier, detector, images, linear, noise, targets
 
@@ -152,3 +153,31 @@ def test_spsa_is_no_weaker_than_torchattacks() -> None:
         reached = [margin(model.raw(result.images), truth) for result in (ours, theirs)]
     stuck = ~ours.success & ~theirs.success
     assert reached[0][stuck].mean() > reached[1][stuck].mean() - 0.1
+
+
+def test_tiled_directions_are_alike_within_squares_and_independent_between() -> None:
+    x0 = images(2, side=10)[..., :7]
+    assert tiled(gaussian, 1) is gaussian
+    drawn = tiled(gaussian, 4)(noise(2), x0)
+    assert drawn.shape == x0.shape
+    for top, left in ((0, 0), (4, 0), (8, 0), (0, 4), (4, 4), (8, 4)):
+        square = drawn[..., top : top + 4, left : left + 4]
+        assert (square == square[..., :1, :1]).all()
+    assert len(drawn.unique()) == 2 * 3 * 3 * 2
+    assert tiled(signs, 4)(noise(2), x0).abs().eq(1).all()
+
+
+@pytest.mark.parametrize("spec", ["nes(queries=300, samples=30)", "spsa(queries=320, samples=32)"])
+def test_tiles_break_more_for_the_same_queries(spec: str) -> None:
+    """96 pixels squared have 27,648 values, far more than 300 answers tell of."""
+    model: Any = build("lenet5.scenes")
+    x0 = noise(24).uniform((3, 12, 12)).repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+    truth = targets(model, x0)
+    found = [run(ATTACKS.build(f"{spec[:-1]}, eps=8/255, tile={tile})"), model, x0, truth, noise(24)) for tile in (1, 8)]
+    assert int(found[1].success.sum()) > int(found[0].success.sum()) + 2
+
+
+@pytest.mark.parametrize("spec", ["nes(tile=0)", "spsa-pixels(tile=0)", "hop-skip-jump(tile=0)"])
+def test_a_tile_without_a_pixel_is_refused(spec: str) -> None:
+    with pytest.raises(UserError, match="tile=0 must be at least 1 pixel"):
+        ATTACKS.build(spec)

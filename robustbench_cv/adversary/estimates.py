@@ -34,6 +34,25 @@ def signs(noise: Noise, theta: Tensor) -> Tensor:
     return 2 * (noise.uniform(tuple(theta.shape[1:]), theta.device).to(theta) >= 0.5).to(theta) - 1
 
 
+def tiled(directions: Directions, tile: int) -> Directions:
+    """The same directions, alike in all pixels of a square `tile` pixels wide: fewer unknowns for as many probes.
+
+    Neighbouring pixels' gradients resemble each other (Ilyas, Engstrom, Madry, ICLR 2019, https://arxiv.org/abs/1807.07978, section 3).
+    1: each pixel its own.
+    """
+    if tile < 1:
+        raise UserError(f"tile={tile} must be at least 1 pixel")
+    if tile == 1:
+        return directions
+    return lambda noise, theta: enlarged(directions(noise, theta[..., ::tile, ::tile]), tile, theta)
+
+
+def enlarged(coarse: Tensor, tile: int, like: Tensor) -> Tensor:
+    """Each value of `coarse` (..., h, w) at all pixels of a square, cut to the height and width of `like`."""
+    height, width = like.shape[-2:]
+    return coarse.repeat_interleave(tile, dim=-2).repeat_interleave(tile, dim=-1)[..., :height, :width]
+
+
 @dataclass(frozen=True)
 class EstimatedAscent(Optimizer):
     """theta <- project(theta + move(estimate)), the estimate from `pairs` antithetic probes at distance `width`: 2 pairs queries a step.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.decision import Conversation
+from robustbench_cv.adversary.estimates import enlarged
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 
@@ -23,16 +24,20 @@ class HopSkipJump:
     """Walk along the decision boundary toward the clean image: estimate its normal from decisions, step, and bisect back to it.
 
     norm: 'linf' or 'l2'. first: probes of the first estimate, sqrt(t) times as many at step t, at most 10,000 (as in the authors' code).
+    tile: pixels, the side of the squares that a probe moves as one (see `estimates.tiled`).
     """
 
     norm: Literal["linf", "l2"] = "l2"
     first: int = 100
+    tile: int = 1
 
     def __post_init__(self) -> None:
         if self.norm not in ("linf", "l2"):
             raise UserError(f"hop-skip-jump walks in 'linf' or 'l2', not {self.norm!r}")
         if self.first < 1:
             raise UserError(f"hop-skip-jump: first={self.first} must be at least 1")
+        if self.tile < 1:
+            raise UserError(f"hop-skip-jump: tile={self.tile} must be at least 1 pixel")
 
     def __call__(self, x0: Tensor, noise: Noise) -> Conversation:
         """x0: (1, 3, H, W), one sample's."""
@@ -65,9 +70,10 @@ class HopSkipJump:
 
     def _ascent(self, x: Tensor, width: float, noise: Noise, probes: int) -> Generator[Tensor, Tensor, Tensor]:
         """The unit direction into the broken side, from which of the probes around x are broken (equations 8 to 16)."""
-        shape = (probes, *x.shape[1:])
+        shape = (probes, *x[0, :, :: self.tile, :: self.tile].shape)
         drawn = noise.normal(shape, x.device)[0] if self.norm == "l2" else 2 * noise.uniform(shape, x.device)[0] - 1
-        drawn = drawn.to(x) / drawn.to(x).flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+        drawn = enlarged(drawn.to(x), self.tile, x)
+        drawn = drawn / drawn.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
         asked = (x + width * drawn).clamp(0, 1)
         drawn = (asked - x) / width
         answers = 2 * (yield asked).to(x) - 1
