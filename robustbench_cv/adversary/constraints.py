@@ -7,7 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ class Constraint(ABC):
     """A geometry: it owns theta (N, ...), so patches and rotations fit as well as balls of a norm. x0 is (N, 3, H, W) in [0, 1]."""
 
     radius: float
+    theta_is_picture: ClassVar[bool] = True
+    """Whether theta is (N, 3, h, w), the pixels of an image or of a patch, rather than a few numbers of some other meaning."""
 
     @abstractmethod
     def place(self, x0: Tensor, references: Sequence[Target], noise: Noise) -> Constraint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,6 +72,7 @@ class Pixels(Constraint):
     """
 
     radius: float
+    theta_is_picture: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.radius < 1 or self.radius != int(self.radius):

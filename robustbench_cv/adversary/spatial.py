@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ class Spatial(Constraint):
     radius: float
     degrees: float = 30.0
     shift: float = 0.1
+    theta_is_picture: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.radius <= 1:

@@ -21,6 +21,7 @@ from robustbench_cv.adversary.constraints import L2, Linf
 from robustbench_cv.adversary.objectives import indifferent, margin
 from robustbench_cv.adversary.optimizers import Ascent, Optimizer, RandomSteps
 from robustbench_cv.adversary.problem import Problem
+from robustbench_cv.adversary.spatial import Draws
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.checks.attacked import DEFAULT, Attacked
@@ -146,10 +147,15 @@ def _grey_would_do(subject: Attacked) -> bool:
 
 
 def noise(subject: Attacked) -> Tried | None:
-    """Random signs of the full radius."""
+    """Random signs of the full radius; random points of what is no picture, such as angles and places."""
     part = _bounded(subject)
     if part is None:
         return None
+    if not part.constraint.theta_is_picture:
+        drawn = replace(
+            part, name="draws", objective=indifferent(), optimizer=Draws(), steps=DRAWS, restarts=1, start="clean", keep="first"
+        )
+        return _tried(subject, f"a random guess ({DRAWS} draws)", drawn)
     attack = replace(
         part, name="noise", objective=indifferent(), optimizer=RandomSteps(), steps=1, restarts=DRAWS, start="random", keep="last"
     )
@@ -157,9 +163,9 @@ def noise(subject: Attacked) -> Tried | None:
 
 
 def black_box(subject: Attacked) -> Tried | None:
-    """A search that sees scores only."""
+    """A search that sees scores only, of pictures."""
     part = _bounded(subject)
-    if part is None:
+    if part is None or not part.constraint.theta_is_picture:
         return None
     queries = QUERIES[subject.task]
     square = _square(subject, queries)

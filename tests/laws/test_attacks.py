@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import pytest
@@ -20,9 +20,13 @@ from robustbench_cv.adversary.spatial import Spatial
 from robustbench_cv.adversary.success import misclassified, reported
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.checks import probes
+from robustbench_cv.checks.attacked import Attacked
+from robustbench_cv.checks.battery import judge
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.findings import STRENGTH
 from robustbench_cv.registry import Spec
-from robustbench_cv.types import predict
+from robustbench_cv.types import Sample, Task, predict
 from tests.adversary_models import MODELS, images, linear, noise, segmenter, targets
 
 # What a name alone does not build, or builds with a budget too large for the tiny models.
@@ -103,6 +107,22 @@ def test_success_and_size_are_those_of_the_images(spec: str, task: str) -> None:
 @pytest.mark.parametrize(("spec", "task"), GRADIENT_CASES)
 def test_it_beats_noise_of_its_size(spec: str, task: str) -> None:
     require_gain_over_noise(ATTACKS.build(spec), task)
+
+
+@pytest.mark.parametrize(("spec", "task"), CASES)
+def test_its_strength_can_be_judged(spec: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if nothing had been broken, so that everything is tried that fits; at small cost."""
+    monkeypatch.setattr(probes, "QUERIES", dict.fromkeys(probes.QUERIES, 5))
+    monkeypatch.setattr(probes, "DRAWS", 2)
+    monkeypatch.setattr(probes, "LONGER", 3)
+    model = MODELS[task]()
+    x0 = images(2)
+    samples = [Sample(f"s{i}", x, target) for i, (x, target) in enumerate(zip(x0, targets(model, x0), strict=True))]
+    gradients = 0.0 if ENTRIES[Spec.parse(spec).name].facts.get("gradient") is False else 5.0
+    found = judge(Attacked(model, cast("Task", task), spec, samples, 2, 2, gradients))
+    assert found.title == STRENGTH
+    assert (found.verdict == "not applicable") == spec.startswith("noise")
+    assert found.verdict != "note"
 
 
 @pytest.mark.parametrize(("spec", "task"), CASES)
