@@ -17,6 +17,7 @@ from robustbench_cv.checks.attacked import Attacked, Budget, Other
 from robustbench_cv.checks.battery import judge
 from robustbench_cv.checks.precision import Float32, half_precision
 from robustbench_cv.checks.probes import PROBES, Trace, Tried, trace
+from robustbench_cv.checks.s10_masking import s10_masking
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.noise import Noise
@@ -200,6 +201,21 @@ def test_no_unbounded_ball_is_held_against_an_attack_that_grey_would_not_serve(s
     samples = [Sample(f"s{i}", x, t) for i, (x, t) in enumerate(zip(x0, targets(model, x0), strict=True))]
     subject = Attacked(model, "detection", f"{spec}(steps=2)", samples, 2, 2, 2.0)
     assert (PROBES["unbounded"](subject) is not None) == tried
+
+
+@pytest.mark.parametrize(("spec", "remedy"), [("cw-l2(eps=1e-5, steps=5)", "did not come to it"), ("pgd(eps=1e-5)", "breaks the gradient")])
+def test_a_search_for_the_boundary_that_finds_none_is_told_to_go_on(spec: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROBES, "unbounded", lambda subject: Tried("a radius of 0.5", 0, 4))
+    found = s10_masking()(Attacked(Planted(), "classification", spec, samples_of(Planted(), 4), 4, 4, 10.0))
+    assert found.verdict == "warn"
+    assert remedy in found.remedy
+
+
+def test_one_survivor_of_an_unbounded_search_is_no_mask_and_two_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = samples_of(Planted(), 4)
+    for remaining, expected in ((1, "pass"), (2, "warn")):
+        monkeypatch.setitem(PROBES, "unbounded", lambda subject, n=remaining: Tried("a radius of 0.5", 4 - n, 4))  # type: ignore[misc]
+        assert s10_masking()(Attacked(Planted(), "classification", "pgd(eps=1e-5)", samples, 4, 4, 10.0)).verdict == expected
 
 
 def test_a_surrogate_that_the_attack_does_not_serve_is_no_reason_to_judge_nothing() -> None:

@@ -153,7 +153,7 @@ def noise(subject: Attacked) -> Tried | None:
         return None
     if not part.constraint.theta_is_picture:
         drawn = replace(
-            part, name="draws", objective=indifferent(), optimizer=Draws(), steps=DRAWS, restarts=1, start="clean", keep="first"
+            part, name="guess", objective=indifferent(), optimizer=Draws(), steps=DRAWS, restarts=1, start="clean", keep="first"
         )
         return _tried(subject, f"a random guess ({DRAWS} draws)", drawn)
     attack = replace(
