@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +47,20 @@ class Condition(_Plain, frozen=True):
 
 
 CLEAN = Condition("clean")
+
+
+def budgets(name: str, spec: str, levels: Sequence[float], *, warm: bool = False) -> tuple[Condition, ...]:
+    """One attack at several budgets, on one curve that bears its name.
+
+    levels: in grey levels of 255. `{eps}` in spec stands for the budget.
+
+    >>> [c.attack for c in budgets("pgd", "pgd(eps={eps}, steps=10)", (0.5, 2))]
+    ['pgd(eps=0.5/255, steps=10)', 'pgd(eps=2/255, steps=10)']
+    """
+    return tuple(
+        Condition(f"{name} {level:g}/255", attack=spec.format(eps=f"{level:g}/255"), severity=level / 255, curve=name, warm=warm)
+        for level in levels
+    )
 
 
 class Track(_Plain, frozen=True):

@@ -1,7 +1,7 @@
 """Every attack on detectors at small cost: objects lost, made up, renamed, flooded with boxes, hidden by stickers; one and two stages."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
 
 MODELS = (
     "faster-rcnn-small",
@@ -39,7 +39,7 @@ def attacks_detection(samples: int = 32, eps: float = 8 / 255) -> Suite:
     conditions = (
         CLEAN,
         Condition("noise", attack=f"noise(eps={eps})"),
-        *(Condition(f"tog-vanish {v}/255", attack=f"tog-vanish(eps={v}/255)", severity=v / 255, curve="tog-vanish") for v in LEVELS),
+        *budgets("tog-vanish", "tog-vanish(eps={eps})", LEVELS),
         *(Condition(name, attack=spec) for name, spec in one_image.items()),
     )
     metrics = ("ap50", "ap", "fabricated-per-image")

@@ -1,7 +1,7 @@
 """Every attack on segmenters at small cost: each pixel's loss, its schedules, other classes, the worst of four, one for all images."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
 
 MODELS = ("fcn8s", "segnet", "unet", "pspnet", "deeplabv3plus")
 LEVELS = (0.5, 1, 2, 4)
@@ -26,15 +26,10 @@ def attacks_segmentation(samples: int = 32, eps: float = 4 / 255) -> Suite:
     conditions = (
         CLEAN,
         Condition("noise", attack=f"noise(eps={eps})"),
-        *_curve("seg-pgd", "seg-pgd(eps={eps}, steps=10)"),
-        *_curve("cospgd", "cospgd(eps={eps}, steps=10)"),
+        *budgets("seg-pgd", "seg-pgd(eps={eps}, steps=10)", LEVELS),
+        *budgets("cospgd", "cospgd(eps={eps}, steps=10)", LEVELS),
         *(Condition(name, attack=spec) for name, spec in one_image.items()),
     )
     models = tuple(f"{name}.scenes" for name in MODELS)
     track = Track("segmentation", models, ("scenes",), conditions, ("miou", "pixel-accuracy"), samples)
     return Suite("attacks-segmentation", version=1, tracks=(track,), reports=REPORTS)
-
-
-def _curve(name: str, spec: str) -> tuple[Condition, ...]:
-    """One condition for each level, on one curve."""
-    return tuple(Condition(f"{name} {v:g}/255", attack=spec.format(eps=f"{v:g}/255"), severity=v / 255, curve=name) for v in LEVELS)

@@ -1,7 +1,7 @@
 """Robust accuracy over seven budgets: a gradient attack and a black box, each budget going on from what the smaller ones broke."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+from robustbench_cv.suite import CLEAN, Suite, Track, budgets
 
 LEVELS = (0.25, 0.5, 1, 2, 4, 8, 16)
 """In grey levels of 255."""
@@ -13,14 +13,10 @@ def curves(samples: int = 200, steps: int = 40, queries: int = 500) -> Suite:
 
     A sample that a smaller budget broke is not searched again, which never weakens an attack: what lies in a ball lies in a larger one.
     """
-    attacks = {"pgd": f"pgd(eps={{}}/255, steps={steps})", "square": f"square(eps={{}}/255, queries={queries})"}
     conditions = (
         CLEAN,
-        *(
-            Condition(f"{name} {level:g}/255", attack=spec.format(f"{level:g}"), severity=level / 255, curve=name, warm=True)
-            for name, spec in attacks.items()
-            for level in LEVELS
-        ),
+        *budgets("pgd", f"pgd(eps={{eps}}, steps={steps})", LEVELS, warm=True),
+        *budgets("square", f"square(eps={{eps}}, queries={queries})", LEVELS, warm=True),
     )
     track = Track("classification", ("cifar-resnet20.scenes", "lenet5.scenes"), ("scenes",), conditions, ("top-1",), samples)
     return Suite("curves", version=1, tracks=(track,), reports=("budget-curve", "main-table", "perturbations", "checks", "protocol"))

@@ -1,7 +1,7 @@
 """Adversarially trained models beside their twins, clean and attacked: what hardening bought, and what it cost."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track
+from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track, budgets
 
 LEVELS = (2, 4, 8)
 """Of the curves, in grey levels of 255."""
@@ -16,12 +16,12 @@ def hardened(samples: int = 32, eps: float = 4 / 255, steps: int = 20, queries: 
     """
     classifiers = (
         Condition("noise", attack=f"noise(eps={eps})"),
-        *_curve("pgd", "pgd(eps={eps}, steps=10)"),
+        *budgets("pgd", "pgd(eps={eps}, steps=10)", LEVELS),
         Condition("autoattack", attack=f"autoattack(eps={eps}, steps={steps}, queries={queries})"),
     )
     detectors = (
         Condition("noise", attack=f"noise(eps={eps})"),
-        *_curve("tog-vanish", "tog-vanish(eps={eps})"),
+        *budgets("tog-vanish", "tog-vanish(eps={eps})", LEVELS),
         Condition("tog-untargeted", attack=f"tog-untargeted(eps={eps})"),
         Condition("tog-fabricate", attack=f"tog-fabricate(eps={eps})"),
     )
@@ -34,8 +34,3 @@ def hardened(samples: int = 32, eps: float = 4 / 255, steps: int = 20, queries: 
 
 def _track(task: Task, twin: str, conditions: tuple[Condition, ...], metrics: tuple[str, ...], samples: int) -> Track:
     return Track(task, (twin, f"{twin}-hardened"), ("scenes",), (CLEAN, *conditions), metrics, samples)
-
-
-def _curve(name: str, spec: str) -> tuple[Condition, ...]:
-    """One condition for each level, on one curve."""
-    return tuple(Condition(f"{name} {v}/255", attack=spec.format(eps=f"{v}/255"), severity=v / 255, curve=name) for v in LEVELS)

@@ -1,14 +1,7 @@
 """The three tasks on rendered scenes with the bundled models, in minutes on a CPU."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Task, Track
-
-
-def _budgets(name: str, spec: str, levels: tuple[float, ...]) -> tuple[Condition, ...]:
-    """One condition for each budget, in grey levels of 255, on one curve."""
-    return tuple(
-        Condition(f"{name} {level:g}/255", attack=spec.format(eps=f"{level:g}/255"), severity=level / 255, curve=name) for level in levels
-    )
+from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Task, Track, budgets
 
 
 def _occlusions(shares: tuple[float, ...] = (0.25, 0.5, 0.75)) -> tuple[Condition, ...]:
@@ -27,8 +20,8 @@ def quick() -> Suite:
         ("cifar-resnet20.scenes", "lenet5.scenes"),
         ("top-1", "hallucination-rate"),
         (
-            *_budgets("pgd", "pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
-            *_budgets("apgd", "apgd(eps={eps}, steps=10)", (1,)),
+            *budgets("pgd", "pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
+            *budgets("apgd", "apgd(eps={eps}, steps=10)", (1,)),
             Condition("object removed", ("remove()",)),
             Condition("context swapped", ("swap-context(to='random')",)),
             Condition("context gray", ("swap-context(to='gray')",)),
@@ -40,8 +33,8 @@ def quick() -> Suite:
         ("unet.scenes",),
         ("miou", "pixel-accuracy", "hallucination-rate", "hallucinated-area"),
         (
-            *_budgets("seg-pgd", "seg-pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
-            *_budgets("pixel-pgd", "pixel-pgd(eps={eps}, steps=10)", (1,)),
+            *budgets("seg-pgd", "seg-pgd(eps={eps}, steps=10)", (0.5, 1, 2)),
+            *budgets("pixel-pgd", "pixel-pgd(eps={eps}, steps=10)", (1,)),
             Condition("class removed", ("remove(what='random-class')",)),
             Condition("context swapped", ("swap-context(to='random')",)),
             *_occlusions(),
@@ -52,8 +45,8 @@ def quick() -> Suite:
         ("yolov3-small.scenes",),
         ("ap", "ap50", "hallucination-rate", "hallucination-inside", "hallucination-outside", "fabricated-per-image"),
         (
-            *_budgets("tog-vanish", "tog-vanish(eps={eps}, steps=10, alpha=2/255, decay=0, odds=0)", (1, 2, 4)),
-            *_budgets("tog-fabricate", "tog-fabricate(eps={eps}, steps=10, alpha=2/255, decay=0)", (2,)),
+            *budgets("tog-vanish", "tog-vanish(eps={eps}, steps=10, alpha=2/255, decay=0, odds=0)", (1, 2, 4)),
+            *budgets("tog-fabricate", "tog-fabricate(eps={eps}, steps=10, alpha=2/255, decay=0)", (2,)),
             Condition("class removed", ("remove(what='random-class')",)),
             Condition("context swapped", ("swap-context(to='random')",)),
             *_occlusions(),
