@@ -49,7 +49,7 @@ def nes_pixels(
 def nes_vanish(
     norm: str = "linf", eps: float = 8 / 255, queries: int = 2000, samples: int = 50, alpha: float | None = None, tile: int = 1
 ) -> Attack[Candidates]:
-    """Score-based, on TOG's vanishing loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
+    """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
     return _searched("nes-vanish", lose_objects(), norm, eps, queries, samples, alpha, tile)
 
 

@@ -54,7 +54,7 @@ def spsa_vanish(
     alpha: float = 0.01,
     tile: int = 1,
 ) -> Attack[Candidates]:
-    """Score-based, on TOG's vanishing loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
+    """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
     return _searched("spsa-vanish", lose_objects(), norm, eps, queries, samples, delta, alpha, tile)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
 from robustbench_cv.adversary.auto import square_search
+from robustbench_cv.adversary.goals import leave_the_class, lose_objects, turn_pixels
 from robustbench_cv.catalogue import attack
-from robustbench_cv.types import Logits
+from robustbench_cv.types import Candidates, Logits, PixelLogits
 
 
 @attack(paper="arXiv:1912.00049", task="classification", gradient=False)
@@ -15,4 +16,20 @@ def square(norm: str = "linf", eps: float = 8 / 255, queries: int = 5000, share:
     share: of the image in the first squares. rescale: stretch the schedule of square sizes, made for 10,000 queries, over those at hand;
     False as inside AutoAttack.
     """
-    return square_search("square", norm, eps, queries, share, rescale)
+    return square_search("square", leave_the_class(), norm, eps, queries, share, rescale)
+
+
+@attack(paper="arXiv:1912.00049", task="segmentation", gradient=False, reduced="eps=32/255, queries=300")
+def square_pixels(
+    norm: str = "linf", eps: float = 8 / 255, queries: int = 1000, share: float = 0.8, rescale: bool = True, wrong: float = 0.5
+) -> Attack[PixelLogits]:
+    """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). wrong: share of the pixels that must be."""
+    return square_search("square-pixels", turn_pixels(wrong), norm, eps, queries, share, rescale)
+
+
+@attack(paper="arXiv:1912.00049", task="detection", gradient=False, reduced="eps=16/255, queries=60")
+def square_vanish(
+    norm: str = "linf", eps: float = 8 / 255, queries: int = 1000, share: float = 0.8, rescale: bool = True
+) -> Attack[Candidates]:
+    """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
+    return square_search("square-vanish", lose_objects(), norm, eps, queries, share, rescale)

@@ -12,6 +12,7 @@ from robustbench_cv.adversary.apgd_l1 import APGDL1
 from robustbench_cv.adversary.attack import Adversary, Attack, Ensemble
 from robustbench_cv.adversary.constraints import ball
 from robustbench_cv.adversary.fab import FAB
+from robustbench_cv.adversary.goals import Goal, leave_the_class
 from robustbench_cv.adversary.objectives import Objective, cross_entropy, dlr, margin
 from robustbench_cv.adversary.optimizers import Optimizer
 from robustbench_cv.adversary.square import Square
@@ -19,7 +20,7 @@ from robustbench_cv.adversary.success import misclassified
 from robustbench_cv.adversary.targeted import AsItIs, Targeted, targeted_dlr, targeted_margin
 from robustbench_cv.adversary.views import unchanged
 from robustbench_cv.errors import UserError
-from robustbench_cv.types import Logits, Target
+from robustbench_cv.types import Logits, R, Target
 
 Version = Literal["standard", "plus", "rand"]
 
@@ -63,11 +64,12 @@ def fast_boundary_targeted(name: str, norm: str, eps: float | None, steps: int, 
     return Targeted(name, tuple(_fab(name, targeted_margin(rank), norm, eps, steps, FAB(norm.lower(), True)) for rank in range(targets)))
 
 
-def square_search(name: str, norm: str, eps: float, queries: int, share: float, rescale: bool) -> Attack[Logits]:
-    """Square Attack on the margin. queries: proposals, at a forward pass each; one more for the first stripes."""
+def square_search(name: str, goal: Goal, norm: str, eps: float, queries: int, share: float, rescale: bool) -> Attack[R]:
+    """Square Attack toward any task's goal. queries: proposals, at a forward pass each; one more for the first stripes."""
     if not 0 < share <= 1:
         raise UserError(f"{name}: share={share!r} of the image must be in (0, 1]")
-    return Attack(name, margin(), misclassified(), ball(norm, eps), Square(norm.lower(), share, rescale), queries, 1, "clean", "first")
+    region, search = ball(norm, eps), Square(norm.lower(), share, rescale)
+    return Attack(name, goal.objective, goal.success, region, search, queries, 1, "clean", goal.keep, goal.reference)
 
 
 def auto_attack(norm: str, eps: float, version: Version, steps: int, queries: int) -> Ensemble[Logits]:
@@ -78,13 +80,13 @@ def auto_attack(norm: str, eps: float, version: Version, steps: int, queries: in
             auto_pgd("apgd-ce", cross_entropy(), norm, eps, steps, restarts=5 if l1 else 1),
             auto_pgd_targeted("apgd-t", norm, eps, steps, targets=5 if l1 else 9),
             fast_boundary_targeted("fab-t", norm, eps, steps, targets=9),
-            square_search("square", norm, eps, queries, 0.8, rescale=False),
+            square_search("square", leave_the_class(), norm, eps, queries, 0.8, rescale=False),
         ),
         "plus": (
             auto_pgd("apgd-ce", cross_entropy(), norm, eps, steps, restarts=5),
             auto_pgd("apgd-dlr", dlr_or_margin(), norm, eps, steps, restarts=5),
             fast_boundary("fab", norm, eps, steps, restarts=5),
-            square_search("square", norm, eps, queries, 0.8, rescale=False),
+            square_search("square", leave_the_class(), norm, eps, queries, 0.8, rescale=False),
             auto_pgd_targeted("apgd-t", norm, eps, steps, targets=9),
             fast_boundary_targeted("fab-t", norm, eps, steps, targets=9),
         ),

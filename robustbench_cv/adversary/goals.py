@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from robustbench_cv.adversary.detection import vanish
+from robustbench_cv.adversary.detection import vanish_objects
 from robustbench_cv.adversary.objectives import Objective, classifier_objective, pixel_cross_entropy
 from robustbench_cv.adversary.problem import Keep
 from robustbench_cv.adversary.references import Reference, annotated, own_detections
@@ -31,5 +31,5 @@ def turn_pixels(share: float = 0.5) -> Goal:
 
 
 def lose_objects() -> Goal:
-    """Detectors: TOG's vanishing loss, until none of the model's own clean detections is left."""
-    return Goal(vanish(), vanished(), "first", own_detections)
+    """Detectors: TOG's vanishing loss and the log odds of what is to be hidden, until none of the model's own clean detections is left."""
+    return Goal(vanish_objects(), vanished(), "first", own_detections)
