@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,11 +19,12 @@ from robustbench_cv.checks.battery import judge
 from robustbench_cv.checks.precision import Float32, half_precision
 from robustbench_cv.checks.probes import PROBES, Trace, Tried, trace
 from robustbench_cv.checks.s10_masking import s10_masking
+from robustbench_cv.checks.s11_steps import s11_steps
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import BoxTarget, ClassTarget, Logits, ModelInfo, Prediction, Sample
-from tests.adversary_models import TinyClassifier, classifier, detector, images, targets
+from tests.adversary_models import TinyClassifier, classifier, detector, images, segmenter, targets
 
 SIDE = 16
 PGD = "pgd(eps=0.01, steps=40)"
@@ -185,6 +187,28 @@ def test_an_attack_that_does_not_raise_its_own_loss_looks_weak_though_more_steps
     found = judge(subject)
     assert found.verdict == verdict_of_it
     assert (f"the loss rose on {rose:.0%} of the survivors only, in 40 steps" in found.evidence) == (verdict_of_it == "warn")
+
+
+def test_draws_that_follow_no_gradient_are_not_asked_for_a_rising_loss() -> None:
+    subject = Attacked(Planted(), "classification", "rotation-translation(draws=5)", samples_of(Planted(), 6), 6, 6, 0.0)
+    subject.found.update(trace=Trace(5, None, None, 0.2, 0.0), longer=None)
+    assert s11_steps()(subject).verdict == "pass"
+    assert s11_steps()(replace(subject, backwards=5.0)).verdict == "warn"
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, [0.5]), (0.99, [])])
+def test_an_unbounded_search_takes_steps_that_cross_its_ball(share: float, expected: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """DAG's step is a gamma of its own. An image of one class is no reason to expect 99 % of the pixels to be wrong."""
+    tried: list[Any] = []
+    monkeypatch.setattr(Attacked, "breaks", lambda subject, attack: tried.append(attack) or torch.tensor([True]))
+    model, x = segmenter(), images(1)
+    spec = f"seg-dag(eps=8/255, steps=20, gamma=1/255, share={share})"
+    PROBES["unbounded"](Attacked(model, "segmentation", spec, [Sample("s", x[0], targets(model, x)[0])], 1, 1, 20.0))
+    free = [attack for attack in tried if attack.constraint.radius > 8 / 255]
+    assert [attack.constraint.radius for attack in free] == expected
+    for attack in free:
+        step, _ = attack.optimizer.move.update(torch.ones_like(x), attack.optimizer.move.init(x))
+        assert float(step.abs().amax()) * attack.steps == pytest.approx(2.5 * 0.5)
 
 
 @pytest.mark.parametrize("spec", ["deepfool(eps=0.05, steps=5, candidates=2)", "cw-l2(eps=0.05, steps=5, searches=2)"])

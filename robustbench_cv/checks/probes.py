@@ -133,14 +133,18 @@ def unbounded(subject: Attacked) -> Tried | None:
     size = subject.survivors[0].image.numel()
     radius = UNBOUNDED if isinstance(subject.norm, Linf) else UNBOUNDED * math.sqrt(size)
     count = max(steps, LONGER)
-    attack = subject.variant(eps=radius, alpha=2.5 * radius / count, steps=count)
+    step = 2.5 * radius / count
+    attack = subject.variant(eps=radius, alpha=step, gamma=step, steps=count)
     return _tried(subject, f"a radius of {radius:.3g}", attack)
 
 
 def _grey_would_do(subject: Attacked) -> bool:
-    """Whether an image without anything in it meets the criterion: not one that asks for boxes, of another class or where nothing is."""
+    """Whether an image without anything in it meets the criterion: not one that asks for boxes, of another class or where nothing is.
+
+    Nor one of more than half of the pixels: the one class that it has then may be theirs (project choice).
+    """
     if subject.task != "detection":
-        return True
+        return subject.task == "classification" or subject.attack.success.threshold <= 0.5
     nothing = BoxPrediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     lost = BoxTarget.of(torch.tensor([[0.0, 0.0, 8.0, 8.0]]), torch.tensor([0]))
     return bool(subject.attack.success([nothing], [lost])[0])

@@ -41,8 +41,8 @@ def _of_attack(subject: Attacked) -> Finding:
         return Finding("S11", _TITLE, "warn", evidence, "choose steps times alpha above twice the radius, or leave alpha out")
     tried = subject.tried("longer", PROBES["longer"])
     if isinstance(tried, Tried) and tried.beats:
-        return Finding("S11", _TITLE, "warn", *_not_done(course, tried))
-    if course.rose < FALLS and len(subject.survivors) > 1:
+        return Finding("S11", _TITLE, "warn", *_not_done(course, tried, gradients=subject.backwards > 0))
+    if course.rose < FALLS and len(subject.survivors) > 1 and subject.backwards > 0:
         evidence = f"the loss rose on {course.rose:.0%} of the survivors only, in {_steps(course.steps)}: its gradient leads nowhere"
         return Finding("S11", _TITLE, "warn", evidence, _NOWHERE)
     if course.steps == 1:
@@ -56,14 +56,14 @@ _NOWHERE = (
 )
 
 
-def _not_done(course: Trace, tried: Tried) -> tuple[str, str]:
+def _not_done(course: Trace, tried: Tried, *, gradients: bool) -> tuple[str, str]:
     if course.late is not None and course.late > 1.001:
         evidence = f"the last steps are {course.late:.1f} times as long as the radius: they overshoot from face to face; {tried}"
         return evidence, "choose alpha below the radius (2.5 eps / steps), or leave it out"
     if course.rising > RISING:
         evidence = f"not converged: the loss of {course.rising:.0%} of the survivors still rises at step {course.steps}; {tried}"
         return evidence, "use more steps, or apgd, which chooses its own"
-    if course.rose < RISES:
+    if course.rose < RISES and gradients:
         return f"the loss rose on {course.rose:.0%} of the survivors only; {tried}", "look for a noisy or masked gradient; use apgd"
     return f"not converged: {tried}", "use more steps or restarts"
 
