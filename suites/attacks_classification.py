@@ -17,7 +17,7 @@ MODELS = (
     "vit-mini",
 )
 LEVELS = (1, 2, 4, 8)
-"""Of the curves, in grey levels of 255."""
+"""Of the curves of gradient attacks, in grey levels of 255."""
 
 
 @suite()
@@ -40,7 +40,6 @@ def attacks_classification(samples: int = 32, eps: float = 8 / 255, length: floa
         "apgd-dlr": "steps=20",
         "apgd-t": "steps=20, targets=3",
         "fab-t": "steps=20, targets=3",
-        "square": "queries=200",
         "nes": "queries=300, samples=30, tile=8",
         "spsa": "queries=320, samples=32, tile=8",
         "autoattack": "steps=20, queries=200",
@@ -54,7 +53,7 @@ def attacks_classification(samples: int = 32, eps: float = 8 / 255, length: floa
         "local patch": "patch(share=0.08, steps=40)",
         "rotation and translation": "rotation-translation(draws=10)",
         "adversarial patch": "adversarial-patch(limit=64, steps=80, batch=8)",
-        "universal": f"universal(eps={2 * eps}, limit=64, steps=60, batch=16)",
+        "universal": f"universal(eps={2 * eps}, limit=128, steps=120, batch=16)",
         "transfer": f"transfer(source='cifar-resnet20.scenes-hardened', attack='ti-fgsm(eps={4 * eps}, steps=10, kernel=15)')",
     }
     conditions = (
@@ -65,7 +64,7 @@ def attacks_classification(samples: int = 32, eps: float = 8 / 255, length: floa
         Condition("noise in L2, fourfold", attack=f"noise(norm='l2', eps={4 * length})"),
         *budgets("fgsm", "fgsm(eps={eps})", LEVELS),
         *budgets("pgd", "pgd(eps={eps}, steps=10)", LEVELS),
-        *budgets("square", "square(eps={eps}, queries=100)", LEVELS),
+        *budgets("square", "square(eps={eps}, queries=200)", (4, 8, 16)),
         *(Condition(name, attack=f"{name}(eps={eps}{', ' * bool(rest)}{rest})") for name, rest in linf.items()),
         *(Condition(name, attack=spec) for name, spec in others.items()),
     )

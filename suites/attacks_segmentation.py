@@ -21,6 +21,7 @@ def attacks_segmentation(samples: int = 32, eps: float = 8 / 255) -> Suite:
         "dag (paper's form)": f"seg-dag(eps={eps}, steps=60, gamma=1/255)",
         "sea (worst case by image)": f"sea(eps={eps}, steps=20)",
         "spsa": f"spsa-pixels(eps={eps}, queries=320, samples=16, tile=16)",
+        "square": f"square-pixels(eps={eps}, queries=300)",
         "universal": f"seg-universal(eps={2 * eps}, limit=48, steps=80)",
         "patch": "seg-patch(limit=48, steps=80)",
     }

@@ -1,22 +1,32 @@
-"""The physical attacks on detectors: a sticker that hides, a poster that is taken for a person, under sampled conditions and plain."""
+"""The physical attacks on detectors: what hides an object, renames it or makes one up, under sampled conditions and plain."""
 
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 
 REPORTS = ("attack-success", "main-table", "gallery", "checks", "protocol")
 
+PATCHES = {
+    "sticker on cars": "sticker-hide",
+    "poster of a person": "sticker-create",
+    "square on people": "person-patch",
+    "texture on cars": "shapeshifter",
+}
+
 
 @suite(paper="arXiv:1807.07769")
 def stickers(samples: int = 320, limit: int = 128, steps: int = 200) -> Suite:
-    """How much of a sticker's success is left from any angle and in any light, on scenes that it was not fitted on.
+    """How much of a patch's success is left from any angle and in any light, on scenes that it was not fitted on.
 
-    Each is fitted once, on the train split, and judged three times: under the sampled conditions (`pasting.OUTDOORS`), seen straight on in
-    even light, and with its pixels shuffled, the control. samples: held-out scenes; a tenth of them show a car that the model finds.
+    A sticker that hides cars, a poster taken for a person, a printable square that hides people, a texture that makes cars people.
+
+    Each is fitted once, on the train split, and judged three times: under the sampled conditions (`pasting.OUTDOORS`; those of its paper on
+    people), seen straight on in even light, and with its pixels shuffled, the control. samples: held-out scenes; a tenth of them show a car, or a person, that the model finds.
     limit, steps: of the fit.
     """
     fit = f"limit={limit}, steps={steps}"
     conditions = [CLEAN]
-    for name, spec in (("sticker on cars", f"sticker-hide({fit}"), ("poster of a person", f"sticker-create({fit}")):
+    for name, spec in PATCHES.items():
+        spec = f"{spec}({fit}"
         conditions += [
             Condition(name, attack=f"{spec})"),
             Condition(f"{name}, plain", attack=f"{spec}, plain=True)"),
@@ -24,4 +34,4 @@ def stickers(samples: int = 320, limit: int = 128, steps: int = 200) -> Suite:
         ]
     models = ("yolov3-small.scenes", "faster-rcnn-fpn-small.scenes")
     track = Track("detection", models, ("scenes",), tuple(conditions), ("ap50", "fabricated-per-image"), samples)
-    return Suite("stickers", version=1, tracks=(track,), reports=REPORTS)
+    return Suite("stickers", version=2, tracks=(track,), reports=REPORTS)
