@@ -25,7 +25,7 @@ def attacks_detection(samples: int = 32, eps: float = 8 / 255) -> Suite:
 
     eps: the L-infinity budget. rap is on region proposals: it does not apply to the others. Steps are the library's own for TOG, below the
     papers' for the rest. square-vanish, which sees scores alone, is given twice the budget and noise of its size beside it. dpatch and
-    robust-dpatch, on a fifth of the image's area, stand beside their own colours shuffled; other patches, on objects' surfaces, are in `stickers`.
+    robust-dpatch, on a fifth of the image's area, stand beside their own colours shuffled; patches on objects' surfaces are in `stickers`.
     """
     one_image = {
         "tog-untargeted": f"tog-untargeted(eps={eps})",
