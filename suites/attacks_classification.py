@@ -25,8 +25,8 @@ def attacks_classification(samples: int = 32, eps: float = 8 / 255, length: floa
     """What each attack leaves of the accuracy of the bundled classifiers, within one budget, and three curves over budgets.
 
     eps: the L-infinity budget. length: the L2 one, in [0, 1] pixel units. Steps and queries are far below the papers': what survives here
-    may fall to the same attack at its full cost. Decisions alone are asked for four times the length, a surrogate and one perturbation for
-    all images for a multiple of eps: less does not show on every model. The noise beside them is of their size. one-pixel is left out: of
+    may fall to the same attack at its full cost. Decisions alone are given four times the length, a surrogate and one perturbation for all
+    images twice eps: less does not show on every model. The noise beside them is of their size. one-pixel is left out: of
     9,216 pixels it would take far more than one, and sparse-rs finds a hundred better.
     """
     linf = {
@@ -54,12 +54,12 @@ def attacks_classification(samples: int = 32, eps: float = 8 / 255, length: floa
         "rotation and translation": "rotation-translation(draws=10)",
         "adversarial patch": "adversarial-patch(limit=64, steps=80, batch=8)",
         "universal": f"universal(eps={2 * eps}, limit=128, steps=120, batch=16)",
-        "transfer": f"transfer(source='cifar-resnet20.scenes-hardened', attack='ti-fgsm(eps={4 * eps}, steps=10, kernel=15)')",
+        "transfer": f"transfer(source='network-in-network-cifar.scenes', attack='ti-fgsm(eps={2 * eps}, steps=10, kernel=15)')",
     }
     conditions = (
         CLEAN,
         Condition("noise", attack=f"noise(eps={eps})"),
-        Condition("noise, fourfold", attack=f"noise(eps={4 * eps})"),
+        Condition("noise, twofold", attack=f"noise(eps={2 * eps})"),
         Condition("noise in L2", attack=f"noise(norm='l2', eps={length})"),
         Condition("noise in L2, fourfold", attack=f"noise(norm='l2', eps={4 * length})"),
         *budgets("fgsm", "fgsm(eps={eps})", LEVELS),
