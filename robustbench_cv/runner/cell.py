@@ -10,11 +10,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.attack import Attack, AttackResult, Ensemble
+from robustbench_cv.adversary.attack import AttackResult
 from robustbench_cv.adversary.attack import run as run_attack
-from robustbench_cv.adversary.external import External
 from robustbench_cv.adversary.shared import Shared
-from robustbench_cv.adversary.targeted import Targeted
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
 from robustbench_cv.interventions.intervention import Intervention
@@ -193,10 +191,9 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
 
 def radius_of(attack: Any) -> float | None:
     """Of an attack's budget; None where there is no single one."""
-    if isinstance(attack, Shared):
-        return attack.surface.radius
-    region = attack.constraint if isinstance(attack, Attack | Ensemble | External | Targeted) else None
-    return None if region is None else region.radius
+    region = attack.surface if isinstance(attack, Shared) else getattr(attack, "constraint", None)
+    radius: float | None = getattr(region, "radius", None)
+    return radius
 
 
 def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:

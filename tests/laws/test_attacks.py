@@ -26,6 +26,7 @@ from robustbench_cv.checks.battery import judge
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.findings import STRENGTH
 from robustbench_cv.registry import Spec
+from robustbench_cv.runner.cell import radius_of
 from robustbench_cv.types import Sample, Task, predict
 from tests.adversary_models import MODELS, images, linear, noise, segmenter, targets
 
@@ -107,6 +108,11 @@ def test_success_and_size_are_those_of_the_images(spec: str, task: str) -> None:
 @pytest.mark.parametrize(("spec", "task"), GRADIENT_CASES)
 def test_it_beats_noise_of_its_size(spec: str, task: str) -> None:
     require_gain_over_noise(ATTACKS.build(spec), task)
+
+
+@pytest.mark.parametrize("spec", [*dict.fromkeys(case.values[0] for case in CASES), "transfer(source='lenet5', attack='fgsm(eps=2/255)')"])
+def test_its_budget_is_known_to_the_records(spec: str) -> None:
+    assert (radius_of(ATTACKS.build(spec)) or 0) > 0
 
 
 @pytest.mark.parametrize(("spec", "task"), CASES)
