@@ -235,11 +235,17 @@ def test_a_search_for_the_boundary_that_finds_none_is_told_to_go_on(spec: str, r
     assert remedy in found.remedy
 
 
-def test_one_survivor_of_an_unbounded_search_is_no_mask_and_two_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = samples_of(Planted(), 4)
-    for remaining, expected in ((1, "pass"), (2, "warn")):
-        monkeypatch.setitem(PROBES, "unbounded", lambda subject, n=remaining: Tried("a radius of 0.5", 4 - n, 4))  # type: ignore[misc]
-        assert s10_masking()(Attacked(Planted(), "classification", "pgd(eps=1e-5)", samples, 4, 4, 10.0)).verdict == expected
+@pytest.mark.parametrize(
+    ("attacked", "survived", "remaining", "expected"),
+    [(4, 4, 1, "pass"), (4, 4, 2, "warn"), (9, 4, 4, "pass"), (9, 5, 2, "warn")],
+)
+def test_the_last_few_survivors_of_an_unbounded_search_are_no_mask(
+    attacked: int, survived: int, remaining: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROBES, "unbounded", lambda subject: Tried("a radius of 0.5", survived - remaining, survived))
+    samples = samples_of(Planted(), survived)
+    subject = Attacked(Planted(), "classification", "pgd(eps=1e-5)", samples, attacked, survived, 10.0)
+    assert s10_masking()(subject).verdict == expected
 
 
 def test_a_surrogate_that_the_attack_does_not_serve_is_no_reason_to_judge_nothing() -> None:

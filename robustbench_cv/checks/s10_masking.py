@@ -17,8 +17,11 @@ MONOTONE = 0.005
 """Rise of the robust share over budgets that rounding and random starts explain (I2)."""
 
 REMAINING = 0.25
-"""Share of the survivors that may survive without a bound, and one may in any case: the last few lie in the class that grey has, or take
-longer (project choice)."""
+"""Share of the survivors that may survive without a bound, and one may in any case (project choice)."""
+
+FEWEST = 5
+"""Survivors from which on that is asked, where the attack broke anything: the last few lie in the class that grey has, or take longer
+(project choice)."""
 
 _MASKED = "several losses and restarts (apgd with loss='dlr'), a gradient-free attack with more queries; look for what breaks the gradient"
 
@@ -44,7 +47,8 @@ def _of_attack(subject: Attacked) -> Finding:
     if rise:
         return Finding("S10", _TITLE, "warn", rise, "more steps and restarts: what a smaller budget breaks, a larger one holds")
     free = subject.tried("unbounded", PROBES["unbounded"])
-    if isinstance(free, Tried) and free.n - free.broken > max(1, REMAINING * free.n):
+    enough = subject.survived == subject.attacked or len(subject.survivors) >= FEWEST
+    if enough and isinstance(free, Tried) and free.n - free.broken > max(1, REMAINING * free.n):
         evidence = f"with {free.how} {free.n - free.broken} of {free.n} survivors remain, where any image can become grey"
         looks_for_the_boundary = subject.lone is not None and subject.lone.optimizer.strays
         return Finding("S10", _TITLE, "warn", evidence, _UNFINISHED if looks_for_the_boundary else _MASKED)
