@@ -19,7 +19,7 @@ NI-FGSM          cross_entropy           Linf        LookAhead(chain(l1_mean), .
 APGD in L1       cross_entropy, dlr      L1          APGDL1()                                             edge     first
 APGD-T           targeted_dlr(rank)      any ball    APGD(), once a rank: see `Targeted`                  edge     first
 FAB, FAB-T       margin, to one class    any ball    FAB(norm)                                            clean    nearest
-Square           margin                  any ball    Square(norm), values only                            clean    first
+Square           margin, vanish, ...     any ball    Square(norm), values only                            clean    first
 DeepFool         margin                  L2, Linf    DeepFool(norm)                                       clean    nearest
 CW               margin                  L2          CarliniWagner(searches)                              clean    nearest
 sparse PGD       cross_entropy, margin   L0          Ascent(chain(l1_mean, scale(alpha)))                 random   first
