@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from robustbench_cv.adversary.attack import run as run_attack
+from robustbench_cv.adversary.objectives import dlr
 from robustbench_cv.catalogue import ATTACKS, DATASETS, REPORTS
 from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.battery import judge
@@ -22,6 +23,7 @@ from robustbench_cv.runner import strength
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.run import EXIT_CHECK, EXIT_PASS, Outcome, run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+from robustbench_cv.types import ClassTarget, Logits
 
 MODEL = '''
 import torch
@@ -144,3 +146,14 @@ def test_bundled_models_under_sound_attacks_accuse_nobody(name: str, spec: str, 
     found = judge(Attacked(victim, victim.info.task, spec, survivors[:4], n, len(survivors), 20.0))
     assert found.verdict == "pass", found.evidence
     assert "tried" in found.evidence
+
+
+def test_gradients_that_are_zero_count_on_samples_that_were_not_broken() -> None:
+    """DLR is flat where the label comes third: on an image that is wrong as it is that says nothing."""
+    raw = Logits(torch.tensor([[3.0, 2.0, 1.0, 0.0]], requires_grad=True))
+    (gradient,) = torch.autograd.grad(dlr()(raw, [ClassTarget(2)]).sum(), raw.values)
+    assert not gradient.any()
+    broken, whole, partly = ({"zero_grads": z, "success": s} for z, s in ((1.0, True), (1.0, False), (0.5, False)))
+    assert strength.zero_share([broken, partly]) == 0
+    assert strength.zero_share([broken, whole, partly, partly]) == 0.25
+    assert strength.zero_share([]) == 0

@@ -53,9 +53,9 @@ class Attacked:
     """One attack on one model and data set, after it ran.
 
     spec: the attack's. survivors: up to a few of the samples that it did not break, of one image shape, targets in the model's indices.
-    attacked, survived: how many samples there were in all. backwards: mean gradients a sample. zero: share of the attacked samples whose
-    every gradient was exactly zero. no_gradient: the model let none through. curve: the same attack at other budgets, and at this one.
-    found: what was measured already, see `tried`.
+    attacked, survived: how many samples there were in all. backwards: mean gradients a sample. zero: share of the attacked samples that
+    were not broken and whose every gradient was exactly zero. no_gradient: the model let none through. curve: the same attack at other
+    budgets, and at this one. found: what was measured already, see `tried`.
     """
 
     model: AnyModel

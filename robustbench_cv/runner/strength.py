@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -121,10 +121,19 @@ def _subject(
         attacked=len(traces),
         survived=len(survivors),
         backwards=sum(t["backwards"] for t in traces.values()) / n,
-        zero=sum(t["zero_grads"] >= 1.0 for t in traces.values()) / n,
+        zero=zero_share(traces.values()),
         curve=budgets,
         others=list(_others(others, cells, chosen)),
     )
+
+
+def zero_share(traces: Collection[Mapping[str, Any]]) -> float:
+    """Share of the attacked samples that were not broken and whose every gradient was exactly zero.
+
+    Of those that were broken a zero says nothing: DLR, for one, is flat where the label is the third likeliest class.
+    """
+    zero = [t for t in traces if t["zero_grads"] >= 1.0 and not t["success"]]
+    return len(zero) / max(1, len(traces))
 
 
 def _of(plan: Plan, pair: Pair, condition: Condition, survivors: Sequence[Sample], **measured: Any) -> Attacked:
