@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.curves import curve_chart
+from robustbench_cv.rendering.curves import curve_charts
 from robustbench_cv.results import Report
 
 
@@ -14,5 +14,5 @@ def budget_curve() -> Report:
     return lambda results: [
         chart
         for task in reporting.tasks_of(results)
-        if (chart := curve_chart(results, task, "attack", "budget", "Attack budget", "the attack's budget.", "attack budget"))
+        for chart in curve_charts(results, task, "attack", "budget", "Attack budget", "the attack's budget.", "attack budget")
     ]

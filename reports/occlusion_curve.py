@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.curves import curve_chart
+from robustbench_cv.rendering.curves import curve_charts
 from robustbench_cv.results import Report
 
 _CAPTION = "the covered share of the object; dashed, the control: the same cover where no object is."
@@ -16,5 +16,5 @@ def occlusion_curve() -> Report:
     return lambda results: [
         chart
         for task in reporting.tasks_of(results)
-        if (chart := curve_chart(results, task, "intervention", "occlusion", "Occlusion", _CAPTION, "covered share of the object"))
+        for chart in curve_charts(results, task, "intervention", "occlusion", "Occlusion", _CAPTION, "covered share of the object")
     ]

@@ -13,6 +13,7 @@ from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.intervals import wilson
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes
+from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Report, Results
@@ -86,7 +87,7 @@ def _distances(results: Results, task: Task) -> list[Chart]:
             "in the attack's own norm: an upper bound of the robust share. Bands are 95 % intervals."
         )
         draw = functools.partial(_draw, condition.name)
-        label = f"distances-{task}-{_slug(condition.name)}"
+        label = f"distances-{task}-{slug(condition.name)}"
         charts.append(Chart(frame, draw, caption, label, notes.notes, task, f"Distance to the boundary: {condition.name}"))
     return charts
 
@@ -131,7 +132,3 @@ def _draw(name: str, axes: Axes, frame: pandas.DataFrame) -> None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     label_ends(axes, ends)
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in text.lower())

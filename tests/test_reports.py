@@ -20,7 +20,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.records import AttackTrace
 from robustbench_cv.registry import load_file
-from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering import curves, reporting
 from robustbench_cv.rendering.cells import Footnotes, Number
 from robustbench_cv.rendering.curves import curve_frame
 from robustbench_cv.rendering.figures import Chart
@@ -137,6 +137,21 @@ def test_curves_begin_at_clean_and_follow_severity(results: Results) -> None:
     assert line["value"].tolist() == [results.estimate(group, c, "top-1").value for c in line["condition"]]
     covered = curve_frame(results, "detection", "intervention", Footnotes())
     assert covered[covered["placebo"]]["x"].tolist() == [0, 0.25, 0.5, 0.75]
+
+
+def test_many_curves_are_split_by_series(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chart names its lines at their ends, beside it: more than a dozen names overlap."""
+    whole = curves.curve_frame(results, "classification", "attack", Footnotes())
+    other = whole.assign(series="square", value=whole["value"] / 2)
+    both = pandas.concat([whole, other], ignore_index=True)
+    monkeypatch.setattr(curves, "curve_frame", lambda *arguments: both)
+    words = ("classification", "attack", "budget", "Attack budget", "the budget.", "budget")
+    assert [chart.title for chart in curves.curve_charts(results, *words)] == ["Attack budget"]  # type: ignore[arg-type]
+    monkeypatch.setattr(curves, "MOST_LINES", 1)
+    first, second = curves.curve_charts(results, *words)  # type: ignore[arg-type]
+    assert [first.title, second.title] == [f"Attack budget: {whole['series'][0]}", "Attack budget: square"]
+    assert second.label == "budget-classification-square"
+    assert second.frame["value"].tolist() == other["value"].tolist()
 
 
 def test_gallery_shows_each_condition_once(results: Results) -> None:

@@ -8,6 +8,7 @@ import pandas
 
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Footnotes
+from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition, Kind
@@ -46,15 +47,31 @@ def _point(
     return group.model, group.dataset, curve, placebo, condition.name, x, e.value, e.low, e.high, e.n, e.excluded
 
 
-def curve_chart(results: Results, task: Task, kind: Kind, label: str, title: str, caption: str, axis: str) -> Chart | None:
-    """The chart of a task's curves of one kind; None where the suite has none. axis: the x axis's name."""
+MOST_LINES = 12
+"""In one chart, where it can be split: the labels of more do not fit beside it."""
+
+
+def curve_charts(results: Results, task: Task, kind: Kind, label: str, title: str, caption: str, axis: str) -> list[Chart]:
+    """A task's curves of one kind in one chart, or in one for each series where there are many; none where the suite has no curve.
+
+    axis: the x axis's name.
+    """
     notes = Footnotes()
     frame = curve_frame(results, task, kind, notes)
     if frame.empty:
-        return None
+        return []
     metric = results.metrics(task)[0]
+    series = list(dict.fromkeys(frame["series"]))
     text = f"{reporting.TASK_TITLES[task]}: {metric} against {caption} Bands are 95 % intervals; the point at 0 is the clean image."
-    return Chart(frame, lambda axes, f: draw_curves(axes, f, metric, axis), text, f"{label}-{task}", notes.notes, task, title)
+
+    def draw(axes: Axes, part: pandas.DataFrame) -> None:
+        draw_curves(axes, part, metric, axis)
+
+    lines = len(frame[["model", "dataset", "series", "placebo"]].drop_duplicates())
+    if lines <= MOST_LINES or len(series) == 1:
+        return [Chart(frame, draw, text, f"{label}-{task}", notes.notes, task, title)]
+    parts = {name: frame[frame["series"] == name].reset_index(drop=True) for name in series}
+    return [Chart(part, draw, text, f"{label}-{task}-{slug(name)}", notes.notes, task, f"{title}: {name}") for name, part in parts.items()]
 
 
 def draw_curves(axes: Axes, frame: pandas.DataFrame, metric: str, axis: str) -> None:
