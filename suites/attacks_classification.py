@@ -1,4 +1,4 @@
-"""Every attack on classifiers at small cost: white-box, black-box, sparse, in space, from a surrogate, one for all images; beside noise."""
+"""Attacks on classifiers at small cost: white-box, black-box, sparse, in space, from a surrogate, one for all images; beside noise."""
 
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets

@@ -1,4 +1,4 @@
-"""Every attack on detectors at small cost: objects lost, made up, renamed, flooded with boxes, hidden by stickers; one and two stages."""
+"""Attacks on detectors at small cost: objects lost, made up, renamed, flooded with boxes, hidden by stickers; one and two stages."""
 
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets

@@ -1,4 +1,4 @@
-"""Every attack on segmenters at small cost: each pixel's loss, its schedules, other classes, the worst of four, one for all images."""
+"""Attacks on segmenters at small cost: each pixel's loss, its schedules, other classes, the worst of four, one for all images."""
 
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
