@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.objectives import towards
-from robustbench_cv.adversary.pasting import Look, Pasted
-from robustbench_cv.adversary.patch_goals import capped_cross_entropy, images_without, taken_for
-from robustbench_cv.adversary.shared import Shared, Training
-from robustbench_cv.adversary.success import misclassified
+from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.objectives.classification import towards
+from robustbench_cv.adversary.objectives.patch_goals import capped_cross_entropy, images_without, taken_for
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.patch_application import Look, Pasted
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
@@ -28,7 +28,7 @@ def adversarial_patch(
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",
-) -> Shared[Logits]:
+) -> UniversalAttack[Logits]:
     """A disc at a random place, size and rotation in each image, by Expectation over Transformation (Athalye et al., ICML 2018).
 
     target: the class to be seen, on images of any other class, as in the paper; '': any but the own (project choice, so that every model
@@ -38,5 +38,5 @@ def adversarial_patch(
     surface = Pasted(side, "random", smallest, largest, Look(rotation=rotation), circle)
     objective, success = (towards(), taken_for()) if target else (capped_cross_entropy(Logits), misclassified())
     training = Training(fit, limit, steps, batch, "adam", alpha)
-    made = Shared("adversarial-patch", objective, success, surface, training, images_without(target), aim={"target": target})
-    return ready(made, file=file, shuffled=shuffled, plain=plain)
+    made = UniversalAttack("adversarial-patch", objective, success, surface, training, images_without(target), aim={"target": target})
+    return configure(made, file=file, shuffled=shuffled, plain=plain)

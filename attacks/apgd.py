@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
-from robustbench_cv.adversary.auto import auto_pgd
-from robustbench_cv.adversary.objectives import classifier_objective
+from robustbench_cv.adversary.combinators.autoattack import auto_pgd
+from robustbench_cv.adversary.objectives.classification import classifier_objective
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 

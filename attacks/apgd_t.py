@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.auto import auto_pgd_targeted
-from robustbench_cv.adversary.targeted import Targeted
+from robustbench_cv.adversary.combinators.autoattack import auto_pgd_targeted
+from robustbench_cv.adversary.combinators.targeted import Targeted
 from robustbench_cv.catalogue import attack
 
 

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from robustbench_cv.adversary import Constraint, External, ball
-from robustbench_cv.adversary.adapters import ArtLike, from_art
+from robustbench_cv.adversary.external.adapters import ArtLike, from_art
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Scalar

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ensemble
-from robustbench_cv.adversary.auto import Version, auto_attack
+from robustbench_cv.adversary.combinators.autoattack import Version, auto_attack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 

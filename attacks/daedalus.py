@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
-from robustbench_cv.adversary.constraints import require_step
-from robustbench_cv.adversary.flood import framed, small_and_sure
-from robustbench_cv.adversary.success import fabricated
+from robustbench_cv.adversary.constraints.lp import require_step
+from robustbench_cv.adversary.criteria import fabricated
+from robustbench_cv.adversary.objectives.daedalus import image_frames, small_and_sure
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
@@ -20,4 +20,4 @@ def daedalus(norm: str = "linf", eps: float = 8 / 255, steps: int = 40, alpha: f
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
-    return Attack("daedalus", small_and_sure(), fabricated(boxes), region, Ascent(move), steps, 1, "clean", "last", framed)
+    return Attack("daedalus", small_and_sure(), fabricated(boxes), region, Ascent(move), steps, 1, "clean", "last", image_frames)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
-from robustbench_cv.adversary.dense import boxes_to_other_classes, over_largest, renamed
-from robustbench_cv.adversary.patch_goals import hidden
+from robustbench_cv.adversary.objectives.dag import adversarial_box_labels, boxes_to_other_classes, linf_normalised
+from robustbench_cv.adversary.objectives.patch_goals import hidden
 from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
@@ -19,5 +19,5 @@ def dag(eps: float | None = None, steps: int = 150, gamma: float = 0.5 / 255) ->
     to keep within.
     """
     region = ball("linf", eps)
-    move = chain(over_largest(), scale(gamma))
-    return Attack("dag", boxes_to_other_classes(), hidden(), region, Ascent(move), steps, 1, "clean", "first", renamed)
+    move = chain(linf_normalised(), scale(gamma))
+    return Attack("dag", boxes_to_other_classes(), hidden(), region, Ascent(move), steps, 1, "clean", "first", adversarial_box_labels)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack, ball
-from robustbench_cv.adversary.minimal import DeepFool
-from robustbench_cv.adversary.objectives import margin
-from robustbench_cv.adversary.success import misclassified
+from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.objectives.classification import margin
+from robustbench_cv.adversary.optimizers.minimum_norm import DeepFool
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits

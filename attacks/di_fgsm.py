@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
-from robustbench_cv.adversary.transfer import transferable
+from robustbench_cv.adversary.optimizers.nesterov import momentum_iterative
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
@@ -22,4 +22,4 @@ def di_fgsm(
 
     decay=1: the paper's M-DI2-FGSM. kernel: with ti-fgsm's smoothing as well. alpha: eps / steps. Success is judged on the image itself.
     """
-    return transferable("di-fgsm", eps, steps, decay, alpha, diversity=probability, least=least, kernel=kernel)
+    return momentum_iterative("di-fgsm", eps, steps, decay, alpha, diversity=probability, least=least, kernel=kernel)

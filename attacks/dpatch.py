@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.pasting import Pasted
-from robustbench_cv.adversary.patch_goals import hidden, lose_everything, only_the_patch, reported_there, scenes_without
+from robustbench_cv.adversary.objectives.patch_goals import hidden, lose_everything, only_the_patch, reported_there, scenes_without
 from robustbench_cv.adversary.references import own_detections
-from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.patch_application import Pasted
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -23,7 +23,7 @@ def dpatch(
     alpha: float = 0.03,
     shuffled: bool = False,
     file: str = "",
-) -> Shared[Candidates]:
+) -> UniversalAttack[Candidates]:
     """A square in the top left corner (the paper's 120 x 120 of 416 x 416). From the definition: the released script never pastes it.
 
     target: the patch shall be the only object, of this class, in images that have none of it; '': untargeted, everything that the detector
@@ -33,7 +33,9 @@ def dpatch(
     training = Training(fit, limit, steps, batch, "adam", alpha)
     aim = {"target": target}
     if target:
-        made = Shared("dpatch", only_the_patch(), reported_there(), surface, training, scenes_without(target), becomes=target, aim=aim)
+        made = UniversalAttack(
+            "dpatch", only_the_patch(), reported_there(), surface, training, scenes_without(target), becomes=target, aim=aim
+        )
     else:
-        made = Shared("dpatch", lose_everything(), hidden(), surface, training, own_detections, aim=aim)
-    return ready(made, file=file, shuffled=shuffled)
+        made = UniversalAttack("dpatch", lose_everything(), hidden(), surface, training, own_detections, aim=aim)
+    return configure(made, file=file, shuffled=shuffled)

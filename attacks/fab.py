@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Adversary
-from robustbench_cv.adversary.auto import fast_boundary, fast_boundary_targeted
-from robustbench_cv.adversary.targeted import Targeted
+from robustbench_cv.adversary.combinators.autoattack import fast_boundary, fast_boundary_targeted
+from robustbench_cv.adversary.combinators.targeted import Targeted
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from robustbench_cv.adversary import External, ball
-from robustbench_cv.adversary.adapters import from_foolbox
+from robustbench_cv.adversary.external.adapters import from_foolbox
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Scalar

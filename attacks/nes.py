@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack, ball
-from robustbench_cv.adversary.constraints import require_step
-from robustbench_cv.adversary.estimates import EstimatedAscent, budgeted, gaussian, tiled
-from robustbench_cv.adversary.goals import Goal, leave_the_class, lose_objects, turn_pixels
+from robustbench_cv.adversary.constraints.lp import require_step
+from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
+from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, gaussian, steps_within, tiled_directions
 from robustbench_cv.adversary.transforms import chain, momentum, scale, steepest
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R
@@ -28,7 +28,7 @@ def nes(
     bits hides what lies 0.001 away: spsa reaches further. tile: pixels, the side of the squares that a probe moves as one, the data prior
     of Ilyas, Engstrom and Madry (arXiv:1807.07978); the paper's probes have none (1), and larger ones need fewer queries.
     """
-    return _searched("nes", leave_the_class(loss), norm, eps, queries, samples, alpha, tile)
+    return _searched("nes", misclassify(loss), norm, eps, queries, samples, alpha, tile)
 
 
 @attack(paper="arXiv:1804.08598", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40")
@@ -42,7 +42,7 @@ def nes_pixels(
     tile: int = 1,
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). share: of the pixels that must be wrong."""
-    return _searched("nes-pixels", turn_pixels(share), norm, eps, queries, samples, alpha, tile)
+    return _searched("nes-pixels", misclassify_pixels(share), norm, eps, queries, samples, alpha, tile)
 
 
 @attack(paper="arXiv:1804.08598", task="detection", gradient=False, reduced="eps=16/255, queries=120, samples=20")
@@ -50,12 +50,12 @@ def nes_vanish(
     norm: str = "linf", eps: float = 8 / 255, queries: int = 2000, samples: int = 50, alpha: float | None = None, tile: int = 1
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return _searched("nes-vanish", lose_objects(), norm, eps, queries, samples, alpha, tile)
+    return _searched("nes-vanish", vanish_detections(), norm, eps, queries, samples, alpha, tile)
 
 
 def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, samples: int, alpha: float | None, tile: int) -> Attack[R]:
     region = ball(norm, eps)
-    steps, pairs = budgeted(name, queries, samples)
+    steps, pairs = steps_within(name, queries, samples)
     move = chain(momentum(0.9), steepest(region), scale(require_step(region, alpha, steps)))
-    search = EstimatedAscent(move, tiled(gaussian, tile), 0.001, pairs)
+    search = EstimatedAscent(move, tiled_directions(gaussian, tile), 0.001, pairs)
     return Attack(name, goal.objective, goal.success, region, search, steps, 1, "clean", goal.keep, goal.reference)

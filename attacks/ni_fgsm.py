@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
-from robustbench_cv.adversary.transfer import transferable
+from robustbench_cv.adversary.optimizers.nesterov import momentum_iterative
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
@@ -12,8 +12,8 @@ from robustbench_cv.types import Logits
 def ni_fgsm(
     eps: float = 16 / 255, steps: int = 10, decay: float = 1.0, alpha: float | None = None, diversity: float = 0.0, kernel: int = 1
 ) -> Attack[Logits]:
-    """MI-FGSM that takes its gradient where the momentum is about to lead. alpha: eps / steps. Made to carry over: see `transfer`.
+    """MI-FGSM that takes its gradient where the momentum is about to lead. alpha: eps / steps. Made to carry over: see `optimizers.nesterov`.
 
     diversity, kernel: with di-fgsm's views and ti-fgsm's smoothing as well. The paper's scale copies of the image (SI) are not built.
     """
-    return transferable("ni-fgsm", eps, steps, decay, alpha, ahead=True, diversity=diversity, kernel=kernel)
+    return momentum_iterative("ni-fgsm", eps, steps, decay, alpha, ahead=True, diversity=diversity, kernel=kernel)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
-from robustbench_cv.adversary.evolution import DifferentialEvolution, Pixels
-from robustbench_cv.adversary.goals import leave_the_class
+from robustbench_cv.adversary.constraints.pixels import Pixels
+from robustbench_cv.adversary.objectives.task_goals import misclassify
+from robustbench_cv.adversary.optimizers.differential_evolution import DifferentialEvolution
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits
@@ -19,6 +20,6 @@ def one_pixel(pixels: int = 1, population: int = 400, generations: int = 100, lo
     """
     if population < 4 or generations < 0:
         raise UserError(f"one-pixel: population={population} must be at least 4 and generations={generations} at least 0")
-    goal, steps = leave_the_class(loss), population * (1 + generations)
+    goal, steps = misclassify(loss), population * (1 + generations)
     search = DifferentialEvolution(population)
     return Attack("one-pixel", goal.objective, goal.success, Pixels(pixels), search, steps, 1, "clean", goal.keep, goal.reference)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.pasting import Look, Pasted
-from robustbench_cv.adversary.patch_goals import found_objects, hidden, hide_class
-from robustbench_cv.adversary.printability import rough, unprintable
-from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.objectives.patch_goals import detected_objects, hidden, hide_class
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.patch_application import Look, Pasted
+from robustbench_cv.adversary.universal.printability import non_printability, total_variation
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -25,7 +25,7 @@ def person_patch(
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",
-) -> Shared[Candidates]:
+) -> UniversalAttack[Candidates]:
     """A square on every object of class `cls`, its side `scale` times the box's diagonal, in printable and smooth colours.
 
     The paper's rotation +- 20 degrees, contrast +- 0.2, brightness +- 0.1, noise +- 0.1, and weights of the printability and variation
@@ -35,6 +35,6 @@ def person_patch(
     look = Look(rotation=20, contrast=0.2, brightness=0.1, noise=0.1)
     surface = Pasted(side, "object", scale, scale, look, lift=lift)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
-    terms = (unprintable(), rough())
-    made = Shared("person-patch", hide_class(), hidden(), surface, training, found_objects(cls), terms, aim={"cls": cls})
-    return ready(made, file=file, shuffled=shuffled, plain=plain)
+    terms = (non_printability(), total_variation())
+    made = UniversalAttack("person-patch", hide_class(), hidden(), surface, training, detected_objects(cls), terms, aim={"cls": cls})
+    return configure(made, file=file, shuffled=shuffled, plain=plain)

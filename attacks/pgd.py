@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
-from robustbench_cv.adversary.constraints import require_step
-from robustbench_cv.adversary.objectives import classifier_objective
+from robustbench_cv.adversary.constraints.lp import require_step
+from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.objectives.classification import classifier_objective
 from robustbench_cv.adversary.problem import Start
-from robustbench_cv.adversary.success import misclassified
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits

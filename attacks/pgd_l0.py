@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack
-from robustbench_cv.adversary.l0 import L0
-from robustbench_cv.adversary.objectives import classifier_objective
-from robustbench_cv.adversary.success import misclassified
+from robustbench_cv.adversary.constraints.l0 import L0
+from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.objectives.classification import classifier_objective
 from robustbench_cv.adversary.transforms import chain, l1_mean, scale
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
-from robustbench_cv.adversary.patch_goals import hidden
-from robustbench_cv.adversary.proposals import break_proposals, over_channel_lengths, proposed
+from robustbench_cv.adversary.objectives.patch_goals import hidden
+from robustbench_cv.adversary.objectives.rap import break_proposals, confident_proposals, over_channel_lengths
 from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
@@ -19,4 +19,4 @@ def rap(eps: float = 8 / 255, steps: int = 200, gamma: float = 20 / 255) -> Atta
     """
     region = ball("linf", eps)
     move = chain(over_channel_lengths(), scale(gamma))
-    return Attack("rap", break_proposals(), hidden(), region, Ascent(move), steps, 1, "clean", "first", proposed)
+    return Attack("rap", break_proposals(), hidden(), region, Ascent(move), steps, 1, "clean", "first", confident_proposals)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.pasting import Look, Pasted
-from robustbench_cv.adversary.patch_goals import hidden, lose_everything
+from robustbench_cv.adversary.objectives.patch_goals import hidden, lose_everything
 from robustbench_cv.adversary.references import own_detections
-from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.patch_application import Look, Pasted
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -24,7 +24,7 @@ def robust_dpatch(
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",
-) -> Shared[Candidates]:
+) -> UniversalAttack[Candidates]:
     """DPatch under random quarter turns, brightness and places, by sign steps, against the detector's own clean detections.
 
     Their ranges are unverified [U]: +- 0.2 brightness and 0.01 a step are project choices, and a random place stands for their random crop.
@@ -32,5 +32,5 @@ def robust_dpatch(
     """
     surface = Pasted(side, "random", share, share, Look(quarter_turns=True, brightness=brightness))
     training = Training(fit, limit, steps, batch, "sign", alpha)
-    made = Shared("robust-dpatch", lose_everything(), hidden(), surface, training, own_detections)
-    return ready(made, file=file, shuffled=shuffled, plain=plain)
+    made = UniversalAttack("robust-dpatch", lose_everything(), hidden(), surface, training, own_detections)
+    return configure(made, file=file, shuffled=shuffled, plain=plain)

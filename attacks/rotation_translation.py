@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from robustbench_cv.adversary import Attack, Optimizer
-from robustbench_cv.adversary.goals import leave_the_class
-from robustbench_cv.adversary.spatial import Draws, Grid, Spatial, lattice
+from robustbench_cv.adversary.constraints.spatial import Spatial
+from robustbench_cv.adversary.objectives.task_goals import misclassify
+from robustbench_cv.adversary.optimizers.random_search import GridSearch, RandomDraws, grid_points
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits
@@ -23,8 +24,8 @@ def rotation_translation(
     """
     if search not in ("random", "grid"):
         raise UserError(f"rotation-translation: search={search!r} must be 'random' or 'grid'")
-    points = lattice(31, 5, 5)
-    optimizer: Optimizer = Draws() if search == "random" else Grid(points)
+    points = grid_points(31, 5, 5)
+    optimizer: Optimizer = RandomDraws() if search == "random" else GridSearch(points)
     steps = draws if search == "random" else len(points)
-    goal, region = leave_the_class("ce"), Spatial(eps, degrees, shift)
+    goal, region = misclassify("ce"), Spatial(eps, degrees, shift)
     return Attack("rotation-translation", goal.objective, goal.success, region, optimizer, steps, 1, "clean", goal.keep, goal.reference)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ensemble
-from robustbench_cv.adversary.objectives import seg_pgd_loss
-from robustbench_cv.adversary.segmentation import jensen_shannon, masked_cross_entropy, masked_spherical, tracked
-from robustbench_cv.adversary.staged import shrinking
-from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.adversary.combinators.radius_schedule import shrinking_radius
+from robustbench_cv.adversary.criteria import pixels_wrong
+from robustbench_cv.adversary.objectives.segmentation import jensen_shannon, masked_cross_entropy, masked_spherical, seg_pgd_loss, tracked
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
@@ -19,5 +18,5 @@ def sea(norm: str = "linf", eps: float = 8 / 255, steps: int = 300, share: float
     images so chosen, not of a choice made for mIoU. share: see `seg-pgd`.
     """
     losses = (tracked(masked_cross_entropy()), tracked(seg_pgd_loss()), tracked(jensen_shannon()), masked_spherical())
-    parts = tuple(shrinking(f"sea: {loss.name}", loss, pixels_wrong(share), norm, eps, steps) for loss in losses)
+    parts = tuple(shrinking_radius(f"sea: {loss.name}", loss, pixels_wrong(share), norm, eps, steps) for loss in losses)
     return Ensemble("sea, worst case by image", parts, exhaustive=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
-from robustbench_cv.adversary.dense import over_largest, pixels_to_other_classes, repainted
-from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.adversary.criteria import pixels_wrong
+from robustbench_cv.adversary.objectives.dag import adversarial_pixel_labels, linf_normalised, pixels_to_other_classes
 from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
@@ -18,6 +18,8 @@ def seg_dag(eps: float | None = None, steps: int = 200, gamma: float = 0.5 / 255
     both as in the authors' code). Unbounded, as published, apart from [0, 1]; eps: an L-infinity budget to keep within.
     """
     region = ball("linf", eps)
-    move = chain(over_largest(), scale(gamma))
+    move = chain(linf_normalised(), scale(gamma))
     success = pixels_wrong(share)
-    return Attack("dag-paper", pixels_to_other_classes(), success, region, Ascent(move), steps, 1, "clean", "first", repainted)
+    return Attack(
+        "dag-paper", pixels_to_other_classes(), success, region, Ascent(move), steps, 1, "clean", "first", adversarial_pixel_labels
+    )

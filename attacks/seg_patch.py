@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.pasting import Look, Pasted
-from robustbench_cv.adversary.patch_goals import capped_cross_entropy
-from robustbench_cv.adversary.shared import Shared, Training
-from robustbench_cv.adversary.success import pixels_wrong
+from robustbench_cv.adversary.criteria import pixels_wrong
+from robustbench_cv.adversary.objectives.patch_goals import capped_cross_entropy
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.patch_application import Look, Pasted
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
@@ -25,7 +25,7 @@ def seg_patch(
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",
-) -> Shared[PixelLogits]:
+) -> UniversalAttack[PixelLogits]:
     """A square of `share` of the image, anywhere, that raises the cross-entropy of the pixels it does *not* cover; those are not judged.
 
     Broken: at least `wrong` of the other pixels (project choice). The paper weighs pixels that are still right against wrong ones; here
@@ -33,5 +33,5 @@ def seg_patch(
     """
     surface = Pasted(side, "random", share, share, Look(rotation=rotation))
     training = Training(fit, limit, steps, batch, "adam", alpha)
-    made = Shared("seg-patch", capped_cross_entropy(PixelLogits), pixels_wrong(wrong), surface, training)
-    return ready(made, file=file, shuffled=shuffled, plain=plain)
+    made = UniversalAttack("seg-patch", capped_cross_entropy(PixelLogits), pixels_wrong(wrong), surface, training)
+    return configure(made, file=file, shuffled=shuffled, plain=plain)

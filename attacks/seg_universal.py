@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.patch_goals import against, capped_cross_entropy
-from robustbench_cv.adversary.shared import Shared, Training
-from robustbench_cv.adversary.success import pixels_wrong
-from robustbench_cv.adversary.surfaces import Overlay
+from robustbench_cv.adversary.criteria import pixels_wrong
+from robustbench_cv.adversary.objectives.patch_goals import against, capped_cross_entropy
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.perturbation import Overlay
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
@@ -22,12 +22,12 @@ def seg_universal(
     alpha: float | None = None,
     shuffled: bool = False,
     file: str = "",
-) -> Shared[PixelLogits]:
+) -> UniversalAttack[PixelLogits]:
     """An L-infinity perturbation that raises each pixel's capped cross-entropy: untargeted, where the paper's want a chosen label map.
 
     alpha: eps / 10 (project choice). loss_against: 'annotations' or 'predictions'. shuffled: judge random signs. file: apply a fitted one.
     """
     training = Training(fit, limit, steps, batch, "sign", eps / 10 if alpha is None else alpha)
     goals, aim = against(loss_against), {"loss_against": loss_against}
-    made = Shared("seg-universal", capped_cross_entropy(PixelLogits), pixels_wrong(), Overlay(eps), training, goals, aim=aim)
-    return ready(made, file=file, shuffled=shuffled)
+    made = UniversalAttack("seg-universal", capped_cross_entropy(PixelLogits), pixels_wrong(), Overlay(eps), training, goals, aim=aim)
+    return configure(made, file=file, shuffled=shuffled)

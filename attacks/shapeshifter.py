@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.detection import mislabel
-from robustbench_cv.adversary.pasting import OUTDOORS, Pasted
-from robustbench_cv.adversary.patch_goals import TOUCH, found_objects, hidden, hide_objects, reported_there
-from robustbench_cv.adversary.printability import far_from_grey
-from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.objectives.detection import mislabel
+from robustbench_cv.adversary.objectives.patch_goals import TOUCH, detected_objects, hidden, hide_objects, reported_there
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.patch_application import OUTDOORS, Pasted
+from robustbench_cv.adversary.universal.printability import far_from_grey
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -26,7 +26,7 @@ def shapeshifter(
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",
-) -> Shared[Candidates]:
+) -> UniversalAttack[Candidates]:
     """A texture over the whole of every `cls`, masked by its outline, under sampled conditions: it is reported as a `target`.
 
     target: '' is untargeted, the object is only to be no `cls` any more. The loss is summed over all candidates on the object, as the paper
@@ -38,5 +38,5 @@ def shapeshifter(
     objective, success = (mislabel(), reported_there()) if target else (hide_objects(), hidden(TOUCH))
     aim = {"cls": cls, "target": target}
     terms = (far_from_grey(similarity),)
-    made = Shared("shapeshifter", objective, success, surface, training, found_objects(cls, target), terms, aim=aim)
-    return ready(made, file=file, shuffled=shuffled, plain=plain)
+    made = UniversalAttack("shapeshifter", objective, success, surface, training, detected_objects(cls, target), terms, aim=aim)
+    return configure(made, file=file, shuffled=shuffled, plain=plain)

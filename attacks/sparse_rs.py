@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
-from robustbench_cv.adversary.goals import leave_the_class
-from robustbench_cv.adversary.l0 import L0
-from robustbench_cv.adversary.sparse_search import SparseSearch
+from robustbench_cv.adversary.constraints.l0 import L0
+from robustbench_cv.adversary.objectives.task_goals import misclassify
+from robustbench_cv.adversary.optimizers.sparse_rs import SparseRS
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits
@@ -22,5 +22,5 @@ def sparse_rs(pixels: int = 24, queries: int = 10_000, share: float = 0.3, loss:
         raise UserError(f"sparse-rs: pixels={pixels} and queries={queries} must be at least 1")
     if not 0 < share <= 1:
         raise UserError(f"sparse-rs: share={share!r} of the pixels must be in (0, 1]")
-    goal, search = leave_the_class(loss), SparseSearch(share)
+    goal, search = misclassify(loss), SparseRS(share)
     return Attack("sparse-rs", goal.objective, goal.success, L0(pixels), search, queries, 1, "clean", goal.keep, goal.reference)

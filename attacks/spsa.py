@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack, ball
-from robustbench_cv.adversary.estimates import EstimatedAscent, budgeted, signs, tiled
-from robustbench_cv.adversary.goals import Goal, leave_the_class, lose_objects, turn_pixels
+from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
+from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, signs, steps_within, tiled_directions
 from robustbench_cv.adversary.transforms import adam, chain, scale
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R
@@ -26,7 +26,7 @@ def spsa(
     delta, alpha and the margin loss as in the paper, which spends up to 8192 probes a step [from memory, unchecked]; 256 and ten steps are
     the common re-implementation's batch (128 pairs) and a project choice. tile: see nes.
     """
-    return _searched("spsa", leave_the_class(loss), norm, eps, queries, samples, delta, alpha, tile)
+    return _searched("spsa", misclassify(loss), norm, eps, queries, samples, delta, alpha, tile)
 
 
 @attack(paper="arXiv:1802.05666", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40, alpha=0.08")
@@ -41,7 +41,7 @@ def spsa_pixels(
     tile: int = 1,
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). share: of the pixels that must be wrong."""
-    return _searched("spsa-pixels", turn_pixels(share), norm, eps, queries, samples, delta, alpha, tile)
+    return _searched("spsa-pixels", misclassify_pixels(share), norm, eps, queries, samples, delta, alpha, tile)
 
 
 @attack(paper="arXiv:1802.05666", task="detection", gradient=False, reduced="eps=16/255, queries=120, samples=20")
@@ -55,10 +55,10 @@ def spsa_vanish(
     tile: int = 1,
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return _searched("spsa-vanish", lose_objects(), norm, eps, queries, samples, delta, alpha, tile)
+    return _searched("spsa-vanish", vanish_detections(), norm, eps, queries, samples, delta, alpha, tile)
 
 
 def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, samples: int, delta: float, alpha: float, tile: int) -> Attack[R]:
-    steps, pairs = budgeted(name, queries, samples)
-    search = EstimatedAscent(chain(adam(), scale(alpha)), tiled(signs, tile), delta, pairs)
+    steps, pairs = steps_within(name, queries, samples)
+    search = EstimatedAscent(chain(adam(), scale(alpha)), tiled_directions(signs, tile), delta, pairs)
     return Attack(name, goal.objective, goal.success, ball(norm, eps), search, steps, 1, "clean", goal.keep, goal.reference)

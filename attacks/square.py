@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
-from robustbench_cv.adversary.auto import square_search
-from robustbench_cv.adversary.goals import leave_the_class, lose_objects, turn_pixels
+from robustbench_cv.adversary.combinators.autoattack import square_search
+from robustbench_cv.adversary.objectives.task_goals import misclassify, misclassify_pixels, vanish_detections
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits
 
@@ -16,7 +16,7 @@ def square(norm: str = "linf", eps: float = 8 / 255, queries: int = 5000, share:
     share: of the image in the first squares. rescale: stretch the schedule of square sizes, made for 10,000 queries, over those at hand;
     False as inside AutoAttack.
     """
-    return square_search("square", leave_the_class(), norm, eps, queries, share, rescale)
+    return square_search("square", misclassify(), norm, eps, queries, share, rescale)
 
 
 @attack(paper="arXiv:1912.00049", task="segmentation", gradient=False, reduced="eps=32/255, queries=300")
@@ -24,7 +24,7 @@ def square_pixels(
     norm: str = "linf", eps: float = 8 / 255, queries: int = 1000, share: float = 0.8, rescale: bool = True, wrong: float = 0.5
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). wrong: share of the pixels that must be."""
-    return square_search("square-pixels", turn_pixels(wrong), norm, eps, queries, share, rescale)
+    return square_search("square-pixels", misclassify_pixels(wrong), norm, eps, queries, share, rescale)
 
 
 @attack(paper="arXiv:1912.00049", task="detection", gradient=False, reduced="eps=16/255, queries=60")
@@ -32,4 +32,4 @@ def square_vanish(
     norm: str = "linf", eps: float = 8 / 255, queries: int = 1000, share: float = 0.8, rescale: bool = True
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return square_search("square-vanish", lose_objects(), norm, eps, queries, share, rescale)
+    return square_search("square-vanish", vanish_detections(), norm, eps, queries, share, rescale)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.pasting import OUTDOORS, Pasted
-from robustbench_cv.adversary.patch_goals import appear, reported_there, scenes_without
-from robustbench_cv.adversary.printability import rough, unprintable
-from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.objectives.patch_goals import appear, reported_there, scenes_without
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.patch_application import OUTDOORS, Pasted
+from robustbench_cv.adversary.universal.printability import non_printability, total_variation
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -25,15 +25,15 @@ def sticker_create(
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",
-) -> Shared[Candidates]:
+) -> UniversalAttack[Candidates]:
     """A poster anywhere in scenes that have no `target`, from any angle and in any light: a `target` is reported where it hangs.
 
-    smallest, largest: shares of the image's area. The sampled conditions are `pasting.OUTDOORS` (project choices; the paper's ranges are
+    smallest, largest: shares of the image's area. The sampled conditions are `patch_application.OUTDOORS` (project choices; the paper's ranges are
     unverified [U]). plain: judge without random conditions. shuffled: the same colours without their pattern. file: apply a fitted poster.
     """
     surface = Pasted(side, "random", smallest, largest, OUTDOORS)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=4)
-    terms = (unprintable(), rough(0.25, 0.0))
+    terms = (non_printability(), total_variation(0.25, 0.0))
     aim = {"target": target}
-    made = Shared("sticker-create", appear(), reported_there(), surface, training, scenes_without(target), terms, target, aim)
-    return ready(made, file=file, shuffled=shuffled, plain=plain)
+    made = UniversalAttack("sticker-create", appear(), reported_there(), surface, training, scenes_without(target), terms, target, aim)
+    return configure(made, file=file, shuffled=shuffled, plain=plain)

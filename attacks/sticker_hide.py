@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.pasting import OUTDOORS, Pasted
-from robustbench_cv.adversary.patch_goals import TOUCH, found_objects, hidden, hide_objects
-from robustbench_cv.adversary.printability import rough, unprintable
-from robustbench_cv.adversary.shared import Shared, Training
+from robustbench_cv.adversary.objectives.patch_goals import TOUCH, detected_objects, hidden, hide_objects
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.patch_application import OUTDOORS, Pasted
+from robustbench_cv.adversary.universal.printability import non_printability, total_variation
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -25,15 +25,15 @@ def sticker_hide(
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",
-) -> Shared[Candidates]:
+) -> UniversalAttack[Candidates]:
     """A sticker on every object of class `cls`, on its own surface alone, from any angle and in any light: its class is no longer reported.
 
-    smallest, largest: width and height as shares of the object's box. The sampled conditions are `pasting.OUTDOORS` (project choices; the
+    smallest, largest: width and height as shares of the object's box. The sampled conditions are `patch_application.OUTDOORS` (project choices; the
     paper's ranges are unverified [U]); the distance varies with the scenes. Broken: no box of the class with IoU >= 0.1 is left on any of
     the objects. plain: judge without random conditions. shuffled: the same colours without their pattern. file: apply a fitted sticker.
     """
     surface = Pasted(side, "object", smallest, largest, OUTDOORS, stretched=True, on_mask=True)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
-    terms = (unprintable(), rough(0.25, 0.0))
-    made = Shared("sticker-hide", hide_objects(), hidden(TOUCH), surface, training, found_objects(cls), terms, aim={"cls": cls})
-    return ready(made, file=file, shuffled=shuffled, plain=plain)
+    terms = (non_printability(), total_variation(0.25, 0.0))
+    made = UniversalAttack("sticker-hide", hide_objects(), hidden(TOUCH), surface, training, detected_objects(cls), terms, aim={"cls": cls})
+    return configure(made, file=file, shuffled=shuffled, plain=plain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
-from robustbench_cv.adversary.transfer import transferable
+from robustbench_cv.adversary.optimizers.nesterov import momentum_iterative
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
@@ -16,4 +16,4 @@ def ti_fgsm(
 
     15 pixels suit the paper's 299; on small images take fewer. diversity: with di-fgsm's views as well. alpha: eps / steps.
     """
-    return transferable("ti-fgsm", eps, steps, decay, alpha, diversity=diversity, kernel=kernel)
+    return momentum_iterative("ti-fgsm", eps, steps, decay, alpha, diversity=diversity, kernel=kernel)

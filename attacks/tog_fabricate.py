@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.detection import fabricate_boxes
+from robustbench_cv.adversary.criteria import fabricated
+from robustbench_cv.adversary.objectives.detection import fabricate_boxes
+from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import detections_and_annotations
-from robustbench_cv.adversary.success import fabricated
-from robustbench_cv.adversary.tog import STEPS, tog_step
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.detection import vanish_objects
+from robustbench_cv.adversary.criteria import vanished
+from robustbench_cv.adversary.objectives.detection import vanish_objects
+from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import own_detections
-from robustbench_cv.adversary.success import vanished
-from robustbench_cv.adversary.tog import STEPS, tog_step
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 

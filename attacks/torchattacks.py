@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from robustbench_cv.adversary import L2, Constraint, External, ball
-from robustbench_cv.adversary.external import Crafted
+from robustbench_cv.adversary.external.external_attack import Crafted
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.registry import Scalar

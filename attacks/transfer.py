@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from robustbench_cv.adversary import Attack
-from robustbench_cv.adversary.surrogate import Transfer
+from robustbench_cv.adversary.combinators.transfer import Transfer
 from robustbench_cv.catalogue import ATTACKS, attack
 
 

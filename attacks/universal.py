@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.artefact import ready
-from robustbench_cv.adversary.patch_goals import against, capped_cross_entropy
-from robustbench_cv.adversary.shared import Shared, Training
-from robustbench_cv.adversary.success import misclassified
-from robustbench_cv.adversary.surfaces import Overlay
+from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.objectives.patch_goals import against, capped_cross_entropy
+from robustbench_cv.adversary.universal.files import configure
+from robustbench_cv.adversary.universal.perturbation import Overlay
+from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
@@ -22,7 +22,7 @@ def universal(
     alpha: float | None = None,
     shuffled: bool = False,
     file: str = "",
-) -> Shared[Logits]:
+) -> UniversalAttack[Logits]:
     """An L-infinity perturbation fitted on a training split and judged on another; the paper's 10/255.
 
     Fitted by stochastic sign steps on a capped cross-entropy (Shafahi et al., AAAI 2020, https://arxiv.org/abs/1811.11304) in place of the
@@ -31,5 +31,7 @@ def universal(
     """
     training = Training(fit, limit, steps, batch, "sign", eps / 10 if alpha is None else alpha)
     aim = {"loss_against": loss_against}
-    made = Shared("universal", capped_cross_entropy(Logits), misclassified(), Overlay(eps), training, against(loss_against), aim=aim)
-    return ready(made, file=file, shuffled=shuffled)
+    made = UniversalAttack(
+        "universal", capped_cross_entropy(Logits), misclassified(), Overlay(eps), training, against(loss_against), aim=aim
+    )
+    return configure(made, file=file, shuffled=shuffled)

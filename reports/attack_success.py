@@ -12,7 +12,7 @@ from robustbench_cv.rendering.cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Report, Results
 from robustbench_cv.suite import Condition
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 _UNIT = "success rate"
 _COLUMNS = ("model", "condition", "attacked", "broken", "success [95 % interval]", "of its plain form's [95 % interval]")

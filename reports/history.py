@@ -16,7 +16,7 @@ from robustbench_cv.rendering.figures import MUTED, NOTHING, PALETTE, RULE, Char
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Report, Results
 from robustbench_cv.suite import Condition
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from robustbench_cv.rendering.cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Report, Results
 from robustbench_cv.suite import Condition
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 _COST = ("budget", "steps", "forwards", "backwards", "looks")
 

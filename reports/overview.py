@@ -12,7 +12,7 @@ from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Footnotes
 from robustbench_cv.rendering.figures import MUTED, NOTHING, PALETTE, RULE, Chart, colours, percent_axis, say, shortened
 from robustbench_cv.results import Report, Results
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

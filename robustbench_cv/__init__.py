@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from robustbench_cv.registry import Spec
     from robustbench_cv.results import Results
     from robustbench_cv.suite import Condition, Gate, Suite, Track
-    from robustbench_cv.training.first_use import build
+    from robustbench_cv.training.train_on_demand import build
     from robustbench_cv.types import Labels, ModelInfo, Sample, predict
 
 _HOMES = {

@@ -14,7 +14,7 @@ from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.run import choose_device, find_suite, run_suite
 from robustbench_cv.suite import Suite
-from robustbench_cv.training.first_use import build
+from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import AnyModel
 
 

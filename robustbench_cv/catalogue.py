@@ -20,6 +20,7 @@ MODELS: Registry[Any] = Registry(
     "robustbench_cv.models.detectors",
     "robustbench_cv.models.embedders",
     "robustbench_cv.models.sources",
+    "robustbench_cv.models.files",
 )
 DATASETS: Registry[Dataset] = Registry("dataset", "robustbench_cv.data", "robustbench_cv.data.scenes")
 INTERVENTIONS: Registry[Intervention] = Registry("intervention", "robustbench_cv.interventions")

@@ -254,7 +254,7 @@ def show(kind: str, name: str, out: Path | None) -> None:
 
 def _show_data(spec: str, out: Path | None) -> None:
     from robustbench_cv.catalogue import DATASETS
-    from robustbench_cv.data.sheet import contact_sheet
+    from robustbench_cv.data.contact_sheet import contact_sheet
     from robustbench_cv.registry import Spec
 
     path = out or Path(f"{Spec.parse(spec).name}.png")

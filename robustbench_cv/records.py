@@ -13,7 +13,8 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
-from robustbench_cv.types import Evidence, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import Evidence
 
 Status = Literal["ok", "not-applicable", "failed"]
 STATUSES: tuple[Status, ...] = ("ok", "not-applicable", "failed")

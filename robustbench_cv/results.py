@@ -20,7 +20,8 @@ from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
-from robustbench_cv.suite import Condition, Gate, Kind, Task
+from robustbench_cv.suite import Condition, Gate, Kind
+from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence, Labels
 
 SCHEMA_VERSION = 1

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.tasks import Task
 
-Task = Literal["classification", "segmentation", "detection"]
 Kind = Literal["clean", "attack", "intervention", "control"]
 
 

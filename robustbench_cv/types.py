@@ -13,9 +13,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 import torch
 from torch import Tensor
 
-from robustbench_cv.suite import Task as Task
-
-TASKS: tuple[Task, ...] = ("classification", "segmentation", "detection")
+from robustbench_cv.tasks import Task as Task
 
 IGNORE = 255
 """Label of a pixel that is not scored."""

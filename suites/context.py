@@ -1,7 +1,8 @@
 """Does the model see the object or its context? Removal, swap and occlusion with their controls, for any task and any data."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+from robustbench_cv.tasks import Task
 
 _MODELS: dict[Task, tuple[str, ...]] = {
     "classification": ("cifar-resnet20.scenes", "lenet5.scenes"),

@@ -1,7 +1,8 @@
 """Adversarially trained models beside their twins, clean and attacked: what hardening bought, and what it cost."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track, budgets
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
+from robustbench_cv.tasks import Task
 
 LEVELS = (2, 4, 8)
 """Of the curves, in grey levels of 255."""

@@ -1,7 +1,8 @@
 """Thirty years of architecture on the same scenes: every bundled model, clean, attacked, and with its context changed."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+from robustbench_cv.tasks import Task
 
 CLASSIFIERS = (
     "lenet5",

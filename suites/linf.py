@@ -1,7 +1,8 @@
 """The plain adversarial baseline: one L-infinity attack a task at one budget, for any model and any data."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Suite, Task, Track
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+from robustbench_cv.tasks import Task
 
 
 @suite(paper="arXiv:1706.06083")

@@ -1,7 +1,8 @@
 """The three tasks on rendered scenes with the bundled models, in minutes on a CPU."""
 
 from robustbench_cv.catalogue import suite
-from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Task, Track, budgets
+from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Track, budgets
+from robustbench_cv.tasks import Task
 
 
 def _occlusions(shares: tuple[float, ...] = (0.25, 0.5, 0.75)) -> tuple[Condition, ...]:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.boxes import iou
 from robustbench_cv.noise import Noise
+from robustbench_cv.tasks import Task
 from robustbench_cv.types import (
     BoxPrediction,
     BoxTarget,
@@ -25,7 +26,6 @@ from robustbench_cv.types import (
     PixelLogits,
     Prediction,
     Target,
-    Task,
 )
 
 SIDE = 16

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_cv.boxes import iou
+from robustbench_cv.tasks import Task
 from robustbench_cv.types import (
     BoxPrediction,
     BoxTarget,
@@ -26,7 +27,6 @@ from robustbench_cv.types import (
     PixelLogits,
     Prediction,
     Sample,
-    Task,
 )
 
 SIDE, CELL = 24, 6

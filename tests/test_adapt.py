@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier, freeze, segmenter, to, weights_sha256
-from robustbench_cv.models.prepare import Prepare, scale
+from robustbench_cv.models.preprocessing import Preprocessing, scale
 from robustbench_cv.types import ClassPrediction, Labels, MaskPrediction, predict
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -31,16 +31,16 @@ def photo(n: int = 2, height: int = 37, width: int = 53) -> Tensor:
 def test_preparation_is_torchvision_s_evaluation_transform(crop: int, short: int, mode: Any, shape: tuple[int, int]) -> None:
     x = photo(2, *shape)
     reference = v2.Compose([v2.Resize(short, v2.InterpolationMode(mode), antialias=True), v2.CenterCrop(crop), v2.Normalize(MEAN, STD)])
-    torch.testing.assert_close(Prepare(MEAN, STD, (crop, crop), short, mode)(x), reference(x))
+    torch.testing.assert_close(Preprocessing(MEAN, STD, (crop, crop), short, mode)(x), reference(x))
 
 
 def test_each_way_to_size() -> None:
     x = photo()
-    assert Prepare()(x) is x
-    assert Prepare(size=(20, 30))(x).shape[-2:] == (20, 30)
-    assert Prepare(short=74)(x).shape[-2:] == (74, 106)
-    assert Prepare(size=(20, 30), short=40)(x).shape[-2:] == (20, 30)
-    torch.testing.assert_close(Prepare(size=(20, 30))(x), scale(x, (20, 30)))
+    assert Preprocessing()(x) is x
+    assert Preprocessing(size=(20, 30))(x).shape[-2:] == (20, 30)
+    assert Preprocessing(short=74)(x).shape[-2:] == (74, 106)
+    assert Preprocessing(size=(20, 30), short=40)(x).shape[-2:] == (20, 30)
+    torch.testing.assert_close(Preprocessing(size=(20, 30))(x), scale(x, (20, 30)))
 
 
 def test_a_constant_image_is_constant_at_any_size() -> None:
@@ -62,13 +62,13 @@ def test_a_constant_image_is_constant_at_any_size() -> None:
 )
 def test_wrong_preparation_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Prepare(**arguments)
+        Preprocessing(**arguments)
 
 
 @pytest.mark.parametrize("images", [torch.zeros(3, 8, 8), torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)])
 def test_what_is_no_batch_of_images_is_refused(images: Tensor) -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        Prepare()(images)
+        Preprocessing()(images)
 
 
 def test_a_classifier_is_its_module_on_prepared_pixels() -> None:

@@ -17,12 +17,13 @@ from robustbench_cv.catalogue import ATTACKS, DATASETS, METRICS, RECIPES
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.noise import Noise
+from robustbench_cv.tasks import Task
 from robustbench_cv.training import losses
 from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.loop import Run, Watch, fit
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
-from robustbench_cv.types import Dataset, Labels, Task, predict
+from robustbench_cv.types import Dataset, Labels, predict
 from tests.test_training import Tiny, its_file_is_a_model, read, same, tiny_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.adversary import APGD, Ascent, Attack, Ensemble, External, Linf, aim_of, ball, run
-from robustbench_cv.adversary.apgd import checkpoints
-from robustbench_cv.adversary.objectives import classifier_objective, cross_entropy, margin
+from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.objectives.classification import classifier_objective, cross_entropy, margin
+from robustbench_cv.adversary.optimizers.apgd import checkpoints
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.success import misclassified
 from robustbench_cv.adversary.transforms import chain, l1_mean, momentum, rows, scale, steepest
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS
@@ -292,17 +292,17 @@ def test_an_attack_of_another_task_says_what_fits(spec: str, task: str) -> None:
 def test_samples_without_anything_to_attack_are_left_alone_with_the_reason() -> None:
     x0 = images(3)
     result = run(ATTACKS.build("pgd"), classifier(), x0, [ClassTarget(0), ClassTarget(ABSENT), ClassTarget(1)], noise(3))
-    assert list(result.unserved) == [1]
+    assert list(result.skipped) == [1]
     assert torch.equal(result.images[1], x0[1])
     assert result.forwards[1] == 0
     assert (result.forwards[[0, 2]] >= 1).all()
     blank = MaskTarget(torch.full((16, 16), 255))
-    assert "scored" in run(ATTACKS.build("seg-pgd"), segmenter(), x0[:1], [blank], noise(1)).unserved[0]
+    assert "scored" in run(ATTACKS.build("seg-pgd"), segmenter(), x0[:1], [blank], noise(1)).skipped[0]
     nothing = BoxTarget.of(torch.zeros(0, 4), torch.zeros(0))
     for spec in ("tog-vanish", "tog-mislabel"):
         blind = run(ATTACKS.build(spec), detector(bias=-60.0), x0, [nothing] * 3, noise(3))
-        assert len(blind.unserved) == 3
-        assert "no object" in blind.unserved[0]
+        assert len(blind.skipped) == 3
+        assert "no object" in blind.skipped[0]
         assert torch.equal(blind.images, x0)
         assert not blind.success.any()
         assert blind.reference == "own detections"

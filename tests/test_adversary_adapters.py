@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.adversary import L2, External, Linf, run
-from robustbench_cv.adversary.adapters import from_art, from_foolbox, from_torchattacks
+from robustbench_cv.adversary.external.adapters import from_art, from_foolbox, from_torchattacks
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.types import Logits, predict
@@ -164,7 +164,7 @@ def test_something_else_than_three_results_is_refused() -> None:
 def test_a_file_of_the_users_own_runs_by_name(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from robustbench_cv.adversary import Linf\n"
-        "from robustbench_cv.adversary.adapters import from_torchattacks\n"
+        "from robustbench_cv.adversary.external.adapters import from_torchattacks\n"
         "class Brighter:\n"
         "    def __init__(self, network, eps): self.eps = eps\n"
         "    def __call__(self, images, labels): return (images + self.eps).clamp(0, 1)\n"

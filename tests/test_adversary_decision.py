@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import L2, Linf, aim_of, run
-from robustbench_cv.adversary.decision import Conversation, Decisions
-from robustbench_cv.adversary.hop_skip_jump import HopSkipJump
-from robustbench_cv.adversary.success import misclassified, reported
+from robustbench_cv.adversary.criteria import misclassified, reported
+from robustbench_cv.adversary.optimizers.decision_based import Conversation, Decisions
+from robustbench_cv.adversary.optimizers.hop_skip_jump import HopSkipJump
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import Linf, run
-from robustbench_cv.adversary.dense import Renamed, boxes_to_other_classes, renamed
-from robustbench_cv.adversary.detection import untargeted
-from robustbench_cv.adversary.flood import Canvas, small_and_sure
-from robustbench_cv.adversary.proposals import Proposed, break_proposals, over_channel_lengths
+from robustbench_cv.adversary.criteria import reported
+from robustbench_cv.adversary.objectives.daedalus import ImageFrame, small_and_sure
+from robustbench_cv.adversary.objectives.dag import AdversarialBoxLabels, adversarial_box_labels, boxes_to_other_classes
+from robustbench_cv.adversary.objectives.detection import untargeted
+from robustbench_cv.adversary.objectives.rap import ConfidentProposals, break_proposals, over_channel_lengths
+from robustbench_cv.adversary.optimizers.tog import tog_step
 from robustbench_cv.adversary.references import Clean
-from robustbench_cv.adversary.success import reported
-from robustbench_cv.adversary.tog import tog_step
 from robustbench_cv.boxes import iou
 from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS
 from robustbench_cv.errors import NotApplicable, UserError
@@ -55,14 +55,14 @@ def test_untargeted_is_minus_the_likelihood_of_what_was_seen_and_the_shift_of_it
 def test_dag_raises_the_other_class_of_candidates_that_still_see_their_object() -> None:
     p = P.clone()
     p[0, 1, 1] = 0.05
-    goal = Renamed(OBJECTS, torch.tensor([2, 1]))
+    goal = AdversarialBoxLabels(OBJECTS, torch.tensor([2, 1]))
     # Candidate 1 sees class 1 no more; 4 is padding; the boxes of 0 and of 2 and 3 overlap the two objects.
     expected = sum(math.log(float(p[0, k, b])) - math.log(float(p[0, k, a])) for k, a, b in ((0, 1, 2), (2, 0, 1), (3, 0, 1)))
     assert float(boxes_to_other_classes()(seen(p), [goal])) == pytest.approx(expected)  # type: ignore[list-item]
 
 
 def test_dag_reads_the_box_of_the_objects_own_class() -> None:
-    goal = Renamed(OBJECTS.select(torch.tensor([0])), torch.tensor([2]))
+    goal = AdversarialBoxLabels(OBJECTS.select(torch.tensor([0])), torch.tensor([2]))
     raw = seen(per_class=True)
     far = raw.boxes.clone()
     far[:, :, 1] += 50
@@ -74,7 +74,7 @@ def test_dag_reads_the_box_of_the_objects_own_class() -> None:
 def test_dag_and_its_other_class_need_two_classes() -> None:
     model = detector(classes=3)
     x0 = images(2)
-    aim = renamed(Clean(model, x0, targets(model, x0), "dag", Candidates))
+    aim = adversarial_box_labels(Clean(model, x0, targets(model, x0), "dag", Candidates))
     assert all(((g.objects.labels + 1) % 3 == g.wanted).all() for g in aim.goals)  # type: ignore[union-attr]
     with pytest.raises(UserError, match="at least 2 classes"):
         run(ATTACKS.build("dag"), detector(classes=1), x0, targets(detector(classes=1), x0), noise(2))
@@ -83,7 +83,7 @@ def test_dag_and_its_other_class_need_two_classes() -> None:
 def test_daedalus_wants_every_candidate_sure_and_small() -> None:
     unsure = sum((1 - float(P[0, k].max())) ** 2 for k in range(4)) / 4
     large = sum(((float(BOXES[k, 2] - BOXES[k, 0])) * float(BOXES[k, 3] - BOXES[k, 1]) / 2000) ** 2 for k in range(4)) / 4
-    assert float(small_and_sure()(seen(), [Canvas(2000)])) == pytest.approx(-unsure - large)  # type: ignore[list-item]
+    assert float(small_and_sure()(seen(), [ImageFrame(2000)])) == pytest.approx(-unsure - large)  # type: ignore[list-item]
 
 
 def test_daedalus_leaves_more_and_smaller_boxes() -> None:
@@ -105,7 +105,7 @@ def test_rap_is_the_papers_loss_over_the_proposals_at_objects() -> None:
     at = [0, 1, 2]
     surprise = sum(-math.log(1 - 1 / (1 + math.exp(-float(logit[0, k])))) for k in at) / 3
     shift = sum(abs(float(offsets[0, k, d] - clean[k, d])) for k in at for d in range(4)) / 12
-    value = break_proposals()(raw, [Proposed(OBJECTS, clean)])  # type: ignore[list-item]
+    value = break_proposals()(raw, [ConfidentProposals(OBJECTS, clean)])  # type: ignore[list-item]
     assert float(value) == pytest.approx(-0.5 * surprise - 0.5 * math.exp(-shift))
 
 
@@ -152,7 +152,7 @@ def test_they_lose_what_a_trained_two_stage_detector_reports_and_noise_does_not(
         blind = reported(model.decode(model.raw((x0 + 8 / 255 * signs).clamp(0, 1))), model.info.operating_score)
     aim = attack.reference(Clean(model, x0, truth, spec, Candidates))
     control = attack.success.degree(blind, aim.references)
-    served = [i for i in range(4) if i not in result.unserved]
+    served = [i for i in range(4) if i not in result.skipped]
     assert result.degree[served].mean() > control[served].mean() + 0.3
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import Linf, aim_of, run
-from robustbench_cv.adversary.estimates import EstimatedAscent, gaussian, signs, tiled
-from robustbench_cv.adversary.goals import Goal, leave_the_class, lose_objects, turn_pixels
+from robustbench_cv.adversary.criteria import reported, vanished
+from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
+from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, gaussian, signs, tiled_directions
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.success import reported, vanished
 from robustbench_cv.adversary.transforms import adam, chain, rows, scale
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS
@@ -48,7 +48,7 @@ def problem_of(model: Any, x0: Tensor, goal: Goal, eps: float = 0.5) -> Problem[
 
 @pytest.mark.parametrize("directions", [gaussian, signs])
 @pytest.mark.parametrize(
-    ("task", "goal"), [("classification", leave_the_class()), ("segmentation", turn_pixels()), ("detection", lose_objects())]
+    ("task", "goal"), [("classification", misclassify()), ("segmentation", misclassify_pixels()), ("detection", vanish_detections())]
 )
 def test_estimates_point_along_the_gradient(directions: Any, task: str, goal: Goal) -> None:
     model = MODELS[task]()
@@ -70,7 +70,7 @@ def test_estimates_hold_at_the_edge_of_the_budget_where_a_side_is_cut_off() -> N
     model = linear(1.0, side=8)
     model.module.double()
     x0 = images(3, side=8).double().clamp(0.2, 0.8)
-    problem = problem_of(model, x0, leave_the_class(), eps=0.1)
+    problem = problem_of(model, x0, misclassify(), eps=0.1)
     _, grad = problem.value_and_grad(x0)
     corner = problem.project(x0 + grad.sign())
     estimate = EstimatedAscent(chain(), signs, 1e-4, 2000).estimate(problem, corner)
@@ -148,7 +148,7 @@ def test_spsa_is_no_weaker_than_torchattacks() -> None:
     assert not ours.success.all()
     # A shared direction for the three channels is theirs alone.
     assert ours.success.sum() >= theirs.success.sum() - 1
-    margin = leave_the_class().objective
+    margin = misclassify().objective
     with torch.no_grad():
         reached = [margin(model.raw(result.images), truth) for result in (ours, theirs)]
     stuck = ~ours.success & ~theirs.success
@@ -157,14 +157,14 @@ def test_spsa_is_no_weaker_than_torchattacks() -> None:
 
 def test_tiled_directions_are_alike_within_squares_and_independent_between() -> None:
     x0 = images(2, side=10)[..., :7]
-    assert tiled(gaussian, 1) is gaussian
-    drawn = tiled(gaussian, 4)(noise(2), x0)
+    assert tiled_directions(gaussian, 1) is gaussian
+    drawn = tiled_directions(gaussian, 4)(noise(2), x0)
     assert drawn.shape == x0.shape
     for top, left in ((0, 0), (4, 0), (8, 0), (0, 4), (4, 4), (8, 4)):
         square = drawn[..., top : top + 4, left : left + 4]
         assert (square == square[..., :1, :1]).all()
     assert len(drawn.unique()) == 2 * 3 * 3 * 2
-    assert tiled(signs, 4)(noise(2), x0).abs().eq(1).all()
+    assert tiled_directions(signs, 4)(noise(2), x0).abs().eq(1).all()
 
 
 @pytest.mark.parametrize("spec", ["nes(queries=300, samples=30)", "spsa(queries=320, samples=32)"])

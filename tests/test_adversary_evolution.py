@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import run
-from robustbench_cv.adversary.evolution import DifferentialEvolution, Pixels
-from robustbench_cv.adversary.goals import leave_the_class
+from robustbench_cv.adversary.constraints.pixels import Pixels
+from robustbench_cv.adversary.objectives.task_goals import misclassify
+from robustbench_cv.adversary.optimizers.differential_evolution import DifferentialEvolution
 from robustbench_cv.adversary.problem import Problem
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS
@@ -54,7 +55,7 @@ def test_colours_have_a_gradient_and_places_none() -> None:
 def test_a_generation_is_the_published_one() -> None:
     """x_i(g+1) = x_r1 + F (x_r2 - x_r3) against its own parent x_i(g), all of one generation: Su et al., equation 2."""
     model, x0, size = linear(1.0, side=8), images(3, side=8), 6
-    truth, goal = targets(model, x0), leave_the_class()
+    truth, goal = targets(model, x0), misclassify()
     victim = Victim(model, x0, truth, truth, noise(3))
     problem = Problem("search", victim, goal.objective, goal.success, Pixels(2), 3 * size, "worst")
     asked: list[Tensor] = []

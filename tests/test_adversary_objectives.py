@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from robustbench_cv.adversary.detection import fabricate, fabricate_boxes, mislabel, overlapping, vanish, vanish_objects
-from robustbench_cv.adversary.objectives import classifier_objective, cross_entropy, dlr, margin, pixel_cross_entropy, seg_pgd_loss, towards
-from robustbench_cv.adversary.success import fabricated, fooled, misclassified, mislabelled, pixels_wrong, reported, vanished
+from robustbench_cv.adversary.candidates import overlapping
+from robustbench_cv.adversary.criteria import fabricated, fooled, misclassified, mislabelled, pixels_wrong, reported, vanished
+from robustbench_cv.adversary.objectives.classification import classifier_objective, cross_entropy, dlr, margin, towards
+from robustbench_cv.adversary.objectives.detection import fabricate, fabricate_boxes, mislabel, vanish, vanish_objects
+from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy, seg_pgd_loss
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import (
     BoxPrediction,

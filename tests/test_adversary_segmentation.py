@@ -10,12 +10,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.adversary import Ensemble, Linf, run
-from robustbench_cv.adversary.dense import Repainted, pixels_to_other_classes, repainted
-from robustbench_cv.adversary.objectives import Objective, pixel_cross_entropy, seg_pgd_loss
+from robustbench_cv.adversary.combinators.radius_schedule import RadiusSchedule, shrinking_radius
+from robustbench_cv.adversary.criteria import pixels_wrong
+from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.objectives.dag import AdversarialPixelLabels, adversarial_pixel_labels, pixels_to_other_classes
+from robustbench_cv.adversary.objectives.segmentation import (
+    cos_pgd_loss,
+    jensen_shannon,
+    masked_cross_entropy,
+    masked_spherical,
+    pixel_cross_entropy,
+    seg_pgd_loss,
+    tracked,
+)
 from robustbench_cv.adversary.references import Clean
-from robustbench_cv.adversary.segmentation import cos_pgd_loss, jensen_shannon, masked_cross_entropy, masked_spherical, tracked
-from robustbench_cv.adversary.staged import Staged, shrinking
-from robustbench_cv.adversary.success import pixels_wrong
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import IGNORE, MaskTarget, PixelLogits
@@ -95,7 +103,7 @@ def test_tracked_has_the_value_of_cross_entropy_and_the_gradient_of_the_loss() -
 
 def test_dag_raises_the_other_class_on_pixels_that_still_hold() -> None:
     wanted = (LABELS + 1) % 4
-    goals = [Repainted(a, b.masked_fill(a == IGNORE, IGNORE)) for a, b in zip(LABELS, wanted, strict=True)]
+    goals = [AdversarialPixelLabels(a, b.masked_fill(a == IGNORE, IGNORE)) for a, b in zip(LABELS, wanted, strict=True)]
     expected = [
         sum(
             float(z[wanted[n, i, j], i, j] - z[LABELS[n, i, j], i, j])
@@ -112,7 +120,7 @@ def test_dag_raises_the_other_class_on_pixels_that_still_hold() -> None:
 def test_dag_lets_the_classes_of_an_image_trade_places() -> None:
     model = segmenter()
     maps = [torch.tensor([[0, 2], [3, IGNORE]]), torch.tensor([[3, 3], [3, 3]])]
-    aim = repainted(Clean(model, torch.zeros(2, 3, 2, 2), [MaskTarget(m) for m in maps], "dag", PixelLogits))
+    aim = adversarial_pixel_labels(Clean(model, torch.zeros(2, 3, 2, 2), [MaskTarget(m) for m in maps], "dag", PixelLogits))
     assert aim.goals[0].wanted.tolist() == [[2, 3], [0, IGNORE]]  # type: ignore[union-attr]
     assert aim.goals[1].wanted.tolist() == [[0, 0], [0, 0]]  # type: ignore[union-attr]
     assert aim.references[0].labels is maps[0]  # type: ignore[union-attr]
@@ -127,20 +135,20 @@ def test_dag_moves_its_largest_entry_by_gamma_a_step() -> None:
 
 
 def test_stages_shrink_over_the_published_shares_of_the_steps() -> None:
-    staged = shrinking("sea", seg_pgd_loss(), pixels_wrong(), "linf", 8 / 255, 300)
+    staged = shrinking_radius("sea", seg_pgd_loss(), pixels_wrong(), "linf", 8 / 255, 300)
     assert [stage.steps for stage in staged.stages] == [90, 90, 120]
     assert [stage.constraint.radius for stage in staged.stages] == pytest.approx([16 / 255, 12 / 255, 8 / 255])
-    assert shrinking("sea", seg_pgd_loss(), pixels_wrong(), "linf", 0.8, 5).stages[0].constraint.radius == 1.0
+    assert shrinking_radius("sea", seg_pgd_loss(), pixels_wrong(), "linf", 0.8, 5).stages[0].constraint.radius == 1.0
 
 
 def test_each_stage_begins_where_the_last_one_ended() -> None:
     """With no steps of its own the second stage hands over the first one's image, projected, and judged again."""
     model, x0 = segmenter(), images(3)
     truth = targets(model, x0)
-    staged = shrinking("sea", masked_cross_entropy(), pixels_wrong(), "linf", 4 / 255, 10)
+    staged = shrinking_radius("sea", masked_cross_entropy(), pixels_wrong(), "linf", 4 / 255, 10)
     wide, *_ = staged.stages
     rest = tuple(type(wide)("rest", s.objective, s.success, s.constraint, s.optimizer, 0) for s in staged.stages[2:])
-    together = run(Staged("two", (wide, *rest)), model, x0, truth, noise(3))
+    together = run(RadiusSchedule("two", (wide, *rest)), model, x0, truth, noise(3))
     alone = run(wide, model, x0, truth, noise(3))
     torch.testing.assert_close(together.images, Linf(4 / 255).project(x0, alone.images))
     assert (together.forwards > alone.forwards).all()

@@ -11,7 +11,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
 
 from robustbench_cv.adversary import run
-from robustbench_cv.adversary.spatial import Spatial, lattice
+from robustbench_cv.adversary.constraints.spatial import Spatial
+from robustbench_cv.adversary.optimizers.random_search import grid_points
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.types import predict
@@ -54,7 +55,7 @@ def test_the_laws_of_a_constraint_hold() -> None:
 
 
 def test_the_lattice_is_the_papers() -> None:
-    points = lattice(31, 5, 5)
+    points = grid_points(31, 5, 5)
     assert len(points) == len(set(points)) == 775
     assert sorted({p[0] * 30 for p in points})[:3] == pytest.approx([-30, -28, -26])
     assert sorted({round(p[1] * 0.1 * 30, 6) for p in points}) == [-3.0, -1.5, 0.0, 1.5, 3.0]

@@ -19,11 +19,11 @@ from robustbench_cv.models.classifiers.cifar_resnet import Block, CifarResNet, s
 from robustbench_cv.models.classifiers.lenet5 import CONNECTIONS, LeNet5, PartialConv, squash
 from robustbench_cv.models.detectors.yolo import decode
 from robustbench_cv.models.detectors.yolo.anchors import kmeans, shape_iou
-from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
 from robustbench_cv.models.detectors.yolo.loss import yolo_loss
 from robustbench_cv.models.detectors.yolo.network import STRIDES, Yolo
+from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.segmenters.unet import UNet
-from robustbench_cv.models.weights.described import Description, write
+from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.models.weights.start import parse_size
 from robustbench_cv.types import BoxPrediction, Candidates, predict
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import run
-from robustbench_cv.adversary.constraints import Linf
+from robustbench_cv.adversary.constraints.lp import Linf
 from robustbench_cv.catalogue import ATTACKS
 from tests.adversary_models import TinyClassifier, classifier, images, linear, noise, targets
 

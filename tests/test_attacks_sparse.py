@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from robustbench_cv.adversary import run
-from robustbench_cv.adversary.l0 import L0
+from robustbench_cv.adversary.constraints.l0 import L0
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from tests.adversary_models import classifier, images, noise, targets

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.adversary import run
-from robustbench_cv.adversary.transfer import smoothed
+from robustbench_cv.adversary.optimizers.nesterov import gaussian_smoothing
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from tests.adversary_models import classifier, images, noise, targets
@@ -61,13 +61,13 @@ def test_ti_fgsm_is_the_published_recursion_with_a_gaussian() -> None:
 def test_smoothing_spreads_one_pixel_by_the_gaussian_and_keeps_the_sum() -> None:
     grad = torch.zeros(1, 3, 15, 15)
     grad[0, 1, 7, 7] = 1.0
-    blurred, _ = smoothed(7).update(grad, None)
+    blurred, _ = gaussian_smoothing(7).update(grad, None)
     torch.testing.assert_close(blurred.sum(), torch.tensor(1.0))
     assert not blurred[0, [0, 2]].any()
     assert blurred[0, 1, 7, 7] == blurred.max()
     torch.testing.assert_close(blurred[0, 1], blurred[0, 1].T)
     with pytest.raises(UserError, match="odd"):
-        smoothed(4)
+        gaussian_smoothing(4)
 
 
 def test_di_fgsm_without_views_is_iterative_fgsm_and_with_them_is_not() -> None:

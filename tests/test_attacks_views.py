@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.adversary import Attack, ball, run
-from robustbench_cv.adversary.objectives import cross_entropy
+from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.success import misclassified
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.adversary.views import resized_and_padded, unchanged
 from robustbench_cv.catalogue import ATTACKS

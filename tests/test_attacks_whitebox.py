@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.adversary import Attack, Ensemble, Linf, run
-from robustbench_cv.adversary.hyperplane import to_plane
-from robustbench_cv.adversary.square import BLOCK, bump, share_at
-from robustbench_cv.adversary.targeted import Rivals, Targeted, targeted_dlr, targeted_margin
+from robustbench_cv.adversary.combinators.targeted import RankedWrongClasses, Targeted, targeted_dlr, targeted_margin
+from robustbench_cv.adversary.constraints.hyperplane_projection import project_onto_hyperplane
+from robustbench_cv.adversary.optimizers.square import BLOCK, area_at, bump
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
@@ -71,7 +71,7 @@ def test_the_way_to_a_plane_is_the_shortest_inside_the_box(norm: str, reach: flo
     # Against the sign of the gap the room is on the other side.
     other = (normals.abs() * torch.where(normals < 0, points, 1 - points)).flatten(1).sum(1)
     gaps = torch.where(gaps > 0, gaps, -reach * other)
-    d = to_plane(norm, points, normals, gaps)
+    d = project_onto_hyperplane(norm, points, normals, gaps)
     left = gaps + (normals * d).flatten(1).sum(1)
     assert (points + d).min() >= -1e-12
     assert (points + d).max() <= 1 + 1e-12
@@ -175,13 +175,13 @@ def test_fab_takes_the_same_path_as_torchattacks(norm: str) -> None:
 
 def test_targeted_losses_are_their_formulas() -> None:
     logits = Logits(torch.tensor([[1.0, 5.0, 3.0, 2.0, -1.0], [4.0, 0.0, 1.0, 3.0, 2.0]]))
-    goals: Any = [Rivals(1, (2, 3, 0, 4)), Rivals(0, (3, 4, 2, 1))]
+    goals: Any = [RankedWrongClasses(1, (2, 3, 0, 4)), RankedWrongClasses(0, (3, 4, 2, 1))]
     assert targeted_margin(0)(logits, goals).tolist() == [-2.0, -1.0]
     assert targeted_margin(2)(logits, goals).tolist() == [-4.0, -3.0]
     torch.testing.assert_close(targeted_dlr(1)(logits, goals), torch.tensor([-3 / (5 - 1.5), -2 / (4 - 1.5)]))
-    three: Any = [Rivals(0, (1, 2))]
+    three: Any = [RankedWrongClasses(0, (1, 2))]
     torch.testing.assert_close(targeted_dlr(1)(Logits(torch.tensor([[4.0, 2.0, 0.0]])), three), torch.tensor([-1.0]))
-    two: Any = [Rivals(0, (1,))]
+    two: Any = [RankedWrongClasses(0, (1,))]
     assert targeted_dlr(0)(Logits(torch.tensor([[4.0, 1.0]])), two).tolist() == [-3.0]
 
 
@@ -301,10 +301,10 @@ def test_the_reference_breaks_the_same_samples() -> None:
 
 def test_square_sizes_follow_the_published_schedule() -> None:
     steps = (0, 10, 11, 50, 51, 200, 201, 500, 501, 1000, 1001, 2000, 2001, 4000, 4001, 4999)
-    assert [1 / share_at(i, 5000, 1.0, False) for i in steps] == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 128]
+    assert [1 / area_at(i, 5000, 1.0, False) for i in steps] == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 128]
     # Stretched from 10,000: query 51 of 1,000 is 510 there.
-    assert share_at(51, 1000, 0.8, True) == 0.8 / 16
-    assert share_at(5, 1000, 0.8, True) == 0.8 / 2
+    assert area_at(51, 1000, 0.8, True) == 0.8 / 16
+    assert area_at(5, 1000, 0.8, True) == 0.8 / 2
 
 
 @dataclass(eq=False)
@@ -332,7 +332,7 @@ def test_square_shows_stripes_and_then_one_square_at_a_time() -> None:
     places = set()
     for step in range(BLOCK + 40):
         changed = (shown[step + 1] - shown[0]).abs() > 1e-6
-        side = round((share_at(step, BLOCK + 40, 0.8, False) * 256) ** 0.5)
+        side = round((area_at(step, BLOCK + 40, 0.8, False) * 256) ** 0.5)
         for i in range(3):
             square = changed[i].any(0)
             rows, columns = square.any(1).nonzero()[:, 0], square.any(0).nonzero()[:, 0]

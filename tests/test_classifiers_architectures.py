@@ -21,7 +21,7 @@ from robustbench_cv.models.classifiers.parts import after, brightness
 from robustbench_cv.models.classifiers.shufflenet import MAPS, ShuffleNet, Unit, shuffle
 from robustbench_cv.models.classifiers.vgg import LAYERS_11, Vgg
 from robustbench_cv.models.classifiers.zfnet import ZFNet
-from robustbench_cv.models.weights.described import Description, write
+from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.training import scenes_classifiers
 from robustbench_cv.training.scenes_classifiers import PLANS
 

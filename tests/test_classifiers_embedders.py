@@ -21,7 +21,7 @@ from robustbench_cv.models.embedders.embedder import Embedder, gallery
 from robustbench_cv.models.embedders.facenet import FaceNet, Root, semi_hard, triplet_loss
 from robustbench_cv.models.embedders.siamese import Siamese, contrastive_loss
 from robustbench_cv.models.embedders.verification import apart, distance, judge, threshold_at, verify
-from robustbench_cv.models.weights.described import Description, write
+from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import ClassTarget, Logits, predict
 from tests.laws.test_models import NAMED, state

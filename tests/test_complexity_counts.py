@@ -17,8 +17,8 @@ from robustbench_cv.cli import main
 from robustbench_cv.models.build import build
 from robustbench_cv.models.complexity import show
 from robustbench_cv.models.complexity.latency import measure
+from robustbench_cv.models.complexity.op_trace import OpTrace, trace_ops
 from robustbench_cv.models.complexity.profile import count, profile
-from robustbench_cv.models.complexity.watch import Watched, watch
 
 GIGA = {
     "alexnet": (224, "0.714"),
@@ -56,9 +56,9 @@ def test_architectures_have_their_published_multiply_adds(name: str) -> None:
     assert not seen.hidden
 
 
-def watched(net: nn.Module, *inputs: Tensor) -> Watched:
+def watched(net: nn.Module, *inputs: Tensor) -> OpTrace:
     with torch.no_grad():
-        return watch(lambda: net.eval()(*inputs), net)
+        return trace_ops(lambda: net.eval()(*inputs), net)
 
 
 class Attention(nn.Module):
@@ -154,13 +154,13 @@ def test_inference_mode_counts_the_same() -> None:
     net, x = Mixed(), torch.rand(2, 3, 8, 9)
     expected = watched(net, x).macs
     with torch.inference_mode():
-        assert watch(lambda: net(x), net).macs == expected
+        assert trace_ops(lambda: net(x), net).macs == expected
 
 
 def test_memory_is_that_of_distinct_outputs() -> None:
     """64 + 64 values: the convolution's and the pooling's; ReLU in place, the view and the image make none. Out of place, 64 more."""
 
-    def made(inplace: bool) -> Watched:
+    def made(inplace: bool) -> OpTrace:
         net = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(inplace=inplace), nn.AvgPool2d(1), nn.Flatten())
         return watched(net, torch.rand(1, 1, 4, 4))
 
@@ -202,7 +202,7 @@ def test_a_pass_that_fails_leaves_no_hook_and_no_switch_behind() -> None:
 
     hooks = len(torch.nn.modules.module._global_forward_hooks)
     with pytest.raises(ValueError, match="broken"):
-        watch(fail)
+        trace_ops(fail)
     assert len(torch.nn.modules.module._global_forward_hooks) == hooks
     assert torch.backends.mha.get_fastpath_enabled()
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align, roi_pool
 
 from robustbench_cv.models.build import build
+from robustbench_cv.models.complexity.op_trace import Layer, OpTrace, trace_ops
 from robustbench_cv.models.complexity.profile import count
-from robustbench_cv.models.complexity.watch import Layer, Watched, watch
 
 
 def layers_of(name: str, side: int) -> list[Layer]:
@@ -84,11 +84,11 @@ class Inception(nn.Module):
         return torch.cat(branches, dim=1)
 
 
-def seen(net: nn.Module, *shape: int) -> tuple[Watched, tuple[int, ...]]:
+def seen(net: nn.Module, *shape: int) -> tuple[OpTrace, tuple[int, ...]]:
     outputs: list[Tensor] = []
     with torch.no_grad(), torch.device("meta"):
         x = torch.rand(1, *shape)
-        found = watch(lambda: outputs.append(net(x)), net)
+        found = trace_ops(lambda: outputs.append(net(x)), net)
     return found, tuple(outputs[0].shape)
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from robustbench_cv.models.complexity.reach import Reach, convolved, deconvolved, resized, union
-from robustbench_cv.models.complexity.watch import watch
+from robustbench_cv.models.complexity.op_trace import trace_ops
+from robustbench_cv.models.complexity.receptive_field import AxisField, convolved, deconvolved, resized, union
 
 
 def positive(net: nn.Module) -> nn.Module:
@@ -46,7 +46,7 @@ def counted(net: nn.Module, side: int) -> object:
     with torch.no_grad():
         channels = net(torch.rand(1, 3, side, side).double()).shape[1]
         whole = nn.Sequential(net, nn.Conv2d(channels, 1, 1).double())
-        return watch(lambda: whole(torch.rand(1, 3, side, side).double()), whole).layers[-1].receptive_field
+        return trace_ops(lambda: whole(torch.rand(1, 3, side, side).double()), whole).layers[-1].receptive_field
 
 
 class Residual(nn.Module):
@@ -147,11 +147,11 @@ def test_what_mixes_all_places_sees_the_whole_image(net: nn.Module) -> None:
 @pytest.mark.parametrize(("times", "field"), [(1, 3), (2, 5), (3, 7)])
 def test_small_kernels_stack_up_to_a_large_one(times: int, field: int) -> None:
     """Two 3x3 = one 5x5, three = one 7x7, with (3 C)(3 C) = 9 C^2 weights each against 25 C^2 and 49 C^2."""
-    reach = Reach()
+    reach = AxisField()
     for _ in range(times):
         reach = convolved(reach, 3)
     assert (reach.size, reach.stride) == (field, 1)
-    assert reach.size == convolved(Reach(), field).size
+    assert reach.size == convolved(AxisField(), field).size
 
 
 PUBLISHED = {
@@ -173,7 +173,7 @@ def test_known_networks_have_their_published_fields(name: str) -> None:
         net.get_submodule(part).register_forward_hook(lambda _, __, out: found.append(probe(out)))
         with torch.no_grad():
             net(torch.rand(1, 3, side, side))
-            layers = watch(lambda: net(torch.rand(1, 3, side, side)), net).layers
+            layers = trace_ops(lambda: net(torch.rand(1, 3, side, side)), net).layers
     # the probe is not a part of the network: its layer bears the name of the module it was called in, or of its parent
     probed = [layer for layer in layers if layer.kind == "convolution" and layer.outputs[1] == 1]
     assert [layer.receptive_field for layer in probed] == [(field, field)]
@@ -190,22 +190,22 @@ def plain(kernels: list[tuple[int, int]]) -> tuple[int, int]:
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 7), st.integers(1, 3)), max_size=6))
 def test_chains_follow_the_recurrence(kernels: list[tuple[int, int]]) -> None:
-    reach = Reach()
+    reach = AxisField()
     for kernel, stride in kernels:
         reach = convolved(reach, kernel, stride, padding=kernel // 2)
     assert (reach.size, reach.stride) == plain(kernels)
 
 
 def test_upsampling_makes_strides_below_one_and_positions_take_turns() -> None:
-    reach = resized(Reach(), 4, 8, taps=1)
+    reach = resized(AxisField(), 4, 8, taps=1)
     assert [reach.at(i) for i in range(4)] == [(0, 0), (0, 0), (1, 1), (1, 1)]
     assert reach.stride == Fraction(1, 2)
-    assert deconvolved(convolved(Reach(), 2, 2), 2, 2).stride == 1
+    assert deconvolved(convolved(AxisField(), 2, 2), 2, 2).stride == 1
 
 
 def test_branches_that_move_at_other_strides_have_no_union() -> None:
-    assert union(convolved(Reach(), 3, 2), Reach()) is None
-    both = union(convolved(Reach(), 3, padding=1), resized(convolved(Reach(), 2, 2), 8, 16, taps=1))
+    assert union(convolved(AxisField(), 3, 2), AxisField()) is None
+    both = union(convolved(AxisField(), 3, padding=1), resized(convolved(AxisField(), 2, 2), 8, 16, taps=1))
     assert both is not None
     assert [both.at(i) for i in (0, 1)] == [(-1, 1), (0, 2)]
     assert math.isclose(both.stride, 1)

@@ -13,9 +13,9 @@ from robustbench_cv.boxes import iou
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.models.detectors.deformable.hog import hog
 from robustbench_cv.models.detectors.deformable.spring import best_shift, transform
-from robustbench_cv.models.regions import deltas
-from robustbench_cv.models.regions.cut import pyramid_pooled, roi_pooled
-from robustbench_cv.models.regions.selective_search import SelectiveSearch
+from robustbench_cv.models.detectors.region_based import box_coding
+from robustbench_cv.models.detectors.region_based.roi_pooling import roi_max_pool, spatial_pyramid_pool
+from robustbench_cv.models.detectors.region_based.selective_search import SelectiveSearch
 from robustbench_cv.types import Dataset
 
 
@@ -58,7 +58,7 @@ def test_the_best_place_passes_the_gradient_on() -> None:
 def test_region_pooling_takes_the_largest_cell_of_each_part() -> None:
     maps = random(1, 2, 8, 8)
     x1, y1, x2, y2 = 0, 3, 6, 7
-    found = roi_pooled(maps, [torch.tensor([[x1, y1, x2, y2]]).float()], 2, 1)
+    found = roi_max_pool(maps, [torch.tensor([[x1, y1, x2, y2]]).float()], 2, 1)
     width, height = x2 - x1 + 1, y2 - y1 + 1
     for i, j in itertools.product(range(2), repeat=2):
         rows = range(y1 + math.floor(i * height / 2), y1 + math.ceil((i + 1) * height / 2))
@@ -69,7 +69,7 @@ def test_region_pooling_takes_the_largest_cell_of_each_part() -> None:
 
 def test_a_pyramid_holds_every_level_and_the_first_is_the_largest_of_all() -> None:
     maps = random(1, 3, 10, 10)
-    found = pyramid_pooled(maps, [torch.tensor([[0.0, 0.0, 159.0, 159.0]])], (1, 2, 3, 6), 16)
+    found = spatial_pyramid_pool(maps, [torch.tensor([[0.0, 0.0, 159.0, 159.0]])], (1, 2, 3, 6), 16)
     assert found.shape == (1, 3 * 50)
     torch.testing.assert_close(found[0, :3], maps[0, :, 1:, 1:].amax((1, 2)))
 
@@ -77,7 +77,7 @@ def test_a_pyramid_holds_every_level_and_the_first_is_the_largest_of_all() -> No
 def test_corrections_undo_themselves() -> None:
     regions = torch.tensor([[0.0, 0, 10, 20], [5, 5, 30, 15]])
     truths = torch.tensor([[2.0, 1, 13, 30], [1, 2, 20, 30]])
-    torch.testing.assert_close(deltas.decode(regions, deltas.encode(regions, truths)), truths)
+    torch.testing.assert_close(box_coding.decode(regions, box_coding.encode(regions, truths)), truths)
 
 
 def test_orientations_are_those_of_the_gradient() -> None:

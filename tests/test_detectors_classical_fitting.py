@@ -14,11 +14,11 @@ from robustbench_cv.boxes import iou
 from robustbench_cv.models.detectors.deformable.hog import hog, mirrored
 from robustbench_cv.models.detectors.deformable.network import Mixtures, PartModels, Shape, features, window_boxes
 from robustbench_cv.models.detectors.sliding_window import STRIDE, WINDOW, WindowClassifier, scaled_sizes, windows
-from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
-from robustbench_cv.training.latent import Effort, Place, class_only, fit_part_models, vector
+from robustbench_cv.models.letterbox import Letterbox
+from robustbench_cv.training.dpm import Effort, Place, class_only, fit_part_models, vector
 from robustbench_cv.training.loop import Run
 from robustbench_cv.training.pool import Pool
-from robustbench_cv.training.regions import ridge
+from robustbench_cv.training.region_based import ridge
 from robustbench_cv.training.scenes_classical import scenes_dpm
 from robustbench_cv.training.svm import fit_machine, objective, solve
 from robustbench_cv.types import Labels

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from robustbench_cv.checks.doctor import check_names, examine
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.findings import Finding
-from robustbench_cv.types import BoxTarget, Candidates, Prediction, Sample, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import BoxTarget, Candidates, Prediction, Sample
 from tests.checked_models import CLASSES, GROUND, Colours, Listed, Tiny, normalise, samples, with_boxes
 
 TASKS: tuple[Task, ...] = ("classification", "segmentation", "detection")

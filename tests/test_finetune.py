@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
-from robustbench_cv.models.transfer import head, transfer
+from robustbench_cv.models.transfer_learning.replace_head import head, replace_head
 from robustbench_cv.registry import Spec
 from robustbench_cv.training.finetune import Settings, finetune
 from robustbench_cv.training.loop import Run, fit
@@ -38,7 +38,7 @@ def state(model: Any) -> dict[str, torch.Tensor]:
     ],
 )
 def test_all_but_the_head_is_taken_over(spec: str, fresh: set[str]) -> None:
-    donor, found = build(spec), transfer(spec, COLOURS)
+    donor, found = build(spec), replace_head(spec, COLOURS)
     if not found.fresh >= fresh:
         assert found.fresh == {name for name in found.fresh if name.endswith((".weight", ".bias"))}
     assert len(found.fresh) == 2
@@ -50,19 +50,19 @@ def test_all_but_the_head_is_taken_over(spec: str, fresh: set[str]) -> None:
 
 def test_the_same_classes_keep_the_head() -> None:
     donor = build("lenet5.scenes")
-    found = transfer("lenet5.scenes", donor.info.classes)
+    found = replace_head("lenet5.scenes", donor.info.classes)
     assert not found.fresh
     assert all(torch.equal(tensor, state(donor)[name]) for name, tensor in state(found.model).items())
 
 
 def test_a_network_keeps_the_arguments_that_its_weights_record() -> None:
-    assert str(transfer("cifar-resnet20.scenes", COLOURS).spec) == "cifar-resnet20(stem=2)"
+    assert str(replace_head("cifar-resnet20.scenes", COLOURS).spec) == "cifar-resnet20(stem=2)"
     assert len(head(Spec.parse("timm:test_vit(input_size=64)"), 3)) == 2
 
 
 def test_a_comma_in_a_class_name_is_refused() -> None:
     with pytest.raises(UserError, match="tench, tinca"):
-        transfer("lenet5", Labels(("tench, tinca", "car")))
+        replace_head("lenet5", Labels(("tench, tinca", "car")))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_frozen_training_moves_the_head_alone(tmp_path: Path) -> None:
     spec = "timm:test_resnet(input_size=64)"
     out = tmp_path / "frozen.safetensors"
     finetune(spec, data=Squares("classification"), out=out, settings=Settings(frozen=True, epochs=2, batch=8))
-    begun, after = transfer(spec, COLOURS), state(build(f"finetuned:{out}"))
+    begun, after = replace_head(spec, COLOURS), state(build(f"finetuned:{out}"))
     moved = {name for name, tensor in state(begun.model).items() if not torch.equal(tensor, after[name])}
     assert moved == begun.fresh
 

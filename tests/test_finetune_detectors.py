@@ -16,7 +16,7 @@ from robustbench_cv.models.detectors.darknet.heads import AnchorHead
 from robustbench_cv.models.detectors.darknet.losses import scales_loss
 from robustbench_cv.models.detectors.yolo.loss import yolo_loss
 from robustbench_cv.models.detectors.yolo.network import STRIDES
-from robustbench_cv.models.transfer import transfer
+from robustbench_cv.models.transfer_learning.replace_head import replace_head
 from robustbench_cv.training import finetune_detectors
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.finetune import Settings, finetune
@@ -89,7 +89,7 @@ def test_every_family_learns_by_its_own_loss_and_its_file_gives_it_back(spec: st
 
 def test_average_precision_rises_on_a_handful_of_pictures(tmp_path: Path) -> None:
     data, spec = Squares("detection", 16), "faster-rcnn-small.scenes"
-    before = evaluate(transfer(spec, data.labels, input_size=96).model, (data[i] for i in range(16)), ("ap50",))["ap50"]
+    before = evaluate(replace_head(spec, data.labels, input_size=96).model, (data[i] for i in range(16)), ("ap50",))["ap50"]
     settings = Settings(epochs=6, batch=4, rate=3e-3)
     card = finetune(spec, data=data, test=data, out=tmp_path / "mine.safetensors", settings=settings)
     assert card.metrics["ap50"] > before + 0.3
@@ -101,7 +101,9 @@ def test_average_precision_rises_on_a_handful_of_pictures(tmp_path: Path) -> Non
 def test_a_class_of_the_same_name_keeps_what_was_learned_of_it(spec: str) -> None:
     donor = build(spec)
     names = donor.info.classes.names
-    model = transfer(spec, Labels((names[4], "unheard of", names[1])), **finetune_detectors._sizes(_spec(spec), donor, Settings())).model
+    model = replace_head(
+        spec, Labels((names[4], "unheard of", names[1])), **finetune_detectors._sizes(_spec(spec), donor, Settings())
+    ).model
     image = DATASETS.build("scenes(samples=1)", task="detection")[0].image[None]
     theirs, ours = donor.raw(image), model.raw(image)
     # Under a softmax over all classes, only what lies between two scores is theirs alone.
@@ -116,7 +118,7 @@ def test_a_class_of_the_same_name_keeps_what_was_learned_of_it(spec: str) -> Non
 def test_a_classifier_keeps_the_rows_of_a_class_it_knows() -> None:
     donor = build("lenet5.scenes")
     names = donor.info.classes.names
-    model = transfer("lenet5.scenes", Labels(("new", names[3], names[0]))).model
+    model = replace_head("lenet5.scenes", Labels(("new", names[3], names[0]))).model
     image = DATASETS.build("scenes(samples=1)", task="classification")[0].image[None]
     torch.testing.assert_close(model.raw(image).values[:, 1:], donor.raw(image).values[:, [3, 0]])  # type: ignore[union-attr]
 
@@ -124,7 +126,7 @@ def test_a_classifier_keeps_the_rows_of_a_class_it_knows() -> None:
 def test_a_frozen_training_moves_the_head_alone(tmp_path: Path) -> None:
     spec, out = "faster-rcnn-small.scenes", tmp_path / "frozen.safetensors"
     finetune(spec, data=Squares("detection", 8), out=out, settings=Settings(frozen=True, epochs=2, batch=3))
-    begun, after = transfer(spec, COLOURS, input_size=96), state(build(f"finetuned:{out}"))
+    begun, after = replace_head(spec, COLOURS, input_size=96), state(build(f"finetuned:{out}"))
     moved = {name for name, tensor in state(begun.model).items() if not torch.equal(tensor, after[name])}
     assert moved == begun.fresh
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from robustbench_cv.adversary.shared import Shared
+from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, CHECKS
 from robustbench_cv.checks.check import Aftermath
 from robustbench_cv.errors import UserError
@@ -182,7 +182,7 @@ def test_wrong_files_are_refused(model: str, data: str, tmp_path: Path) -> None:
 def test_any_picture_serves_as_a_patch(tmp_path: Path) -> None:
     Image.fromarray(numpy.full((9, 9, 3), 51, numpy.uint8)).save(tmp_path / "mine.png")
     attack = ATTACKS.build(f"adversarial-patch(file={str(tmp_path / 'mine.png')!r})")
-    assert isinstance(attack, Shared)
+    assert isinstance(attack, UniversalAttack)
     assert attack.theta is not None
     torch.testing.assert_close(attack.theta, torch.full((3, 9, 9), 0.2))
 

@@ -13,7 +13,7 @@ from robustbench_cv.adversary import run
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
-from robustbench_cv.models.detect import detector
+from robustbench_cv.models.detector_adapter import detector
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import BoxTarget, Candidates, Labels, predict
 
@@ -46,8 +46,8 @@ def test_every_attack_on_detectors_works_on_it(spec: str, model: Any) -> None:
     attack = ATTACKS.build(spec)
     result = run(attack, model, images, objects, Noise(0, ("a", "b", "c")))
     assert not result.failed
-    assert len(result.unserved) < 3
-    served = [i for i in range(3) if i not in result.unserved]
+    assert len(result.skipped) < 3
+    served = [i for i in range(3) if i not in result.skipped]
     assert not torch.equal(result.images[served], images[served])
     assert (result.forwards[served] > 0).all()
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from robustbench_cv.adversary.attack import run as run_attack
-from robustbench_cv.adversary.objectives import dlr
+from robustbench_cv.adversary.objectives.classification import dlr
 from robustbench_cv.catalogue import ATTACKS, DATASETS, REPORTS
 from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.battery import judge

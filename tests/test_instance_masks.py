@@ -16,10 +16,10 @@ from torch import Tensor
 
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS, METRICS
 from robustbench_cv.data.class_map import ClassMap
-from robustbench_cv.data.found import FoundObjects
+from robustbench_cv.data.detected_masks import FoundObjects
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.models.build import build
-from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
+from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.noise import Noise
 from robustbench_cv.training.augment import flip
 from robustbench_cv.training.pool import NOTHING, each_object, instance_map

@@ -15,7 +15,8 @@ from robustbench_cv.errors import BadSample, NotApplicable, UserError
 from robustbench_cv.interventions.donors import Donors, Setting
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
-from robustbench_cv.types import IGNORE, BoxTarget, Labels, Sample, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import IGNORE, BoxTarget, Labels, Sample
 
 synthetic = load_file(Path(__file__).parent / "synthetic_samples.py")
 NOISE = Noise(0, ("synthetic/0",))

@@ -18,7 +18,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from robustbench_cv.adversary import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
 from robustbench_cv.models.adapt import classifier, weights_sha256
-from robustbench_cv.models.twin import Twin, fold_batch_norms, twin
+from robustbench_cv.models.folded import Folded, fold, fold_batch_norms
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import ClassTarget, Labels, Logits, Model
 from tests.adversary_models import images
@@ -107,8 +107,8 @@ def test_values_and_gradients_are_the_models_own(spec: str) -> None:
     model: Any = MODELS.build(spec.partition(".")[0], weights="scenes")
     x = images(2, side=64)
     held = weights_sha256(model.module)
-    made = twin(model, x[:1])
-    assert isinstance(made, Twin)
+    made = fold(model, x[:1])
+    assert isinstance(made, Folded)
     norms, left = ([m for m in module.modules() if isinstance(m, nn.BatchNorm2d)] for module in (model.module, made.module))
     assert len(left) < len(norms)
 
@@ -142,7 +142,7 @@ class Wavering:
 
 def test_a_model_that_cannot_be_compared_serves_itself() -> None:
     model = Wavering(nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), None)
-    assert twin(cast("Model[Logits]", model), images(1)) is cast(Any, model)
+    assert fold(cast("Model[Logits]", model), images(1)) is cast(Any, model)
 
     class Bare:
         info = None
@@ -154,7 +154,7 @@ def test_a_model_that_cannot_be_compared_serves_itself() -> None:
             raise NotImplementedError
 
     bare = cast("Model[Logits]", Bare())
-    assert twin(bare, images(1)) is bare
+    assert fold(bare, images(1)) is bare
 
 
 def small(seed: int) -> Any:
@@ -189,14 +189,14 @@ def test_the_same_samples_break_on_the_twin() -> None:
         truth = [ClassTarget(int(v)) for v in data["labels"][:300]]
     model: Any = MODELS.build(f"cifar-resnet20(checkpoint='{path / 'resnet20.safetensors'}')")
     attack, streams = ATTACKS.build("pgd(eps=0.4/255, steps=5)"), Noise(0, tuple(f"cifar/{i}" for i in range(300)))
-    plain, fast = run(attack, model, x, truth, streams), run(attack, model, x, truth, streams, twin(model, x[:1]))
+    plain, fast = run(attack, model, x, truth, streams), run(attack, model, x, truth, streams, fold(model, x[:1]))
     assert 0.2 < float(plain.success.float().mean()) < 0.9
     assert int((plain.success != fast.success).sum()) <= 1
 
 
 def test_a_copy_is_not_needed_to_hold_its_original() -> None:
     model = small(0)
-    made = twin(model, images(1))
+    made = fold(model, images(1))
     again = copy.deepcopy(made)
     torch.testing.assert_close(again.raw(images(2)).values, made.raw(images(2)).values)
     assert replace(model).info is made.info

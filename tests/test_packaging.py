@@ -1,10 +1,12 @@
 """The house itself: what is packaged, which way dependencies point, what the command line loads."""
 
 import ast
+import graphlib
 import importlib
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,8 +74,8 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "suite", "files"),
-    ("types", "noise", "registry", "boxes"),
+    ("errors", "tasks", "files"),
+    ("suite", "types", "noise", "registry", "boxes"),
     ("catalogue",),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("results",),
@@ -115,6 +117,39 @@ def test_dependencies_point_one_way() -> None:
             parts = name.split(".")
             if parts[0] == "robustbench_cv" and len(parts) > 1:
                 assert level[parts[1]] <= level[room], f"{relative} imports {name}, which stands below it"
+
+
+def _folder(module: str) -> str:
+    """The room that a module stands in: its folder, or a file of the library's ground by itself."""
+    path = ROOT.joinpath(*module.split("."))
+    room = path if path.is_dir() else path.parent
+    return path.name if room == ROOT / "robustbench_cv" else room.relative_to(ROOT).as_posix()
+
+
+def _every_import(path: Path) -> Iterator[str]:
+    """The library's modules that a file imports, inside functions too, but not for type checkers alone."""
+    tree = ast.parse(path.read_text())
+    for_types = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+    left_out = {id(inner) for n in for_types for inner in ast.walk(n)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("robustbench_cv") and id(node) not in left_out:
+            for alias in node.names:
+                inner = ROOT.joinpath(*node.module.split("."), alias.name)
+                is_module = inner.is_dir() or inner.with_suffix(".py").exists()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+
+
+@pytest.mark.xfail(strict=True, reason="results, gates and rendering still know each other")
+def test_no_room_is_part_of_a_ring() -> None:
+    uses: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "robustbench_cv").rglob("*.py")):
+        if _linked(path) or path == ROOT / "robustbench_cv" / "__init__.py":
+            continue
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        here = _folder(module.removesuffix(".__init__"))
+        used = {_folder(name) for name in _every_import(path) if name != "robustbench_cv"}
+        uses.setdefault(here, set()).update(used - {here})
+    graphlib.TopologicalSorter(uses).prepare()  # CycleError names the rooms of a ring
 
 
 def test_the_public_names_are_frozen() -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.pasting import OUTDOORS, Look, Pasted
-from robustbench_cv.adversary.printability import non_printability, printable_colours, total_variation
-from robustbench_cv.adversary.surfaces import Overlay
+from robustbench_cv.adversary.universal.patch_application import OUTDOORS, Look, Pasted
+from robustbench_cv.adversary.universal.perturbation import Overlay
+from robustbench_cv.adversary.universal.printability import mean_total_variation, non_printability_score, printable_colours
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget
 from tests.adversary_models import noise
@@ -160,11 +160,11 @@ def test_printability_and_variation_are_those_of_plain_loops() -> None:
     colours = printable_colours()
     assert colours.shape == (30, 3)
     distances = [min(float((theta[:, y, x] - c).norm()) for c in colours) for y in range(5) for x in range(5)]
-    assert float(non_printability(theta)) == pytest.approx(sum(distances) / 25, abs=2e-3)
+    assert float(non_printability_score(theta)) == pytest.approx(sum(distances) / 25, abs=2e-3)
     across = [abs(float(theta[c, y, x + 1] - theta[c, y, x])) for c in range(3) for y in range(5) for x in range(4)]
     down = [abs(float(theta[c, y + 1, x] - theta[c, y, x])) for c in range(3) for y in range(4) for x in range(5)]
-    assert float(total_variation(theta)) == pytest.approx(sum(across) / 60 + sum(down) / 60, rel=1e-5)
-    assert float(non_printability(colours[4][:, None, None].expand(3, 2, 2))) == pytest.approx(0, abs=1e-6)
+    assert float(mean_total_variation(theta)) == pytest.approx(sum(across) / 60 + sum(down) / 60, rel=1e-5)
+    assert float(non_printability_score(colours[4][:, None, None].expand(3, 2, 2))) == pytest.approx(0, abs=1e-6)
 
 
 def test_bad_places_are_refused() -> None:

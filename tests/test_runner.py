@@ -16,7 +16,7 @@ import torch
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.classifiers.lenet5 import LeNet5
-from robustbench_cv.models.weights.described import Description, write
+from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.run import Outcome, run_suite

@@ -14,7 +14,7 @@ transformers = pytest.importorskip("transformers", reason="the extra 'huggingfac
 
 from robustbench_cv.errors import UserError  # noqa: E402
 from robustbench_cv.models.build import build  # noqa: E402
-from robustbench_cv.models.sources.hf_detection import Sight  # noqa: E402
+from robustbench_cv.models.sources.hf_detection import ImageProcessor  # noqa: E402
 
 DETR = "detr(num_classes=5, input_size=64, queries=12, width=32, layers=2, backbone='test_resnet', threshold=0.12)"
 RT_DETR = "rt-detr(num_classes=5, input_size=64, queries=12, width=32, layers=2, stem=8, threshold=0.009)"
@@ -47,16 +47,18 @@ def test_images_are_prepared_as_transformers_does() -> None:
     x = torch.rand(1, 3, 120, 200, generator=torch.Generator().manual_seed(1))
     bytes_ = (torch.nn.functional.interpolate(x[:, :, :6, :10], (120, 200), mode="bilinear") * 255).round().to(torch.uint8)
     expected = transformers.DetrImageProcessor()([bytes_[0]], return_tensors="pt")["pixel_values"]
-    found = Sight().images(bytes_ / 255)
+    found = ImageProcessor().images(bytes_ / 255)
     assert found.shape == expected.shape == (1, 3, 800, 1333)
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)  # theirs rounds to bytes once more
 
 
 def test_sizes_and_normalisation_follow_the_preprocessor_s_file() -> None:
-    assert Sight.of({}, "rt_detr", 0) == Sight((640, 640), mean=None, std=None)
-    assert Sight.of({"size": {"shortest_edge": 400, "longest_edge": 600}}, "detr", 0).scaled(100, 300) == (200, 600)
-    assert Sight.of({"size": {"shortest_edge": 400, "longest_edge": 600}}, "detr", 200).longest == 300
-    assert Sight.of({"size": 320, "max_size": 500, "do_normalize": False}, "yolos", 0) == Sight(None, 320, 500, None, None)
+    assert ImageProcessor.of({}, "rt_detr", 0) == ImageProcessor((640, 640), mean=None, std=None)
+    assert ImageProcessor.of({"size": {"shortest_edge": 400, "longest_edge": 600}}, "detr", 0).scaled(100, 300) == (200, 600)
+    assert ImageProcessor.of({"size": {"shortest_edge": 400, "longest_edge": 600}}, "detr", 200).longest == 300
+    assert ImageProcessor.of({"size": 320, "max_size": 500, "do_normalize": False}, "yolos", 0) == ImageProcessor(
+        None, 320, 500, None, None
+    )
 
 
 @pytest.fixture(scope="module")

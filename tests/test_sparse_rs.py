@@ -10,10 +10,10 @@ from torch import Tensor
 
 from robustbench_cv import build
 from robustbench_cv.adversary import run
-from robustbench_cv.adversary.goals import leave_the_class
-from robustbench_cv.adversary.l0 import L0
+from robustbench_cv.adversary.constraints.l0 import L0
+from robustbench_cv.adversary.objectives.task_goals import misclassify
+from robustbench_cv.adversary.optimizers.sparse_rs import BLOCK, SparseRS, swap_fraction_at
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.sparse_search import BLOCK, SparseSearch, share_at
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS, DATASETS
 from robustbench_cv.errors import UserError
@@ -26,7 +26,7 @@ class Followed:
 
     def __init__(self, x0: Tensor, pixels: int, steps: int, share: float = 0.3, gain: float = 1.0, loss: str = "margin") -> None:
         model, n = linear(gain, side=x0.shape[-1]), len(x0)
-        truth, goal = targets(model, x0), leave_the_class(loss)
+        truth, goal = targets(model, x0), misclassify(loss)
         victim = Victim(model, x0, truth, truth, noise(n))
         problem = Problem("search", victim, goal.objective, goal.success, L0(pixels), steps, "first")
         self.asked: list[Tensor] = []
@@ -42,7 +42,7 @@ class Followed:
             return self.values[-1]
 
         problem.value = value  # type: ignore[method-assign]
-        search: Any = SparseSearch(share)
+        search: Any = SparseRS(share)
         theta = problem.start("clean")
         state = search.init(problem, theta)
         for problem.step in range(steps):
@@ -71,9 +71,9 @@ class Followed:
     ],
 )
 def test_the_schedule_has_the_authors_figures_at_any_length(step: int, share: float) -> None:
-    assert share_at(step, 10_000, 0.3) == pytest.approx(share)
-    assert share_at(step * 3, 30_000, 0.3) == pytest.approx(share)
-    assert share_at(step * 3 + 2, 30_000, 0.3) == pytest.approx(share)
+    assert swap_fraction_at(step, 10_000, 0.3) == pytest.approx(share)
+    assert swap_fraction_at(step * 3, 30_000, 0.3) == pytest.approx(share)
+    assert swap_fraction_at(step * 3 + 2, 30_000, 0.3) == pytest.approx(share)
 
 
 @pytest.mark.parametrize(("pixels", "share", "loss"), [(24, 0.3, "margin"), (24, 1.0, "ce"), (3, 0.3, "margin"), (63, 1.0, "margin")])
@@ -85,7 +85,7 @@ def test_each_proposal_swaps_as_many_pixels_of_the_best_as_the_schedule_says(pix
     for step in range(1, steps):
         proposal, value = seen.asked[step], seen.values[step]
         before, after = ((x != x0).any(dim=1) for x in (best, proposal))
-        swaps = min(max(int(share_at(step, steps, share) * pixels), 1), 64 - pixels)
+        swaps = min(max(int(swap_fraction_at(step, steps, share) * pixels), 1), 64 - pixels)
         assert (after.flatten(1).sum(1) == pixels).all()
         assert ((after & ~before).flatten(1).sum(1) == swaps).all()
         assert ((before & ~after).flatten(1).sum(1) == swaps).all()

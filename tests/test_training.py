@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import MODELS, RECIPES
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.weights.card import read_card
-from robustbench_cv.models.weights.described import read_description
+from robustbench_cv.models.weights.description import read_description
+from robustbench_cv.tasks import Task
 from robustbench_cv.training import augment, losses, train
 from robustbench_cv.training.loop import Run, Watch, fit
 from robustbench_cv.training.pool import NOTHING, Pool, collect
 from robustbench_cv.training.recipe import Augment, Recipe, Schedule
 from robustbench_cv.training.split import split
-from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target, Task, predict
+from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target, predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

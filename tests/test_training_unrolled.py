@@ -6,7 +6,7 @@ import torch
 
 from robustbench_cv.models.detectors.darknet import tables
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
-from robustbench_cv.training.unrolled import SharedReadout
+from robustbench_cv.training.yolov1_initialisation import SharedReadout
 
 
 def test_connected_layers_begin_as_the_shared_readout() -> None:

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from robustbench_cv.models.checkpoint import read_state
-from robustbench_cv.models.weights.described import Description, write
-from robustbench_cv.models.weights.packed import packed, unpacked
+from robustbench_cv.models.quantized import dequantize, quantize
+from robustbench_cv.models.weights.description import Description, write
 
 NOTHING = Description("lenet5", ("a", "b"))
 
@@ -28,7 +28,7 @@ def kernels(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def test_no_number_moves_by_more_than_half_a_step(network: nn.Module) -> None:
     state = network.state_dict()
-    back = unpacked(packed(state))
+    back = dequantize(quantize(state))
     assert set(back) == set(state)
     for name, kernel in kernels(state).items():
         step = kernel.flatten(1).abs().amax(1) / 127
@@ -41,12 +41,12 @@ def test_no_number_moves_by_more_than_half_a_step(network: nn.Module) -> None:
 def test_a_row_of_zeros_stays_one() -> None:
     kernel = torch.zeros(2, 32)
     kernel[1, 3] = -4.0
-    assert torch.equal(unpacked(packed({"weight": kernel}))["weight"], kernel)
+    assert torch.equal(dequantize(quantize({"weight": kernel}))["weight"], kernel)
 
 
 def test_short_rows_biases_and_counters_are_left_alone() -> None:
     state = {"depthwise": torch.rand(8, 1, 3, 3), "bias": torch.rand(64), "counter": torch.tensor(3), "steps": torch.ones(4, 99).long()}
-    found = packed(state)
+    found = quantize(state)
     assert set(found) == set(state)
     assert all(found[name] is state[name] for name in state)
 

@@ -15,7 +15,7 @@ from robustbench_cv.models.detectors.darknet import tables
 from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead
 from robustbench_cv.models.detectors.darknet.losses import WARM, grid_loss, region_loss
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
-from robustbench_cv.models.weights.described import Description, write
+from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.types import predict
 
 TRUTHS = [[3.0, 5, 12, 13], [20, 10, 50, 62], [21, 12, 49, 60], [70, 33, 95, 63]]

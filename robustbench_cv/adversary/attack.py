@@ -10,15 +10,14 @@ from typing import Generic, Protocol
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.constraints import Constraint
-from robustbench_cv.adversary.objectives import Objective
-from robustbench_cv.adversary.optimizers import Optimizer
+from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
 from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
-from robustbench_cv.adversary.shared import Shared
-from robustbench_cv.adversary.success import Success
 from robustbench_cv.adversary.transforms import rows
-from robustbench_cv.adversary.victim import Found, Victim, undisturbed, unusable, worst_of
+from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, worst_of
 from robustbench_cv.adversary.views import View
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
@@ -42,7 +41,7 @@ class Adversary(Protocol[R]):
     @property
     def accepts(self) -> type[R]: ...
 
-    def search(self, victim: Victim[R], /) -> Found:
+    def search(self, victim: Victim[R], /) -> SearchResult:
         """Images for every sample, within its constraint, judged."""
         ...
 
@@ -86,14 +85,14 @@ class Attack(Generic[R]):
     def accepts(self) -> type[R]:
         return self.objective.accepts
 
-    def search(self, victim: Victim[R], /) -> Found:
+    def search(self, victim: Victim[R], /) -> SearchResult:
         return worst_of([partial(_climb, self)] * self.restarts, victim, self.success.threshold)
 
 
-def _climb(attack: Attack[R], victim: Victim[R]) -> Found:
+def _climb(attack: Attack[R], victim: Victim[R]) -> SearchResult:
     """The one loop."""
     parts = attack.objective, attack.success, attack.constraint, attack.steps, attack.keep, attack.view, attack.views
-    problem = Problem(attack.name, victim, *parts, attack.optimizer.strays)
+    problem = Problem(attack.name, victim, *parts, attack.optimizer.may_leave_ball)
     theta = problem.start(attack.start)
     state = attack.optimizer.init(problem, theta)
     for step in range(attack.steps):
@@ -141,7 +140,7 @@ class Ensemble(Generic[R]):
         regions = [getattr(part, "constraint", None) for part in self.parts]
         return regions[0] if all(region == regions[0] for region in regions) else None
 
-    def search(self, victim: Victim[R], /) -> Found:
+    def search(self, victim: Victim[R], /) -> SearchResult:
         return worst_of([part.search for part in self.parts], victim, 1.0 if self.exhaustive else self.success.threshold)
 
 
@@ -166,7 +165,7 @@ class AttackResult:
     criterion: str
     reference: str
     failed: Mapping[int, str]
-    unserved: Mapping[int, str]
+    skipped: Mapping[int, str]
 
     @property
     def flagged(self) -> Tensor:
@@ -179,8 +178,8 @@ def run(
 ) -> AttackResult:
     """Attack `model` on images (N, 3, H, W) in [0, 1], on the model's device, with targets in the model's class indices.
 
-    search_on: a faster model of the same function but for rounding (models.twin). What is found on it is judged on `model`, and searched
-    for again on `model` where it does not hold there.
+    search_on: a faster model of the same function but for rounding (models.folded). What is found on it is judged on `model`, and searched
+    for again on `model` where it does not hold there. None for an attack with references of its own, such as a universal one.
 
     The model runs in eval mode with frozen weights and is left bit-identical. A sample's result depends on (noise.seed, its id) and on
     nothing else in the batch, except for float rounding. UserError for an attack of another task, for images outside [0, 1], for labels
@@ -188,20 +187,19 @@ def run(
     """
     _require_batch(images, targets, noise)
     images = images.detach()
-    with undisturbed(model):
+    with frozen_eval(model):
         clean = Clean(model, images, targets, attack.name, attack.accepts)
         aim = attack.reference(clean)
-        failed = dict.fromkeys(unusable(clean.raw).nonzero()[:, 0].tolist(), NOT_FINITE) if clean.was_looked_at else {}
-        served = torch.tensor([i for i in range(len(images)) if i not in aim.unserved and i not in failed], dtype=torch.int64)
-        table = Found.untouched(images, int(clean.was_looked_at))
+        failed = dict.fromkeys(non_finite(clean.raw).nonzero()[:, 0].tolist(), NOT_FINITE) if clean.was_looked_at else {}
+        served = torch.tensor([i for i in range(len(images)) if i not in aim.skipped and i not in failed], dtype=torch.int64)
+        table = SearchResult.untouched(images, int(clean.was_looked_at))
         if len(served):
-            # What all samples share is judged against references of its own, where it lies, and there is nothing to search for.
-            looked_at = model if search_on is None or isinstance(attack, Shared) else search_on
+            looked_at = model if search_on is None else search_on
             victim = Victim(looked_at, images, aim.goals, aim.references, noise, len(images)).select(served)
             found = attack.search(victim)
             table.merge(served, found if victim.model is model else _confirmed(attack, found, replace(victim, model=model)))
-    failed |= dict.fromkeys(table.unusable.nonzero()[:, 0].tolist(), NOT_FINITE)
-    answered = torch.tensor([i not in failed and i not in aim.unserved for i in range(len(images))])
+    failed |= dict.fromkeys(table.non_finite.nonzero()[:, 0].tolist(), NOT_FINITE)
+    answered = torch.tensor([i not in failed and i not in aim.skipped for i in range(len(images))])
     return AttackResult(
         images=table.images,
         success=(table.degree >= attack.success.threshold) & answered,
@@ -213,19 +211,19 @@ def run(
         criterion=attack.success.criterion,
         reference=aim.provenance,
         failed=failed,
-        unserved=aim.unserved,
+        skipped=aim.skipped,
     )
 
 
-def _confirmed(attack: Adversary[R], found: Found, victim: Victim[R]) -> Found:
+def _confirmed(attack: Adversary[R], found: SearchResult, victim: Victim[R]) -> SearchResult:
     """What a search on another model found, judged on the victim's own; what does not hold there is searched for again, there."""
     with torch.no_grad():
         raw: R = victim.model.raw(found.images)
     degree, threshold = victim.judge(attack.success, raw), attack.success.threshold
     lost = ((found.degree >= threshold) & (degree < threshold)).nonzero()[:, 0]
-    found.degree = degree.masked_fill(found.unusable, 0.0)
+    found.degree = degree.masked_fill(found.non_finite, 0.0)
     found.forwards += 1
-    found.unusable |= unusable(raw).cpu()
+    found.non_finite |= non_finite(raw).cpu()
     if len(lost):
         found.merge(lost, attack.search(victim.select(lost)))
     return found
@@ -233,7 +231,7 @@ def _confirmed(attack: Adversary[R], found: Found, victim: Victim[R]) -> Found:
 
 def aim_of(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence[Target]) -> Aim:
     """What `attack` would aim at and be judged against, without attacking."""
-    with undisturbed(model):
+    with frozen_eval(model):
         return attack.reference(Clean(model, images, targets, attack.name, attack.accepts))
 
 

@@ -9,10 +9,10 @@ from typing import Generic, Literal
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.constraints import Constraint
-from robustbench_cv.adversary.objectives import Objective
-from robustbench_cv.adversary.success import Success
-from robustbench_cv.adversary.victim import Found, Victim, checked, no_gradient, require_raw, unusable
+from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.victim import SearchResult, Victim, checked, no_gradient, non_finite, require_raw
 from robustbench_cv.adversary.views import View
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import R, Target
@@ -39,7 +39,7 @@ class Problem(Generic[R]):
         keep: Keep,
         view: View | None = None,
         views: int = 1,
-        strays: bool = False,
+        may_leave_ball: bool = False,
     ) -> None:
         self.victim: Victim[R] = victim
         self.x0 = victim.x0
@@ -47,13 +47,13 @@ class Problem(Generic[R]):
         self.step = 0
         self.steps = steps
         self._name, self._success, self._keep = name, success, keep
-        self._view, self._views, self._strays = view, views, strays
+        self._view, self._views, self._strays = view, views, may_leave_ball
         self._evaluations = 0
         self._objective: Objective[R] = objective
         self._constraint = constraint.place(victim.x0, victim.references, victim.noise.fork("place"))
         self._bounds = self._constraint.bounds(victim.x0)
         n = len(self.x0)
-        self._found = Found.untouched(self.x0)
+        self._found = SearchResult.untouched(self.x0)
         self._index = torch.arange(n)
         self._forwards = self._backwards = 0
         self._zero_grads = torch.zeros(n, dtype=torch.int64, device=self.x0.device)
@@ -175,7 +175,7 @@ class Problem(Generic[R]):
         self._narrow(on)
         return on
 
-    def finish(self, theta: Tensor) -> Found:
+    def finish(self, theta: Tensor) -> SearchResult:
         """Judge what is not judged yet, check the images against the constraint, and hand over all samples.
 
         A kept iterate was judged by the very forward pass that its objective came from; only the final iterate of samples that none broke
@@ -185,7 +185,7 @@ class Problem(Generic[R]):
             self._found.merge(self._index, self._conclude(theta))
         return self._found
 
-    def _conclude(self, theta: Tensor) -> Found:
+    def _conclude(self, theta: Tensor) -> SearchResult:
         theta = _where(self._unusable, self.start("clean"), self.project(theta) if self._strays else theta)
         degree, forwards = self._degree.clone(), torch.full((len(theta),), self._forwards)
         survivors = (degree < self._success.threshold).nonzero()[:, 0]
@@ -200,21 +200,21 @@ class Problem(Generic[R]):
             theta = _where(kept_before.to(theta.device) & ~self._unusable, self._best, theta)
         return self._report(theta, degree, forwards)
 
-    def _report(self, theta: Tensor, degree: Tensor, forwards: Tensor) -> Found:
+    def _report(self, theta: Tensor, degree: Tensor, forwards: Tensor) -> SearchResult:
         """What has become of the samples at hand, if theta is where they end."""
         broken = self._unusable.cpu()
         nothing = self._unusable
         if self._keep == "nearest":
             nothing = nothing | (degree < self._success.threshold).to(nothing.device)
         images = _where(nothing, self.x0, self._constraint.apply(self.x0, theta).detach())
-        return Found(
+        return SearchResult(
             images=images,
             degree=(degree * ~nothing.cpu()).masked_fill(broken, 0.0),
             size=checked(self._name, self._constraint.size(self.x0, theta).where(~nothing, 0.0), self.radius, images),
             forwards=forwards,
             backwards=torch.full_like(forwards, self._backwards),
             zero_grads=self._zero_grads.cpu(),
-            unusable=broken,
+            non_finite=broken,
         )
 
     def _narrow(self, index: Tensor) -> None:
@@ -281,7 +281,7 @@ class Problem(Generic[R]):
         with torch.no_grad():
             raw: R = self.victim.model.raw(images)
         require_raw(self._name, self._objective.accepts, raw)
-        self._unusable[index.to(images.device)] |= unusable(raw).to(images.device)
+        self._unusable[index.to(images.device)] |= non_finite(raw).to(images.device)
         return self.victim.select(index).judge(self._success, raw)
 
 

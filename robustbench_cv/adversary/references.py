@@ -13,8 +13,8 @@ from typing import Any, Generic, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.detection import overlapping
-from robustbench_cv.adversary.success import reported
+from robustbench_cv.adversary.candidates import overlapping
+from robustbench_cv.adversary.criteria import reported
 from robustbench_cv.adversary.victim import require_raw
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.labels import require_classes
@@ -56,7 +56,7 @@ class Aim:
     provenance: str
     goals: Sequence[Target]
     references: Sequence[Target]
-    unserved: Mapping[int, str] = field(default_factory=dict)
+    skipped: Mapping[int, str] = field(default_factory=dict)
 
 
 Reference: TypeAlias = Callable[[Clean[Any]], Aim]
@@ -64,27 +64,27 @@ Reference: TypeAlias = Callable[[Clean[Any]], Aim]
 
 def annotated(clean: Clean[Any]) -> Aim:
     """The data set's own targets, in the model's class indices."""
-    unserved: dict[int, str] = {}
+    skipped: dict[int, str] = {}
     for i, target in enumerate(clean.targets):
         if isinstance(target, ClassTarget):
             if target.label == ABSENT:
-                unserved[i] = "no class is right for this image: its object was removed"
+                skipped[i] = "no class is right for this image: its object was removed"
             else:
                 _require_class(target.label, clean)
         elif isinstance(target, MaskTarget):
             scored = target.labels[target.labels != IGNORE]
             if len(scored) == 0:
-                unserved[i] = "no pixel of this image is scored"
+                skipped[i] = "no pixel of this image is scored"
             else:
                 _require_class(int(scored.min()), clean)
                 _require_class(int(scored.max()), clean)
-    return Aim("annotations", clean.targets, clean.targets, unserved)
+    return Aim("annotations", clean.targets, clean.targets, skipped)
 
 
 def own_detections(clean: Clean[Candidates]) -> Aim:
     """The boxes that the model reports on the clean image (TOG: no ground truth is used). None reported: nothing to attack."""
-    unserved = {i: "the model reports no object in the clean image" for i, d in enumerate(clean.detections) if len(d.labels) == 0}
-    return Aim("own detections", clean.detections, clean.detections, unserved)
+    skipped = {i: "the model reports no object in the clean image" for i, d in enumerate(clean.detections) if len(d.labels) == 0}
+    return Aim("own detections", clean.detections, clean.detections, skipped)
 
 
 def detections_and_annotations(clean: Clean[Candidates]) -> Aim:
@@ -121,8 +121,8 @@ def _other_classes(clean: Clean[Candidates], kind: str) -> Aim:
     if raw.log_score.shape[2] < 2:
         raise UserError("a mislabelling attack needs a detector of at least 2 classes; this one has a single class")
     operating = clean.model.info.operating_score
-    goals = [d if i in aim.unserved else _relabel(raw, i, d, operating, kind) for i, d in enumerate(clean.detections)]
-    return Aim(aim.provenance, goals, aim.references, aim.unserved)
+    goals = [d if i in aim.skipped else _relabel(raw, i, d, operating, kind) for i, d in enumerate(clean.detections)]
+    return Aim(aim.provenance, goals, aim.references, aim.skipped)
 
 
 def _relabel(raw: Candidates, i: int, detections: BoxTarget, operating_score: float, kind: str) -> BoxTarget:

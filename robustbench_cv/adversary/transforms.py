@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.constraints import TINY, Constraint
+from robustbench_cv.adversary.constraint import TINY, Constraint
 
 State: TypeAlias = Any
 """A tensor with one row a sample, or a (named) tuple of states, or None: see `rows`."""

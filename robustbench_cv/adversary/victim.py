@@ -11,7 +11,7 @@ from typing import Any, Generic
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.success import Success, reported
+from robustbench_cv.adversary.criteria import Success, reported
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
@@ -80,7 +80,7 @@ def no_gradient(name: str, model: str, accepts: Any) -> NotApplicable:
     )
 
 
-def unusable(raw: Logits | PixelLogits | Candidates) -> Tensor:
+def non_finite(raw: Logits | PixelLogits | Candidates) -> Tensor:
     """Samples whose raw output holds NaN or infinity (-inf is a legal log score): bool (N,)."""
     if isinstance(raw, Candidates):
         boxes = raw.boxes.isfinite().flatten(2).all(dim=2)
@@ -90,7 +90,7 @@ def unusable(raw: Logits | PixelLogits | Candidates) -> Tensor:
 
 
 @contextmanager
-def undisturbed(model: object) -> Iterator[None]:
+def frozen_eval(model: object) -> Iterator[None]:
     """Eval mode and frozen weights while attacking; every module's mode and every requires_grad as found afterwards, come what may."""
     modules = list(model.module.modules()) if isinstance(model, HasModule) else []
     modes = [(m, m.training) for m in modules if m.training]
@@ -110,7 +110,7 @@ def undisturbed(model: object) -> Iterator[None]:
 
 
 @dataclass(eq=False)
-class Found:
+class SearchResult:
     """What a search found of each sample: rows of a table that restarts and ensembles merge, worst case by sample.
 
     degree (N,) on the CPU; size (N,); forwards, backwards, zero_grads: int64 (N,), counts of passes and of exactly zero gradients;
@@ -123,22 +123,22 @@ class Found:
     forwards: Tensor
     backwards: Tensor
     zero_grads: Tensor
-    unusable: Tensor
+    non_finite: Tensor
 
     @classmethod
-    def untouched(cls, images: Tensor, forwards: int = 0) -> Found:
+    def untouched(cls, images: Tensor, forwards: int = 0) -> SearchResult:
         """The table before any search: the clean images, at a degree that every search improves on."""
         n = len(images)
         counts = torch.zeros(n, dtype=torch.int64)
         nothing = torch.zeros(n, dtype=torch.bool)
         return cls(images, torch.full((n,), -1.0), torch.zeros(n), counts + forwards, counts.clone(), counts.clone(), nothing)
 
-    def select(self, index: Tensor) -> Found:
+    def select(self, index: Tensor) -> SearchResult:
         """Some of the rows (int64 indices, CPU)."""
         here = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Found(**{name: column[index.to(column.device)] for name, column in here.items()})
+        return SearchResult(**{name: column[index.to(column.device)] for name, column in here.items()})
 
-    def merge(self, index: Tensor, other: Found) -> None:
+    def merge(self, index: Tensor, other: SearchResult) -> None:
         """Add the costs of `other`, found on the samples `index`, and take over its images where they succeed better."""
         better = other.degree > self.degree[index]
         here, there = index[better], better.nonzero()[:, 0]
@@ -148,14 +148,14 @@ class Found:
         self.forwards[index] += other.forwards
         self.backwards[index] += other.backwards
         self.zero_grads[index] += other.zero_grads
-        self.unusable[index] |= other.unusable
+        self.non_finite[index] |= other.non_finite
 
 
-def worst_of(searches: Sequence[Callable[[Victim[R]], Found]], victim: Victim[R], threshold: float) -> Found:
+def worst_of(searches: Sequence[Callable[[Victim[R]], SearchResult]], victim: Victim[R], threshold: float) -> SearchResult:
     """Each search on the samples that none before it broke, with random numbers of its own; the worst result of each sample."""
     found = searches[0](victim.fork("0"))
     for i, search in enumerate(searches[1:], start=1):
-        survivors = ((found.degree < threshold) & ~found.unusable).nonzero()[:, 0]
+        survivors = ((found.degree < threshold) & ~found.non_finite).nonzero()[:, 0]
         if len(survivors) == 0:
             break
         found.merge(survivors, search(victim.select(survivors).fork(str(i))))

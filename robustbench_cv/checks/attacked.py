@@ -15,20 +15,24 @@ from torch import Tensor
 
 from robustbench_cv.adversary.attack import Adversary, Attack, Ensemble, aim_of
 from robustbench_cv.adversary.attack import run as run_attack
-from robustbench_cv.adversary.constraints import L2, Constraint, Linf
-from robustbench_cv.adversary.detection import vanish
-from robustbench_cv.adversary.objectives import Objective, cross_entropy, indifferent, pixel_cross_entropy
-from robustbench_cv.adversary.optimizers import RandomSteps
-from robustbench_cv.adversary.staged import Staged
-from robustbench_cv.adversary.success import fooled, reported
-from robustbench_cv.adversary.targeted import Targeted
+from robustbench_cv.adversary.combinators.radius_schedule import RadiusSchedule
+from robustbench_cv.adversary.combinators.targeted import Targeted
+from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.constraints.lp import L2, Linf
+from robustbench_cv.adversary.criteria import fooled, reported
+from robustbench_cv.adversary.objective import Objective, indifferent
+from robustbench_cv.adversary.objectives.classification import cross_entropy
+from robustbench_cv.adversary.objectives.detection import vanish
+from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy
+from robustbench_cv.adversary.optimizers.ascent import RandomSteps
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 
 if TYPE_CHECKING:
-    from robustbench_cv.types import AnyModel, Model, Sample, Task
+    from robustbench_cv.tasks import Task
+    from robustbench_cv.types import AnyModel, Model, Sample
 
 _PIXELS = 16 * 224 * 224
 
@@ -200,7 +204,7 @@ def _parts(attack: Any) -> Iterator[Attack[Any]]:
     elif isinstance(attack, Ensemble):
         for part in attack.parts:
             yield from _parts(part)
-    elif isinstance(attack, Staged):
+    elif isinstance(attack, RadiusSchedule):
         yield attack.stages[-1]
     elif isinstance(attack, Targeted):
         yield attack.untargeted

@@ -15,7 +15,8 @@ from robustbench_cv.findings import Finding
 if TYPE_CHECKING:
     from robustbench_cv.checks.attacked import Attacked
     from robustbench_cv.results import Results
-    from robustbench_cv.types import AnyModel, Model, Prediction, Sample, Task
+    from robustbench_cv.tasks import Task
+    from robustbench_cv.types import AnyModel, Model, Prediction, Sample
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
 """What is done to images (N, 3, H, W) before the model sees them. Values may leave [0, 1]: that is what is being tried."""

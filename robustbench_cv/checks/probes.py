@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack, run
-from robustbench_cv.adversary.constraints import L2, Linf
-from robustbench_cv.adversary.objectives import indifferent, margin
-from robustbench_cv.adversary.optimizers import Ascent, Optimizer, RandomSteps
+from robustbench_cv.adversary.constraints.lp import L2, Linf
+from robustbench_cv.adversary.objective import indifferent
+from robustbench_cv.adversary.objectives.classification import margin
+from robustbench_cv.adversary.optimizer import Optimizer
+from robustbench_cv.adversary.optimizers.ascent import Ascent, RandomSteps
+from robustbench_cv.adversary.optimizers.random_search import RandomDraws
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.spatial import Draws
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.checks.attacked import DEFAULT, Attacked
@@ -157,7 +159,7 @@ def noise(subject: Attacked) -> Tried | None:
         return None
     if not part.constraint.theta_is_picture:
         drawn = replace(
-            part, name="guess", objective=indifferent(), optimizer=Draws(), steps=DRAWS, restarts=1, start="clean", keep="first"
+            part, name="guess", objective=indifferent(), optimizer=RandomDraws(), steps=DRAWS, restarts=1, start="clean", keep="first"
         )
         return _tried(subject, f"a random guess ({DRAWS} draws)", drawn)
     attack = replace(
@@ -278,7 +280,7 @@ class _Recorder(Optimizer):
     The last is projected whether the inner optimizer's iterates may stray (DeepFool, Carlini and Wagner) or not: a feasible one stays.
     """
 
-    strays: ClassVar[bool] = True
+    may_leave_ball: ClassVar[bool] = True
 
     def __init__(self, inner: Optimizer, distance: Callable[[Tensor, Tensor], Tensor] | None) -> None:
         self.inner, self.distance = inner, distance

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack, aim_of
-from robustbench_cv.adversary.objectives import margin
-from robustbench_cv.adversary.victim import undisturbed
+from robustbench_cv.adversary.objectives.classification import margin
+from robustbench_cv.adversary.victim import frozen_eval
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks import slopes
 from robustbench_cv.checks.attacked import Attacked
@@ -39,7 +39,7 @@ def s09_gradients() -> Before:
 
 def _examine(subject: Preflight) -> Finding:
     model = cast("Model[Any]", subject.model)
-    with undisturbed(model):
+    with frozen_eval(model):
         found = [_slopes(model, s, s.image.to(subject.device)[None]) for s in subject.samples[:_ENOUGH]]
     if any(f is None for f in found):
         return Finding("S09", _TITLE, "warn", "no gradient reaches the image: white-box attacks cannot run", REMEDY)
@@ -127,7 +127,7 @@ def _measured(subject: Attacked, part: Attack[Any], objective: Any) -> Slopes | 
     for chunk in subject.chunks(subject.survivors):
         images = torch.stack([s.image for s in chunk]).to(subject.device)
         goals = aim_of(part, model, images, [s.target for s in chunk]).goals
-        with undisturbed(model):
+        with frozen_eval(model):
             leaf = images.clone().requires_grad_()
             values = objective(model.raw(leaf), goals)
             if not values.requires_grad:

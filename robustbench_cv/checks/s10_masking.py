@@ -50,7 +50,7 @@ def _of_attack(subject: Attacked) -> Finding:
     enough = subject.survived == subject.attacked or len(subject.survivors) >= FEWEST
     if enough and isinstance(free, Tried) and free.n - free.broken > max(1, REMAINING * free.n):
         evidence = f"with {free.how} {free.n - free.broken} of {free.n} survivors remain, where any image can become grey"
-        looks_for_the_boundary = subject.lone is not None and subject.lone.optimizer.strays
+        looks_for_the_boundary = subject.lone is not None and subject.lone.optimizer.may_leave_ball
         return Finding("S10", _TITLE, "warn", evidence, _UNFINISHED if looks_for_the_boundary else _MASKED)
     every = list(_in_order(subject, *PROBES))
     if not every:

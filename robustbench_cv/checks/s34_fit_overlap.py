@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustbench_cv.adversary.shared import Shared
+from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, check
 from robustbench_cv.checks.check import After, Aftermath
 from robustbench_cv.errors import RobustBenchError
@@ -36,7 +36,7 @@ def _examine(aftermath: Aftermath) -> Iterator[Finding]:
                 yield _compared(results, group, condition.name, attack)
 
 
-def _fitted_attack(spec: str) -> Shared[Any] | None:
+def _fitted_attack(spec: str) -> UniversalAttack[Any] | None:
     name = Spec.parse(spec).name
     if not name.endswith(".py") and not ATTACKS.entry(name).facts.get("fitted"):
         return None
@@ -44,10 +44,10 @@ def _fitted_attack(spec: str) -> Shared[Any] | None:
         attack = ATTACKS.build(spec)
     except RobustBenchError:
         return None
-    return attack if isinstance(attack, Shared) else None
+    return attack if isinstance(attack, UniversalAttack) else None
 
 
-def _compared(results: Results, group: Group, condition: str, attack: Shared[Any]) -> Finding:
+def _compared(results: Results, group: Group, condition: str, attack: UniversalAttack[Any]) -> Finding:
     where = (group.model, group.dataset, condition)
     learned = set(attack.fitted_on if attack.theta is not None else _kept(results.folder, attack.name, group.model))
     rows = results.records

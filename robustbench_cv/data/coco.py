@@ -17,7 +17,8 @@ from robustbench_cv.data.coco_objects import CocoObjects, read_object
 from robustbench_cv.data.images import orientation, read_image
 from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, inside, sample_id
 from robustbench_cv.errors import BadSample, UserError
-from robustbench_cv.types import Labels, Sample, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import Labels, Sample
 
 
 @dataset(tasks="detection")

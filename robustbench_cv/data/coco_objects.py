@@ -15,7 +15,7 @@ from torch import Tensor
 from robustbench_cv import boxes
 from robustbench_cv.data import polygons, rle
 from robustbench_cv.data.coco_json import Annotation
-from robustbench_cv.data.regions import LazyRegions
+from robustbench_cv.data.lazy_masks import LazyMasks
 from robustbench_cv.errors import BadSample
 from robustbench_cv.types import BoxTarget, Labels
 
@@ -77,11 +77,11 @@ class CocoObjects:
         drawn = [self.mask(o) for o in self.objects]
         return torch.stack(drawn) if drawn else torch.zeros(0, self.height, self.width, dtype=torch.bool)
 
-    def regions(self) -> LazyRegions:
+    def regions(self) -> LazyMasks:
         """ "objects" (crowds too), "class:<name>" (without crowds) and "instance:<k>" in the order of the target."""
         classes = sorted({o.label for o in self.objects if not o.crowd})
         names = ["objects", *(f"class:{self.labels.names[c]}" for c in classes), *(f"instance:{k}" for k in range(len(self.objects)))]
-        return LazyRegions(tuple(names), self.region)
+        return LazyMasks(tuple(names), self.region)
 
     def region(self, name: str) -> Tensor:
         """The bool mask (H, W) of a region."""

@@ -10,7 +10,8 @@ from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.images import read_image
 from robustbench_cv.data.source import IMAGE_SUFFIXES, check_task, dataset_name, digest, existing_folder, list_files, sample_id
 from robustbench_cv.errors import UserError
-from robustbench_cv.types import ClassTarget, Labels, Sample, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import ClassTarget, Labels, Sample
 
 
 @dataset(tasks="classification")

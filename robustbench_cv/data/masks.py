@@ -12,10 +12,11 @@ from torch import Tensor
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import read_classes
 from robustbench_cv.data.images import read_image, read_mask
-from robustbench_cv.data.regions import LazyRegions
+from robustbench_cv.data.lazy_masks import LazyMasks
 from robustbench_cv.data.source import IMAGE_SUFFIXES, check_task, dataset_name, digest, existing_folder, list_files, sample_id
 from robustbench_cv.errors import BadSample, UserError
-from robustbench_cv.types import IGNORE, Labels, MaskTarget, Sample, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import IGNORE, Labels, MaskTarget, Sample
 
 
 @dataset(tasks="segmentation")
@@ -70,7 +71,7 @@ class MaskFolder:
         image, labels = read_image(self.root / pair.image), read_mask(self.root / pair.mask)
         present = self._check(self.root / pair.mask, labels, image)
         names = tuple(f"class:{self.labels.names[c]}" for c in present)
-        return Sample(self.ids[index], image, MaskTarget(labels), LazyRegions(names, partial(_region, labels, self.labels)))
+        return Sample(self.ids[index], image, MaskTarget(labels), LazyMasks(names, partial(_region, labels, self.labels)))
 
     def fingerprint(self, index: int) -> str:
         """Hash of the bytes of image and mask and of the class names."""

@@ -17,7 +17,8 @@ from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.data.source import check_task, dataset_name, digest, sample_id
 from robustbench_cv.errors import BadSample, UserError
-from robustbench_cv.types import ClassTarget, Labels, Sample, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import ClassTarget, Labels, Sample
 
 _LAYOUT = "images (uint8 (N, H, W, 3), or float (N, 3, H, W) in 0..1), labels (integers (N,)) and optionally classes (strings (C,))"
 

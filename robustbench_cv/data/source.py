@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 from robustbench_cv.errors import BadSample, UserError
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"})
 

@@ -17,18 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.prepare import Interpolation, Prepare
-from robustbench_cv.types import (
-    ClassPrediction,
-    HasModule,
-    Labels,
-    Logits,
-    MaskPrediction,
-    ModelInfo,
-    PixelLogits,
-    Prediction,
-    Task,
-)
+from robustbench_cv.models.preprocessing import Interpolation, Preprocessing
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import ClassPrediction, HasModule, Labels, Logits, MaskPrediction, ModelInfo, PixelLogits, Prediction
 
 M = TypeVar("M")
 
@@ -36,7 +27,7 @@ M = TypeVar("M")
 class Prepared(nn.Module):
     """A network with its preprocessing: images in [0, 1] -> whatever `net` returns."""
 
-    def __init__(self, net: nn.Module, prepare: Prepare) -> None:
+    def __init__(self, net: nn.Module, prepare: Preprocessing) -> None:
         super().__init__()
         self.prepare, self.net = prepare, net
 
@@ -112,7 +103,7 @@ def classifier(
     """
     if resize == "crop" and input_size is not None:
         short = short or max(input_size)
-    prepared = freeze(Prepared(module, Prepare(mean, std, input_size, short, interpolation)))
+    prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size, short, interpolation)))
     return Classifier(prepared, describe_module(prepared, name, "classification", classes, repr(prepared.prepare), weights))
 
 
@@ -132,7 +123,7 @@ def segmenter(
     """Freeze a module and give it its preprocessing, as `classifier` does. short: scale the short side to it, keeping the aspect."""
     if input_size is not None and short is not None:
         raise UserError("a segmenter sees the whole image: give input_size (stretch) or short (keep the aspect), not both")
-    prepared = freeze(Prepared(module, Prepare(mean, std, input_size, short, interpolation)))
+    prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size, short, interpolation)))
     return Segmenter(prepared, describe_module(prepared, name, "segmentation", classes, repr(prepared.prepare), weights), output)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from robustbench_cv.catalogue import MODELS
 from robustbench_cv.models.adapt import to
-from robustbench_cv.models.wrap import as_model
+from robustbench_cv.models.from_user import model_from_factory
 from robustbench_cv.registry import Scalar, Spec
 from robustbench_cv.types import AnyModel, HasModule
 
@@ -26,7 +26,7 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
     spec = replace(tagged(spec), args={**spec.args, **tagged(spec).args, **more})
     with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext():
-        model = as_model(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
+        model = model_from_factory(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
     made: AnyModel = to(model, device)
     return made
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.weights.packed import unpacked
+from robustbench_cv.models.quantized import dequantize
 
 LOG = logging.getLogger("robustbench_cv")
 
@@ -50,7 +50,7 @@ def read_state(path: str | Path) -> State:
     if not path.is_file():
         raise UserError(f"no checkpoint file {path} (looked from {Path.cwd()})")
     if path.suffix == ".safetensors":
-        return State(unpacked(_read_safetensors(path)))
+        return State(dequantize(_read_safetensors(path)))
     return _unwrap(_read_torch(path), path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,10 @@ def require_classes(model: Any) -> None:
             f"{name} is an embedder: it names no classes, so that no attack, check or suite judges it. gallery:{name.split('.')[0]} makes "
             "a classifier of it, which all of them take (robustbench-cv show model gallery)"
         )
+
+
+def class_index(names: Sequence[str], name: str) -> int:
+    """The index of a class; UserError where the model has none of that name."""
+    if name not in names:
+        raise UserError(f"the model has no class {name!r}; it has {', '.join(names)}")
+    return names.index(name)

@@ -12,7 +12,7 @@ from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition, Kind
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,7 +18,7 @@ import pandas
 
 from robustbench_cv.files import write_bytes
 from robustbench_cv.rendering import escape
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,8 @@ from PIL import Image
 
 from robustbench_cv.rendering import escape
 from robustbench_cv.rendering.figures import INK, MUTED, render, style
-from robustbench_cv.types import IGNORE, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import IGNORE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from robustbench_cv.registry import Spec
 from robustbench_cv.rendering.cells import Footnotes, Number, Unit
 from robustbench_cv.results import Effect, Group, Results
 from robustbench_cv.suite import Condition
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 TASK_TITLES: dict[Task, str] = {
     "classification": "Classification",

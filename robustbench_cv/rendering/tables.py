@@ -14,7 +14,7 @@ import pandas
 
 from robustbench_cv.rendering import escape
 from robustbench_cv.rendering.cells import Cell, Number
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 _LONG = 34
 """Characters beyond which a text column is wrapped in LaTeX."""

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from robustbench_cv.adversary.attack import Attack, Ensemble
-from robustbench_cv.adversary.constraints import Ball
-from robustbench_cv.adversary.targeted import Targeted
+from robustbench_cv.adversary.combinators.targeted import Targeted
+from robustbench_cv.adversary.constraints.lp import Ball
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.records import AttackTrace, Record, read_parts
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.store import Store
 from robustbench_cv.suite import Condition
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 
 def smaller_budget(condition: Condition, before: Sequence[Condition], task: Task) -> Condition | None:

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from robustbench_cv.adversary.attack import AttackResult
 from robustbench_cv.adversary.attack import run as run_attack
-from robustbench_cv.adversary.shared import Shared
+from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.similarity import structural_similarity
-from robustbench_cv.models.twin import twin
+from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace, Record
 from robustbench_cv.registry import Spec
@@ -80,14 +80,14 @@ class _Attacked:
     image: Tensor
     trace: AttackTrace
     failed: str = ""
-    unserved: str = ""
+    skipped: str = ""
 
     @classmethod
     def of(cls, made: AttackResult, i: int, radius: float | None, likeness: Tensor | None) -> _Attacked:
         counts = int(made.forwards[i]), int(made.backwards[i])
         ssim = None if likeness is None else round(float(likeness[i]), 6)
         trace = AttackTrace(bool(made.success[i]), float(made.size[i]), radius, *counts, float(made.zero_grads[i]), ssim)
-        return cls(made.images[i].cpu(), trace, made.failed.get(i, ""), made.unserved.get(i, ""))
+        return cls(made.images[i].cpu(), trace, made.failed.get(i, ""), made.skipped.get(i, ""))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ def condition_sample(job: Job, index: int) -> Sample | None:
 def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: dict[str, Record]) -> CellOutput:
     """Predict and measure what is left; `records` already holds the samples that are not."""
     # Pictures are of the first samples: those that the attack had something to do on.
-    served = sorted(served, key=lambda one: one[1] is not None and one[1].unserved != "")
+    served = sorted(served, key=lambda one: one[1] is not None and one[1].skipped != "")
     predictions = _predict(job, [p.after for p, _ in served])
     originals = _predict_originals(job, [p.before for p, _ in served], predictions)
     shots: list[Shot] = []
@@ -146,7 +146,7 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: 
             records[id_] = replace(job.blank, sample=id_, status="failed", reason="the model's output is not finite (NaN or infinity)")
             continue
         record = _record(job, pair, prediction, original)
-        records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.unserved)
+        records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.skipped)
         kept[id_] = prediction
         if len(shots) < job.pictures:
             shots.append(Shot(id_, pair.before.image, pair.after.image, original, prediction))
@@ -176,7 +176,9 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     radius = radius_of(job.attack)
 
     model = cast("Model[Any]", job.model)
-    faster = twin(model, samples[0].image[None].to(job.device)) if samples else None
+    # A universal attack is judged against references of its own, where it lies, and searches nothing.
+    searching = samples and not isinstance(job.attack, UniversalAttack)
+    faster = fold(model, samples[0].image[None].to(job.device)) if searching else None
 
     def work(images: Tensor, positions: list[int]) -> list[_Attacked]:
         noise = Noise(job.blank.seed, tuple(samples[i].id for i in positions), purpose)
@@ -191,7 +193,7 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
 
 def radius_of(attack: Any) -> float | None:
     """Of an attack's budget; None where there is no single one."""
-    region = attack.surface if isinstance(attack, Shared) else getattr(attack, "constraint", None)
+    region = attack.surface if isinstance(attack, UniversalAttack) else getattr(attack, "constraint", None)
     radius: float | None = getattr(region, "radius", None)
     return radius
 

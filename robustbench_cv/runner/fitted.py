@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from robustbench_cv.adversary import artefact
-from robustbench_cv.adversary.fitting import fit
-from robustbench_cv.adversary.shared import Shared
+from robustbench_cv.adversary.universal import files
+from robustbench_cv.adversary.universal.fitting import fit
+from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
@@ -30,7 +30,7 @@ NAMED = 5
 class FitPlan:
     """What a fit will take: the attack, its samples by position, the key of its artefact. data: None where theta is there."""
 
-    attack: Shared[Any]
+    attack: UniversalAttack[Any]
     key: str
     data: Dataset | None = None
     indices: tuple[int, ...] = ()
@@ -42,7 +42,7 @@ def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options) -> F
     if condition.attack is None or not _may_be_shared(condition.attack):
         return None
     attack = ATTACKS.build(condition.attack)
-    if not isinstance(attack, Shared):
+    if not isinstance(attack, UniversalAttack):
         return None
     if attack.theta is not None:
         _require_apart(attack.name, attack.fitted_on, pair)
@@ -59,17 +59,17 @@ def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options) -> F
     return FitPlan(attack, digest(facts)[:32], data, indices, class_map)
 
 
-def fitted(plan: FitPlan, folder: Path, pair: Pair, seed: int, options: Options) -> Shared[Any]:
+def fitted(plan: FitPlan, folder: Path, pair: Pair, seed: int, options: Options) -> UniversalAttack[Any]:
     """The attack with its theta: from the folder where it is there, else fitted now and kept there."""
     if plan.data is None or plan.class_map is None:
         return plan.attack
-    found = artefact.saved(folder, plan.attack)
+    found = files.read_fitted(folder, plan.attack)
     if found is None:
         samples = _samples(plan.data, plan.indices, plan.class_map)
         made = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
         provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": plan.data.name, "seed": seed}
-        artefact.save(folder, plan.attack, made, provenance)
-        found = artefact.saved(folder, plan.attack)
+        files.write_fitted(folder, plan.attack, made, provenance)
+        found = files.read_fitted(folder, plan.attack)
         assert found is not None
     return found
 
@@ -80,7 +80,7 @@ def _may_be_shared(spec: str) -> bool:
     return name.endswith(".py") or bool(ATTACKS.entry(name).facts.get("fitted"))
 
 
-def _training_data(attack: Shared[Any], pair: Pair) -> tuple[Dataset, tuple[int, ...]]:
+def _training_data(attack: UniversalAttack[Any], pair: Pair) -> tuple[Dataset, tuple[int, ...]]:
     wanted, most = attack.training.data, attack.training.limit * attack.training.scan
     if wanted == "auto":
         judged = Spec.parse(pair.dataset_row.spec)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from robustbench_cv.adversary.surrogate import surrogates
+from robustbench_cv.adversary.combinators.transfer import surrogates
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
@@ -27,7 +27,7 @@ from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, 
 from robustbench_cv.runner.fitted import FitPlan, fitted, plan_fit
 from robustbench_cv.runner.store import Store
 from robustbench_cv.suite import Condition, Suite, Track
-from robustbench_cv.training.first_use import build
+from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import AnyModel, Dataset, HasModule, Labels
 
 SHARD = 64

@@ -13,9 +13,10 @@ from torch import nn
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, Segmenter
 from robustbench_cv.models.build import build
-from robustbench_cv.models.transfer import with_input
+from robustbench_cv.models.transfer_learning.replace_head import with_input
 from robustbench_cv.models.weights.card import Card
-from robustbench_cv.models.weights.described import Description, write
+from robustbench_cv.models.weights.description import Description, write
+from robustbench_cv.tasks import Task
 from robustbench_cv.training import finetune_scores
 from robustbench_cv.training.finetune_lesson import Lesson, Settings
 from robustbench_cv.training.loop import Run
@@ -23,7 +24,7 @@ from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.training.split import HELD_OUT, Part, split
 from robustbench_cv.training.train import fit_with_bar, measure, read, require_safetensors, write_card
-from robustbench_cv.types import AnyModel, Dataset, Task
+from robustbench_cv.types import AnyModel, Dataset
 
 __all__ = ["Settings", "finetune"]
 

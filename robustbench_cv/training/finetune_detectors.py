@@ -17,14 +17,14 @@ from robustbench_cv.models.build import tagged
 from robustbench_cv.models.detectors.darknet.detector import DarknetDetector
 from robustbench_cv.models.detectors.darknet.heads import GridHead
 from robustbench_cv.models.detectors.localisation_regression import OneBox
+from robustbench_cv.models.detectors.region_based.detector import BoxDetector
 from robustbench_cv.models.detectors.ssd import SsdDetector
 from robustbench_cv.models.detectors.yolo.detector import YoloDetector
-from robustbench_cv.models.regions.detector import BoxDetector
 from robustbench_cv.models.sources.hf_detection import HfDetector
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector
 from robustbench_cv.models.sources.torchvision_masks import has_masks
 from robustbench_cv.models.sources.ultralytics import UltralyticsDetector
-from robustbench_cv.models.transfer import transfer
+from robustbench_cv.models.transfer_learning.replace_head import replace_head
 from robustbench_cv.models.weights.start import parse_size
 from robustbench_cv.registry import Scalar, Spec
 from robustbench_cv.training import finetune_losses as lowered
@@ -50,7 +50,7 @@ def lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Les
     """A detector's. UserError, naming the way out, for those that no gradient trains and for data without what it learns."""
     _teachable(spec, donor)
     named = tagged(Spec.parse(spec))
-    begun = transfer(spec, data.labels, **_sizes(named, donor, settings))
+    begun = replace_head(spec, data.labels, **_sizes(named, donor, settings))
     model: Any = begun.model
     masks = isinstance(donor, TorchvisionDetector) and has_masks(donor.module)
     if masks:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from torch import nn
 
-from robustbench_cv.models.transfer import Transferred
+from robustbench_cv.models.transfer_learning.replace_head import ReplacedHead
 from robustbench_cv.training.loop import Judge
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe
@@ -41,7 +41,7 @@ class Lesson:
     normalisation and device, how bad the network is on them.
     """
 
-    begun: Transferred
+    begun: ReplacedHead
     recipe: Recipe
     network: nn.Module
     normalisation: Callable[[Pool], tuple[Numbers, Numbers]]

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from robustbench_cv.models.detectors.darknet.detector import DarknetDetector
 from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead
 from robustbench_cv.models.detectors.darknet.losses import grid_loss, region_loss, scales_loss
+from robustbench_cv.models.detectors.region_based.detector import BoxDetector
 from robustbench_cv.models.detectors.ssd import SsdDetector
 from robustbench_cv.models.detectors.ssd_network import ssd_loss
 from robustbench_cv.models.detectors.yolo.detector import YoloDetector
 from robustbench_cv.models.detectors.yolo.loss import yolo_loss
-from robustbench_cv.models.regions.detector import BoxDetector
 from robustbench_cv.models.sources.hf_detection import HfDetector
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector
 from robustbench_cv.training.pool import NOTHING, each_object
-from robustbench_cv.training.regions import one_box_loss
+from robustbench_cv.training.region_based import one_box_loss
 
 Lowered = Callable[[Tensor, Tensor], Tensor]
 """(images (N, 3, h, w) in [0, 1], truths as a Pool holds them) -> a scalar."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, Segmenter, identity
-from robustbench_cv.models.transfer import Transferred, transfer
+from robustbench_cv.models.transfer_learning.replace_head import ReplacedHead, replace_head
 from robustbench_cv.models.weights.start import parse_size
 from robustbench_cv.training import losses
 from robustbench_cv.training.augment import chain, flip, light, shift, zoom
@@ -27,7 +27,7 @@ from robustbench_cv.types import Dataset
 def lesson(spec: str, donor: Classifier | Segmenter, settings: Settings, data: Dataset) -> Lesson:
     """A classifier's or segmenter's, at the size asked for, else the model's, else that of the first image."""
     task = donor.info.task
-    begun = transfer(spec, data.labels)
+    begun = replace_head(spec, data.labels)
     recipe = Recipe(
         name="finetune",
         architecture=spec,
@@ -51,7 +51,7 @@ def lesson(spec: str, donor: Classifier | Segmenter, settings: Settings, data: D
     return Lesson(begun, recipe, _Network(begun, settings.frozen), normalisation, normalisation, judge)
 
 
-def _size(begun: Transferred, data: Dataset) -> tuple[int, int]:
+def _size(begun: ReplacedHead, data: Dataset) -> tuple[int, int]:
     height, width = data[0].image.shape[-2:]
     known: Any = begun.model
     factor = (known.module.prepare.short or min(height, width)) / min(height, width)
@@ -80,7 +80,7 @@ class _Network(nn.Module):
     without any keep their eval mode.
     """
 
-    def __init__(self, begun: Transferred, frozen: bool) -> None:
+    def __init__(self, begun: ReplacedHead, frozen: bool) -> None:
         super().__init__()
         known: Any = begun.model
         self.net: nn.Module = known.module.net

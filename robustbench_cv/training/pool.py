@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from robustbench_cv.boxes import from_mask
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
-from robustbench_cv.models.prepare import scale
+from robustbench_cv.models.letterbox import Letterbox
+from robustbench_cv.models.preprocessing import scale
 from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target
 
 NOTHING = -1

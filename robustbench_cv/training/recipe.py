@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from robustbench_cv.models.weights.described import Bits
+from robustbench_cv.models.weights.description import Bits
+from robustbench_cv.tasks import Task
 from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.pool import Pool
-from robustbench_cv.types import Task
 
 if TYPE_CHECKING:
     from robustbench_cv.training.loop import Run, Watch

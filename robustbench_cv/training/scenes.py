@@ -10,11 +10,11 @@ from robustbench_cv.models.classifiers.lenet5 import LeNet5
 from robustbench_cv.models.detectors.yolo.anchors import kmeans
 from robustbench_cv.models.detectors.yolo.network import Yolo
 from robustbench_cv.models.segmenters.unet import UNet
+from robustbench_cv.tasks import Task
 from robustbench_cv.training import losses
 from robustbench_cv.training.augment import chain, flip, light, shift
 from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
-from robustbench_cv.types import Task
 
 SAMPLES = 8000
 TEST = 500

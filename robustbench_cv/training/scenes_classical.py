@@ -12,12 +12,12 @@ from robustbench_cv.models.detectors.deformable.network import Mixtures, Shape
 from robustbench_cv.models.detectors.fast_rcnn import FastRCNN
 from robustbench_cv.models.detectors.localisation_regression import LocalisationRegression
 from robustbench_cv.models.detectors.rcnn import RCNN
+from robustbench_cv.models.detectors.region_based.selective_search import SelectiveSearch
 from robustbench_cv.models.detectors.sliding_window import WindowClassifier
 from robustbench_cv.models.detectors.sppnet import SPPNet
-from robustbench_cv.models.regions.selective_search import SelectiveSearch
-from robustbench_cv.training import regions
+from robustbench_cv.training import region_based
 from robustbench_cv.training.augment import chain, flip, light
-from robustbench_cv.training.latent import Effort, fit_part_models
+from robustbench_cv.training.dpm import Effort, fit_part_models
 from robustbench_cv.training.recipe import Loss, Recipe, Schedule
 
 SIZE = (96, 96)
@@ -27,9 +27,9 @@ SAMPLES = 3000
 @recipe(model="fast-rcnn.scenes")
 def scenes_fast_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 14, width: int = 16) -> Recipe:
     """Fast R-CNN at 96x96 with the small network; proposals are made once, before the first step."""
-    proposals = regions.fit_on_proposals(SelectiveSearch.for_side(SIZE))
+    proposals = region_based.fit_on_proposals(SelectiveSearch.for_side(SIZE))
     schedule = Schedule(epochs, peak=3e-3, batch=8)
-    made = _recipe("fast-rcnn", lambda n: FastRCNN(n, width), regions.fast_rcnn_loss, schedule, samples, bias, {"width": width})
+    made = _recipe("fast-rcnn", lambda n: FastRCNN(n, width), region_based.fast_rcnn_loss, schedule, samples, bias, {"width": width})
     return replace(made, fit=proposals)
 
 
@@ -37,23 +37,25 @@ def scenes_fast_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 14
 def scenes_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 5, width: int = 12) -> Recipe:
     """R-CNN at 96x96 on crops of 32 px: fine-tuned under softmax, then machines and box regressions on the first 1000 images."""
     schedule = Schedule(epochs, peak=3e-3, batch=8)
-    made = _recipe("rcnn", lambda n: RCNN(n, width), regions.fine_tuning_loss, schedule, samples, bias, {"width": width})
-    return replace(made, fit=regions.fit_rcnn(SelectiveSearch.for_side(SIZE), 1000), bits=16)
+    made = _recipe("rcnn", lambda n: RCNN(n, width), region_based.fine_tuning_loss, schedule, samples, bias, {"width": width})
+    return replace(made, fit=region_based.fit_rcnn(SelectiveSearch.for_side(SIZE), 1000), bits=16)
 
 
 @recipe(model="sppnet.scenes")
 def scenes_sppnet(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 16) -> Recipe:
     """SPP-net at 96x96, trained as R-CNN. Deviation: the convolutions, untrained at the start, are fine-tuned as well."""
     schedule = Schedule(epochs, peak=3e-3, batch=8)
-    made = _recipe("sppnet", lambda n: SPPNet(n, width), regions.fine_tuning_loss, schedule, samples, bias, {"width": width})
-    return replace(made, fit=regions.fit_rcnn(SelectiveSearch.for_side(SIZE), 1000))
+    made = _recipe("sppnet", lambda n: SPPNet(n, width), region_based.fine_tuning_loss, schedule, samples, bias, {"width": width})
+    return replace(made, fit=region_based.fit_rcnn(SelectiveSearch.for_side(SIZE), 1000))
 
 
 @recipe(model="sliding-window.scenes")
 def scenes_sliding_window(bias: float = 0.8, samples: int = 4000, epochs: int = 5, width: int = 16) -> Recipe:
     """Sliding windows at 96x96."""
     schedule = Schedule(epochs, peak=4e-3, batch=16)
-    made = _recipe("sliding-window", lambda n: WindowClassifier(n, width), regions.window_loss, schedule, samples, bias, {"width": width})
+    made = _recipe(
+        "sliding-window", lambda n: WindowClassifier(n, width), region_based.window_loss, schedule, samples, bias, {"width": width}
+    )
     return replace(made, bits=16)
 
 
@@ -61,14 +63,14 @@ def scenes_sliding_window(bias: float = 0.8, samples: int = 4000, epochs: int = 
 def scenes_localisation_regression(bias: float = 0.8, samples: int = 4000, epochs: int = 12, width: int = 16) -> Recipe:
     """One box an image, the largest object's, at 96x96; the other objects cost it recall."""
     name, schedule = "localisation-regression", Schedule(epochs, peak=3e-3, batch=16)
-    return _recipe(name, lambda n: LocalisationRegression(n, width), regions.one_box_loss, schedule, samples, bias, {"width": width})
+    return _recipe(name, lambda n: LocalisationRegression(n, width), region_based.one_box_loss, schedule, samples, bias, {"width": width})
 
 
 @recipe(model="dpm.scenes")
 def scenes_dpm(bias: float = 0.8, samples: int = 1000, objects: int = 90, backgrounds: int = 60, rounds: int = 2) -> Recipe:
     """Part models at 160x160: one component a class and its mirror, four parts, cells of 4 px. No gradient descent, so no epochs."""
     shape = Shape(components=1, root=7, parts=4, part=4, cell=4, octave=3)
-    made = _recipe("dpm", lambda n: Mixtures(n, shape), regions.one_box_loss, Schedule(1), samples, bias, vars(shape))
+    made = _recipe("dpm", lambda n: Mixtures(n, shape), region_based.one_box_loss, Schedule(1), samples, bias, vars(shape))
     fit = fit_part_models(Effort(objects, backgrounds, hardest=15, rounds=rounds))
     return replace(made, augment=flip, size=(160, 160), normalise=False, fit=fit, bits=16)
 

@@ -18,7 +18,7 @@ from robustbench_cv.models.classifiers.senet import mini_seresnet
 from robustbench_cv.models.classifiers.shufflenet import ShuffleNet
 from robustbench_cv.models.classifiers.vgg import LAYERS_11, Vgg
 from robustbench_cv.models.classifiers.vit import mini_vit
-from robustbench_cv.models.weights.described import Bits
+from robustbench_cv.models.weights.description import Bits
 from robustbench_cv.training.augment import chain, flip, light, shift
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.types import ABSENT

@@ -12,7 +12,7 @@ from torch import nn
 
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.checkpoint import load_into, read_state
-from robustbench_cv.models.weights.described import read_description
+from robustbench_cv.models.weights.description import read_description
 from robustbench_cv.models.weights.start import weights_file
 from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.pool import Pool

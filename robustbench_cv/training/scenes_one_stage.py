@@ -14,7 +14,7 @@ from robustbench_cv.models.detectors.yolo.anchors import kmeans
 from robustbench_cv.training.augment import chain, flip, light, move
 from robustbench_cv.training.pool import NOTHING, Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
-from robustbench_cv.training.unrolled import fit_unrolled
+from robustbench_cv.training.yolov1_initialisation import fit_unrolled
 
 SAMPLES = 8000
 TEST = "scenes(split='test', samples=500, task='detection')"

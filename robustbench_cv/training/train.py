@@ -16,7 +16,7 @@ from robustbench_cv.catalogue import MODELS, RECIPES
 from robustbench_cv.errors import UserError
 from robustbench_cv.models import adapt
 from robustbench_cv.models.weights.card import Card
-from robustbench_cv.models.weights.described import Description, write
+from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.loop import Run, fit
 from robustbench_cv.training.pool import Pool, collect

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robustbench_cv.adversary import AttackResult, run
 from robustbench_cv.catalogue import ATTACKS
-from robustbench_cv.models.twin import twin
+from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.runner.memory import keep_freed_memory
 from robustbench_cv.types import ClassTarget
@@ -49,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     keep_freed_memory()
     model, x, y = setting(256)
-    faster, network = twin(model, x[:1]), Network(model).eval().requires_grad_(False)
+    faster, network = fold(model, x[:1]), Network(model).eval().requires_grad_(False)
     attacked(model, faster, "pgd(eps=1/255, steps=2)", x[:BATCH], y[:BATCH])
 
     print("| images | CPU s | ms an image | peak MiB |\n|---|---|---|---|")

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.adversary import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
-from robustbench_cv.models.twin import twin
+from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.runner.memory import keep_freed_memory
 from robustbench_cv.types import ClassTarget
@@ -152,7 +152,7 @@ def setting(images: int) -> tuple[Any, Tensor, Tensor]:
 
 
 def ours(model: Any, spec: str, x: Tensor, y: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-    attack, first, faster = ATTACKS.build(spec), 0, twin(model, x[:1])
+    attack, first, faster = ATTACKS.build(spec), 0, fold(model, x[:1])
     images, broken = [], []
     for part, labels in zip(x.split(batch), y.split(batch), strict=True):
         ids = tuple(f"cifar/{first + i}" for i in range(len(part)))

@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 from robustbench_cv.adversary import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
 from robustbench_cv.models.build import build
-from robustbench_cv.models.twin import twin
+from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.runner.memory import keep_freed_memory
 from robustbench_cv.types import ClassTarget
@@ -111,12 +111,12 @@ def test_pgd_on_resnet20(eps: str, floor_target: float, peer_target: float, sett
     truth, streams = [ClassTarget(int(v)) for v in y], Noise(0, tuple(f"cifar/{i}" for i in range(len(y))))
     workers: dict[str, Callable[[], object]] = {
         "bare": lambda: bare_passes(network, x, y),
-        "ours": lambda: run(attack, model, x, truth, streams, twin(model, x[:1])),
+        "ours": lambda: run(attack, model, x, truth, streams, fold(model, x[:1])),
         "ours, plain": lambda: run(attack, model, x, truth, streams),
         **{name: lambda theirs=theirs: theirs(x, y) for name, theirs in others.items()},  # type: ignore[misc]
     }
     ratio = measured(workers, benchmark)
-    result, plain = run(attack, model, x, truth, streams, twin(model, x[:1])), run(attack, model, x, truth, streams)
+    result, plain = run(attack, model, x, truth, streams, fold(model, x[:1])), run(attack, model, x, truth, streams)
     wrong = {name: network(theirs(x, y)).argmax(dim=1) != y for name, theirs in others.items()}
     beside = ", ".join(f"{ratio('ours', name):.3f} x {name} (itself {ratio(name, 'bare'):.3f} x the passes)" for name in others)
     robust = ", ".join(f"{name} {int((~broken).sum())}" for name, broken in wrong.items())
@@ -156,7 +156,7 @@ def test_a_search_holds_little_more_than_one_batch(spec: str, setting: tuple[Any
     model, x, y = setting
     network = Network(model).eval().requires_grad_(False)
     attack, truth, streams = ATTACKS.build(spec), [ClassTarget(int(v)) for v in y], noise(BATCH)
-    faster = twin(model, x[:1])
+    faster = fold(model, x[:1])
     floor = peak_bytes(lambda: bare_passes(network, x, y, 1))
     benchmark.pedantic(lambda: None)  # bytes are what is measured
     plain, ours = (peak_bytes(lambda on=on: run(attack, model, x, truth, streams, on)) for on in (None, faster))  # type: ignore[misc]

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import Adversary, Ascent, Attack, AttackResult, External, Linf, Patch, aim_of, run
-from robustbench_cv.adversary.evolution import Pixels
-from robustbench_cv.adversary.objectives import cross_entropy, indifferent
-from robustbench_cv.adversary.optimizers import RandomSteps
-from robustbench_cv.adversary.spatial import Spatial
-from robustbench_cv.adversary.success import misclassified, reported
+from robustbench_cv.adversary.constraints.pixels import Pixels
+from robustbench_cv.adversary.constraints.spatial import Spatial
+from robustbench_cv.adversary.criteria import misclassified, reported
+from robustbench_cv.adversary.objective import indifferent
+from robustbench_cv.adversary.objectives.classification import cross_entropy
+from robustbench_cv.adversary.optimizers.ascent import RandomSteps
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.checks import probes
@@ -27,7 +28,8 @@ from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.findings import STRENGTH
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.cell import radius_of
-from robustbench_cv.types import Sample, Task, predict
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import Sample, predict
 from tests.adversary_models import MODELS, images, linear, noise, segmenter, targets
 
 # What a name alone does not build, or builds with a budget too large for the tiny models.

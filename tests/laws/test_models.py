@@ -13,19 +13,9 @@ from torch import Tensor, nn
 
 from robustbench_cv.catalogue import MODELS
 from robustbench_cv.models.build import build
-from robustbench_cv.models.sources.extras import PACKAGES
-from robustbench_cv.types import (
-    TASKS,
-    BoxPrediction,
-    Candidates,
-    ClassPrediction,
-    Logits,
-    MaskPrediction,
-    ModelInfo,
-    PixelLogits,
-    Raw,
-    predict,
-)
+from robustbench_cv.models.optional_import import PACKAGES
+from robustbench_cv.tasks import TASKS
+from robustbench_cv.types import BoxPrediction, Candidates, ClassPrediction, Logits, MaskPrediction, ModelInfo, PixelLogits, Raw, predict
 
 DEEP = {
     *("cifar-resnet32", "cifar-resnet44", "cifar-resnet56", "cifar-resnet110", "cifar-resnet1202"),

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary import AttackResult, aim_of, artefact, run
-from robustbench_cv.adversary.fitting import Fitted, fit
-from robustbench_cv.adversary.shared import Shared
-from robustbench_cv.adversary.success import reported
+from robustbench_cv.adversary import AttackResult, aim_of, run
+from robustbench_cv.adversary.criteria import reported
+from robustbench_cv.adversary.universal import files
+from robustbench_cv.adversary.universal.fitting import FittedTheta, fit
+from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
@@ -39,10 +40,10 @@ ENTRIES = {name: entry for name, entry in ATTACKS.entries().items() if entry.fac
 NAMES = sorted(ENTRIES)
 
 
-def built(name: str, more: str = "") -> Shared[Any]:
+def built(name: str, more: str = "") -> UniversalAttack[Any]:
     given = [ARGUMENTS[name], QUICK, more]
     attack = ATTACKS.build(f"{name}({', '.join(g for g in given if g)})")
-    assert isinstance(attack, Shared)
+    assert isinstance(attack, UniversalAttack)
     return attack
 
 
@@ -56,24 +57,24 @@ def samples(task: str, n: int, seed: int) -> list[Sample]:
 
 
 @cache
-def fitted(name: str, seed: int = 0) -> Fitted:
+def fitted(name: str, seed: int = 0) -> FittedTheta:
     return fit(built(name), MODELS[task_of(name)](), samples(task_of(name), 32, seed=1), seed=seed)
 
 
-def judged(attack: Shared[Any], n: int = 24) -> tuple[Any, Tensor, Any, AttackResult]:
+def judged(attack: UniversalAttack[Any], n: int = 24) -> tuple[Any, Tensor, Any, AttackResult]:
     model, x0 = MODELS[task_of(attack.name)](), images(n, seed=2)
     truth = targets(model, x0)
     return model, x0, truth, run(attack, model, x0, truth, noise(n))
 
 
-def ready(name: str) -> Shared[Any]:
+def ready(name: str) -> UniversalAttack[Any]:
     made = fitted(name)
     return built(name).with_theta(made.theta, made.ids)
 
 
-def placed(attack: Shared[Any], model: Any, x0: Tensor, truth: Any) -> Any:
+def placed(attack: UniversalAttack[Any], model: Any, x0: Tensor, truth: Any) -> Any:
     aim = aim_of(attack, model, x0, truth)
-    served = [i for i in range(len(x0)) if i not in aim.unserved]
+    served = [i for i in range(len(x0)) if i not in aim.skipped]
     victim = Victim(model, x0, aim.goals, aim.references, noise(len(x0))).select(torch.tensor(served))
     return served, attack.place(victim, attack.surface, "place")
 
@@ -101,7 +102,7 @@ def test_success_and_size_are_those_of_the_images(name: str) -> None:
     assert result.images.min() >= 0
     assert result.images.max() <= 1
     assert int(result.backwards.sum()) == 0
-    for i in result.unserved:
+    for i in result.skipped:
         assert torch.equal(result.images[i], x0[i])
 
 
@@ -115,7 +116,7 @@ def test_a_twin_of_the_model_changes_nothing(name: str) -> None:
     assert torch.equal(again.images, result.images)
 
 
-def objective(attack: Shared[Any], theta: Tensor) -> float:
+def objective(attack: UniversalAttack[Any], theta: Tensor) -> float:
     """The mean objective of theta on images that no fit has seen."""
     model, x0 = MODELS[task_of(attack.name)](), images(24, seed=2)
     _, (where, goals, _) = placed(attack, model, x0, targets(model, x0))
@@ -174,20 +175,20 @@ def test_a_sample_fares_the_same_alone_and_in_a_batch(name: str) -> None:
         alone = run(attack, model, x0[i : i + 1], [truth[i]], noise(24).select([i]))
         torch.testing.assert_close(alone.images[0], together.images[i])
         assert bool(alone.success[0]) == bool(together.success[i])
-        assert (0 in alone.unserved) == (i in together.unserved)
+        assert (0 in alone.skipped) == (i in together.skipped)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_files_hold_it_exactly(name: str, tmp_path: Path) -> None:
     attack, made = built(name), fitted(name)
-    path = artefact.save(tmp_path, attack, made, {"model": "tiny", "seed": 0})
+    path = files.save(tmp_path, attack, made, {"model": "tiny", "seed": 0})
     assert {p.suffix for p in tmp_path.iterdir()} >= {".json", ".png"}
     again = built(name, f"file={str(path)!r}")
     assert again.theta is not None
     assert torch.equal(again.theta, made.theta)
     assert again.fitted_on == made.ids
     assert torch.equal(judged(again)[3].images, judged(ready(name))[3].images)
-    saved = artefact.saved(tmp_path, attack)
+    saved = files.saved(tmp_path, attack)
     assert saved is not None
     assert torch.equal(saved.theta, made.theta)
 

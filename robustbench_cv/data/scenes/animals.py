@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from robustbench_cv.data.scenes.dice import Dice
 from robustbench_cv.data.scenes.fields import RGB, mix, scaled
+from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.palette import COATS, DARK, PAINTS, WHITE
 from robustbench_cv.data.scenes.surface import Pen
 
 
-def _legs(pen: Pen, dice: Dice, spots: tuple[float, ...], hip: float, thick: float, coat: RGB, hoof: RGB, stride: float) -> None:
+def _legs(pen: Pen, dice: NamedRng, spots: tuple[float, ...], hip: float, thick: float, coat: RGB, hoof: RGB, stride: float) -> None:
     """Far legs darker, near legs over them; `stride` is how far a foot may stand from below its hip."""
     for i, x in enumerate(spots):
         foot = x + dice.between(f"leg {i}", -stride, stride)
@@ -17,7 +17,7 @@ def _legs(pen: Pen, dice: Dice, spots: tuple[float, ...], hip: float, thick: flo
         pen.ellipse(foot + 0.008, thick * 0.45, thick * 1.0, thick * 0.55, hoof, shade=0.0)
 
 
-def cow(pen: Pen, dice: Dice, coat: RGB) -> None:
+def cow(pen: Pen, dice: NamedRng, coat: RGB) -> None:
     """Standing or grazing, plain or patched."""
     patch = WHITE if max(coat) < 0.6 else scaled(COATS[4], 1.1)
     pen.limb((-0.4, 0.56), 0.018, (-0.46, 0.26), 0.022, scaled(coat, 0.8))
@@ -43,7 +43,7 @@ def cow(pen: Pen, dice: Dice, coat: RGB) -> None:
     pen.ellipse(x + 0.01, y + 0.03, 0.017, 0.02, DARK, shade=0.0)
 
 
-def dog(pen: Pen, dice: Dice, coat: RGB) -> None:
+def dog(pen: Pen, dice: NamedRng, coat: RGB) -> None:
     """Standing or sitting, with a collar."""
     collar = dice.choice("collar", PAINTS)
     ear = scaled(coat, 0.62) if dice.chance("dark ears", 0.6) else mix(coat, WHITE, 0.35)
@@ -73,7 +73,7 @@ def dog(pen: Pen, dice: Dice, coat: RGB) -> None:
         pen.limb((x - 0.06, y + 0.07), 0.05, (x - 0.12, y - 0.1), 0.062, ear)
 
 
-def camel(pen: Pen, dice: Dice, coat: RGB) -> None:
+def camel(pen: Pen, dice: NamedRng, coat: RGB) -> None:
     """One hump or two, sometimes under a saddle cloth."""
     pen.limb((-0.36, 0.56), 0.016, (-0.42, 0.36), 0.022, scaled(coat, 0.7))
     _legs(pen, dice, (-0.3, -0.22, 0.1, 0.18), 0.44, 0.036, coat, scaled(coat, 0.6), 0.04)

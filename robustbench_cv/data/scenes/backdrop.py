@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from robustbench_cv.data.scenes.classes import PIXELS
-from robustbench_cv.data.scenes.dice import Dice
 from robustbench_cv.data.scenes.fields import RGB, Array, hashed, line_noise, mix, scaled, smooth, tile
+from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.scene import Scene
 from robustbench_cv.data.scenes.surface import Pen, Point, Surface
 
@@ -48,7 +48,7 @@ class Stage:
 
     surface: Surface
     scene: Scene
-    dice: Dice
+    dice: NamedRng
 
     @property
     def hour(self) -> Hour:

@@ -12,7 +12,8 @@ import torch
 from robustbench_cv.data.scenes.classes import OBJECTS
 from robustbench_cv.data.scenes.fields import Array
 from robustbench_cv.data.scenes.generate import generate
-from robustbench_cv.types import BoxTarget, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import BoxTarget
 
 CHUNK = 250
 

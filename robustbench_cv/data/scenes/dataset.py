@@ -13,7 +13,8 @@ from robustbench_cv.data.scenes.render import RENDERER_VERSION
 from robustbench_cv.data.scenes.sample import sample
 from robustbench_cv.data.scenes.scene import Scene
 from robustbench_cv.errors import UserError
-from robustbench_cv.types import TASKS, Dataset, Labels, Sample, Task
+from robustbench_cv.tasks import TASKS, Task
+from robustbench_cv.types import Dataset, Labels, Sample
 
 SMALLEST, LARGEST = 32, 1024
 """Sides in pixels between which the drawing is meant to be looked at."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robustbench_cv.data.scenes.classes import CONTEXTS, HOME, NATIVES, OBJECTS
-from robustbench_cv.data.scenes.dice import Dice
 from robustbench_cv.data.scenes.fields import RGB, mix
+from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.palette import COATS, PAINTS, WHITE
 from robustbench_cv.data.scenes.render import EXTENT, FLYING
 from robustbench_cv.data.scenes.scene import Light, Object, Scene
@@ -24,7 +24,7 @@ def generate(split: str, index: int, bias: float = 0.8, seed: int = 0, size: int
     With probability `bias` the main object is in its usual context, else in one of the others, all as likely; each further object is,
     with the same probability, of a class that is usual in the context. The same index under another bias keeps all that it can.
     """
-    dice = Dice(f"scenes/{split}/{seed}/{index}")
+    dice = NamedRng(f"scenes/{split}/{seed}/{index}")
     name = _main_class(split, index, seed)
     at_home = dice.chance("home", bias)
     context = HOME[name] if at_home else dice.choice("context", [c for c in CONTEXTS if c != HOME[name]])
@@ -43,11 +43,11 @@ def generate(split: str, index: int, bias: float = 0.8, seed: int = 0, size: int
 
 def _main_class(split: str, index: int, seed: int) -> str:
     """Every block of as many scenes as there are classes shows each class once, in an order of its own."""
-    block = Dice(f"scenes/{split}/{seed}/block {index // len(OBJECTS)}")
+    block = NamedRng(f"scenes/{split}/{seed}/block {index // len(OBJECTS)}")
     return sorted(OBJECTS, key=block.bits)[index % len(OBJECTS)]
 
 
-def _other(dice: Dice, role: str, context: str, bias: float, placed: list[Object], horizon: float) -> Object | None:
+def _other(dice: NamedRng, role: str, context: str, bias: float, placed: list[Object], horizon: float) -> Object | None:
     """A smaller object that hides little and is little hidden; None where a few tries find no room."""
     natives = NATIVES[context]
     strangers = [c for c in OBJECTS if c not in natives]
@@ -60,7 +60,7 @@ def _other(dice: Dice, role: str, context: str, bias: float, placed: list[Object
     return None
 
 
-def _object(dice: Dice, role: str, name: str, size: float, horizon: float, details: str | None = None) -> Object:
+def _object(dice: NamedRng, role: str, name: str, size: float, horizon: float, details: str | None = None) -> Object:
     """Size fixed, place drawn: nearer (lower) when larger, always inside the picture."""
     details = details or role
     seed = f"{dice.key}/{details}"
@@ -91,7 +91,7 @@ def _object(dice: Dice, role: str, name: str, size: float, horizon: float, detai
     )
 
 
-def _colour(dice: Dice, role: str, name: str) -> RGB:
+def _colour(dice: NamedRng, role: str, name: str) -> RGB:
     """Animals share one set of coats, everything else one set of paints, each varied a little."""
     colour = dice.choice(f"{role} colour", COATS if name in ANIMALS else PAINTS)
     return mix(mix(colour, WHITE, dice.between(f"{role} pale", 0.0, 0.15)), (0.1, 0.1, 0.12), dice.between(f"{role} dark", 0.0, 0.15))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from robustbench_cv.data.scenes.dice import Dice
 from robustbench_cv.data.scenes.fields import RGB, scaled
+from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.palette import DARK, HAIRS, PAINTS, SKINS, STEEL
 from robustbench_cv.data.scenes.surface import Pen
 
 
-def person(pen: Pen, dice: Dice, cloth: RGB) -> None:
+def person(pen: Pen, dice: NamedRng, cloth: RGB) -> None:
     """Standing, walking or waving, in trousers or a skirt."""
     skin, hair, lower = dice.choice("skin", SKINS), dice.choice("hair", HAIRS), dice.choice("lower", PAINTS)
     step = dice.between("step", 0.02, 0.13)
@@ -42,7 +42,7 @@ def person(pen: Pen, dice: Dice, cloth: RGB) -> None:
         pen.limb((-0.11 - swing, 0.58), 0.034, (-0.1 - 1.6 * swing, 0.46), 0.032, skin)
 
 
-def skier(pen: Pen, dice: Dice, cloth: RGB) -> None:
+def skier(pen: Pen, dice: NamedRng, cloth: RGB) -> None:
     """Crouching on two skis with sticks behind, downhill by the pen's turn."""
     lower, skis = dice.choice("lower", PAINTS), dice.choice("skis", PAINTS)
     crouch = dice.between("crouch", -0.04, 0.07)

@@ -11,8 +11,8 @@ import numpy as np
 from robustbench_cv.data.scenes import animals, built, nature, people, things, vehicles
 from robustbench_cv.data.scenes.backdrop import HOURS, Stage
 from robustbench_cv.data.scenes.classes import PIXELS
-from robustbench_cv.data.scenes.dice import Dice
 from robustbench_cv.data.scenes.fields import Array, hashed, tile
+from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.scene import Object, Scene
 from robustbench_cv.data.scenes.surface import Pen, Surface
 
@@ -83,7 +83,7 @@ def render(scene: Scene) -> Rendered:
     """Paint the backdrop, then the objects from far to near, then the light of the hour over all."""
     size = scene.size
     surface = Surface(0, 0, size, size, opaque=True)
-    BACKDROPS[scene.context](Stage(surface, scene, Dice(f"{scene.seed}/{scene.context}")))
+    BACKDROPS[scene.context](Stage(surface, scene, NamedRng(f"{scene.seed}/{scene.context}")))
     count = len(scene.objects)
     owner = np.full((size, size), 255, np.uint8)
     amodal, touched = np.zeros((count, size, size), np.bool_), np.zeros((count, size, size), np.bool_)
@@ -120,7 +120,7 @@ def figure(scene: Scene, item: Object) -> Surface | None:
     layer = Surface(left, top, right, bottom)
     light = (0.75 * scene.light.side, 0.65)
     pen = Pen(layer, item.x * size, item.y * size, item.size * size, flip=item.flip, turn=item.turn, light=light)
-    FIGURES[item.name](pen, Dice(item.seed), item.colour)
+    FIGURES[item.name](pen, NamedRng(item.seed), item.colour)
     haze = np.array(HOURS[scene.light.hour].haze, np.float32)[:, None, None]
     distance = np.float32(min(0.18, max(0.0, item.depth) * 0.3))
     layer.rgb += distance * (haze - layer.rgb)
@@ -182,7 +182,7 @@ def _develop(surface: Surface, scene: Scene) -> Array:
     """Tint, vignette, film grain; uint8 (H, W, 3)."""
     size = scene.size
     tint = np.array(HOURS[scene.light.hour].tint, np.float32)[:, None, None]
-    grain = np.roll(_grain(size), Dice(scene.seed).bits("grain") % size, axis=1)
+    grain = np.roll(_grain(size), NamedRng(scene.seed).bits("grain") % size, axis=1)
     rgb = surface.rgb * (tint * np.float32(255.0)) * _vignette(size) + (grain * np.float32(255.0) + np.float32(0.5))
     return np.ascontiguousarray(np.clip(rgb, 0.0, 255.0).astype(np.uint8).transpose(1, 2, 0))
 

@@ -13,7 +13,8 @@ from robustbench_cv.data.scenes.classes import CONTEXTS, OBJECTS, PIXELS
 from robustbench_cv.data.scenes.fields import Array
 from robustbench_cv.data.scenes.render import Rendered
 from robustbench_cv.data.scenes.scene import Scene
-from robustbench_cv.types import ABSENT, BoxTarget, ClassTarget, MaskTarget, Sample, Target, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import ABSENT, BoxTarget, ClassTarget, MaskTarget, Sample, Target
 
 
 def sample(scene: Scene, identity: str, task: Task) -> Sample:

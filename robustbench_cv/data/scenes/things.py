@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from robustbench_cv.data.scenes.dice import Dice
 from robustbench_cv.data.scenes.fields import RGB, mix, scaled
+from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.palette import DARK, WHITE
 from robustbench_cv.data.scenes.surface import Pen
 
 
-def chair(pen: Pen, dice: Dice, paint: RGB) -> None:
+def chair(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     """A wooden chair in three-quarter view, or an armchair."""
     dark, light = scaled(paint, 0.68), mix(paint, WHITE, 0.22)
     if dice.chance("armchair", 0.4):
@@ -38,7 +38,7 @@ def chair(pen: Pen, dice: Dice, paint: RGB) -> None:
         pen.limb((x0, 0.43), thick * 1.1, (x1, thick), thick * 1.1, paint)
 
 
-def tent(pen: Pen, dice: Dice, paint: RGB) -> None:
+def tent(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     """A ridge tent in three-quarter view, or a dome."""
     dark, light = scaled(paint, 0.7), mix(paint, WHITE, 0.3)
     inside = scaled(mix(paint, DARK, 0.72), 0.8)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from robustbench_cv.data.scenes.dice import Dice
 from robustbench_cv.data.scenes.fields import RGB, mix, scaled
+from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.palette import DARK, GLASS, PAINTS, STEEL, WHITE
 from robustbench_cv.data.scenes.surface import Pen
 
 
-def car(pen: Pen, dice: Dice, paint: RGB) -> None:
+def car(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     """A saloon, a hatchback or a van."""
     shape = dice.choice("shape", ("saloon", "hatchback", "van"))
     dark, light = scaled(paint, 0.72), mix(paint, WHITE, 0.25)
@@ -37,7 +37,7 @@ def car(pen: Pen, dice: Dice, paint: RGB) -> None:
     pen.ellipse(-0.478, 0.21, 0.018, 0.034, (0.85, 0.16, 0.13), shade=0.0)
 
 
-def boat(pen: Pen, dice: Dice, paint: RGB) -> None:
+def boat(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     """A sailing boat or a little steamer."""
     trim = dice.choice("trim", PAINTS)
     wood = (0.46, 0.31, 0.2)
@@ -61,7 +61,7 @@ def boat(pen: Pen, dice: Dice, paint: RGB) -> None:
     pen.polygon(((-0.4, -0.02), (0.36, -0.02), (0.4, 0.06), (-0.42, 0.06)), scaled(paint, 0.6), shade=0.0, inside=True)
 
 
-def plane(pen: Pen, dice: Dice, paint: RGB) -> None:
+def plane(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     """An airliner or a propeller plane, seen from the side."""
     body = WHITE if dice.chance("white", 0.5) else mix(dice.choice("body", PAINTS), WHITE, 0.3)
     if body == WHITE and min(paint) > 0.85:

@@ -11,7 +11,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_torchvision
 from robustbench_cv.models.classifiers.parts import he_start, normed
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 

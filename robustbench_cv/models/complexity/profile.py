@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from robustbench_cv.models.complexity.count import Kind
 from robustbench_cv.models.complexity.latency import Latency, measure
-from robustbench_cv.models.complexity.watch import Layer, Watched, watch
-from robustbench_cv.types import AnyModel, HasModule, Task
+from robustbench_cv.models.complexity.op_trace import Layer, OpTrace, trace_ops
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import AnyModel, HasModule
 
 MAC_CONVENTION = "1 MAC = one multiply-add = 2 FLOP; papers before 2017 often print MACs as FLOPs, Darknet prints BFLOPs = 2 MAC"
 
@@ -103,11 +104,11 @@ def profile(model: AnyModel, image: tuple[int, int] = (224, 224), *, batch: int 
     )
 
 
-def count(model: AnyModel, image: Tensor) -> Watched:
+def count(model: AnyModel, image: Tensor) -> OpTrace:
     """What one pass on one image (3, H, W) does, without gradients: enough for multiply-adds, the cheapest part of a profile."""
     module = model.module if isinstance(model, HasModule) else None
     with torch.no_grad():
-        return watch(lambda: model.raw(image[None].to(_device(module))), module)
+        return trace_ops(lambda: model.raw(image[None].to(_device(module))), module)
 
 
 def _device(module: nn.Module | None) -> torch.device:
@@ -119,12 +120,12 @@ def _noise(batch: int, image: tuple[int, int], device: torch.device) -> Tensor:
     return torch.rand((batch, 3, *image), generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def _pass(model: AnyModel, x: Tensor, module: nn.Module | None) -> tuple[Watched, Memory]:
+def _pass(model: AnyModel, x: Tensor, module: nn.Module | None) -> tuple[OpTrace, Memory]:
     def run() -> object:
         with torch.no_grad():
             return model.raw(x)
 
-    return _measured(lambda: watch(run, module), x.device)
+    return _measured(lambda: trace_ops(run, module), x.device)
 
 
 def _backward(model: AnyModel, x: Tensor) -> Memory | None:
@@ -138,23 +139,23 @@ def _backward(model: AnyModel, x: Tensor) -> Memory | None:
         if reached:
             torch.autograd.grad([t.sum() for t in outputs], image)
 
-    _, memory = _measured(lambda: watch(run, memory_only=True), x.device)
+    _, memory = _measured(lambda: trace_ops(run, memory_only=True), x.device)
     return memory if reached else None
 
 
-def _measured(run: Any, device: torch.device) -> tuple[Watched, Memory]:
+def _measured(run: Any, device: torch.device) -> tuple[OpTrace, Memory]:
     """Run under the GPU's own count of memory, where there is one."""
     before = 0
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-    seen: Watched = run()
+    seen: OpTrace = run()
     peak = torch.cuda.max_memory_allocated(device) - before if device.type == "cuda" else None
     return seen, Memory(seen.bytes_made, seen.bytes_peak, peak)
 
 
-def _shares(module: nn.Module, seen: Watched) -> tuple[ModuleShare, ...]:
+def _shares(module: nn.Module, seen: OpTrace) -> tuple[ModuleShare, ...]:
     """Every named module that holds parameters or did work, in the order of the network."""
     spent: dict[str, int] = {}
     for layer in seen.layers:

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from robustbench_cv.models.complexity.op_trace import Layer
 from robustbench_cv.models.complexity.profile import MAC_CONVENTION, Memory, Profile
-from robustbench_cv.models.complexity.watch import Layer
 
 
 def to_json(profile: Profile) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
-from robustbench_cv.models.sources.extras import need
+from robustbench_cv.models.optional_import import need
 from robustbench_cv.models.sources.hf import hf, random_weights
-from robustbench_cv.models.sources.hf_detection import Sight, hf_detector
+from robustbench_cv.models.sources.hf_detection import ImageProcessor, hf_detector
 from robustbench_cv.types import AnyModel
 
 
@@ -62,4 +62,4 @@ def detr(
     if checkpoint:
         load_checkpoint(network, checkpoint, "detr")
     name = "detr" if checkpoint else "detr (random weights)"
-    return hf_detector(network, name, given, Sight.of({}, "detr", input_size), threshold, operating_score)
+    return hf_detector(network, name, given, ImageProcessor.of({}, "detr", input_size), threshold, operating_score)

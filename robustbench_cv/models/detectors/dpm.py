@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.deformable.network import Mixtures, PartModels, Shape
-from robustbench_cv.models.regions.detector import BoxDetector, box_detector
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 

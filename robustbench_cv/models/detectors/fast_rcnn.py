@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.regions.cut import roi_pooled
-from robustbench_cv.models.regions.deltas import decode
-from robustbench_cv.models.regions.detector import BoxDetector, on_selective_search
-from robustbench_cv.models.regions.trunks import VGG16, Compact, hidden
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.detectors.region_based.backbones import VGG16, Compact, hidden
+from robustbench_cv.models.detectors.region_based.box_coding import decode
+from robustbench_cv.models.detectors.region_based.detector import BoxDetector, on_selective_search
+from robustbench_cv.models.detectors.region_based.roi_pooling import roi_max_pool
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 
@@ -82,6 +82,6 @@ class FastRCNN(nn.Module):
 
     def heads(self, images: Tensor, proposals: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Scores (P, 1 + classes) before softmax and corrections (P, 1 + classes, 4) in units of DEVIATIONS."""
-        pooled = roi_pooled(self.trunk(images), proposals, self.bins, self.trunk.stride)
+        pooled = roi_max_pool(self.trunk(images), proposals, self.bins, self.trunk.stride)
         features = self.hidden(pooled.flatten(1))
         return self.kinds(features), self.corrections(features).unflatten(1, (1 + self.classes, 4))

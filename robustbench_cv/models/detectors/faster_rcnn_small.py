@@ -16,7 +16,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.faster_rcnn_regions import Regions
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, Single, scaling, side_of
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector, detector
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 

@@ -24,7 +24,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.darknet.detector import names_for
 from robustbench_cv.models.detectors.faster_rcnn_regions import Regions
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector, detector
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 
 MEAN = (122.7717 / 255, 115.9465 / 255, 102.9801 / 255)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
-from robustbench_cv.models.prepare import Prepare
-from robustbench_cv.models.regions.deltas import decode
-from robustbench_cv.models.regions.detector import BoxDetector, box_detector
-from robustbench_cv.models.regions.trunks import Compact, OverFeat, hidden
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.detectors.region_based.backbones import Compact, OverFeat, hidden
+from robustbench_cv.models.detectors.region_based.box_coding import decode
+from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
+from robustbench_cv.models.letterbox import Letterbox
+from robustbench_cv.models.preprocessing import Preprocessing
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Candidates, Labels
 
@@ -51,7 +51,7 @@ def localisation_regression(
     default = Description("localisation-regression", Labels.numbered(1000).names, (231, 231), arguments={"width": 0})
     begin = start("localisation-regression", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: LocalisationRegression(len(begin.classes), begin.arguments["width"]))
-    return box_detector(OneBox(network, Prepare(begin.mean, begin.std)), begin, threshold, nms_iou, operating_score)
+    return box_detector(OneBox(network, Preprocessing(begin.mean, begin.std)), begin, threshold, nms_iou, operating_score)
 
 
 class LocalisationRegression(nn.Module):
@@ -76,7 +76,7 @@ class LocalisationRegression(nn.Module):
 class OneBox(nn.Module):
     """The network's answer as a single candidate."""
 
-    def __init__(self, net: LocalisationRegression, prepare: Prepare) -> None:
+    def __init__(self, net: LocalisationRegression, prepare: Preprocessing) -> None:
         super().__init__()
         self.net, self.prepare = net, prepare
 

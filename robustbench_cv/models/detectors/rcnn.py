@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.regions.cut import warped
-from robustbench_cv.models.regions.deltas import decode
-from robustbench_cv.models.regions.detector import BoxDetector, on_selective_search
-from robustbench_cv.models.regions.scores import LinearScores
-from robustbench_cv.models.regions.trunks import AlexNet, Compact, hidden
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.detectors.region_based.backbones import AlexNet, Compact, hidden
+from robustbench_cv.models.detectors.region_based.box_coding import decode
+from robustbench_cv.models.detectors.region_based.detector import BoxDetector, on_selective_search
+from robustbench_cv.models.detectors.region_based.linear_svm import LinearScores
+from robustbench_cv.models.detectors.region_based.roi_pooling import warp_regions
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 
@@ -83,5 +83,5 @@ class RCNN(nn.Module):
 
     def features(self, images: Tensor, proposals: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Of each proposal: the last maps, flat, and the last hidden layer."""
-        shown = self.pool(self.trunk(warped(images, proposals, self.side, self.context))).flatten(1)
+        shown = self.pool(self.trunk(warp_regions(images, proposals, self.side, self.context))).flatten(1)
         return shown, self.hidden(shown)

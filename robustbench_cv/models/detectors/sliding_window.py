@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
-from robustbench_cv.models.prepare import Prepare, scale
-from robustbench_cv.models.regions.detector import BoxDetector, box_detector
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
+from robustbench_cv.models.letterbox import Letterbox
+from robustbench_cv.models.preprocessing import Preprocessing, scale
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Candidates, Labels
 
@@ -59,7 +59,7 @@ def sliding_window(
     default = Description("sliding-window", Labels.numbered(20).names, (96, 96), arguments={"width": 16})
     begin = start("sliding-window", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: WindowClassifier(len(begin.classes), begin.arguments["width"]))
-    return box_detector(Sliding(network, Prepare(begin.mean, begin.std)), begin, threshold, nms_iou, operating_score)
+    return box_detector(Sliding(network, Preprocessing(begin.mean, begin.std)), begin, threshold, nms_iou, operating_score)
 
 
 class WindowClassifier(nn.Module):
@@ -86,7 +86,7 @@ def _normed(inside: int, outside: int, side: int) -> tuple[nn.Module, nn.Module,
 class Sliding(nn.Module):
     """The classifier over all sizes and shapes of windows."""
 
-    def __init__(self, net: WindowClassifier, prepare: Prepare) -> None:
+    def __init__(self, net: WindowClassifier, prepare: Preprocessing) -> None:
         super().__init__()
         self.net, self.prepare = net, prepare
 

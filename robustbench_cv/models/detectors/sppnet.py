@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.regions.cut import pyramid_pooled
-from robustbench_cv.models.regions.deltas import decode
-from robustbench_cv.models.regions.detector import BoxDetector, on_selective_search
-from robustbench_cv.models.regions.scores import LinearScores
-from robustbench_cv.models.regions.trunks import ZF5, Compact, hidden
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.detectors.region_based.backbones import ZF5, Compact, hidden
+from robustbench_cv.models.detectors.region_based.box_coding import decode
+from robustbench_cv.models.detectors.region_based.detector import BoxDetector, on_selective_search
+from robustbench_cv.models.detectors.region_based.linear_svm import LinearScores
+from robustbench_cv.models.detectors.region_based.roi_pooling import spatial_pyramid_pool
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 
@@ -79,5 +79,5 @@ class SPPNet(nn.Module):
 
     def features(self, images: Tensor, proposals: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Of each proposal: the pyramid's values and the last hidden layer."""
-        shown = pyramid_pooled(self.trunk(images), proposals, self.levels, self.trunk.stride)
+        shown = spatial_pyramid_pool(self.trunk(images), proposals, self.levels, self.trunk.stride)
         return shown, self.hidden(shown)

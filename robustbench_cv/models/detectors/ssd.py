@@ -17,8 +17,8 @@ from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.darknet.detector import Stretched, names_for
 from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decoded, default_boxes
-from robustbench_cv.models.prepare import Prepare
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.preprocessing import Preprocessing
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
 
@@ -69,7 +69,7 @@ def ssd(
     shapes = network.shapes(side)
     if min(shapes) < 1:
         raise UserError(f"{name}: an input of {side} px is too small for {own['levels']} levels, whose sides are {shapes}; say levels=4")
-    module = freeze(Boxed(network, Prepare(begin.mean, begin.std), default_boxes(shapes, layout.boxes, layout.scales(), side)))
+    module = freeze(Boxed(network, Preprocessing(begin.mean, begin.std), default_boxes(shapes, layout.boxes, layout.scales(), side)))
     facts = (f"side={side}", f"threshold={threshold}", f"nms_iou={nms_iou}", repr(module.prepare))
     info = describe_module(module, begin.name, "detection", begin.classes, *facts, operating_score=operating_score)
     return SsdDetector(module, info, side, threshold, nms_iou)
@@ -91,7 +91,7 @@ class Boxed(nn.Module):
 
     defaults: Tensor
 
-    def __init__(self, net: Ssd, prepare: Prepare, defaults: Tensor) -> None:
+    def __init__(self, net: Ssd, prepare: Preprocessing, defaults: Tensor) -> None:
         super().__init__()
         self.net, self.prepare = net, prepare
         self.register_buffer("defaults", defaults, persistent=False)

@@ -11,7 +11,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import tables
 from robustbench_cv.models.detectors.darknet.cfg import Section
 from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, names_for, wrapped
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 
 

@@ -9,7 +9,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.detectors.yolo.detector import YoloDetector
 from robustbench_cv.models.detectors.yolo.network import Yolo
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 

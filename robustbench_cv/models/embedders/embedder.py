@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, Prepared, classifier, freeze, weights_sha256
-from robustbench_cv.models.prepare import Prepare
+from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.weights.start import Start
 from robustbench_cv.types import Labels
 
@@ -71,7 +71,7 @@ class Embedder:
 
 def embedder(network: Twins, begin: Start) -> Embedder:
     """Freeze a network and give it its preprocessing."""
-    prepared = freeze(Prepared(network, Prepare(begin.mean, begin.std, begin.input_size)))
+    prepared = freeze(Prepared(network, Preprocessing(begin.mean, begin.std, begin.input_size)))
     digest = weights_sha256(prepared, "embedding", repr(prepared.prepare))
     return Embedder(prepared, EmbedderInfo(begin.name, digest, sum(p.numel() for p in prepared.parameters())))
 

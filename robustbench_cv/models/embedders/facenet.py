@@ -16,7 +16,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.classifiers.parts import brightness, conv, he_start
 from robustbench_cv.models.embedders.embedder import Embedder, Twins, embedder
 from robustbench_cv.models.embedders.verification import apart, distance
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 
 MARGIN = 0.2

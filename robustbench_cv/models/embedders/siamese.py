@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.classifiers.parts import after, conv
 from robustbench_cv.models.embedders.embedder import Embedder, Twins, embedder
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 
 GREY = (0.299, 0.587, 0.114)

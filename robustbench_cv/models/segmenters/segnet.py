@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.segmenters import vgg
-from robustbench_cv.models.weights.described import Description
+from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.start import start
 from robustbench_cv.types import Labels
 

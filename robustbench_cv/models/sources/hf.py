@@ -13,8 +13,8 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
-from robustbench_cv.models.sources.extras import need
-from robustbench_cv.models.sources.hf_detection import Sight, hf_detector
+from robustbench_cv.models.optional_import import need
+from robustbench_cv.models.sources.hf_detection import ImageProcessor, hf_detector
 from robustbench_cv.models.sources.hf_segmentation import segformer_model
 from robustbench_cv.models.sources.offline import reachable
 from robustbench_cv.types import AnyModel
@@ -128,7 +128,7 @@ def _own_backbone_only(config: Any) -> None:
             part.use_pretrained_backbone = False
 
 
-def _sight(place: Place, kind: str, input_size: int) -> Sight:
+def _sight(place: Place, kind: str, input_size: int) -> ImageProcessor:
     """How the model sees images: what its preprocessor_config.json says, else what its kind was published with."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -137,4 +137,4 @@ def _sight(place: Place, kind: str, input_size: int) -> Sight:
         cached = try_to_load_from_cache(place.name, "preprocessor_config.json") if not Path(place.name).is_dir() else None
         path = Path(cached) if isinstance(cached, str) else path
     said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return Sight.of(said, kind, input_size)
+    return ImageProcessor.of(said, kind, input_size)

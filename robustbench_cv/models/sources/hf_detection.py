@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
-from robustbench_cv.models.prepare import scale
+from robustbench_cv.models.preprocessing import scale
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -21,7 +21,7 @@ SOFTMAX = ("detr", "yolos", "table-transformer")
 
 
 @dataclass(frozen=True)
-class Sight:
+class ImageProcessor:
     """What a network sees of an image: either `size` (h, w), or the short side at `short` px and the long one at most `longest`.
 
     mean, std: of [0, 1] pixels, None where they stay as they are.
@@ -34,7 +34,7 @@ class Sight:
     std: tuple[float, ...] | None = STD
 
     @classmethod
-    def of(cls, said: Mapping[str, Any], kind: str, input_size: int) -> Sight:
+    def of(cls, said: Mapping[str, Any], kind: str, input_size: int) -> ImageProcessor:
         """From a preprocessor_config.json ({}: unknown) and the kind of model; input_size: px of the user's own, 0 where not said."""
         given = said.get("size", {"height": 640, "width": 640} if kind.startswith(("rt_detr", "d_fine")) else {})
         sides = given if isinstance(given, dict) else {"shortest_edge": given, "longest_edge": said.get("max_size", 1333)}
@@ -56,7 +56,7 @@ class Sight:
     def scaled(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) px, aspect kept where there is no fixed size.
 
-        >>> Sight(short=800, longest=1333).scaled(480, 640), Sight(short=800, longest=1333).scaled(400, 1000)
+        >>> ImageProcessor(short=800, longest=1333).scaled(480, 640), ImageProcessor(short=800, longest=1333).scaled(400, 1000)
         ((800, 1066), (533, 1332))
         """
         if self.size is not None:
@@ -76,7 +76,7 @@ class HfDetector:
 
     module: nn.Module
     info: ModelInfo
-    sight: Sight
+    sight: ImageProcessor
     columns: Tensor
     softmax: bool
     threshold: float
@@ -114,7 +114,7 @@ def hf_detector(
     network: nn.Module,
     name: str,
     given: tuple[str, ...] | None,
-    sight: Sight,
+    sight: ImageProcessor,
     threshold: float,
     operating_score: float,
     weights: str = "",

@@ -12,7 +12,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
-from robustbench_cv.models.sources.extras import need
+from robustbench_cv.models.optional_import import need
 from robustbench_cv.models.sources.offline import missing_weights, reachable
 from robustbench_cv.models.weights.start import parse_size
 from robustbench_cv.types import Labels

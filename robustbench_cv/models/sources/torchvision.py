@@ -9,7 +9,8 @@ from typing import Any
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.sources.torchvision_builders import Request, task_of
-from robustbench_cv.types import AnyModel, Task
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import AnyModel
 
 
 @model()

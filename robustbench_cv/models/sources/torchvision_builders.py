@@ -19,7 +19,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.sources.offline import missing_weights, reachable
-from robustbench_cv.types import Task
+from robustbench_cv.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def task_of(name: str) -> Task:
     return names[name]
 
 
-def built(request: Request, *, reserved: int = 0, options: Mapping[str, Any] | None = None) -> Built:
+def build_module(request: Request, *, reserved: int = 0, options: Mapping[str, Any] | None = None) -> Built:
     """Build, load and name.
 
     reserved: columns that name no class of the user's, such as a detector's background: added to the number of `classes`.

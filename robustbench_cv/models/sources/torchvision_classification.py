@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.sources.torchvision_builders import Request, built
+from robustbench_cv.models.sources.torchvision_builders import Request, build_module
 from robustbench_cv.types import Labels
 
 WITH_SLOW_START = ("googlenet", "inception_v3")
@@ -15,7 +15,7 @@ def classification(request: Request, *, input_size: int | None = None) -> Classi
 
     input_size: side in px of the square the network sees, instead of the published one; the margin cropped away stays in proportion.
     """
-    made = built(request, options={"init_weights": False} if request.name in WITH_SLOW_START else None)
+    made = build_module(request, options={"init_weights": False} if request.name in WITH_SLOW_START else None)
     transforms = made.published.transforms()
     crop, short = transforms.crop_size[0], transforms.resize_size[0]
     if input_size is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.sources import torchvision_masks as masks
-from robustbench_cv.models.sources.torchvision_builders import Request, built
+from robustbench_cv.models.sources.torchvision_builders import Request, build_module
 from robustbench_cv.models.sources.torchvision_decode import Settings, suppressed
 from robustbench_cv.models.sources.torchvision_heads import Family, family_of
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
@@ -50,7 +50,7 @@ class TorchvisionDetector:
         boxes = beliefs.boxes if beliefs.boxes.shape[2] == 1 else beliefs.boxes[:, :, columns]
         (height, width), (h, w) = images.shape[-2:], inner.image_sizes[0]
         ratio = boxes.new_tensor([width, height, width, height]) / boxes.new_tensor([w, h, w, h])
-        kept = masks.kept(self.module, features, images, inner.image_sizes[0]) if masks.has_masks(self.module) else ()
+        kept = masks.mask_features(self.module, features, images, inner.image_sizes[0]) if masks.has_masks(self.module) else ()
         first = beliefs.proposals
         proposals = None if first is None else replace(first, boxes=first.boxes * ratio)
         return Candidates(boxes * ratio, beliefs.log_score[..., columns], beliefs.valid, kept, proposals)
@@ -62,7 +62,7 @@ class TorchvisionDetector:
         found = [suppressed(self.family.choose, settings, boxes, scores, valid) for boxes, scores, valid in rows]
         if not raw.features:
             return found
-        return [masks.added(self.module, f, self.columns[f.labels], [m[i] for m in raw.features]) for i, f in enumerate(found)]
+        return [masks.with_masks(self.module, f, self.columns[f.labels], [m[i] for m in raw.features]) for i, f in enumerate(found)]
 
 
 def detection(
@@ -81,7 +81,7 @@ def detection(
     default). Give num_classes equal to the number of classes for weights that use number 0.
     """
     _not_published(request)
-    made = built(request, reserved=1)
+    made = build_module(request, reserved=1)
     settings = {
         "score_thresh": score_thresh,
         "nms_thresh": nms_thresh,

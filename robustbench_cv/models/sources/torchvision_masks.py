@@ -25,13 +25,13 @@ def has_masks(module: nn.Module) -> bool:
     return heads is not None and bool(heads.has_mask())
 
 
-def kept(module: nn.Module, features: Mapping[str, Tensor], images: Tensor, inner: tuple[int, int]) -> tuple[Tensor, ...]:
+def mask_features(module: nn.Module, features: Mapping[str, Tensor], images: Tensor, inner: tuple[int, int]) -> tuple[Tensor, ...]:
     """What decoding needs of a batch: sizes (N, 4), height and width of the images and of what the network sees of them; then the maps."""
     sizes = torch.tensor([[*images.shape[-2:], *inner]]).expand(len(images), -1)
     return (sizes, *(features[name].detach() for name in _names(module.roi_heads)))
 
 
-def added(module: nn.Module, found: BoxPrediction, columns: Tensor, features: Sequence[Tensor]) -> BoxPrediction:
+def with_masks(module: nn.Module, found: BoxPrediction, columns: Tensor, features: Sequence[Tensor]) -> BoxPrediction:
     """The detections of one image with their masks. columns (D,): the module's own numbers of their classes; features: of this image."""
     sizes, *levels = features
     height, width, h, w = sizes.tolist()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.checkpoint import read_state
-from robustbench_cv.models.sources.torchvision_builders import Request, built
+from robustbench_cv.models.sources.torchvision_builders import Request, build_module
 from robustbench_cv.types import Labels
 
 
@@ -19,7 +19,7 @@ def segmentation(request: Request, *, min_size: int | None = None) -> Segmenter:
     The background is a class of its own here, named "background".
     """
     auxiliary = request.checkpoint is not None and any(k.startswith("aux_") for k in read_state(request.checkpoint).tensors)
-    made = built(request, options={"aux_loss": True} if auxiliary else None)
+    made = build_module(request, options={"aux_loss": True} if auxiliary else None)
     transforms = made.published.transforms()
     names = made.names or Labels.numbered(request.num_classes or 0).names
     return segmenter(

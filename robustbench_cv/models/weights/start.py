@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import LOG, State, load_into, read_state
-from robustbench_cv.models.weights.described import Description, read_description
+from robustbench_cv.models.weights.description import Description, read_description
 from robustbench_cv.types import Labels
 
 N = TypeVar("N", bound=nn.Module)

@@ -16,8 +16,8 @@ from robustbench_cv.models.detectors.darknet import weights as darknet_file
 from robustbench_cv.models.detectors.darknet.cfg import Section
 from robustbench_cv.models.detectors.darknet.heads import GridHead
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
-from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
-from robustbench_cv.models.prepare import scale
+from robustbench_cv.models.letterbox import Letterbox
+from robustbench_cv.models.preprocessing import scale
 from robustbench_cv.models.weights.start import Start
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 

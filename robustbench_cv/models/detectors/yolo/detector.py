@@ -8,8 +8,8 @@ from torch import Tensor
 
 from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.yolo.decode import boxes, cells, log_score, logits
-from robustbench_cv.models.detectors.yolo.letterbox import Letterbox
 from robustbench_cv.models.detectors.yolo.network import Yolo
+from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
 
 

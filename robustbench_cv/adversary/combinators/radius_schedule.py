@@ -1,0 +1,94 @@
+"""Searches in balls that shrink to the budget. Croce, Singh, Hein, ECCV 2024, https://arxiv.org/abs/2306.12941"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple
+
+from torch import Tensor
+
+from robustbench_cv.adversary.attack import Attack
+from robustbench_cv.adversary.constraints.lp import Linf, ball
+from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.optimizer import Optimizer
+from robustbench_cv.adversary.optimizers.apgd import APGD
+from robustbench_cv.adversary.problem import Problem
+from robustbench_cv.adversary.references import Reference
+from robustbench_cv.adversary.transforms import State
+from robustbench_cv.adversary.victim import SearchResult, Victim
+from robustbench_cv.types import R
+
+FACTORS, SHARES = (2.0, 1.5, 1.0), (0.3, 0.3)
+"""Radii of the stages in units of eps, and which share of the steps each but the last takes."""
+
+
+@dataclass(frozen=True)
+class RadiusSchedule(Generic[R]):
+    """Attacks one after the other, each from the image that the one before it kept, projected into its own ball; the last one counts."""
+
+    name: str
+    stages: tuple[Attack[R], ...]
+
+    @property
+    def success(self) -> Success:
+        return self.stages[-1].success
+
+    @property
+    def reference(self) -> Reference:
+        return self.stages[-1].reference
+
+    @property
+    def accepts(self) -> type[R]:
+        return self.stages[-1].accepts
+
+    @property
+    def constraint(self) -> Any:
+        return self.stages[-1].constraint
+
+    def search(self, victim: Victim[R], /) -> SearchResult:
+        found = self.stages[0].search(victim)
+        for i, stage in enumerate(self.stages[1:], start=1):
+            begun = replace(stage, optimizer=_StartFrom(stage.optimizer, found.images), start="clean")
+            after = begun.search(victim.fork(str(i)))
+            after.forwards += found.forwards
+            after.backwards += found.backwards
+            after.zero_grads += found.zero_grads
+            after.non_finite |= found.non_finite
+            found = after
+        return found
+
+
+def shrinking_radius(name: str, objective: Objective[R], success: Success, norm: str, eps: float, steps: int) -> RadiusSchedule[R]:
+    """APGD in balls of 2, 1.5 and 1 eps over 30, 30 and 40 % of the steps, each a fresh run; the first starts at a random point."""
+    first, second = (int(share * steps) for share in SHARES)
+    counts: Sequence[int] = (first, second, steps - first - second)
+    stages = []
+    for factor, count in zip(FACTORS, counts, strict=True):
+        # A wider ball than the whole range is the whole range.
+        radius = min(factor * eps, 1.0) if isinstance(ball(norm, eps), Linf) else factor * eps
+        stages.append(Attack(name, objective, success, ball(norm, radius), APGD(), count, 1, "random", "worst"))
+    return RadiusSchedule(name, tuple(stages))
+
+
+class _State(NamedTuple):
+    first: Tensor
+    inner: State
+
+
+@dataclass(frozen=True, eq=False)
+class _StartFrom(Optimizer):
+    """Another optimizer, from given images (N, 3, H, W)."""
+
+    optimizer: Optimizer
+    images: Tensor
+
+    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+        first = problem.project(self.images)
+        return _State(first, self.optimizer.init(problem, first))
+
+    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, State]:
+        at = state.first if problem.step == 0 else theta
+        moved, inner = self.optimizer.step(problem, at, state.inner)
+        return moved, state._replace(inner=inner)

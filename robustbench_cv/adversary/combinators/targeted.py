@@ -1,0 +1,146 @@
+"""One attack towards each of the likeliest wrong classes in turn: what APGD-T and FAB-T share (Croce & Hein, ICML 2020)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.adversary.attack import Attack
+from robustbench_cv.adversary.combinators.multi_target import search_targets
+from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.objectives.classification import margin
+from robustbench_cv.adversary.references import Reference, annotated
+from robustbench_cv.adversary.victim import SearchResult, Victim, non_finite, require_raw, worst_of
+from robustbench_cv.types import ClassTarget, Logits, Target
+
+
+@dataclass(frozen=True)
+class RankedWrongClasses:
+    """A goal: the class to leave, and the others, likeliest first by the clean image's logits."""
+
+    label: int
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Targeted:
+    """Attacks whose k-th is aimed at the k-th likeliest wrong class, else alike: the likeliest first, then all others side by side.
+
+    A sample is broken by any wrong class, not the aimed one alone, and leaves with all its aims. Samples that are misclassified as they
+    are count as broken by no change. A model of K classes has K - 1 targets, and the parts beyond them do not run. Without a bound, where
+    the closest image counts, one target after the other.
+    """
+
+    name: str
+    parts: tuple[Attack[Logits], ...]
+
+    @property
+    def success(self) -> Success:
+        return self.parts[0].success
+
+    @property
+    def reference(self) -> Reference:
+        return self.parts[0].reference
+
+    @property
+    def accepts(self) -> type[Logits]:
+        return Logits
+
+    @property
+    def constraint(self) -> Constraint:
+        return self.parts[0].constraint
+
+    @property
+    def untargeted(self) -> Attack[Logits]:
+        """The same search on the plain margin: for whoever wants to see how it goes."""
+        return dataclasses.replace(self.parts[0], objective=margin())
+
+    def search(self, victim: Victim[Logits], /) -> SearchResult:
+        found, raw = _looked_at(self.name, victim, self.success)
+        survivors = ((found.degree < self.success.threshold) & ~found.non_finite).nonzero()[:, 0]
+        if len(survivors):
+            # Any search is better than none: it replaces the clean image.
+            found.degree[survivors] = -1.0
+            ranked = dataclasses.replace(victim, goals=cast(Sequence[Target], _ranked_wrong_classes(raw, victim.goals))).select(survivors)
+            found.merge(survivors, worst_of(self._searches(raw.values.shape[1] - 1), ranked, self.success.threshold))
+        return found
+
+    def _searches(self, aims: int) -> list[Callable[[Victim[Logits]], SearchResult]]:
+        first, *others = self.parts[:aims]
+        if len(others) < 2 or first.keep != "first" or first.restarts > 1:
+            return [part.search for part in (first, *others)]
+        # The second part reads a goal's second rival: as many first ones are left out as bring each rival there.
+        return [first.search, lambda victim: search_targets(others[0], victim, len(others), _without_first)]
+
+
+@dataclass(frozen=True)
+class CleanImage:
+    """Nothing done to the image: which samples are misclassified before any attack."""
+
+    constraint: Constraint
+    success: Success
+    name: str = "clean"
+    reference: Reference = annotated
+    accepts: type[Logits] = Logits
+
+    def search(self, victim: Victim[Logits], /) -> SearchResult:
+        return _looked_at(self.name, victim, self.success)[0]
+
+
+def _looked_at(name: str, victim: Victim[Logits], success: Success) -> tuple[SearchResult, Logits]:
+    """The clean images, judged, and their logits: one forward pass."""
+    with torch.no_grad():
+        raw = victim.model.raw(victim.x0)
+    require_raw(name, Logits, raw)
+    found = SearchResult.untouched(victim.x0, forwards=1)
+    found.non_finite = non_finite(raw).cpu()
+    found.degree = victim.judge(success, raw).masked_fill(found.non_finite, 0.0)
+    return found, raw
+
+
+def _without_first(goal: Target, count: int) -> Any:
+    rivals = cast(RankedWrongClasses, goal)
+    return RankedWrongClasses(rivals.label, rivals.others[count:])
+
+
+def targeted_margin(rank: int) -> Objective[Logits]:
+    """z_t - z_y, t the class of this rank among the wrong ones of the clean image (0: the likeliest)."""
+    return Objective(f"margin to wrong class {rank + 1}", Logits, partial(_margin, rank=rank))
+
+
+def targeted_dlr(rank: int) -> Objective[Logits]:
+    """(z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2), z_(1) >= z_(2) >= ... (Croce & Hein 2020, equation 7).
+
+    The paper's form needs 4 classes. With 3 the divisor is z_(1) - z_(3); with 2 there is none that two logits leave free, for their own
+    difference would make the loss constant, and the plain margin is raised.
+    """
+    return Objective(f"dlr to wrong class {rank + 1}", Logits, partial(_dlr, rank=rank))
+
+
+def _ranked_wrong_classes(raw: Logits, goals: Sequence[Target]) -> list[Any]:
+    labels = torch.tensor([cast(ClassTarget, goal).label for goal in goals])
+    order = raw.values.detach().cpu().scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
+    return [RankedWrongClasses(int(label), tuple(row[:-1])) for label, row in zip(labels, order.tolist(), strict=True)]
+
+
+def _margin(raw: Logits, goals: Sequence[Target], progress: float, rank: int) -> Tensor:
+    rivals = [cast(RankedWrongClasses, goal) for goal in goals]
+    labels = torch.tensor([goal.label for goal in rivals], device=raw.values.device)
+    aims = torch.tensor([goal.others[rank] for goal in rivals], device=raw.values.device)
+    return (raw.values.gather(1, aims[:, None]) - raw.values.gather(1, labels[:, None]))[:, 0]
+
+
+def _dlr(raw: Logits, goals: Sequence[Target], progress: float, rank: int) -> Tensor:
+    difference, classes = _margin(raw, goals, progress, rank), raw.values.shape[1]
+    if classes == 2:
+        return difference
+    top = raw.values.topk(min(classes, 4), dim=1).values
+    return difference / (top[:, 0] - top[:, 2:].mean(dim=1) + 1e-12)

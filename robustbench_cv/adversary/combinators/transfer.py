@@ -1,0 +1,119 @@
+"""Transfer: an attack on a surrogate whose images are shown to the victim. The victim gives away nothing but its verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+import torch
+
+from robustbench_cv.adversary.attack import Adversary
+from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.references import Clean, Reference
+from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, require_raw
+from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.errors import UserError
+from robustbench_cv.models.build import build
+from robustbench_cv.types import ABSENT, IGNORE, ClassTarget, Labels, MaskTarget, Model, R, Target
+
+
+@dataclass(frozen=True)
+class Transfer(Generic[R]):
+    """`attack` on the model that `source` names, judged on the victim, which sees each finished image once.
+
+    The two must have the same classes, in whatever order. Of the counts, `forwards` are the victim's, `backwards` and `zero_grads` the
+    surrogate's. A sample on which the surrogate breaks down, or where it sees nothing to attack, is judged on its clean image.
+    """
+
+    name: str
+    source: str
+    attack: Adversary[R]
+    _built: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def success(self) -> Success:
+        return self.attack.success
+
+    @property
+    def reference(self) -> Reference:
+        return self.attack.reference
+
+    @property
+    def accepts(self) -> type[R]:
+        return self.attack.accepts
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """The budget of the attack, where it has a single one."""
+        found: Constraint | None = getattr(self.attack, "constraint", None)
+        return found
+
+    def search(self, victim: Victim[R], /) -> SearchResult:
+        found = self._found_on_surrogate(victim)
+        with torch.no_grad():
+            raw = victim.model.raw(found.images)
+        require_raw(self.name, self.accepts, raw)
+        broken = non_finite(raw).cpu()
+        degree = victim.judge(self.success, raw).masked_fill(broken, 0.0)
+        images = torch.where(broken.to(found.images.device)[:, None, None, None], victim.x0, found.images)
+        return dataclasses.replace(found, images=images, degree=degree, forwards=torch.ones_like(found.forwards), non_finite=broken)
+
+    def _found_on_surrogate(self, victim: Victim[R]) -> SearchResult:
+        surrogate: Model[R] = self._surrogate(str(victim.x0.device))
+        order = same_classes(victim.model.info.classes, surrogate.info.classes, self.source)
+        found = SearchResult.untouched(victim.x0)
+        with frozen_eval(surrogate):
+            theirs = [_in_order(target, order) for target in victim.references]
+            aim = self.attack.reference(Clean(surrogate, victim.x0, theirs, self.name, self.accepts))
+            served = torch.tensor([i for i in range(len(victim.x0)) if i not in aim.skipped], dtype=torch.int64)
+            if len(served):
+                there = Victim(surrogate, victim.x0, aim.goals, aim.references, victim.noise).select(served)
+                found.merge(served, self.attack.search(there))
+        return found
+
+    def _surrogate(self, device: str) -> Any:
+        """Built once for each device, and not kept beyond this attack: the file that `source` names may change."""
+        if device not in self._built:
+            self._built[device] = build(self.source, device=device)
+        return self._built[device]
+
+
+def surrogates(adversary: object) -> tuple[str, ...]:
+    """Specs of the models, besides its victim, that an adversary's images depend on, in whichever of its parts they stand.
+
+    >>> from robustbench_cv.catalogue import ATTACKS
+    >>> surrogates(ATTACKS.build("transfer(source='lenet5.scenes', attack='fgsm(eps=8/255)')"))
+    ('lenet5.scenes',)
+    """
+    if isinstance(adversary, tuple):
+        return tuple(spec for part in adversary for spec in surrogates(part))
+    if not dataclasses.is_dataclass(adversary) or isinstance(adversary, type):
+        return ()
+    parts = tuple(getattr(adversary, f.name) for f in dataclasses.fields(adversary))
+    return ((adversary.source,) if isinstance(adversary, Transfer) else ()) + surrogates(parts)
+
+
+def same_classes(victim: Labels, surrogate: Labels, source: str) -> tuple[int, ...]:
+    """The surrogate's index of each of the victim's classes, by name; UserError where either has a class that the other lacks."""
+    try:
+        matched = ClassMap.match(victim, surrogate)
+    except UserError as error:
+        raise UserError(f"surrogate {source!r} has other classes than the model it stands for: {error}") from error
+    if sorted(matched.index) != list(range(len(surrogate))):
+        extra = [name for i, name in enumerate(surrogate.names) if i not in matched.index]
+        raise UserError(f"surrogate {source!r} has classes that the model it stands for lacks: {', '.join(extra)}; use one with the same")
+    return matched.index
+
+
+def _in_order(target: Target, order: Sequence[int]) -> Target:
+    """The target in the surrogate's class indices."""
+    if isinstance(target, ClassTarget):
+        return target if target.label == ABSENT else ClassTarget(order[target.label])
+    if isinstance(target, MaskTarget):
+        table = torch.arange(IGNORE + 1)
+        table[: len(order)] = torch.tensor(order)
+        return MaskTarget(table.to(target.labels.device)[target.labels])
+    return dataclasses.replace(target, labels=torch.tensor([*order, ABSENT]).to(target.labels.device)[target.labels])

@@ -1,0 +1,1 @@
+"""Attacks of other libraries, run under our protocol: counted, checked, re-judged."""

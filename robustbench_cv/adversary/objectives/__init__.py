@@ -1,0 +1,1 @@
+"""What the adversary raises: for classifiers, segmenters and detectors, and those of one paper."""

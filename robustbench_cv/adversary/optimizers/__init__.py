@@ -1,0 +1,1 @@
+"""How the adversary searches: by gradients, by values, by decisions."""

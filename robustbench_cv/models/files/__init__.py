@@ -1,0 +1,1 @@
+"""Models that a file names: Darknet's, fine-tuned ones, galleries of pictures."""
