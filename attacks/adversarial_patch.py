@@ -32,7 +32,7 @@ def adversarial_patch(
     """A disc at a random place, size and rotation in each image, by Expectation over Transformation (Athalye et al., ICML 2018).
 
     target: the class to be seen, on images of any other class, as in the paper; '': any but the own (project choice, so that every model
-    has one). smallest, largest: shares of the image's area (paper: 10 % to 50 % [U]). rotation: +- degrees [U]. side: texture pixels.
+    has one). smallest, largest: shares of the image's area. rotation: +- degrees. side: texture pixels. These are project choices.
     plain: judge without rotation. shuffled: judge the same colours without their pattern. file: apply a fitted patch, or any picture.
     """
     surface = Pasted(side, "random", smallest, largest, Look(rotation=rotation), circle)

@@ -25,7 +25,8 @@ def cospgd(
 ) -> Attack[PixelLogits]:
     """PGD that weighs each pixel by how near its prediction still is to its label.
 
-    squash: what makes the logits comparable to the label's unit vector; versions differ [U]. alpha, share: see `seg-pgd`.
+    squash: what makes the logits comparable to the label's unit vector; the authors' code takes 'softmax', the SEA authors' 'sigmoid'.
+    alpha, share: see `seg-pgd`.
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))

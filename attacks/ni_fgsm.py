@@ -12,7 +12,7 @@ from robustbench_cv.types import Logits
 def ni_fgsm(
     eps: float = 16 / 255, steps: int = 10, decay: float = 1.0, alpha: float | None = None, diversity: float = 0.0, kernel: int = 1
 ) -> Attack[Logits]:
-    """MI-FGSM that takes its gradient where the momentum is about to lead. alpha: eps / steps. Made to carry over: see `optimizers.nesterov`.
+    """MI-FGSM that takes its gradient where the momentum is about to lead. alpha: eps / steps. Made to transfer: see `optimizers.nesterov`.
 
     diversity, kernel: with di-fgsm's views and ti-fgsm's smoothing as well. The paper's scale copies of the image (SI) are not built.
     """

@@ -15,8 +15,9 @@ from robustbench_cv.types import Logits
 def one_pixel(pixels: int = 1, population: int = 400, generations: int = 100, loss: str = "ce") -> Attack[Logits]:
     """Score-based: differential evolution over the places and colours of 1, 3 or 5 pixels, until the class is left.
 
-    Up to population x (1 + generations) queries. Population 400, factor 0.5 and no crossover as in the paper; 100 generations [U]. The
-    paper's fitness, the true class's probability, orders candidates as 'ce' does; 'margin' also does where that probability rounds to 1.
+    Up to population x (1 + generations) queries. Population 400, factor 0.5 and no crossover as in the paper; 100 generations are a project
+    choice. The paper's fitness, the true class's probability, orders candidates as 'ce' does; 'margin' also does where that probability
+    rounds to 1.
     """
     if population < 4 or generations < 0:
         raise UserError(f"one-pixel: population={population} must be at least 4 and generations={generations} at least 0")

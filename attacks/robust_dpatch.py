@@ -27,7 +27,7 @@ def robust_dpatch(
 ) -> UniversalAttack[Candidates]:
     """DPatch under random quarter turns, brightness and places, by sign steps, against the detector's own clean detections.
 
-    Their ranges are unverified [U]: +- 0.2 brightness and 0.01 a step are project choices, and a random place stands for their random crop.
+    +- 0.2 brightness and 0.01 a step are project choices, and a random place stands for the authors' random crop.
     plain, shuffled, file: see `adversarial-patch`.
     """
     surface = Pasted(side, "random", share, share, Look(quarter_turns=True, brightness=brightness))

@@ -23,8 +23,8 @@ def spsa(
 ) -> Attack[Logits]:
     """Score-based: Adam steps of rate `alpha` along gradients from probes `delta` away in every pixel, until the class is left.
 
-    delta, alpha and the margin loss as in the paper, which spends up to 8192 probes a step [from memory, unchecked]; 256 and ten steps are
-    the common re-implementation's batch (128 pairs) and a project choice. tile: see nes.
+    delta, alpha and the margin loss as in the paper. 256 probes a step (128 pairs, as in common
+    re-implementations) and ten steps are project choices; the paper spends far more. tile: see nes.
     """
     return _searched("spsa", misclassify(loss), norm, eps, queries, samples, delta, alpha, tile)
 

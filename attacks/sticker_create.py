@@ -28,8 +28,8 @@ def sticker_create(
 ) -> UniversalAttack[Candidates]:
     """A poster anywhere in scenes that have no `target`, from any angle and in any light: a `target` is reported where it hangs.
 
-    smallest, largest: shares of the image's area. The sampled conditions are `patch_application.OUTDOORS` (project choices; the paper's ranges are
-    unverified [U]). plain: judge without random conditions. shuffled: the same colours without their pattern. file: apply a fitted poster.
+    smallest, largest: shares of the image's area. The sampled conditions are `patch_application.OUTDOORS` (project choices). plain: judge
+    without random conditions. shuffled: the same colours without their pattern. file: apply a fitted poster.
     """
     surface = Pasted(side, "random", smallest, largest, OUTDOORS)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=4)

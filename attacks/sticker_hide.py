@@ -28,9 +28,9 @@ def sticker_hide(
 ) -> UniversalAttack[Candidates]:
     """A sticker on every object of class `cls`, on its own surface alone, from any angle and in any light: its class is no longer reported.
 
-    smallest, largest: width and height as shares of the object's box. The sampled conditions are `patch_application.OUTDOORS` (project choices; the
-    paper's ranges are unverified [U]); the distance varies with the scenes. Broken: no box of the class with IoU >= 0.1 is left on any of
-    the objects. plain: judge without random conditions. shuffled: the same colours without their pattern. file: apply a fitted sticker.
+    smallest, largest: width and height as shares of the object's box. The sampled conditions are `patch_application.OUTDOORS` (project
+    choices); the distance varies with the scenes. Broken: no box of the class with IoU >= 0.1 is left on any of the objects. plain: judge
+    without random conditions. shuffled: the same colours without their pattern. file: apply a fitted sticker.
     """
     surface = Pasted(side, "object", smallest, largest, OUTDOORS, stretched=True, on_mask=True)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)

@@ -19,9 +19,9 @@ def stickers(samples: int = 320, limit: int = 128, steps: int = 200) -> Suite:
 
     A sticker that hides cars, a poster taken for a person, a printable square that hides people, a texture that makes cars people.
 
-    Each is fitted once, on the train split, and judged three times: under the sampled conditions (`patch_application.OUTDOORS`; on people those of
-    the square's paper), seen straight on in even light, and with its pixels shuffled, the control. samples: held-out scenes; a tenth of
-    them show a car, or a person, that the model finds. limit, steps: of the fit.
+    Each is fitted once, on the train split, and judged three times: under the sampled conditions (`patch_application.OUTDOORS`; on people
+    those of the square's paper), seen straight on in even light, and with its pixels shuffled, the control. samples: held-out scenes; a
+    tenth of them show a car, or a person, that the model finds. limit, steps: of the fit.
     """
     fit = f"limit={limit}, steps={steps}"
     conditions = [CLEAN]

@@ -34,9 +34,9 @@ Rooms: `constraints`, `objectives`, `optimizers`, `combinators` (attacks made of
 `external` (other libraries). At the ground: the one loop (`attack`), what an optimizer sees (`problem`, `victim`), what is aimed at and
 when it is done (`references`, `criteria`), gradient `transforms` and random `views`.
 
-A new norm is a `Constraint`, and all attacks have it; a new loss is an `Objective`; a gradient-free search is an `Optimizer` that asks
-the `Problem` for values only. `Ensemble` is the worst case by sample, `Decisions` (in `optimizers.decision_based`) a search by verdicts alone, `Transfer` an attack on a
-surrogate, `External` another library's attack. `run` runs any of them.
+A new norm is a `Constraint`, and all attacks have it; a new loss is an `Objective`; a gradient-free search is an `Optimizer` that asks the
+`Problem` for values only. `Ensemble` is the worst case by sample, `Decisions` (in `optimizers.decision_based`) a search by verdicts alone,
+`Transfer` an attack on a surrogate, `External` another library's attack. `run` runs any of them.
 """
 
 from __future__ import annotations

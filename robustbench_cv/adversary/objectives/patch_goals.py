@@ -165,7 +165,7 @@ CAP = 5.0
 def capped_cross_entropy(raw_type: type[Any], cap: float = 9.0) -> Objective[Any]:
     """min(cross-entropy, cap), of an image or of each scored pixel: else a few samples' losses grow without end (Shafahi et al. 2020).
 
-    cap 9: theirs, as remembered [U].
+    cap 9 is a project choice.
     """
     return Objective(f"cross-entropy capped at {cap:g}", raw_type, partial(_capped, cap=cap))
 

@@ -21,7 +21,8 @@ Squash = Literal["sigmoid", "softmax"]
 def cos_pgd_loss(squash: Squash = "sigmoid") -> Objective[PixelLogits]:
     """Pixel cross-entropy, weighted by the cosine between the pixel's squashed logits and its label's unit vector (Agnihotri et al. 2024).
 
-    The weight is a constant to the gradient: p_y / |p|. squash: 'sigmoid' as in the SEA authors' version of it, or 'softmax' [U].
+    The weight is a constant to the gradient: p_y / |p|. squash: 'sigmoid' as in the SEA authors' version of it
+    (github.com/nmndeep/robust-segmentation), or 'softmax' as in CosPGD's own authors' code (github.com/shashankskagnihotri/cospgd).
     """
     if squash not in ("sigmoid", "softmax"):
         raise UserError(f"squash={squash!r} must be 'sigmoid' or 'softmax'")

@@ -1,4 +1,4 @@
-"""What one theta, shared by all samples, is drawn on: the whole image (`Overlay`), or a patch somewhere in it (`patch_application.Pasted`)."""
+"""What one theta, shared by all samples, is drawn on: the whole image (`Overlay`), or a patch in it (`patch_application.Pasted`)."""
 
 from __future__ import annotations
 
