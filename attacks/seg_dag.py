@@ -12,7 +12,7 @@ from robustbench_cv.types import PixelLogits
 
 @attack(paper="arXiv:1703.08603", task="segmentation", reduced="eps=16/255, steps=40, gamma=4/255, share=0.5")
 def seg_dag(eps: float | None = None, steps: int = 200, gamma: float = 0.5 / 255, share: float = 0.99) -> Attack[PixelLogits]:
-    """Every pixel to another of the image's classes, as in the paper; the authors' released code paints shapes instead.
+    """Every pixel to another of the image's classes, our reading of the paper; the authors' released code paints shapes instead.
 
     A step moves the largest entry by gamma and the others in proportion; it ends when at most 1 % of the pixels keep their label (share;
     both as in the authors' code). Unbounded, as published, apart from [0, 1]; eps: an L-infinity budget to keep within.

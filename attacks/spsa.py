@@ -24,7 +24,7 @@ def spsa(
     """Score-based: Adam steps of rate `alpha` along gradients from probes `delta` away in every pixel, until the class is left.
 
     delta, alpha and the margin loss as in the paper. 256 probes a step (128 pairs, as in common
-    re-implementations) and ten steps are project choices; the paper spends far more. tile: see nes.
+    re-implementations) and ten steps are project choices. tile: see nes.
     """
     return _searched("spsa", misclassify(loss), norm, eps, queries, samples, delta, alpha, tile)
 

@@ -369,7 +369,7 @@ def profile(
     from robustbench_cv.models.build import build
     from robustbench_cv.models.complexity import show
     from robustbench_cv.models.complexity.profile import profile as measure
-    from robustbench_cv.models.weights.start import parse_size
+    from robustbench_cv.models.weights.initial_weights import parse_size
     from robustbench_cv.runner.run import choose_device
 
     if (name is None) != every:

@@ -21,8 +21,8 @@ from robustbench_cv.tasks import Task
 from robustbench_cv.training import losses
 from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.loop import Run, Watch, fit
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
+from robustbench_cv.training.training_set import TrainingSet
 from robustbench_cv.types import Dataset, Labels, predict
 from tests.test_training import Tiny, its_file_is_a_model, read, same, tiny_recipe
 
@@ -170,7 +170,7 @@ class Linear(nn.Module):
         return scores
 
 
-def two_features(count: int = 400) -> Pool:
+def two_features(count: int = 400) -> TrainingSet:
     """A strong feature that tells nine of ten apart, and a weak one, 3/255 on every other pixel, that tells all: Tsipras et al. 2019."""
     truths = torch.arange(count) % 2
     sign = 2 * truths - 1
@@ -178,7 +178,7 @@ def two_features(count: int = 400) -> Pool:
     images[:, 1:] += 3 * sign[:, None, None, None]
     honest = torch.rand(count, generator=rng(5)) < 0.9
     images[:, 0] += (60 * sign * torch.where(honest, 1, -1))[:, None, None]
-    return Pool(Labels(("a", "b")), images.to(torch.uint8), truths, "")
+    return TrainingSet(Labels(("a", "b")), images.to(torch.uint8), truths, "")
 
 
 def test_hardening_gives_up_what_an_adversary_can_turn() -> None:
@@ -212,7 +212,7 @@ def test_hardened_weights_begin_with_their_twins(name: str) -> None:
     recipe: Recipe = RECIPES.build(name)
     twin = build(TWINS[name])
     assert RECIPES.entry(name).facts["model"] == f"{TWINS[name]}-hardened"
-    pool = Pool(twin.info.classes, torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 1, 5), "")
+    pool = TrainingSet(twin.info.classes, torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 1, 5), "")
     begun = sum(float(p.detach().double().abs().sum()) for p in recipe.network(pool).parameters())
     known = sum(float(p.detach().double().abs().sum()) for p in twin.module.parameters())  # type: ignore[union-attr]
     assert begun == pytest.approx(known, rel=1e-5)

@@ -24,7 +24,7 @@ from robustbench_cv.models.detectors.yolo.network import STRIDES, Yolo
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.segmenters.unet import UNet
 from robustbench_cv.models.weights.description import Description, write
-from robustbench_cv.models.weights.start import parse_size
+from robustbench_cv.models.weights.initial_weights import parse_size
 from robustbench_cv.types import BoxPrediction, Candidates, predict
 
 TINY_YOLO = "yolov3-small(classes='cat,dog', input_size=64, width=4)"

@@ -15,9 +15,9 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.models.classifiers import googlenet, inception_bn, network_in_network, plain
 from robustbench_cv.models.classifiers.alexnet_original import AlexNet
+from robustbench_cv.models.classifiers.building_blocks import brightness, output_size
 from robustbench_cv.models.classifiers.googlenet import Branches, GoogLeNet, Inception, Scores
 from robustbench_cv.models.classifiers.overfeat import OverFeat
-from robustbench_cv.models.classifiers.parts import after, brightness
 from robustbench_cv.models.classifiers.shufflenet import MAPS, ShuffleNet, Unit, shuffle
 from robustbench_cv.models.classifiers.vgg import LAYERS_11, Vgg
 from robustbench_cv.models.classifiers.zfnet import ZFNet
@@ -90,9 +90,9 @@ def test_network_in_network_ends_in_a_map_a_class() -> None:
 
 
 def test_a_side_that_vanishes_is_refused() -> None:
-    assert after([nn.Conv2d(3, 3, 5), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)], (32, 20)) == (14, 8)
+    assert output_size([nn.Conv2d(3, 3, 5), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)], (32, 20)) == (14, 8)
     with pytest.raises(UserError, match="10x12 px are too few"):
-        after([nn.Conv2d(3, 3, 11, 4), nn.MaxPool2d(3, 2)], (12, 10))
+        output_size([nn.Conv2d(3, 3, 11, 4), nn.MaxPool2d(3, 2)], (12, 10))
     with pytest.raises(UserError, match="larger input_size"):
         build("zfnet(input_size=20, width=12)")
 

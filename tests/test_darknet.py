@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
-from robustbench_cv.models.detectors.darknet import cfg, layers, tables, weights
+from robustbench_cv.models.detectors.darknet import cfg, layers, published_cfgs, weights
 from robustbench_cv.models.detectors.darknet.heads import FAINT, AnchorHead, GridHead, extended_log
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
 from robustbench_cv.models.detectors.darknet.weights import Header
@@ -25,11 +25,11 @@ from robustbench_cv.types import predict
 
 OLD, NEW = Header(0, 1, 0, 32013312), Header(0, 2, 0, 32013312)
 PUBLISHED = {
-    "yolov1": (tables.version1_shipped(), OLD, 789_312_988),
-    "yolov2": (tables.version2(608, 80, tables.COCO_ANCHORS_2), OLD, 203_934_260),
-    "yolov2-voc": (tables.version2(416, 20, tables.VOC_ANCHORS_2), OLD, 202_704_260),
-    "yolov3": (tables.version3(), NEW, 248_007_048),
-    "yolov3-tiny": (tables.version3_tiny(), NEW, 35_434_956),
+    "yolov1": (published_cfgs.version1_shipped(), OLD, 789_312_988),
+    "yolov2": (published_cfgs.version2(608, 80, published_cfgs.COCO_ANCHORS_2), OLD, 203_934_260),
+    "yolov2-voc": (published_cfgs.version2(416, 20, published_cfgs.VOC_ANCHORS_2), OLD, 202_704_260),
+    "yolov3": (published_cfgs.version3(), NEW, 248_007_048),
+    "yolov3-tiny": (published_cfgs.version3_tiny(), NEW, 35_434_956),
 }
 """Sections, header and bytes of the published files."""
 
@@ -123,7 +123,7 @@ def tiny() -> DarknetNetwork:
 
 
 def test_what_is_written_reads_back() -> None:
-    sections = tables.version3_tiny()
+    sections = published_cfgs.version3_tiny()
     again = cfg.parse(cfg.write(sections))
     assert [(s.kind, dict(s.options)) for s in again] == [(s.kind, dict(s.options)) for s in sections]
 
@@ -186,20 +186,20 @@ def test_every_layer_stays_where_it_is_in_the_file(name: str, digest: str) -> No
 
 def test_version_3_has_the_published_layers() -> None:
     with torch.device("meta"):
-        network = DarknetNetwork(tables.version3())
+        network = DarknetNetwork(published_cfgs.version3())
         maps = network(torch.zeros(1, 3, 416, 416))
     assert len(network.layers) == 107
     assert [i for i, kind in enumerate(network.kinds) if kind == "yolo"] == [82, 94, 106]
     assert network.kinds.count("convolutional") == 75
     assert [tuple(m.shape[1:]) for m in maps] == [(255, 13, 13), (255, 26, 26), (255, 52, 52)]
-    assert [s.text("mask") for s in tables.version3() if s.kind == "yolo"] == ["6,7,8", "3,4,5", "0,1,2"]
+    assert [s.text("mask") for s in published_cfgs.version3() if s.kind == "yolo"] == ["6,7,8", "3,4,5", "0,1,2"]
     backbone = weights.places(network, NEW)[:52]
     assert backbone[-1].layer == 73
 
 
 def test_version_2_passes_the_finer_map_before_the_coarser() -> None:
     with torch.device("meta"):
-        network = DarknetNetwork(tables.version2(416, 20, tables.VOC_ANCHORS_2))
+        network = DarknetNetwork(published_cfgs.version2(416, 20, published_cfgs.VOC_ANCHORS_2))
     joined = network.layers[29]
     assert isinstance(joined, layers.Convolutional)
     assert joined.conv.in_channels == 256 + 1024
@@ -444,7 +444,7 @@ def test_a_cfg_and_its_weights_are_a_model(tmp_path: Path) -> None:
 
 
 def test_a_named_network_takes_darknets_file_too(tmp_path: Path) -> None:
-    network = filled(DarknetNetwork(tables.narrowed(tables.version3_tiny(64, 2), 4)))
+    network = filled(DarknetNetwork(published_cfgs.narrowed(published_cfgs.version3_tiny(64, 2), 4)))
     path = tmp_path / "mine.weights"
     weights.write(network, path, NEW)
     model = build(f"yolov3-tiny(checkpoint={str(path)!r}, width=4, input_size=64, classes='a,b')")

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from robustbench_cv.boxes import iou
 from robustbench_cv.catalogue import DATASETS
+from robustbench_cv.models.detectors.deformable.distance_transform import best_shift, transform
 from robustbench_cv.models.detectors.deformable.hog import hog
-from robustbench_cv.models.detectors.deformable.spring import best_shift, transform
 from robustbench_cv.models.detectors.region_based import box_coding
 from robustbench_cv.models.detectors.region_based.roi_pooling import roi_max_pool, spatial_pyramid_pool
 from robustbench_cv.models.detectors.region_based.selective_search import SelectiveSearch

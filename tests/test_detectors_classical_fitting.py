@@ -17,10 +17,10 @@ from robustbench_cv.models.detectors.sliding_window import STRIDE, WINDOW, Windo
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.training.dpm import Effort, Place, class_only, fit_part_models, vector
 from robustbench_cv.training.loop import Run
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.region_based import ridge
 from robustbench_cv.training.scenes_classical import scenes_dpm
 from robustbench_cv.training.svm import fit_machine, objective, solve
+from robustbench_cv.training.training_set import TrainingSet
 from robustbench_cv.types import Labels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -184,7 +184,7 @@ def test_boxes_lie_where_their_windows_do() -> None:
     assert boxes[1, 2, 2].tolist() == [4, 8, 24, 16]
 
 
-def planted(count: int = 24) -> Pool:
+def planted(count: int = 24) -> TrainingSet:
     """Two discs, one above the other, the lower one shifted at random: an object with parts that move. Every second image has none."""
     rng = torch.Generator().manual_seed(0)
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
@@ -198,7 +198,7 @@ def planted(count: int = 24) -> Pool:
             image[((y - top - 19) ** 2 + (x - left - 12 - sway) ** 2) < 30] = 0.9
         images.append((image * 255).to(torch.uint8).expand(3, 64, 64))
         truths.append([[left, top, left + 24, top + 26, 0.0 if i % 2 == 0 else -1.0]])
-    return Pool(Labels(("pair",)), torch.stack(images), torch.tensor(truths).float(), "planted")
+    return TrainingSet(Labels(("pair",)), torch.stack(images), torch.tensor(truths).float(), "planted")
 
 
 def test_latent_training_finds_planted_parts() -> None:

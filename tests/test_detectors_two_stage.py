@@ -18,7 +18,7 @@ from robustbench_cv.models.detectors.faster_rcnn_regions import OPERATORS, Regio
 from robustbench_cv.models.detectors.faster_rcnn_small import with_pyramid
 from robustbench_cv.models.detectors.faster_rcnn_vgg16 import ProposalHead, base_anchors, published
 from robustbench_cv.models.sources.torchvision_detection import detector
-from robustbench_cv.training.pool import NOTHING
+from robustbench_cv.training.training_set import NOTHING
 from robustbench_cv.types import predict
 
 WORKED = torch.arange(64.0).reshape(1, 1, 8, 8)

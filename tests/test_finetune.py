@@ -15,8 +15,8 @@ from robustbench_cv.models.transfer_learning.replace_head import head, replace_h
 from robustbench_cv.registry import Spec
 from robustbench_cv.training.finetune import Settings, finetune
 from robustbench_cv.training.loop import Run, fit
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
+from robustbench_cv.training.training_set import TrainingSet
 from robustbench_cv.types import Labels, predict
 from tests.test_training import COLOURS, Squares, Tiny
 
@@ -93,7 +93,7 @@ def test_a_frozen_training_moves_the_head_alone(tmp_path: Path) -> None:
 
 
 def test_it_stops_when_held_out_data_say_so_and_keeps_the_best() -> None:
-    pool = Pool(COLOURS, torch.zeros(8, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1] * 4), "")
+    pool = TrainingSet(COLOURS, torch.zeros(8, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1] * 4), "")
     scores = iter([3.0, 1.0, 2.0, 2.0, 2.0])
     weights: list[dict[str, torch.Tensor]] = []
 

@@ -21,7 +21,7 @@ from robustbench_cv.training import finetune_detectors
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.finetune import Settings, finetune
 from robustbench_cv.training.finetune_losses import Learner
-from robustbench_cv.training.pool import fitted
+from robustbench_cv.training.training_set import fit_to_size
 from robustbench_cv.types import BoxTarget, Labels, Sample
 from tests.test_training import COLOURS, Squares
 
@@ -202,7 +202,7 @@ def test_the_loss_over_several_layers_is_version_3_s() -> None:
 
 def test_boxes_are_stretched_with_their_image() -> None:
     target = BoxTarget.of(torch.tensor([[2.0, 4, 10, 12], [0, 0, 4, 4]]), torch.tensor([1, 0]), crowd=torch.tensor([False, True]))
-    image, rows = fitted(Sample("a", torch.rand(3, 16, 32), target), (32, 32), letterbox=False)
+    image, rows = fit_to_size(Sample("a", torch.rand(3, 16, 32), target), (32, 32), letterbox=False)
     assert image.shape == (3, 32, 32)
     assert rows.tolist() == [[2, 8, 10, 24, 1]]
 

@@ -22,7 +22,7 @@ from robustbench_cv.models.build import build
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.noise import Noise
 from robustbench_cv.training.augment import flip
-from robustbench_cv.training.pool import NOTHING, each_object, instance_map
+from robustbench_cv.training.training_set import NOTHING, each_object, instance_map
 from robustbench_cv.types import BoxPrediction, BoxTarget, Candidates, ClassTarget, Labels, ModelInfo, Sample, predict
 from tests.reference import worlds
 

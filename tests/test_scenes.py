@@ -12,8 +12,8 @@ import torch
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.data.scenes.classes import CONTEXTS, HOME, OBJECTS, PIXELS, STUFF
-from robustbench_cv.data.scenes.fields import Array
 from robustbench_cv.data.scenes.generate import generate
+from robustbench_cv.data.scenes.noise_fields import Array
 from robustbench_cv.data.scenes.render import MIN_PIXELS, MIN_SHARE, Rendered
 from robustbench_cv.data.scenes.scene import Light, Object, Scene
 

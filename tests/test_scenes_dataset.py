@@ -11,10 +11,10 @@ import torch
 
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.data.contact_sheet import CELL, caption, contact_sheet, picture
-from robustbench_cv.data.scenes.bulk import arrays
 from robustbench_cv.data.scenes.classes import CONTEXTS, OBJECTS, PIXELS
 from robustbench_cv.data.scenes.sample import sample as render_sample
 from robustbench_cv.data.scenes.scene import Object, Scene
+from robustbench_cv.data.scenes.scene_arrays import arrays
 from robustbench_cv.errors import UserError
 from robustbench_cv.tasks import TASKS, Task
 from robustbench_cv.types import ABSENT, BoxTarget, ClassTarget, Dataset, Editable, Labels, MaskTarget, Sample

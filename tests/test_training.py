@@ -17,9 +17,9 @@ from robustbench_cv.models.weights.description import read_description
 from robustbench_cv.tasks import Task
 from robustbench_cv.training import augment, losses, train
 from robustbench_cv.training.loop import Run, Watch, fit
-from robustbench_cv.training.pool import NOTHING, Pool, collect
 from robustbench_cv.training.recipe import Augment, Recipe, Schedule
 from robustbench_cv.training.split import split
+from robustbench_cv.training.training_set import NOTHING, TrainingSet, collect
 from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target, predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -88,12 +88,14 @@ def tiny_recipe(epochs: int = 3) -> Recipe:
     )
 
 
-def read(task: Task, size: tuple[int, int] = (12, 16), *, letterbox: bool = False, count: int = 20) -> Pool:
+def read(task: Task, size: tuple[int, int] = (12, 16), *, letterbox: bool = False, count: int = 20) -> TrainingSet:
     data = Squares(task, count)
     return collect(data.labels, ((data[i], data.fingerprint(i)) for i in range(count)), size, letterbox)
 
 
-def trained(pool: Pool, seed: int = 0, state: Path | None = None, watch: Watch = lambda done, total, loss: None) -> dict[str, Tensor]:
+def trained(
+    pool: TrainingSet, seed: int = 0, state: Path | None = None, watch: Watch = lambda done, total, loss: None
+) -> dict[str, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = Tiny()

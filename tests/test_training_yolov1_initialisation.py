@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from robustbench_cv.models.detectors.darknet import tables
+from robustbench_cv.models.detectors.darknet import published_cfgs
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
 from robustbench_cv.training.yolov1_initialisation import SharedReadout
 
@@ -12,7 +12,9 @@ from robustbench_cv.training.yolov1_initialisation import SharedReadout
 def test_connected_layers_begin_as_the_shared_readout() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = DarknetNetwork(tables.narrowed(tables.version1(64, 3, hidden=60, stride=32, norm=True, dropout=0.0), 4, 8)).eval()
+        network = DarknetNetwork(
+            published_cfgs.narrowed(published_cfgs.version1(64, 3, hidden=60, stride=32, norm=True, dropout=0.0), 4, 8)
+        ).eval()
         shared = SharedReadout(network).eval()
     x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -10,10 +10,10 @@ import torch
 
 from robustbench_cv.catalogue import DATASETS, MODELS, RECIPES
 from robustbench_cv.models.weights.card import Card, read_card
-from robustbench_cv.models.weights.start import FOLDER, bundled
+from robustbench_cv.models.weights.initial_weights import FOLDER, bundled
 from robustbench_cv.training.evaluate import evaluate
-from robustbench_cv.training.pool import digest
 from robustbench_cv.training.recipe import Recipe
+from robustbench_cv.training.training_set import digest
 from robustbench_cv.types import Dataset, Sample
 
 FLOORS = {"cifar-resnet20.scenes": ("top-1", 0.95), "unet.scenes": ("miou", 0.80), "yolov3-small.scenes": ("ap50", 0.80)}

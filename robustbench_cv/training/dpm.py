@@ -21,13 +21,13 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from robustbench_cv.boxes import iou
+from robustbench_cv.models.detectors.deformable.distance_transform import best_shift
 from robustbench_cv.models.detectors.deformable.hog import CHANNELS, hog, mirrored
 from robustbench_cv.models.detectors.deformable.network import REACH, Mixtures, features, level_sides, window_boxes
-from robustbench_cv.models.detectors.deformable.spring import best_shift
 from robustbench_cv.training.loop import Run, Watch
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Fit
 from robustbench_cv.training.svm import Machine, fit_machine
+from robustbench_cv.training.training_set import TrainingSet
 
 COST, BIAS_FEATURE = 0.01, 10.0
 """The released code has a cost of 0.002 for thousands of objects; ours are a hundred a class."""
@@ -56,7 +56,7 @@ class Effort:
 def fit_part_models(effort: Effort) -> Fit:
     """A fitting procedure for the mixtures of a pool's classes, one component a class and its mirror. No random numbers but the seed's."""
 
-    def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch) -> None:
+    def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch) -> None:
         mixtures = cast(Mixtures, network)
         if mixtures.shape.components != 1:
             raise ValueError(f"this procedure fits one component a class, not {mixtures.shape.components}")
@@ -75,12 +75,12 @@ def fit_part_models(effort: Effort) -> Fit:
     return fit
 
 
-def reader(mixtures: Mixtures, pool: Pool) -> Read:
+def reader(mixtures: Mixtures, pool: TrainingSet) -> Read:
     """Features of a pool's images, which depend on the mixtures' sizes alone."""
     return lambda index, cells: features(pool.images[index][None].float() / 255, cells, mixtures)
 
 
-def objects_of(pool: Pool, label: int, most: int) -> list[tuple[int, Tensor]]:
+def objects_of(pool: TrainingSet, label: int, most: int) -> list[tuple[int, Tensor]]:
     """(image, box) of the first objects of a class that lie whole inside their image."""
     side = pool.images.shape[-1]
     found = []
@@ -91,7 +91,7 @@ def objects_of(pool: Pool, label: int, most: int) -> list[tuple[int, Tensor]]:
     return found[:most]
 
 
-def backgrounds_of(pool: Pool, label: int, most: int) -> list[int]:
+def backgrounds_of(pool: TrainingSet, label: int, most: int) -> list[int]:
     """Images without an object of a class."""
     return ((pool.truths[..., 4] == label).sum(1) == 0).nonzero()[:most, 0].tolist()
 
@@ -103,7 +103,7 @@ def rectangle(shapes: Tensor, window: int) -> tuple[int, int]:
     return (shorter, longer) if aspect > 1 else (longer, shorter)
 
 
-def fit_root(mixtures: Mixtures, c: int, pool: Pool, effort: Effort, read: Read) -> float:
+def fit_root(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, read: Read) -> float:
     """Size and root filter of a class, from warped objects turned the way that agrees; the mean margin of the objects."""
     shape = mixtures.shape
     objects = objects_of(pool, c, effort.objects)
@@ -124,7 +124,7 @@ def fit_root(mixtures: Mixtures, c: int, pool: Pool, effort: Effort, read: Read)
     return float(machine.margins(positive.flatten(1)).mean())
 
 
-def warped_features(pool: Pool, images: list[int], boxes: Tensor, height: int, width: int, cell: int) -> Tensor:
+def warped_features(pool: TrainingSet, images: list[int], boxes: Tensor, height: int, width: int, cell: int) -> Tensor:
     """HOG of each box stretched to height x width cells: (M, 32, height, width)."""
     margin = (boxes[:, 2:] - boxes[:, :2]) / boxes.new_tensor([width, height])
     wide = torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], dim=1)
@@ -193,7 +193,7 @@ def class_only(mixtures: Mixtures, c: int) -> Mixtures:
     return alone
 
 
-def refit(mixtures: Mixtures, c: int, pool: Pool, effort: Effort, read: Read) -> float:
+def refit(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, read: Read) -> float:
     """One latent round of a class; the mean margin of its objects under the new machine."""
     alone = class_only(mixtures, c)
     side, fresh = pool.images.shape[-1], reader(mixtures, pool)

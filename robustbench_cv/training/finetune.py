@@ -20,10 +20,10 @@ from robustbench_cv.tasks import Task
 from robustbench_cv.training import finetune_scores
 from robustbench_cv.training.finetune_lesson import Lesson, Settings
 from robustbench_cv.training.loop import Run
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.training.split import HELD_OUT, Part, split
 from robustbench_cv.training.train import fit_with_bar, measure, read, require_safetensors, write_card
+from robustbench_cv.training.training_set import TrainingSet
 from robustbench_cv.types import AnyModel, Dataset
 
 __all__ = ["Settings", "finetune"]
@@ -93,7 +93,7 @@ def _divided(part: Part) -> tuple[Part, Part]:
     return replace(part, indices=rest), replace(part, indices=watched, name=f"every {HELD_OUT}th of {part.name}")
 
 
-def _run(lesson: Lesson, pool: Pool, watched: Part, settings: Settings, seed: int, device: str, out: Path) -> Run:
+def _run(lesson: Lesson, pool: TrainingSet, watched: Part, settings: Settings, seed: int, device: str, out: Path) -> Run:
     known: Any = lesson.begun.model
     recipe = lesson.recipe
     mean, std = lesson.normalisation(pool)

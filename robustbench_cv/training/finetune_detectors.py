@@ -25,7 +25,7 @@ from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetec
 from robustbench_cv.models.sources.torchvision_masks import has_masks
 from robustbench_cv.models.sources.ultralytics import UltralyticsDetector
 from robustbench_cv.models.transfer_learning.replace_head import replace_head
-from robustbench_cv.models.weights.start import parse_size
+from robustbench_cv.models.weights.initial_weights import parse_size
 from robustbench_cv.registry import Scalar, Spec
 from robustbench_cv.training import finetune_losses as lowered
 from robustbench_cv.training.augment import chain, flip, light

@@ -10,9 +10,9 @@ from torch import nn
 
 from robustbench_cv.models.transfer_learning.replace_head import ReplacedHead
 from robustbench_cv.training.loop import Judge
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.split import Part
+from robustbench_cv.training.training_set import TrainingSet
 
 Numbers: TypeAlias = tuple[float, ...] | None
 
@@ -44,6 +44,6 @@ class Lesson:
     begun: ReplacedHead
     recipe: Recipe
     network: nn.Module
-    normalisation: Callable[[Pool], tuple[Numbers, Numbers]]
-    described: Callable[[Pool], tuple[Numbers, Numbers]]
+    normalisation: Callable[[TrainingSet], tuple[Numbers, Numbers]]
+    described: Callable[[TrainingSet], tuple[Numbers, Numbers]]
     judge: Callable[[Part, Numbers, Numbers, str], Judge]

@@ -18,8 +18,8 @@ from robustbench_cv.models.detectors.yolo.detector import YoloDetector
 from robustbench_cv.models.detectors.yolo.loss import yolo_loss
 from robustbench_cv.models.sources.hf_detection import HfDetector
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector
-from robustbench_cv.training.pool import NOTHING, each_object
 from robustbench_cv.training.region_based import one_box_loss
+from robustbench_cv.training.training_set import NOTHING, each_object
 
 Lowered = Callable[[Tensor, Tensor], Tensor]
 """(images (N, 3, h, w) in [0, 1], truths as a Pool holds them) -> a scalar."""

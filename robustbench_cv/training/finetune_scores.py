@@ -12,15 +12,15 @@ from torch.nn import functional as F
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, Segmenter, identity
 from robustbench_cv.models.transfer_learning.replace_head import ReplacedHead, replace_head
-from robustbench_cv.models.weights.start import parse_size
+from robustbench_cv.models.weights.initial_weights import parse_size
 from robustbench_cv.training import losses
 from robustbench_cv.training.augment import chain, flip, light, shift, zoom
 from robustbench_cv.training.finetune_lesson import Lesson, Numbers, Settings
 from robustbench_cv.training.loop import Judge
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.training.split import Part
 from robustbench_cv.training.train import read
+from robustbench_cv.training.training_set import TrainingSet
 from robustbench_cv.types import Dataset
 
 
@@ -40,7 +40,7 @@ def lesson(spec: str, donor: Classifier | Segmenter, settings: Settings, data: D
         size=parse_size(settings.size) or donor.module.prepare.size or _size(begun, data),
     )
 
-    def normalisation(pool: Pool) -> tuple[Numbers, Numbers]:
+    def normalisation(pool: TrainingSet) -> tuple[Numbers, Numbers]:
         known: Any = begun.model
         own = known.module.prepare
         return pool.statistics() if own.mean is None else (tuple(own.mean.flatten().tolist()), tuple(own.std.flatten().tolist()))
@@ -58,7 +58,7 @@ def _size(begun: ReplacedHead, data: Dataset) -> tuple[int, int]:
     return round(height * factor), round(width * factor)
 
 
-def _held_out_loss(recipe: Recipe, unseen: Pool, mean: Any, std: Any, device: str) -> Judge:
+def _held_out_loss(recipe: Recipe, unseen: TrainingSet, mean: Any, std: Any, device: str) -> Judge:
     batch = recipe.schedule.batch
 
     def judge(network: nn.Module) -> float:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.noise import Noise
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe
+from robustbench_cv.training.training_set import TrainingSet
 
 Watch = Callable[[int, int, float], None]
 """Told after each step: steps done, steps in all, the step's loss."""
@@ -42,7 +42,7 @@ class Run:
     patience: int = 5
 
 
-def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch = lambda done, total, loss: None) -> None:
+def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch = lambda done, total, loss: None) -> None:
     """Train `network` in place, and leave it in eval mode. RuntimeError where the loss stops being a number.
 
     Deterministic for a seed on one kind of machine: the order and augmentation of an epoch are functions of (seed, epoch).

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.models.detectors.yolo.loss import yolo_loss
 from robustbench_cv.models.detectors.yolo.network import Yolo
-from robustbench_cv.training.pool import NOTHING
+from robustbench_cv.training.training_set import NOTHING
 from robustbench_cv.types import ABSENT, IGNORE
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustbench_cv.models.weights.description import Bits
 from robustbench_cv.tasks import Task
 from robustbench_cv.training.adversarial import AdversarialTraining
-from robustbench_cv.training.pool import Pool
+from robustbench_cv.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from robustbench_cv.training.loop import Run, Watch
@@ -24,7 +24,7 @@ Loss: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Augment: TypeAlias = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """(images (N, 3, h, w) in [0, 1], truths, random numbers) -> the same, changed without making a truth false."""
 
-Fit: TypeAlias = "Callable[[nn.Module, Pool, Run, Watch], None]"
+Fit: TypeAlias = "Callable[[nn.Module, TrainingSet, Run, Watch], None]"
 """(network, pool, run, watch): trains the network in place and leaves it in eval mode, the same for the same seed."""
 
 
@@ -67,7 +67,7 @@ class Recipe:
     name: str
     architecture: str
     task: Task
-    network: Callable[[Pool], nn.Module]
+    network: Callable[[TrainingSet], nn.Module]
     loss: Loss
     augment: Augment
     schedule: Schedule

@@ -21,10 +21,10 @@ from robustbench_cv.models.detectors.region_based.roi_pooling import warp_region
 from robustbench_cv.models.detectors.sliding_window import WINDOW, windows
 from robustbench_cv.training import loop
 from robustbench_cv.training.loop import Run, Watch
-from robustbench_cv.training.pool import NOTHING, Pool
 from robustbench_cv.training.progress import bar
 from robustbench_cv.training.recipe import Fit
 from robustbench_cv.training.svm import fit_machine
+from robustbench_cv.training.training_set import NOTHING, TrainingSet
 
 PROPOSAL = -2
 """Label of a row that is a proposal."""
@@ -36,7 +36,7 @@ NORM = 20.0
 """Mean norm of the features that machines are fitted on, as in R-CNN's published code."""
 
 
-def with_proposals(pool: Pool, propose: Propose) -> Pool:
+def with_proposals(pool: TrainingSet, propose: Propose) -> TrainingSet:
     """The pool with every image's proposals after its objects."""
     rows = []
     with bar("proposing regions", len(pool)) as advance:
@@ -142,7 +142,7 @@ def fine_tuning_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tens
 def fit_on_proposals(propose: Propose) -> Fit:
     """A fitting procedure: gradient descent on images with their proposals."""
 
-    def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch) -> None:
+    def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch) -> None:
         loop.fit(network, with_proposals(pool, propose), run, watch)
 
     return fit
@@ -151,7 +151,7 @@ def fit_on_proposals(propose: Propose) -> Fit:
 def fit_rcnn(propose: Propose, images: int) -> Fit:
     """A fitting procedure: fine-tune under softmax, then fit machines and box regressions on the features of the first `images` images."""
 
-    def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch) -> None:
+    def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch) -> None:
         pool = with_proposals(pool, propose)
         with torch.random.fork_rng():
             torch.manual_seed(run.seed)
@@ -175,7 +175,7 @@ class Read:
     is_truth: Tensor
 
 
-def read_features(network: nn.Module, pool: Pool, run: Run, images: int) -> Read:
+def read_features(network: nn.Module, pool: TrainingSet, run: Run, images: int) -> Read:
     """Of every object and proposal of the first `images` images, in eval mode."""
     parts: list[tuple[Tensor, Tensor]] = []
     count = min(images, len(pool))

@@ -13,8 +13,8 @@ from robustbench_cv.models.segmenters.unet import UNet
 from robustbench_cv.tasks import Task
 from robustbench_cv.training import losses
 from robustbench_cv.training.augment import chain, flip, light, shift
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
+from robustbench_cv.training.training_set import TrainingSet
 
 SAMPLES = 8000
 TEST = 500
@@ -102,6 +102,6 @@ def scenes_detector(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10,
     )
 
 
-def anchors(pool: Pool) -> Tensor:
+def anchors(pool: TrainingSet) -> Tensor:
     """Nine shapes of the pool's boxes, three a scale: (3, 3, 2)."""
     return kmeans(pool.shapes(), 9).reshape(3, 3, 2)

@@ -13,12 +13,12 @@ from torch import nn
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.checkpoint import load_into, read_state
 from robustbench_cv.models.weights.description import read_description
-from robustbench_cv.models.weights.start import weights_file
+from robustbench_cv.models.weights.initial_weights import weights_file
 from robustbench_cv.training.adversarial import AdversarialTraining
-from robustbench_cv.training.pool import Pool
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.scenes import SAMPLES, scenes_classifier
 from robustbench_cv.training.scenes_two_stage import scenes_retinanet
+from robustbench_cv.training.training_set import TrainingSet
 
 
 @recipe(model="cifar-resnet20.scenes-hardened")
@@ -48,7 +48,7 @@ def scenes_detector_hardened(
 
 
 def _hardened(name: str, twin: Recipe, adversary: AdversarialTraining, peak: float) -> Recipe:
-    def network(pool: Pool) -> nn.Module:
+    def network(pool: TrainingSet) -> nn.Module:
         made = twin.network(pool)
         path = weights_file(twin.architecture, "scenes", "")
         description = path and read_description(path)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import recipe
-from robustbench_cv.models.detectors.darknet import tables
+from robustbench_cv.models.detectors.darknet import published_cfgs
 from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead
 from robustbench_cv.models.detectors.darknet.losses import grid_loss, region_loss
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
 from robustbench_cv.models.detectors.ssd_network import SSD300, Ssd, default_boxes, ssd_loss
 from robustbench_cv.models.detectors.yolo.anchors import kmeans
 from robustbench_cv.training.augment import chain, flip, light, move
-from robustbench_cv.training.pool import NOTHING, Pool
 from robustbench_cv.training.recipe import Recipe, Schedule
+from robustbench_cv.training.training_set import NOTHING, TrainingSet
 from robustbench_cv.training.yolov1_initialisation import fit_unrolled
 
 SAMPLES = 8000
@@ -36,9 +36,9 @@ def scenes_yolov1(
     arguments = {"width": width, "widest": widest, "hidden": hidden, "stride": 32, "batch_norm": 1}
     side = 128
 
-    def network(pool: Pool) -> DarknetNetwork:
-        made = tables.version1(side, len(pool.labels), hidden=hidden, stride=32, norm=True, dropout=0.0)
-        return DarknetNetwork(tables.narrowed(made, width, widest))
+    def network(pool: TrainingSet) -> DarknetNetwork:
+        made = published_cfgs.version1(side, len(pool.labels), hidden=hidden, stride=32, norm=True, dropout=0.0)
+        return DarknetNetwork(published_cfgs.narrowed(made, width, widest))
 
     return Recipe(
         name="scenes-yolov1",
@@ -64,10 +64,10 @@ def scenes_yolov2(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, wi
     """YOLOv2 at 96x96 with cells of 16 px and five anchors by k-means of the training boxes, as in its paper."""
     arguments = {"width": width, "widest": widest, "stride": 16}
 
-    def network(pool: Pool) -> DarknetNetwork:
+    def network(pool: TrainingSet) -> DarknetNetwork:
         shapes = (kmeans(pool.shapes(), 5) / 16).flatten().tolist()
-        made = tables.version2(SIDE, len(pool.labels), shapes, stride=16)
-        return DarknetNetwork(tables.narrowed(made, width, widest))
+        made = published_cfgs.version2(SIDE, len(pool.labels), shapes, stride=16)
+        return DarknetNetwork(published_cfgs.narrowed(made, width, widest))
 
     return Recipe(
         name="scenes-yolov2",

@@ -12,8 +12,8 @@ from robustbench_cv.models.detectors.faster_rcnn_small import with_pyramid, with
 from robustbench_cv.models.detectors.mask_rcnn_small import with_masks
 from robustbench_cv.models.detectors.retinanet_small import one_stage
 from robustbench_cv.training.augment import chain, flip, light
-from robustbench_cv.training.pool import NOTHING, Pool, each_object
 from robustbench_cv.training.recipe import Loss, Recipe, Schedule
+from robustbench_cv.training.training_set import NOTHING, TrainingSet, each_object
 
 SAMPLES = 8000
 SIDE = 96
@@ -56,7 +56,7 @@ def _recipe(
     *,
     masks: bool = False,
 ) -> Recipe:
-    def network(pool: Pool) -> nn.Module:
+    def network(pool: TrainingSet) -> nn.Module:
         return build(len(pool.labels))
 
     return Recipe(

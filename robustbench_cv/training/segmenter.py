@@ -5,7 +5,7 @@ from __future__ import annotations
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.segmenters.unet import UNet
-from robustbench_cv.models.weights.start import parse_size
+from robustbench_cv.models.weights.initial_weights import parse_size
 from robustbench_cv.training import losses
 from robustbench_cv.training.adversarial import AdversarialTraining
 from robustbench_cv.training.augment import chain, flip, light, zoom

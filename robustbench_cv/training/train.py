@@ -19,10 +19,10 @@ from robustbench_cv.models.weights.card import Card
 from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.loop import Run, fit
-from robustbench_cv.training.pool import Pool, collect
 from robustbench_cv.training.progress import bar
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.split import Part, split
+from robustbench_cv.training.training_set import TrainingSet, collect
 from robustbench_cv.types import AnyModel, Dataset
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def write_card(
     recipe: str,
     run: Run,
     learned: Part,
-    pool: Pool,
+    pool: TrainingSet,
     judged: Part,
     metrics: Mapping[str, float],
     parameters: int,
@@ -99,27 +99,27 @@ def write_card(
     return card
 
 
-def read(recipe: Recipe, part: Part) -> Pool:
+def read(recipe: Recipe, part: Part) -> TrainingSet:
     """A part of the data in memory, at the recipe's size."""
     with bar(f"reading {part.name}", len(part)) as advance:
         samples = _counted(part.samples(), lambda done: advance(done, len(part), ""))
         return collect(part.dataset.labels, samples, recipe.size, recipe.letterbox, recipe.instances)
 
 
-def _run(spec: str, recipe: Recipe, pool: Pool, epochs: int, seed: int, device: str, out: Path) -> Run:
+def _run(spec: str, recipe: Recipe, pool: TrainingSet, epochs: int, seed: int, device: str, out: Path) -> Run:
     mean, std = pool.statistics() if recipe.normalise else (None, None)
     facts = (spec, recipe.schedule, recipe.adversary, recipe.arguments, epochs, seed, device, pool.sha256, torch.__version__)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
     return Run(recipe, epochs, seed, device, mean, std, out.with_suffix(".training"), key)
 
 
-def _network(recipe: Recipe, pool: Pool, seed: int) -> nn.Module:
+def _network(recipe: Recipe, pool: TrainingSet, seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return recipe.network(pool)
 
 
-def fit_with_bar(network: nn.Module, pool: Pool, run: Run) -> float:
+def fit_with_bar(network: nn.Module, pool: TrainingSet, run: Run) -> float:
     """Seconds it took."""
     began = time.monotonic()
     with bar(f"training {run.recipe.name}", run.epochs) as advance:

@@ -10,7 +10,7 @@ import torch
 
 from robustbench_cv.catalogue import RECIPES
 from robustbench_cv.models import build as models
-from robustbench_cv.models.weights.start import FOLDER, cache
+from robustbench_cv.models.weights.initial_weights import FOLDER, cache
 from robustbench_cv.registry import Spec
 from robustbench_cv.training.train import train
 from robustbench_cv.types import AnyModel

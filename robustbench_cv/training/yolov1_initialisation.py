@@ -17,8 +17,8 @@ from robustbench_cv.models.detectors.darknet.losses import grid_loss
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
 from robustbench_cv.training import loop
 from robustbench_cv.training.loop import Run, Watch
-from robustbench_cv.training.pool import NOTHING, Pool
 from robustbench_cv.training.recipe import Fit, Schedule
+from robustbench_cv.training.training_set import NOTHING, TrainingSet
 
 LIFT = 4.0
 """Added to the hidden units and taken off again, so that they begin where the leaky function is linear."""
@@ -27,7 +27,7 @@ LIFT = 4.0
 def fit_unrolled(schedule: Schedule) -> Fit:
     """A fitting procedure: `schedule` of the convolutions with a shared readout, then the recipe's own of all layers."""
 
-    def fit(network: nn.Module, pool: Pool, run: Run, watch: Watch) -> None:
+    def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch) -> None:
         assert isinstance(network, DarknetNetwork)
         with torch.random.fork_rng():
             torch.manual_seed(run.seed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from robustbench_cv.data.scenes.fields import RGB, mix, scaled
+from robustbench_cv.data.scenes.canvas import Pen
 from robustbench_cv.data.scenes.named_rng import NamedRng
+from robustbench_cv.data.scenes.noise_fields import RGB, mix, scaled
 from robustbench_cv.data.scenes.palette import COATS, DARK, PAINTS, WHITE
-from robustbench_cv.data.scenes.surface import Pen
 
 
 def _legs(pen: Pen, dice: NamedRng, spots: tuple[float, ...], hip: float, thick: float, coat: RGB, hoof: RGB, stride: float) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robustbench_cv.data.scenes.canvas import Canvas, Pen, Point
 from robustbench_cv.data.scenes.classes import PIXELS
-from robustbench_cv.data.scenes.fields import RGB, Array, hashed, line_noise, mix, scaled, smooth, tile
 from robustbench_cv.data.scenes.named_rng import NamedRng
+from robustbench_cv.data.scenes.noise_fields import RGB, Array, hashed, line_noise, mix, scaled, smooth, tile
 from robustbench_cv.data.scenes.scene import Scene
-from robustbench_cv.data.scenes.surface import Pen, Point, Surface
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def label(name: str) -> int:
 class Stage:
     """What a context is painted with: the surface, the scene, its hour, draws of its own, and the horizon in pixels."""
 
-    surface: Surface
+    surface: Canvas
     scene: Scene
     dice: NamedRng
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robustbench_cv.data.scenes.classes import CONTEXTS, HOME, NATIVES, OBJECTS
-from robustbench_cv.data.scenes.fields import RGB, mix
 from robustbench_cv.data.scenes.named_rng import NamedRng
+from robustbench_cv.data.scenes.noise_fields import RGB, mix
 from robustbench_cv.data.scenes.palette import COATS, PAINTS, WHITE
 from robustbench_cv.data.scenes.render import EXTENT, FLYING
 from robustbench_cv.data.scenes.scene import Light, Object, Scene

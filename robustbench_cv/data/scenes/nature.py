@@ -18,7 +18,7 @@ from robustbench_cv.data.scenes.backdrop import (
     sky,
     sparkle,
 )
-from robustbench_cv.data.scenes.fields import RGB, hashed, line_noise, mix, scaled, smooth, tile
+from robustbench_cv.data.scenes.noise_fields import RGB, hashed, line_noise, mix, scaled, smooth, tile
 
 
 def sea(stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.data.scenes.fields import RGB
+from robustbench_cv.data.scenes.noise_fields import RGB
 
 
 def _rgb(code: int) -> RGB:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from robustbench_cv.data.scenes.fields import RGB, scaled
+from robustbench_cv.data.scenes.canvas import Pen
 from robustbench_cv.data.scenes.named_rng import NamedRng
+from robustbench_cv.data.scenes.noise_fields import RGB, scaled
 from robustbench_cv.data.scenes.palette import DARK, HAIRS, PAINTS, SKINS, STEEL
-from robustbench_cv.data.scenes.surface import Pen
 
 
 def person(pen: Pen, dice: NamedRng, cloth: RGB) -> None:

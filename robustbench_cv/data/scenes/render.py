@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustbench_cv.data.scenes import animals, built, nature, people, things, vehicles
+from robustbench_cv.data.scenes import animals, nature, people, street_and_room, things, vehicles
 from robustbench_cv.data.scenes.backdrop import HOURS, Stage
+from robustbench_cv.data.scenes.canvas import Canvas, Pen
 from robustbench_cv.data.scenes.classes import PIXELS
-from robustbench_cv.data.scenes.fields import Array, hashed, tile
 from robustbench_cv.data.scenes.named_rng import NamedRng
+from robustbench_cv.data.scenes.noise_fields import Array, hashed, tile
 from robustbench_cv.data.scenes.scene import Object, Scene
-from robustbench_cv.data.scenes.surface import Pen, Surface
 
 RENDERER_VERSION = 1
 """Part of every sample's fingerprint: raised whenever a pixel may change."""
@@ -23,11 +23,11 @@ MIN_SHARE, MIN_PIXELS = 0.25, 30
 """An object is annotated if this share of it, and this many pixels at 96 px a side, are to be seen."""
 
 BACKDROPS = {
-    "street": built.street,
+    "street": street_and_room.street,
     "sea": nature.sea,
     "meadow": nature.meadow,
     "snow": nature.snow,
-    "room": built.room,
+    "room": street_and_room.room,
     "sky": nature.heaven,
     "desert": nature.desert,
     "forest": nature.forest,
@@ -82,7 +82,7 @@ class Rendered:
 def render(scene: Scene) -> Rendered:
     """Paint the backdrop, then the objects from far to near, then the light of the hour over all."""
     size = scene.size
-    surface = Surface(0, 0, size, size, opaque=True)
+    surface = Canvas(0, 0, size, size, opaque=True)
     BACKDROPS[scene.context](Stage(surface, scene, NamedRng(f"{scene.seed}/{scene.context}")))
     count = len(scene.objects)
     owner = np.full((size, size), 255, np.uint8)
@@ -105,7 +105,7 @@ def render(scene: Scene) -> Rendered:
     return _annotate(scene, _develop(surface, scene), surface.labels, owner, amodal, touched)
 
 
-def figure(scene: Scene, item: Object) -> Surface | None:
+def figure(scene: Scene, item: Object) -> Canvas | None:
     """One object on a transparent layer of its own; None where it lies outside the picture."""
     size = scene.size
     wide, tall = EXTENT[item.name]
@@ -117,7 +117,7 @@ def figure(scene: Scene, item: Object) -> Surface | None:
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, size), min(bottom, size)
     if left >= right or top >= bottom:
         return None
-    layer = Surface(left, top, right, bottom)
+    layer = Canvas(left, top, right, bottom)
     light = (0.75 * scene.light.side, 0.65)
     pen = Pen(layer, item.x * size, item.y * size, item.size * size, flip=item.flip, turn=item.turn, light=light)
     FIGURES[item.name](pen, NamedRng(item.seed), item.colour)
@@ -127,7 +127,7 @@ def figure(scene: Scene, item: Object) -> Surface | None:
     return layer
 
 
-def _shadow(surface: Surface, scene: Scene, item: Object, touched: Array) -> None:
+def _shadow(surface: Canvas, scene: Scene, item: Object, touched: Array) -> None:
     """Soft contact shadow on the ground, away from the light. None in the sky, none for what flies."""
     if item.name in FLYING or scene.context == "sky":
         return
@@ -145,7 +145,7 @@ def _shadow(surface: Surface, scene: Scene, item: Object, touched: Array) -> Non
     touched[where] |= near > 0
 
 
-def _reflection(surface: Surface, scene: Scene, item: Object, layer: Surface, touched: Array) -> None:
+def _reflection(surface: Canvas, scene: Scene, item: Object, layer: Canvas, touched: Array) -> None:
     """The object upside down in the water below it, shortened, broken by waves and fading."""
     assert layer.alpha is not None
     if item.name in FLYING:
@@ -178,7 +178,7 @@ def _grain(size: int) -> Array:
     return (hashed(grid[:, None], grid[None, :], 7) - np.float32(0.5)) * np.float32(0.022)
 
 
-def _develop(surface: Surface, scene: Scene) -> Array:
+def _develop(surface: Canvas, scene: Scene) -> Array:
     """Tint, vignette, film grain; uint8 (H, W, 3)."""
     size = scene.size
     tint = np.array(HOURS[scene.light.hour].tint, np.float32)[:, None, None]

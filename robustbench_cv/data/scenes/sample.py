@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.data.scenes.classes import CONTEXTS, OBJECTS, PIXELS
-from robustbench_cv.data.scenes.fields import Array
+from robustbench_cv.data.scenes.noise_fields import Array
 from robustbench_cv.data.scenes.render import Rendered
 from robustbench_cv.data.scenes.scene import Scene
 from robustbench_cv.tasks import Task

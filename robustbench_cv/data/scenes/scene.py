@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from robustbench_cv.data.scenes.classes import CONTEXTS, OBJECTS
-from robustbench_cv.data.scenes.fields import RGB
+from robustbench_cv.data.scenes.noise_fields import RGB
 
 if TYPE_CHECKING:
     from robustbench_cv.data.scenes.render import Rendered

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from robustbench_cv.data.scenes.fields import RGB, mix, scaled
+from robustbench_cv.data.scenes.canvas import Pen
 from robustbench_cv.data.scenes.named_rng import NamedRng
+from robustbench_cv.data.scenes.noise_fields import RGB, mix, scaled
 from robustbench_cv.data.scenes.palette import DARK, GLASS, PAINTS, STEEL, WHITE
-from robustbench_cv.data.scenes.surface import Pen
 
 
 def car(pen: Pen, dice: NamedRng, paint: RGB) -> None:

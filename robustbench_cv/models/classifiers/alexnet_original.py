@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.parts import after, brightness, conv, dense, he_start
+from robustbench_cv.models.classifiers.building_blocks import brightness, conv, dense, he_initialisation, output_size
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -43,7 +43,7 @@ def alexnet_original(
     stem: stride of the first layer (default 4). units: of the two hidden layers (default 4096).
     """
     default = Description("alexnet-original", Labels.numbered(1000).names, (227, 227), arguments={"width": 96, "stem": 4, "units": 4096})
-    begin = start(
+    begin = initial_weights(
         "alexnet-original", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, stem=stem, units=units
     )
     size = begin.input_size or (227, 227)
@@ -63,9 +63,9 @@ class AlexNet(nn.Module):
             *conv(middle, wide, 3, pad=1), *conv(wide, wide, 3, pad=1, groups=2),
             *conv(wide, middle, 3, pad=1, groups=2), nn.MaxPool2d(3, 2),
         )  # fmt: skip
-        height, across = after(self.features, size)
+        height, across = output_size(self.features, size)
         self.classifier = nn.Sequential(*dense(middle * height * across, units), *dense(units, units), nn.Linear(units, classes))
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -48,7 +48,7 @@ def cifar_resnet(
     as in the paper; 2 serves images of 64 px at the cost of 32).
     """
     default = Description(name, Labels.numbered(10).names, (32, 32), arguments={"stem": 1})
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
+    begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
     blocks = (int(name.removeprefix("cifar-resnet")) - 2) // 6
     network = begin.make(lambda: CifarResNet(blocks, len(begin.classes), begin.arguments["stem"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

@@ -8,7 +8,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_torchvision
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -67,7 +67,7 @@ def densenet_mini(
     DenseNet-121 has 32).
     """
     default = Description("densenet-mini", Labels.numbered(10).names, (64, 64), arguments={"growth": 14})
-    begin = start("densenet-mini", weights, checkpoint, classes, num_classes, input_size, default=default, growth=growth)
+    begin = initial_weights("densenet-mini", weights, checkpoint, classes, num_classes, input_size, default=default, growth=growth)
     growth = begin.arguments["growth"]
     network = begin.make(lambda: mini_densenet(len(begin.classes), growth))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

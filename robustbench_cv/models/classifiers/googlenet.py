@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.parts import brightness, conv, he_start
+from robustbench_cv.models.classifiers.building_blocks import brightness, conv, he_initialisation
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -80,7 +80,7 @@ def googlenet(
     """
     default = Description("googlenet", Labels.numbered(1000).names, (224, 224), arguments={"width": 64, "stem": 2, "auxiliary": 0})
     given = {"width": width, "stem": stem, "auxiliary": auxiliary}
-    begin = start("googlenet", weights, checkpoint, classes, num_classes, input_size, default=default, **given)
+    begin = initial_weights("googlenet", weights, checkpoint, classes, num_classes, input_size, default=default, **given)
     network = begin.make(lambda: GoogLeNet(len(begin.classes), **begin.arguments))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
@@ -109,7 +109,7 @@ class GoogLeNet(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.4), nn.Linear(maps, classes))
         sides = (FOURTH[0].times(share).out, FOURTH[3].times(share).out)
         self.early, self.late = (Auxiliary(m, classes, share) if auxiliary else None for m in sides)
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor | Scores:
         """Class scores, and those of the auxiliary heads where there are any to train."""

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.parts import he_start, normed
+from robustbench_cv.models.classifiers.building_blocks import he_initialisation, normed
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -83,7 +83,7 @@ def inception_bn(
     weights were trained at, else 224). width: maps of the first layer (default 64); the others keep their ratio to it.
     """
     default = Description("inception-bn", Labels.numbered(1000).names, (224, 224), arguments={"width": 64})
-    begin = start("inception-bn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("inception-bn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: InceptionBN(len(begin.classes), begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
@@ -104,7 +104,7 @@ class InceptionBN(nn.Module):
             maps = module.out(maps)
         self.modules_3a_to_5b = nn.Sequential(*blocks)
         self.head = nn.Linear(maps, classes)
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores."""

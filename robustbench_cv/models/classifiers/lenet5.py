@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 CONNECTIONS = (
@@ -31,7 +31,7 @@ def lenet5(weights: str = "", checkpoint: str = "", classes: str = "", num_class
     classes: "a,b,c"; num_classes where names are not known (default 10, as in the paper).
     """
     default = Description("lenet5", Labels.numbered(10).names, (32, 32))
-    begin = start("lenet5", weights, checkpoint, classes, num_classes, input_size, default=default)
+    begin = initial_weights("lenet5", weights, checkpoint, classes, num_classes, input_size, default=default)
     if begin.input_size != (32, 32):
         raise UserError(f"lenet5 needs 32x32 pixels, not {begin.input_size}: leave input_size out and images are scaled to it")
     network = begin.make(lambda: LeNet5(len(begin.classes)))

@@ -8,7 +8,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_timm, from_torchvision
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -94,7 +94,7 @@ def mobilenet_v2_mini(
     four times as many at the end.
     """
     default = Description("mobilenet-v2-mini", Labels.numbered(10).names, (64, 64), arguments={"width": 16})
-    begin = start("mobilenet-v2-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("mobilenet-v2-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: mini_mobilenet(len(begin.classes), begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.parts import conv, he_start
+from robustbench_cv.models.classifiers.building_blocks import conv, he_initialisation
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -40,7 +40,7 @@ def network_in_network(
     weights were trained at, else 224). width: maps of the first layer, a multiple of 3 (default 96); the others keep their ratio to it.
     """
     default = Description("network-in-network", Labels.numbered(1000).names, (224, 224), arguments={"width": 96})
-    begin = start("network-in-network", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("network-in-network", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: for_imagenet(len(begin.classes), begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
@@ -72,7 +72,7 @@ def network_in_network_cifar(
     """
     name = "network-in-network-cifar"
     default = Description(name, Labels.numbered(10).names, (32, 32), arguments={"width": 192, "stem": 1})
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, stem=stem)
+    begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, stem=stem)
     network = begin.make(lambda: for_cifar(len(begin.classes), **begin.arguments))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
@@ -83,7 +83,7 @@ class NetworkInNetwork(nn.Module):
     def __init__(self, *features: nn.Module) -> None:
         super().__init__()
         self.features = nn.Sequential(*features)
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores."""

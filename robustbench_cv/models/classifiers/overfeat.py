@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.parts import after, conv, dense, he_start
+from robustbench_cv.models.classifiers.building_blocks import conv, dense, he_initialisation, output_size
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -39,7 +39,7 @@ def overfeat(
     weights were trained at, else 231). width: maps of the first layer, a multiple of 3 (default 96); the others keep their ratio to it.
     """
     default = Description("overfeat", Labels.numbered(1000).names, (231, 231), arguments={"width": 96})
-    begin = start("overfeat", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("overfeat", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     size = begin.input_size or (231, 231)
     network = begin.make(lambda: OverFeat(len(begin.classes), size, begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=size)
@@ -56,10 +56,10 @@ class OverFeat(nn.Module):
             *conv(width, second, 5), nn.MaxPool2d(2),
             *conv(second, third, 3, pad=1), *conv(third, fourth, 3, pad=1), *conv(fourth, fourth, 3, pad=1), nn.MaxPool2d(2),
         )  # fmt: skip
-        height, across = after(self.features, size)
+        height, across = output_size(self.features, size)
         sixth, seventh = width * 32, width * 128 // 3
         self.classifier = nn.Sequential(*dense(fourth * height * across, sixth), *dense(sixth, seventh), nn.Linear(seventh, classes))
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores."""

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.parts import he_start, normed
+from robustbench_cv.models.classifiers.building_blocks import he_initialisation, normed
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 BLOCKS = {
@@ -55,7 +55,7 @@ def plain(
     weights were trained at, else 224). width: maps of the first layer (default 64); they double three times.
     """
     default = Description(name, Labels.numbered(1000).names, (224, 224), arguments={"width": 64})
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     bottlenecks = name not in ("plain18", "plain34")
     network = begin.make(lambda: for_imagenet(len(begin.classes), BLOCKS[name], begin.arguments["width"], bottlenecks=bottlenecks))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
@@ -84,7 +84,7 @@ def cifar_plain20(
     were trained at, else 32). stem: stride of the first convolution (default 1).
     """
     default = Description("cifar-plain20", Labels.numbered(10).names, (32, 32), arguments={"stem": 1})
-    begin = start("cifar-plain20", weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
+    begin = initial_weights("cifar-plain20", weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
     network = begin.make(lambda: for_cifar(len(begin.classes), 3, begin.arguments["stem"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
@@ -107,7 +107,7 @@ class Plain(nn.Module):
                     maps = outside
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(maps, classes)
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores."""

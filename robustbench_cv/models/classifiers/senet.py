@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_timm
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -67,7 +67,7 @@ def seresnet_mini(
     they double three times.
     """
     default = Description("seresnet-mini", Labels.numbered(10).names, (64, 64), arguments={"width": 16})
-    begin = start("seresnet-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("seresnet-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: mini_seresnet(len(begin.classes), begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
+from robustbench_cv.models.classifiers.building_blocks import he_initialisation, normed
 from robustbench_cv.models.classifiers.library import from_torchvision
-from robustbench_cv.models.classifiers.parts import he_start, normed
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -73,7 +73,7 @@ def shufflenet_v1(
     name = "shufflenet-v1"
     default = Description(name, Labels.numbered(1000).names, (224, 224), arguments={"groups": 3, "stem": 2})
     given = {"groups": groups, "width": width, "stem": stem}
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, **given)
+    begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, **given)
     network = begin.make(lambda: ShuffleNet(len(begin.classes), **begin.arguments))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 
@@ -97,7 +97,7 @@ class ShuffleNet(nn.Module):
             inside = maps
         self.units = nn.Sequential(*units)
         self.head = nn.Linear(inside, classes)
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores."""

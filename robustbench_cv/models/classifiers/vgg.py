@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
+from robustbench_cv.models.classifiers.building_blocks import dense, he_initialisation, normed, output_size
 from robustbench_cv.models.classifiers.library import from_torchvision
-from robustbench_cv.models.classifiers.parts import after, dense, he_start, normed
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -68,7 +68,7 @@ def vgg_mini(
     times.
     """
     default = Description("vgg-mini", Labels.numbered(10).names, (64, 64), arguments={"width": 10})
-    begin = start("vgg-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("vgg-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     size = begin.input_size or (64, 64)
     network = begin.make(lambda: Vgg(len(begin.classes), LAYERS_11, size, begin.arguments["width"], begin.arguments["width"] * 8))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=size)
@@ -96,9 +96,9 @@ class Vgg(nn.Module):
                 maps = times * width
             parts.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*parts)
-        height, across = after(parts, size)
+        height, across = output_size(parts, size)
         self.classifier = nn.Sequential(*dense(maps * height * across, units), *dense(units, units), nn.Linear(units, classes))
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores."""

@@ -9,7 +9,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_timm
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -61,7 +61,7 @@ def vit_mini(
     the weights were trained at, else 64). depth: blocks (default 6).
     """
     default = Description("vit-mini", Labels.numbered(10).names, (64, 64), arguments={"depth": 6})
-    begin = start("vit-mini", weights, checkpoint, classes, num_classes, input_size, default=default, depth=depth)
+    begin = initial_weights("vit-mini", weights, checkpoint, classes, num_classes, input_size, default=default, depth=depth)
     size = begin.input_size or (64, 64)
     network = begin.make(lambda: mini_vit(len(begin.classes), size, begin.arguments["depth"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=size)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.parts import after, brightness, conv, dense, he_start
+from robustbench_cv.models.classifiers.building_blocks import brightness, conv, dense, he_initialisation, output_size
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -39,7 +39,7 @@ def zfnet(
     weights were trained at, else 224). width: maps of the first layer, a multiple of 3 (default 96); the others keep their ratio to it.
     """
     default = Description("zfnet", Labels.numbered(1000).names, (224, 224), arguments={"width": 96})
-    begin = start("zfnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("zfnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     size = begin.input_size or (224, 224)
     network = begin.make(lambda: ZFNet(len(begin.classes), size, begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=size)
@@ -56,9 +56,9 @@ class ZFNet(nn.Module):
             *conv(width, middle, 5, stride=2), nn.MaxPool2d(3, 2, 1), brightness(),
             *conv(middle, wide, 3, pad=1), *conv(wide, wide, 3, pad=1), *conv(wide, middle, 3, pad=1), nn.MaxPool2d(3, 2),
         )  # fmt: skip
-        height, across = after(self.features, size)
+        height, across = output_size(self.features, size)
         self.classifier = nn.Sequential(*dense(middle * height * across, units), *dense(units, units), nn.Linear(units, classes))
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores."""

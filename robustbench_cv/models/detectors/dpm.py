@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.deformable.network import Mixtures, PartModels, Shape
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -55,6 +55,6 @@ def dpm(
     paper = Shape()
     default = Description("dpm", Labels.numbered(20).names, (512, 512), arguments=vars(paper))
     given = {"components": components, "root": root, "parts": parts, "part": part, "cell": cell, "octave": octave}
-    begin = start("dpm", weights, checkpoint, classes, num_classes, input_size, default=default, **given)
+    begin = initial_weights("dpm", weights, checkpoint, classes, num_classes, input_size, default=default, **given)
     mixtures = begin.make(lambda: Mixtures(len(begin.classes), Shape(**begin.arguments)))
     return box_detector(PartModels(mixtures), begin, threshold, nms_iou, operating_score, repr(mixtures.shape))

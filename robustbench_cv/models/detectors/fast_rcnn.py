@@ -15,7 +15,7 @@ from robustbench_cv.models.detectors.region_based.box_coding import decode
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, on_selective_search
 from robustbench_cv.models.detectors.region_based.roi_pooling import roi_max_pool
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
@@ -53,7 +53,7 @@ def fast_rcnn(
     where a box counts as reported. Proposals are not differentiated.
     """
     default = Description("fast-rcnn", Labels.numbered(20).names, (1000, 1000), arguments={"width": 0})
-    begin = start("fast-rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("fast-rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     return on_selective_search(begin, FastRCNN, threshold, nms_iou, operating_score)
 
 

@@ -17,7 +17,7 @@ from robustbench_cv.models.detectors.faster_rcnn_regions import Regions
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, Single, scaling, side_of
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector, detector
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 RATIOS = (0.5, 1.0, 2.0)
@@ -63,7 +63,7 @@ def faster_rcnn_small(
     the resolution (default 16). threshold: the least score decode keeps; operating_score: from where a box counts as reported.
     """
     default = Description(name, Labels.numbered(20).names, (96, 96), arguments={"width": 16})
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     build = with_pyramid if name == "faster-rcnn-fpn-small" else without_pyramid
     network: Any = begin.make(lambda: build(len(begin.classes), begin.arguments["width"], side_of(begin)))
     network.roi_heads.score_thresh = threshold

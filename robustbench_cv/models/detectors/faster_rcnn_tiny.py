@@ -9,7 +9,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.weights.start import Start
+from robustbench_cv.models.weights.initial_weights import InitialWeights
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of [0, 1] RGB, in all of torchvision's detectors."""
@@ -75,7 +75,7 @@ def scaling(side: int, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = 
     return GeneralizedRCNNTransform(side, 2 * side, list(mean), list(std), size_divisible=16)
 
 
-def side_of(begin: Start) -> int:
+def side_of(begin: InitialWeights) -> int:
     """The short side that a detector scales images to. UserError where two numbers were given."""
     if begin.input_size is None or begin.input_size[0] != begin.input_size[1]:
         raise UserError(f"{begin.name} scales the short side of images and keeps their aspect: say input_size=96, not {begin.input_size}")

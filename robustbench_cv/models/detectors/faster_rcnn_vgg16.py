@@ -25,7 +25,7 @@ from robustbench_cv.models.detectors.darknet.detector import names_for
 from robustbench_cv.models.detectors.faster_rcnn_regions import Regions
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector, detector
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 
 MEAN = (122.7717 / 255, 115.9465 / 255, 102.9801 / 255)
 """Of [0, 1] RGB; there is no division by a deviation."""
@@ -60,7 +60,9 @@ def faster_rcnn_vgg16(
     """
     names = names_for(classes, num_classes, 20)
     default = Description("faster-rcnn-vgg16", names, (600, 600), arguments={"width": 64, "hidden": 4096})
-    begin = start("faster-rcnn-vgg16", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
+    begin = initial_weights(
+        "faster-rcnn-vgg16", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden
+    )
     side = (begin.input_size or (600, 600))[0]
     network: Any = begin.make(lambda: published(len(begin.classes), side, begin.arguments["width"], begin.arguments["hidden"]))
     network.roi_heads.score_thresh = threshold

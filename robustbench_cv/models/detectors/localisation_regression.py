@@ -15,7 +15,7 @@ from robustbench_cv.models.detectors.region_based.detector import BoxDetector, b
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Candidates, Labels
 
 
@@ -49,7 +49,7 @@ def localisation_regression(
     the default, is the paper's. threshold: the least score decode keeps; operating_score: from where a box counts as reported.
     """
     default = Description("localisation-regression", Labels.numbered(1000).names, (231, 231), arguments={"width": 0})
-    begin = start("localisation-regression", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("localisation-regression", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: LocalisationRegression(len(begin.classes), begin.arguments["width"]))
     return box_detector(OneBox(network, Preprocessing(begin.mean, begin.std)), begin, threshold, nms_iou, operating_score)
 

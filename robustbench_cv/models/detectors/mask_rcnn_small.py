@@ -13,7 +13,7 @@ from robustbench_cv.models.detectors.faster_rcnn_small import FEWER, aligned, py
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, scaling, side_of
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector, detector
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -43,7 +43,7 @@ def mask_rcnn_small(
     the resolution (default 16). threshold: the least score decode keeps; operating_score: from where a box counts as reported.
     """
     default = Description("mask-rcnn-small", Labels.numbered(20).names, (96, 96), arguments={"width": 16})
-    begin = start("mask-rcnn-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("mask-rcnn-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network: Any = begin.make(lambda: with_masks(len(begin.classes), begin.arguments["width"], side_of(begin)))
     network.roi_heads.score_thresh = threshold
     return detector(network, begin.classes.names, begin.name, operating_score=operating_score)

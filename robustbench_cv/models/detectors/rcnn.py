@@ -16,7 +16,7 @@ from robustbench_cv.models.detectors.region_based.detector import BoxDetector, o
 from robustbench_cv.models.detectors.region_based.linear_svm import LinearScores
 from robustbench_cv.models.detectors.region_based.roi_pooling import warp_regions
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -51,7 +51,7 @@ def rcnn(
     margin of 0; operating_score: from where a box counts as reported. Proposals are not differentiated.
     """
     default = Description("rcnn", Labels.numbered(20).names, (500, 500), arguments={"width": 0})
-    begin = start("rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     return on_selective_search(begin, RCNN, threshold, nms_iou, operating_score)
 
 

@@ -14,7 +14,7 @@ from robustbench_cv.models.detectors.faster_rcnn_small import RATIOS
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, scaling, side_of
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector, detector
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -44,7 +44,7 @@ def retinanet_small(
     the resolution (default 16). threshold: the least score decode keeps; operating_score: from where a box counts as reported.
     """
     default = Description("retinanet-small", Labels.numbered(20).names, (96, 96), arguments={"width": 16})
-    begin = start("retinanet-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("retinanet-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: one_stage(len(begin.classes), begin.arguments["width"], side_of(begin)))
     network.score_thresh = threshold
     return detector(network, begin.classes.names, begin.name, operating_score=operating_score)

@@ -16,7 +16,7 @@ from robustbench_cv.models.detectors.region_based.detector import BoxDetector, b
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import Preprocessing, scale
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Candidates, Labels
 
 WINDOW, STRIDE = 32, 8
@@ -57,7 +57,7 @@ def sliding_window(
     keeps; operating_score: from where a box counts as reported.
     """
     default = Description("sliding-window", Labels.numbered(20).names, (96, 96), arguments={"width": 16})
-    begin = start("sliding-window", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("sliding-window", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: WindowClassifier(len(begin.classes), begin.arguments["width"]))
     return box_detector(Sliding(network, Preprocessing(begin.mean, begin.std)), begin, threshold, nms_iou, operating_score)
 

@@ -15,7 +15,7 @@ from robustbench_cv.models.detectors.region_based.detector import BoxDetector, o
 from robustbench_cv.models.detectors.region_based.linear_svm import LinearScores
 from robustbench_cv.models.detectors.region_based.roi_pooling import spatial_pyramid_pool
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -50,7 +50,7 @@ def sppnet(
     decode keeps, where 0.5 is a margin of 0; operating_score: from where a box counts as reported. Proposals are not differentiated.
     """
     default = Description("sppnet", Labels.numbered(20).names, (688, 688), arguments={"width": 0})
-    begin = start("sppnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("sppnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     return on_selective_search(begin, SPPNet, threshold, nms_iou, operating_score)
 
 

@@ -19,7 +19,7 @@ from robustbench_cv.models.detectors.darknet.detector import Stretched, names_fo
 from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decoded, default_boxes
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
 
 
@@ -59,7 +59,7 @@ def ssd(
     names = names_for(classes, num_classes, count)
     default = Description(name, names, (side, side), mean=MEAN, std=STD, arguments=arguments)
     own = {"width": width, "widest": widest, "levels": levels, "batch_norm": batch_norm}
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, **own)
+    begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, **own)
     own = dict(begin.arguments)
     if not 2 <= own["levels"] <= len(layout.boxes):
         raise UserError(f"{name} has 2 to {len(layout.boxes)} levels, not {own['levels']}")

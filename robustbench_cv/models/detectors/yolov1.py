@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.detectors.darknet import tables
+from robustbench_cv.models.detectors.darknet import published_cfgs
 from robustbench_cv.models.detectors.darknet.cfg import Section
 from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, names_for, wrapped
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import Start, start
+from robustbench_cv.models.weights.initial_weights import InitialWeights, initial_weights
 
 
 @model(
@@ -58,7 +58,7 @@ def yolov1(
     default = Description(name, names_for(classes, num_classes, 20), (448, 448), arguments=DEFAULTS)
     own |= {"width": width, "widest": widest}
     file = checkpoint if is_darknet(checkpoint) else ""
-    begin = start(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, **own)
+    begin = initial_weights(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, **own)
     network = filled(begin, _sections(name, begin), file)
     return wrapped(network, begin.name, begin.classes, threshold=threshold, operating_score=operating_score, nms_iou=nms_iou)
 
@@ -67,14 +67,14 @@ DEFAULTS = {"width": 0, "widest": 0, "hidden": 4096, "stride": 64, "batch_norm":
 """The paper's; a width of 0 is the paper's too."""
 
 
-def _sections(name: str, begin: Start) -> tuple[Section, ...]:
+def _sections(name: str, begin: InitialWeights) -> tuple[Section, ...]:
     own, count = begin.arguments, len(begin.classes)
     side = square(begin.input_size, own["stride"], name)
     if name == "yolov1":
-        made = tables.version1(side, count, hidden=own["hidden"], stride=own["stride"], norm=bool(own["batch_norm"]))
+        made = published_cfgs.version1(side, count, hidden=own["hidden"], stride=own["stride"], norm=bool(own["batch_norm"]))
     else:
-        made = tables.version1_shipped(side, count) if name == "yolov1-darknet" else tables.version1_tiny(side, count)
-    return tables.narrowed(made, own["width"], own["widest"])
+        made = published_cfgs.version1_shipped(side, count) if name == "yolov1-darknet" else published_cfgs.version1_tiny(side, count)
+    return published_cfgs.narrowed(made, own["width"], own["widest"])
 
 
 def square(size: tuple[int, int] | None, stride: int, name: str) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.detectors.darknet import tables
+from robustbench_cv.models.detectors.darknet import published_cfgs
 from robustbench_cv.models.detectors.darknet.cfg import Section
 from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, names_for, wrapped
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import Start, start
+from robustbench_cv.models.weights.initial_weights import InitialWeights, initial_weights
 
 
 @model(
@@ -58,7 +58,7 @@ def yolov2(
     default = Description(name, names_for(classes, num_classes, usual), (size, size), arguments=DEFAULTS)
     own = {"width": width, "widest": widest, "stride": stride}
     file = checkpoint if is_darknet(checkpoint) else ""
-    begin = start(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, **own)
+    begin = initial_weights(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, **own)
     network = filled(begin, _sections(name, begin), file)
     return wrapped(network, begin.name, begin.classes, threshold=threshold, operating_score=operating_score, nms_iou=nms_iou)
 
@@ -67,19 +67,19 @@ DEFAULTS = {"width": 0, "widest": 0, "stride": 32}
 """The paper's; a width of 0 is the paper's too."""
 
 
-def _sections(name: str, begin: Start) -> tuple[Section, ...]:
+def _sections(name: str, begin: InitialWeights) -> tuple[Section, ...]:
     own, count = begin.arguments, len(begin.classes)
     side = square(begin.input_size, own["stride"], name)
     match name:
         case "yolov2":
-            made = tables.version2(side, count, tables.COCO_ANCHORS_2, stride=own["stride"])
+            made = published_cfgs.version2(side, count, published_cfgs.COCO_ANCHORS_2, stride=own["stride"])
         case "yolov2-voc":
-            made = tables.version2(side, count, tables.VOC_ANCHORS_2)
+            made = published_cfgs.version2(side, count, published_cfgs.VOC_ANCHORS_2)
         case "yolov2-tiny":
-            made = tables.version2_tiny(side, count, tables.COCO_ANCHORS_2, 512)
+            made = published_cfgs.version2_tiny(side, count, published_cfgs.COCO_ANCHORS_2, 512)
         case _:
-            made = tables.version2_tiny(side, count, tables.VOC_ANCHORS_2_TINY, 1024)
-    return tables.narrowed(made, own["width"], own["widest"])
+            made = published_cfgs.version2_tiny(side, count, published_cfgs.VOC_ANCHORS_2_TINY, 1024)
+    return published_cfgs.narrowed(made, own["width"], own["widest"])
 
 
 def square(size: tuple[int, int] | None, stride: int, name: str) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.detectors.darknet import tables
+from robustbench_cv.models.detectors.darknet import published_cfgs
 from robustbench_cv.models.detectors.darknet.cfg import Section
 from robustbench_cv.models.detectors.darknet.detector import DarknetDetector, filled, is_darknet, names_for, wrapped
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 
 
 @model(
@@ -51,16 +51,16 @@ def yolov3(
     size = 608 if name == "yolov3-spp" else 416
     default = Description(name, names_for(classes, num_classes, 80), (size, size), arguments={"width": 0})
     file = checkpoint if is_darknet(checkpoint) else ""
-    begin = start(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, width=width)
     side = _square(begin.input_size, name)
-    network = filled(begin, tables.narrowed(_sections(name, side, len(begin.classes)), begin.arguments["width"]), file)
+    network = filled(begin, published_cfgs.narrowed(_sections(name, side, len(begin.classes)), begin.arguments["width"]), file)
     return wrapped(network, begin.name, begin.classes, threshold=threshold, operating_score=operating_score, nms_iou=nms_iou)
 
 
 def _sections(name: str, side: int, classes: int) -> tuple[Section, ...]:
     if name == "yolov3-tiny":
-        return tables.version3_tiny(side, classes)
-    return tables.version3(side, classes, pyramid=name == "yolov3-spp")
+        return published_cfgs.version3_tiny(side, classes)
+    return published_cfgs.version3(side, classes, pyramid=name == "yolov3-spp")
 
 
 def _square(size: tuple[int, int] | None, name: str) -> int:

@@ -10,7 +10,7 @@ from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.detectors.yolo.detector import YoloDetector
 from robustbench_cv.models.detectors.yolo.network import Yolo
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 ANCHORS = (
@@ -49,7 +49,7 @@ def yolov3_small(
     least score decode keeps, low because average precision needs the tail; operating_score: from where a box counts as reported.
     """
     default = Description("yolov3-small", Labels.numbered(80).names, (416, 416), arguments={"width": 16})
-    begin = start("yolov3-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("yolov3-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     side = square_side(begin.input_size)
     anchors = torch.tensor(ANCHORS) * side / 416
     network = freeze(begin.make(lambda: Yolo(len(begin.classes), anchors, begin.arguments["width"])))

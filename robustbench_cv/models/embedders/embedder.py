@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, Prepared, classifier, freeze, weights_sha256
 from robustbench_cv.models.preprocessing import Preprocessing
-from robustbench_cv.models.weights.start import Start
+from robustbench_cv.models.weights.initial_weights import InitialWeights
 from robustbench_cv.types import Labels
 
 
@@ -69,7 +69,7 @@ class Embedder:
         return _twins(self.module).between(first.values, second.values)
 
 
-def embedder(network: Twins, begin: Start) -> Embedder:
+def embedder(network: Twins, begin: InitialWeights) -> Embedder:
     """Freeze a network and give it its preprocessing."""
     prepared = freeze(Prepared(network, Preprocessing(begin.mean, begin.std, begin.input_size)))
     digest = weights_sha256(prepared, "embedding", repr(prepared.prepare))

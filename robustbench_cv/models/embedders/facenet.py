@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.classifiers.parts import brightness, conv, he_start
+from robustbench_cv.models.classifiers.building_blocks import brightness, conv, he_initialisation
 from robustbench_cv.models.embedders.embedder import Embedder, Twins, embedder
 from robustbench_cv.models.embedders.verification import apart, distance
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 
 MARGIN = 0.2
 """The paper's alpha."""
@@ -78,7 +78,7 @@ def facenet(weights: str = "", checkpoint: str = "", input_size: int | str = "",
     keep their ratio to it. dimension: numbers of an embedding (default 128). An embedder has no classes: see `gallery`.
     """
     default = Description("facenet", (), (224, 224), arguments={"width": 64, "dimension": 128})
-    begin = start("facenet", weights, checkpoint, input_size=input_size, default=default, width=width, dimension=dimension)
+    begin = initial_weights("facenet", weights, checkpoint, input_size=input_size, default=default, width=width, dimension=dimension)
     return embedder(begin.make(lambda: FaceNet(**begin.arguments)), begin)
 
 
@@ -98,7 +98,7 @@ class FaceNet(Twins):
             maps = branches.out(maps)
         self.modules_3a_to_5b = nn.Sequential(*layers)
         self.head = nn.Linear(maps, dimension)
-        he_start(self)
+        he_initialisation(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Differentiable."""

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.classifiers.parts import after, conv
+from robustbench_cv.models.classifiers.building_blocks import conv, output_size
 from robustbench_cv.models.embedders.embedder import Embedder, Twins, embedder
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 
 GREY = (0.299, 0.587, 0.114)
 """Share of red, green and blue in brightness (ITU-R BT.601)."""
@@ -37,7 +37,7 @@ def siamese(weights: str = "", checkpoint: str = "", input_size: int | str = "",
     `gallery`. UserError where the image is too small.
     """
     default = Description("siamese", (), (105, 105), arguments={"width": 64, "channels": 1})
-    begin = start("siamese", weights, checkpoint, input_size=input_size, default=default, width=width, channels=channels)
+    begin = initial_weights("siamese", weights, checkpoint, input_size=input_size, default=default, width=width, channels=channels)
     size = begin.input_size or (105, 105)
     return embedder(begin.make(lambda: Siamese(size=size, **begin.arguments)), begin)
 
@@ -58,7 +58,7 @@ class Siamese(Twins):
             *conv(2 * width, 2 * width, 4), nn.MaxPool2d(2),
             *conv(2 * width, 4 * width, 4),
         )  # fmt: skip
-        height, across = after(self.features, size)
+        height, across = output_size(self.features, size)
         self.embedding = nn.Linear(4 * width * height * across, 64 * width)
         self.output = nn.Linear(64 * width, 1)
 

@@ -16,7 +16,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.segmenters import vgg
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 STRIDE = 32
@@ -49,7 +49,7 @@ def deconvnet(
     the architecture. width: maps at full resolution (default 64). hidden: maps of fc6 and fc7 (default 4096).
     """
     default = Description("deconvnet", Labels.numbered(21).names, (224, 224), arguments={"width": 64, "hidden": 4096})
-    begin = start("deconvnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
+    begin = initial_weights("deconvnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
     size = begin.input_size or (224, 224)
     network = begin.make(lambda: DeconvNet(len(begin.classes), size, **begin.arguments))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=size)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 RATES = (6, 12, 18)
@@ -49,7 +49,9 @@ def deeplabv3plus(
     proportion (default 32). middle: blocks of Xception's middle (default 16).
     """
     default = Description("deeplabv3plus", Labels.numbered(21).names, arguments={"width": 32, "middle": 16})
-    begin = start("deeplabv3plus", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, middle=middle)
+    begin = initial_weights(
+        "deeplabv3plus", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, middle=middle
+    )
     network = begin.make(lambda: DeepLabV3Plus(len(begin.classes), **begin.arguments))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 

@@ -17,7 +17,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.segmenters import vgg
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 SMALLEST_WINDOW = 3
@@ -56,7 +56,9 @@ def fcn(
     (default 4096). window: side of fc6, at least 3 (default 7).
     """
     default = Description(name, Labels.numbered(21).names, arguments={"width": 64, "hidden": 4096, "window": 7})
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden, window=window)
+    begin = initial_weights(
+        name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden, window=window
+    )
     stride = int(name.removeprefix("fcn").removesuffix("s"))
     network = begin.make(lambda: FCN(len(begin.classes), stride, **begin.arguments))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

@@ -16,7 +16,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 BLOCKS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -51,7 +51,7 @@ def pspnet(
     101 or 152 (default 50).
     """
     default = Description("pspnet", Labels.numbered(150).names, arguments={"width": 64, "depth": 50})
-    begin = start("pspnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, depth=depth)
+    begin = initial_weights("pspnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, depth=depth)
     network = begin.make(lambda: PSPNet(len(begin.classes), **begin.arguments))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 

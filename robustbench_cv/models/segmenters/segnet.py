@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.segmenters import vgg
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 DECODER = ((8, 8, 8, 8), (8, 8, 8, 4), (4, 4, 4, 2), (2, 2, 1), (1, 1))
@@ -46,7 +46,7 @@ def segnet(
     what the weights were trained at, else as they are). width: maps at full resolution (default 64).
     """
     default = Description(name, Labels.numbered(11).names, arguments={"width": 64})
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     made = SegNet if name == "segnet" else SegNetBasic
     network: nn.Module = begin.make(lambda: made(len(begin.classes), begin.arguments["width"]))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

@@ -15,7 +15,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.segmenters import vgg
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 SIDES = (4, 5, 4, 4)
@@ -53,7 +53,7 @@ def sliding_window_segmenter(
     """
     name = "sliding-window-segmenter"
     default = Description(name, Labels.numbered(2).names, arguments={"width": 48, "hidden": 200})
-    begin = start(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
+    begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
     network = begin.make(lambda: SlidingWindow(len(begin.classes), windows=windows, **begin.arguments))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 

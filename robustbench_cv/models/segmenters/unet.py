@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.weights.description import Description
-from robustbench_cv.models.weights.start import start
+from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
 
 
@@ -33,7 +33,7 @@ def unet(
     which images are scaled (default: what the weights were trained at, else as they are). width: maps at full resolution (default 64).
     """
     default = Description("unet", Labels.numbered(2).names, arguments={"width": 64})
-    begin = start("unet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
+    begin = initial_weights("unet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: UNet(len(begin.classes), begin.arguments["width"]))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
 

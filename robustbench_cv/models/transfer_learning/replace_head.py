@@ -16,7 +16,7 @@ from robustbench_cv.models.build import build, tagged
 from robustbench_cv.models.checkpoint import COUNTER
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.weights.description import Description, read_description
-from robustbench_cv.models.weights.start import bundled, weights_file
+from robustbench_cv.models.weights.initial_weights import bundled, weights_file
 from robustbench_cv.registry import Scalar, Spec
 from robustbench_cv.types import AnyModel, Labels
 

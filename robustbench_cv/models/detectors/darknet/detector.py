@@ -18,7 +18,7 @@ from robustbench_cv.models.detectors.darknet.heads import GridHead
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import scale
-from robustbench_cv.models.weights.start import Start
+from robustbench_cv.models.weights.initial_weights import InitialWeights
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 
 COCO = (
@@ -121,7 +121,7 @@ def wrapped(
     return DarknetDetector(network, info, threshold, nms_iou)
 
 
-def filled(begin: Start, sections: tuple[Section, ...], file: str) -> DarknetNetwork:
+def filled(begin: InitialWeights, sections: tuple[Section, ...], file: str) -> DarknetNetwork:
     """The network of a start; its numbers from a Darknet file where `file` names one."""
     network = begin.make(lambda: DarknetNetwork(sections))
     if file:

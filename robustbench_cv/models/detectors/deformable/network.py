@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.models.detectors.deformable.distance_transform import transform
 from robustbench_cv.models.detectors.deformable.hog import CHANNELS, hog, mirrored, padded
-from robustbench_cv.models.detectors.deformable.spring import transform
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import scale
 from robustbench_cv.types import Candidates

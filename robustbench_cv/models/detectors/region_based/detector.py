@@ -16,7 +16,7 @@ from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.region_based.selective_search import SelectiveSearch
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import Preprocessing
-from robustbench_cv.models.weights.start import Start
+from robustbench_cv.models.weights.initial_weights import InitialWeights
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
 
 Propose: TypeAlias = Callable[[Tensor], Tensor]
@@ -74,7 +74,9 @@ def _stacked(rows: Tensor, counts: list[int]) -> Tensor:
     return pad_sequence(list(torch.split(rows, counts)), batch_first=True)
 
 
-def box_detector(module: nn.Module, begin: Start, threshold: float, nms_iou: float, operating_score: float, *facts: str) -> BoxDetector:
+def box_detector(
+    module: nn.Module, begin: InitialWeights, threshold: float, nms_iou: float, operating_score: float, *facts: str
+) -> BoxDetector:
     """Freeze a module and describe it; its square is the start's input size. facts: whatever else decides its output."""
     side = square_side(begin.input_size, begin.name)
     facts = (f"side={side}", f"mean={begin.mean}", f"std={begin.std}", f"threshold={threshold}", f"nms_iou={nms_iou}", *facts)
@@ -84,7 +86,7 @@ def box_detector(module: nn.Module, begin: Start, threshold: float, nms_iou: flo
 
 
 def on_selective_search(
-    begin: Start, network: Callable[[int, int], nn.Module], threshold: float, nms_iou: float, operating_score: float
+    begin: InitialWeights, network: Callable[[int, int], nn.Module], threshold: float, nms_iou: float, operating_score: float
 ) -> BoxDetector:
     """A network that judges the proposals of selective search. network: (classes, width) -> one as Proposing takes it."""
     search = SelectiveSearch.for_side(begin.input_size)

@@ -24,7 +24,7 @@ MOST_OBJECTS = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class TrainingSet:
     """images: uint8 (N, 3, h, w). truths, by task: labels (N,) int64; label maps (N, h, w) uint8, 255 = ignore; (N, M, 5) float rows
     x1, y1, x2, y2 in px of the images and label, NOTHING where a row is padding; or instance maps (N, h, w) int16 (see `each_object`).
     sha256: over ids and content fingerprints.
@@ -50,19 +50,21 @@ class Pool:
         return rows[:, 2:4] - rows[:, 0:2]
 
 
-def collect(labels: Labels, samples: Iterable[tuple[Sample, str]], size: tuple[int, int], letterbox: bool, instances: bool = False) -> Pool:
+def collect(
+    labels: Labels, samples: Iterable[tuple[Sample, str]], size: tuple[int, int], letterbox: bool, instances: bool = False
+) -> TrainingSet:
     """Samples with their fingerprints, scaled to `size` (h, w); instances: boxes with masks become instance maps. UserError for none."""
     prints: list[tuple[str, str]] = []
     images: list[Tensor] = []
     truths: list[Tensor] = []
     for sample, fingerprint in samples:
-        image, truth = fitted(sample, size, letterbox, instances)
+        image, truth = fit_to_size(sample, size, letterbox, instances)
         prints.append((sample.id, fingerprint))
         images.append(image)
         truths.append(truth)
     if not images:
         raise UserError("the training data is empty; check --data and --limit")
-    return Pool(labels, torch.stack(images), _stacked(truths), digest(prints))
+    return TrainingSet(labels, torch.stack(images), _stacked(truths), digest(prints))
 
 
 def digest(samples: Iterable[tuple[str, str]]) -> str:
@@ -70,7 +72,7 @@ def digest(samples: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256("".join(f"{name} {fingerprint}\n" for name, fingerprint in samples).encode()).hexdigest()
 
 
-def fitted(sample: Sample, size: tuple[int, int], letterbox: bool, instances: bool = False) -> tuple[Tensor, Tensor]:
+def fit_to_size(sample: Sample, size: tuple[int, int], letterbox: bool, instances: bool = False) -> tuple[Tensor, Tensor]:
     """A sample's image (uint8 (3, h, w)) and truth at the training size."""
     height, width = sample.image.shape[-2:]
     if letterbox:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robustbench_cv.data.scenes.backdrop import Stage, ground, ground_noise, label, leafy, sky
-from robustbench_cv.data.scenes.fields import RGB, Array, hashed, mix, scaled, tile
+from robustbench_cv.data.scenes.noise_fields import RGB, Array, hashed, mix, scaled, tile
 
 FACADES: tuple[RGB, ...] = (
     (0.80, 0.55, 0.42),

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robustbench_cv.data.scenes.fields import RGB, Array
+from robustbench_cv.data.scenes.noise_fields import RGB, Array
 
 Point = tuple[float, float]
 
 
-class Surface:
+class Canvas:
     """A rectangle of the image: rgb float32 (3, h, w), coverage alpha (h, w), and labels uint8 (h, w) for backgrounds.
 
     left, top: its place in the image, in pixels. An opaque surface starts with alpha 1.
@@ -58,7 +58,7 @@ class Pen:
     """
 
     def __init__(
-        self, surface: Surface, x: float, y: float, unit: float, *, flip: bool = False, turn: float = 0.0, light: Point = (0.4, 0.8)
+        self, surface: Canvas, x: float, y: float, unit: float, *, flip: bool = False, turn: float = 0.0, light: Point = (0.4, 0.8)
     ):
         self.surface, self.x, self.y, self.unit = surface, x, y, unit
         self.mirror = -1.0 if flip else 1.0

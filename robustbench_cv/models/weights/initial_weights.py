@@ -28,7 +28,7 @@ def cache() -> Path:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """A network's classes and preprocessing, with the tensors to fill it with (None: random numbers, the same every time)."""
 
     name: str
@@ -53,7 +53,7 @@ class Start:
         return network
 
 
-def start(
+def initial_weights(
     architecture: str,
     weights: str = "",
     checkpoint: str = "",
@@ -63,7 +63,7 @@ def start(
     *,
     default: Description,
     **arguments: int,
-) -> Start:
+) -> InitialWeights:
     """Join what a file says with what the user says; the user's classes and input size win, the rest must agree.
 
     default: what holds where there is no file, or one that does not describe itself. arguments: the architecture's own; 0 = not said.
@@ -76,7 +76,7 @@ def start(
     if said.architecture != architecture:
         hint = f"use {said.architecture}(checkpoint={str(path)!r})"
         raise UserError(f"{path} holds weights of {said.architecture}, not of {architecture}: {hint}")
-    return Start(
+    return InitialWeights(
         name=f"{architecture}.{weights}" if weights else architecture,
         classes=_labels(classes, said.classes),
         input_size=parse_size(input_size) or said.input_size,

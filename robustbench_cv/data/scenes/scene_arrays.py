@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from robustbench_cv.data.scenes.classes import OBJECTS
-from robustbench_cv.data.scenes.fields import Array
 from robustbench_cv.data.scenes.generate import generate
+from robustbench_cv.data.scenes.noise_fields import Array
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import BoxTarget
 

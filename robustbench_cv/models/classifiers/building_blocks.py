@@ -31,7 +31,7 @@ def brightness() -> nn.Module:
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 
 
-def after(layers: Iterable[nn.Module], size: tuple[int, int]) -> tuple[int, int]:
+def output_size(layers: Iterable[nn.Module], size: tuple[int, int]) -> tuple[int, int]:
     """(h, w) px after convolutions and max-pools, one after the other. UserError where nothing is left of the picture."""
     sides = list(size)
     for layer in layers:
@@ -49,7 +49,7 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def he_start(network: nn.Module) -> None:
+def he_initialisation(network: nn.Module) -> None:
     """Kernels and matrices for ReLU networks, biases 0. He, Zhang, Ren, Sun, ICCV 2015, https://arxiv.org/abs/1502.01852"""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
