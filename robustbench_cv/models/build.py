@@ -11,7 +11,7 @@ import torch
 from robustbench_cv.catalogue import MODELS
 from robustbench_cv.models.adapt import to
 from robustbench_cv.models.from_user import model_from_factory
-from robustbench_cv.registry import Scalar, Spec
+from robustbench_cv.registry import Scalar, Spec, remember, tagged
 from robustbench_cv.types import AnyModel, HasModule
 
 
@@ -28,15 +28,7 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext():
         model = model_from_factory(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
     made: AnyModel = to(model, device)
-    return made
-
-
-def tagged(spec: Spec) -> Spec:
-    """The spec with its tag as an argument: "unet.scenes" is unet(weights='scenes')."""
-    name, dot, tag = spec.name.partition(".")
-    if not dot or spec.name.endswith(".py"):
-        return spec
-    return replace(spec, name=name, args={"weights": tag, **spec.args})
+    return remember(made, spec)
 
 
 def describe(model: AnyModel) -> dict[str, Scalar]:

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Prepared, freeze
-from robustbench_cv.models.build import build, tagged
+from robustbench_cv.models.build import build
 from robustbench_cv.models.checkpoint import COUNTER
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.weights.description import Description, read_description
 from robustbench_cv.models.weights.initial_weights import bundled, weights_file
-from robustbench_cv.registry import Scalar, Spec
+from robustbench_cv.registry import Scalar, Spec, tagged
 from robustbench_cv.types import AnyModel, Labels
 
 ORIGIN = ("weights", "pretrained", "checkpoint", "classes", "num_classes", "input_size")
