@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import PositiveFraction
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.occlusion import Occlusion, OcclusionPlacebo
 
 
 @intervention()
-def occlude(share: float = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
+def occlude(share: PositiveFraction = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
     """Cover a share of each chosen object's visible pixels (project choice: the visible mask's area, not the box's).
 
     what: "auto" (the labelled object in classification, each object else), or as in `remove`. texture: "gray", "noise" (random pixels),
@@ -22,6 +23,6 @@ def occlude(share: float = 0.5, what: str = "auto", texture: str = "gray", style
 
 
 @intervention()
-def occlude_control(share: float = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
+def occlude_control(share: PositiveFraction = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
     """The placebo of `occlude`: an occluder of the same shape and texture at a random place that touches no object (project choice)."""
     return OcclusionPlacebo(Occlusion(share, what, texture, style))

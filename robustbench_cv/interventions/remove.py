@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import NonNegativeInt, PositiveFraction
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.removal import Placebo, Removal
 
 
 @intervention(paper="arXiv:1812.06707")
-def remove(what: str = "auto", fill: str = "telea", dilate: int | None = None, max_share: float = 0.3) -> Intervention:
+def remove(
+    what: str = "auto", fill: str = "telea", dilate: NonNegativeInt | None = None, max_share: PositiveFraction = 0.3
+) -> Intervention:
     """Fill an object's mask, slightly grown, so that it is gone; the target follows.
 
     what: "auto" (the labelled object in classification, all objects else), "object", "all", "random-object", "random-class",
@@ -24,7 +27,9 @@ def remove(what: str = "auto", fill: str = "telea", dilate: int | None = None, m
 
 
 @intervention(paper="arXiv:1812.06707")
-def remove_control(what: str = "auto", fill: str = "telea", dilate: int | None = None, max_share: float = 0.3) -> Intervention:
+def remove_control(
+    what: str = "auto", fill: str = "telea", dilate: NonNegativeInt | None = None, max_share: PositiveFraction = 0.3
+) -> Intervention:
     """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object (project choice)."""
     return Placebo(Removal(what, fill, dilate, max_share))
 

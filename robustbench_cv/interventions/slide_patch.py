@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from robustbench_cv.arguments import NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.fill import known_fill, painted
@@ -56,7 +57,9 @@ def _starts(length: int, side: int, stride: int) -> Iterator[int]:
 
 
 @intervention(paper="arXiv:1311.2901")
-def slide_patch(index: int = 0, side: int | None = None, stride: int | None = None, fill: str = "gray") -> Intervention:
+def slide_patch(
+    index: NonNegativeInt = 0, side: PositiveInt | None = None, stride: PositiveInt | None = None, fill: str = "gray"
+) -> Intervention:
     """Cover the square at one position of the grid (see `positions`): index 0 is the top left one, counted row by row.
 
     side, stride: pixels; None is 32 and 8 at a shorter side of 224 px, scaled. fill: "gray", "black", "mean", "noise" or any other fill.
@@ -65,7 +68,9 @@ def slide_patch(index: int = 0, side: int | None = None, stride: int | None = No
 
 
 @intervention(paper="arXiv:1311.2901")
-def slide_patch_control(index: int = 0, side: int | None = None, stride: int | None = None, fill: str = "gray") -> Intervention:
+def slide_patch_control(
+    index: NonNegativeInt = 0, side: PositiveInt | None = None, stride: PositiveInt | None = None, fill: str = "gray"
+) -> Intervention:
     """The placebo of `slide_patch`: a square of the same size at a random place that touches no object (project choice)."""
     return PatchPlacebo(SlidePatch(index, side, stride, fill))
 

@@ -5,6 +5,7 @@ Several have no paper: their documentation stands in its place. YOLOv5 is there 
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.sources.ultralytics import UltralyticsDetector, ultralytics
@@ -35,11 +36,11 @@ def yolo_ultralytics(
     weights: str = "",
     trust: bool = False,
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 640,
+    num_classes: NonNegativeInt = 0,
+    input_size: PositiveInt = 640,
     one_to_one: bool = False,
-    threshold: float = 0.001,
-    operating_score: float = 0.25,
+    threshold: Fraction = 0.001,
+    operating_score: Fraction = 0.25,
 ) -> UltralyticsDetector:
     """A detector of ultralytics below its predict(): the same as ultralytics:yolov8n, by the architecture's name.
 

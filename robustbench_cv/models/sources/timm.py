@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
@@ -26,8 +27,8 @@ def timm(
     pretrained: bool = False,
     checkpoint: str | None = None,
     classes: str | None = None,
-    num_classes: int | None = None,
-    input_size: int | None = None,
+    num_classes: PositiveInt | None = None,
+    input_size: PositiveInt | None = None,
 ) -> Classifier:
     """A timm classifier: timm:resnet50.a1_in1k(pretrained=True).
 

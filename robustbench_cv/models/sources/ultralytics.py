@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.boxes import clip
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
@@ -46,13 +47,13 @@ def ultralytics(
     weights: str = "",
     trust: bool = False,
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 640,
+    num_classes: NonNegativeInt = 0,
+    input_size: PositiveInt = 640,
     one_to_one: bool = False,
-    threshold: float = 0.001,
-    operating_score: float = 0.25,
-    nms_iou: float = 0.7,
-    top: int = 300,
+    threshold: Fraction = 0.001,
+    operating_score: Fraction = 0.25,
+    nms_iou: Fraction = 0.7,
+    top: PositiveInt = 300,
 ) -> UltralyticsDetector:
     """A detector of ultralytics: ultralytics:yolov8n(weights='yolov8n.pt', trust=True).
 
