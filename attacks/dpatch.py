@@ -7,7 +7,7 @@ from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Pasted
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
-from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
+from robustbench_cv.arguments import Area, Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -15,7 +15,7 @@ from robustbench_cv.types import Candidates
 @attack(paper="arXiv:1806.02299", task="detection", fitted=True)
 def dpatch(
     target: str = "",
-    share: PositiveFraction = 0.083,
+    share: Area = 0.083,
     side: PositiveInt = 32,
     fit: str = "auto",
     limit: PositiveInt = 128,

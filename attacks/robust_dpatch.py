@@ -7,14 +7,14 @@ from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
-from robustbench_cv.arguments import Fraction, Length, PositiveFraction, PositiveInt
+from robustbench_cv.arguments import Area, Fraction, Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:1906.11897", task="detection", fitted=True)
 def robust_dpatch(
-    share: PositiveFraction = 0.083,
+    share: Area = 0.083,
     brightness: Fraction = 0.2,
     side: PositiveInt = 32,
     fit: str = "auto",

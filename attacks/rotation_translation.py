@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from robustbench_cv.adversary import Attack, Optimizer
 from robustbench_cv.adversary.constraints.spatial import Spatial
 from robustbench_cv.adversary.objectives.task_goals import misclassify
 from robustbench_cv.adversary.optimizers.random_search import GridSearch, RandomDraws, grid_points
-from robustbench_cv.arguments import Degrees, Fraction, PositiveInt
+from robustbench_cv.arguments import Degrees, Fraction, PositiveInt, Range
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1712.02779", task="classification", gradient=False)
 def rotation_translation(
-    eps: Fraction = 1.0,
+    eps: Annotated[float, Range(0, 1, meaning="a share of the range")] = 1.0,
     search: Literal["random", "grid"] = "random",
     draws: PositiveInt = 10,
     degrees: Degrees = 30.0,

@@ -25,7 +25,9 @@ LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class Range:
-    """The finite numbers from `low` to `high`, both included unless open. pixels: in [0, 1] pixel units, where 8 is a slip for 8/255.
+    """The finite numbers from `low` to `high`, both included unless open.
+
+    pixels: in [0, 1] pixel units, where 8 is a slip for 8/255. meaning: what the number is, where a message must say so.
 
     >>> Range(0, 1, open_low=True)
     a number above 0 and at most 1
@@ -35,6 +37,7 @@ class Range:
     high: float = math.inf
     open_low: bool = False
     pixels: bool = False
+    meaning: str = ""
 
     def admits(self, value: Any) -> bool:
         """Whether a number is one of these."""
@@ -51,7 +54,8 @@ class Range:
             high = " up" if low and not self.open_low else ""
         else:
             high = f" {'and at most' if self.open_low else 'to' if low else 'up to'} {self.high:,}"
-        return f"{kind}{low}{high}{', in [0, 1] pixel units' if self.pixels else ''}"
+        meaning = "in [0, 1] pixel units" if self.pixels else self.meaning
+        return f"{kind}{low}{high}{', ' if meaning else ''}{meaning}"
 
 
 PositiveInt: TypeAlias = Annotated[int, Range(1, LARGEST_COUNT)]
@@ -61,6 +65,7 @@ PositiveNumber: TypeAlias = Annotated[float, Range(0, open_low=True)]
 NonNegativeNumber: TypeAlias = Annotated[float, Range(0)]
 Fraction: TypeAlias = Annotated[float, Range(0, 1)]
 PositiveFraction: TypeAlias = Annotated[float, Range(0, 1, open_low=True)]
+Area: TypeAlias = Annotated[float, Range(0, 1, open_low=True, meaning="a share of the image's area: 0.02 is 2 %")]
 Degrees: TypeAlias = Annotated[float, Range(0, 180)]
 Seed: TypeAlias = Annotated[int, Range(0, LARGEST_SEED)]
 Budget: TypeAlias = Annotated[float, Range(0, 1, pixels=True)]

@@ -230,12 +230,12 @@ def test_silhouettes_and_boxes() -> None:
     ("spec", "message"),
     [
         ("remove(dilate=-1)", "dilate=-1 must be"),
-        ("remove(max_share=30)", "max_share=30 must be a share"),
+        ("remove(max_share=30)", "max_share=30 must be a number above 0 and at most 1"),
         ("context-only(shape='circle')", "no shape named 'circle'"),
-        ("occlude(share=0)", "share=0 must be a share"),
+        ("occlude(share=0)", "share=0 must be a number above 0 and at most 1"),
         ("occlude(texture='grey')", "no texture named 'grey'; choose one of .'gray'"),
-        ("slide-patch(index=-1)", "index=-1 must be 0 or more"),
-        ("slide-patch(side=0)", "side=0 must be at least 1 pixel"),
+        ("slide-patch(index=-1)", "index=-1 must be a whole number from 0"),
+        ("slide-patch(side=0)", "side=0 must be a whole number from 1"),
         ("swap-context(to='grey')", "no background named 'grey'"),
     ],
 )
