@@ -7,6 +7,8 @@ A factory is marked by its kind's decorator (`@attack(paper="...")`). One factor
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,14 +26,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Entry:
     """One registered factory. member: the factory's first argument, where it has several names. path: of a plug-in file; None in a package.
 
-    whose: whose code it is, where it is not this package's.
+    whose: the package of an entry point, whose signature is not known before it is imported.
     """
 
     name: str
     module: str
     function: str
     summary: str
-    signature: str | None = "()"
+    signature: str = "()"
     facts: Mapping[str, Scalar] = field(default_factory=dict)
     path: Path | None = None
     member: str | None = None
@@ -57,15 +59,17 @@ def scan(path: Path, module: str, kind: str) -> Iterator[Entry]:
     """The entries of a kind that a file marks. module: its name, "" for a plug-in file. UserError names the line at fault."""
     tree = _tree(path)
     for node in tree.body:
-        for decorator in getattr(node, "decorator_list", []):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        for decorator in node.decorator_list:
             call = decorator if isinstance(decorator, ast.Call) else None
             if ast.unparse(call.func if call else decorator).split(".")[-1] != kind:
                 continue
             where = f"{path}, line {decorator.lineno}"
             if call is None:
                 raise UserError(f"{where}: write @{kind}() with parentheses")
-            if not isinstance(node, ast.FunctionDef):
-                raise UserError(f"{where}: @{kind} marks a plain function that returns the {kind}, not {ast.unparse(node).split(':')[0]!r}")
+            if isinstance(node, ast.ClassDef | ast.AsyncFunctionDef):
+                raise UserError(f"{where}: @{kind} marks a plain function that returns the {kind}, not {node.name!r}")
             yield from _marked(node, call, where, ast.get_docstring(tree) or "", module, None if module else path)
 
 
@@ -102,11 +106,16 @@ def _hint(annotation: ast.expr | None) -> object:
 
 def _tree(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes())
+        content = path.read_bytes()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        return ast.parse(content.decode(encoding))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except SyntaxError as error:
         raise UserError(f"{path}{f', line {error.lineno}' if error.lineno else ''}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}, line {line} is not {encoding.upper()} text; save it as UTF-8") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{path} cannot be read as Python: {error or type(error).__name__}") from error
 

@@ -93,7 +93,7 @@ class Registry(Generic[T]):
     def _of_entry_points(self) -> Iterator[Entry]:
         for point in importlib.metadata.entry_points(group=f"robustbench_cv.{self.kind}s"):
             whose = f"the package {point.dist.name}" if point.dist else point.value
-            yield Entry(name=point.name, module=point.module, function=point.attr, summary=f"from {whose}", signature=None, whose=whose)
+            yield Entry(name=point.name, module=point.module, function=point.attr, summary=f"from {whose}", whose=whose)
 
     def add_file(self, path: str | Path) -> list[str]:
         """Register what a plug-in file marks for this kind; its names. UserError for a name that is registered already."""
@@ -127,7 +127,7 @@ class Registry(Generic[T]):
             _require_file(Path(spec.name))
             return
         entry = self.entry(spec.name)
-        if entry.signature is None:
+        if entry.whose:  # an entry point's source is not read
             return
         hints = argument_hints(entry)
         whose = f"{self.kind} {entry.name!r}"
@@ -142,7 +142,7 @@ class Registry(Generic[T]):
         if unknown or missing:
             problem = f"takes no {unknown[0]!r}" if unknown else f"needs {missing[0]!r}"
             raise UserError(f"{whose} {problem}; it takes {entry.name}{entry.signature}")
-        for name, value in args.items():
+        for name, value in {**dict.fromkeys(positional, spec.target), **args}.items():
             check_argument(whose, name, value, hints.get(name, hints.get("**", (Any, False)))[0])
 
     def factory(self, spec: Spec | str) -> Callable[..., T]:

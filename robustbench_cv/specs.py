@@ -52,10 +52,10 @@ class Spec:
         'photos (a=b)'
         """
         head = text.strip()
-        if len(head) > LONGEST or "\0" in head:
-            raise UserError(
-                f"{shortened(text)!r} is not a spec: it has {'a NUL' if len(head) <= LONGEST else f'over {LONGEST:,}'} characters"
-            )
+        if len(head) > LONGEST:
+            raise UserError(f"{shortened(text)!r} is not a spec: it has more than {LONGEST:,} characters")
+        if "\0" in head:
+            raise UserError(f"{shortened(text)!r} is not a spec: it has a NUL character")
         opening, args = _split(head) if head.endswith(")") else (len(head), {})
         head = head[:opening].strip()
         name, colon, target = (part.strip() for part in head.partition(":"))
