@@ -12,8 +12,9 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.models.labels import require_classes
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
-from robustbench_cv.runner.run import choose_device, find_suite, run_suite
+from robustbench_cv.runner.run import choose_device, run_suite
 from robustbench_cv.suite import Suite
+from robustbench_cv.suite_files import find_suite
 from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import AnyModel
 

@@ -107,7 +107,8 @@ def run(
     from robustbench_cv.data.class_map import parse_overrides
     from robustbench_cv.runner.plan import Options
     from robustbench_cv.runner.progress import Bar
-    from robustbench_cv.runner.run import choose_device, find_suite, run_suite
+    from robustbench_cv.runner.run import choose_device, run_suite
+    from robustbench_cv.suite_files import find_suite
 
     found = find_suite(suite)
     folder = out or Path("runs") / found.name

@@ -74,9 +74,9 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "tasks", "files"),
-    ("suite", "types", "noise", "registry", "boxes"),
-    ("catalogue",),
+    ("errors", "tasks", "files", "arguments"),
+    ("suite", "types", "noise", "specs", "entries", "python_files", "registry", "boxes"),
+    ("catalogue", "suite_files"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("results",),
     ("checks", "gates"),

@@ -26,7 +26,8 @@ from robustbench_cv.runner.cell import Job, radius_of
 from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, source_sha256, versions
 from robustbench_cv.runner.fitted import FitPlan, fitted, plan_fit
 from robustbench_cv.runner.store import Store
-from robustbench_cv.suite import Condition, Suite, Track
+from robustbench_cv.suite import Condition, Suite, Track, check_gates
+from robustbench_cv.suite_files import check_specs
 from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import AnyModel, Dataset, HasModule, Labels
 
@@ -101,6 +102,7 @@ class Plan:
 
 def make_plan(suite: Suite, options: Options) -> Plan:
     """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched."""
+    check_specs(suite, options.models, options.data)
     seed = suite.seed if options.seed is None else options.seed
     models = dict(_asked(model, options.device) for model in options.models)
     tracks: list[TrackRow] = []
@@ -126,6 +128,7 @@ def make_plan(suite: Suite, options: Options) -> Plan:
                 made[condition.name] = list(_cells(suite, seed, track, pair, condition, options, others[condition.name], below))
             cells += itertools.chain.from_iterable(made.values())
     _refuse_equal_names(pairs)
+    check_gates(suite, [p.row.name for p in pairs], {m.name: m for t in tracks for m in t.metrics})
     return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustbench_cv.catalogue import CHECKS, SUITES
+from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Aftermath
 from robustbench_cv.checks.doctor import check_names
 from robustbench_cv.errors import NotApplicable, UserError
@@ -29,7 +29,7 @@ from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress import Progress, silent
 from robustbench_cv.runner.store import Store
 from robustbench_cv.runner.strength import stored_strength
-from robustbench_cv.suite import Suite, read_suite
+from robustbench_cv.suite import Suite
 from robustbench_cv.types import BoxPrediction
 
 EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_INCONCLUSIVE, EXIT_CHECK, EXIT_INFRASTRUCTURE = range(6)
@@ -51,11 +51,6 @@ class Outcome:
             return EXIT_CHECK
         outcomes = {v.outcome for v in judge(self.results)}
         return EXIT_REGRESSION if "fail" in outcomes else EXIT_INCONCLUSIVE if "inconclusive" in outcomes else EXIT_PASS
-
-
-def find_suite(name: str) -> Suite:
-    """A suite by registered name or YAML file."""
-    return read_suite(Path(name)) if name.endswith((".yaml", ".yml")) else SUITES.build(name)
 
 
 def run_suite(
