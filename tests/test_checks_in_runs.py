@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
-from robustbench_cv.checks.check import Aftermath, Finding
+from robustbench_cv.checks.check import AfterRun, Finding
 from robustbench_cv.cli import main
 from robustbench_cv.findings import STRENGTH
 from robustbench_cv.models.build import build
@@ -182,10 +182,10 @@ def test_other_weights_than_the_runs_are_found(data: str, tmp_path: Path) -> Non
     results = run(suite_of(spec, data), out).results
     check = CHECKS.build("s14-saved-images")
     name = results.groups()[0].model
-    assert [f.verdict for f in check(Aftermath(results, {name: build(spec)}))] == ["pass"]
+    assert [f.verdict for f in check(AfterRun(results, {name: build(spec)}))] == ["pass"]
     other = build(f"{spec}(gain=-20)")
-    assert {f.verdict for f in check(Aftermath(results, {name: other}))} == {"stop"}
-    assert [f.verdict for f in check(Aftermath(results, {}))] == ["not applicable"]
+    assert {f.verdict for f in check(AfterRun(results, {name: other}))} == {"stop"}
+    assert [f.verdict for f in check(AfterRun(results, {}))] == ["not applicable"]
 
 
 def test_an_attack_without_a_gradient_is_blocked_and_the_clean_number_is_not(data: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, CHECKS
-from robustbench_cv.checks.check import Aftermath
+from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import Results
@@ -200,7 +200,7 @@ def test_the_check_reads_what_was_kept(model: str, data: str, tmp_path: Path) ->
     results = run(suite_of(model, data, f"adversarial-patch({PATCH})"), tmp_path / "out")
 
     def said(folder_results: Results) -> Finding:
-        (finding,) = CHECKS.build("s34-fit-overlap")(Aftermath(folder_results, {}))
+        (finding,) = CHECKS.build("s34-fit-overlap")(AfterRun(folder_results, {}))
         assert isinstance(finding, Finding)
         return finding
 

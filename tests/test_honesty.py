@@ -13,11 +13,11 @@ from torch import Tensor
 
 from robustbench_cv.adversary.attack import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
-from robustbench_cv.checks import slopes
+from robustbench_cv.checks import gradient_check
+from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
-from robustbench_cv.checks.battery import judge
+from robustbench_cv.checks.comparison_attacks import PROBES, Trace, Tried, trace
 from robustbench_cv.checks.precision import Float32, half_precision
-from robustbench_cv.checks.probes import PROBES, Trace, Tried, trace
 from robustbench_cv.checks.s10_masking import s10_masking
 from robustbench_cv.checks.s11_steps import s11_steps
 from robustbench_cv.errors import NotApplicable
@@ -323,9 +323,9 @@ def test_finite_differences_know_a_gradient_from_its_opposite() -> None:
         return (images * weights).flatten(1).sum(1)
 
     right = weights.expand_as(x)
-    assert slopes.measure(value, x, right) == slopes.Slopes(5, 0, 10, 10)
-    assert slopes.measure(value, x, -right).misleads
-    assert slopes.measure(value, x, 0 * right) == slopes.Slopes(5, 5, 0, 0)
+    assert gradient_check.measure(value, x, right) == gradient_check.Slopes(5, 0, 10, 10)
+    assert gradient_check.measure(value, x, -right).misleads
+    assert gradient_check.measure(value, x, 0 * right) == gradient_check.Slopes(5, 5, 0, 0)
 
 
 def test_half_precision_is_seen_and_undone() -> None:

@@ -14,7 +14,7 @@ from robustbench_cv.boxes import from_mask
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.fill import FILLS, painted
-from robustbench_cv.interventions.regions import main_class, objects, things
+from robustbench_cv.interventions.object_selection import main_class, objects, things
 from robustbench_cv.interventions.shapes import dilated, pieces, placed
 from robustbench_cv.interventions.slide_patch import positions
 from robustbench_cv.noise import Noise

@@ -70,7 +70,7 @@ class Preflight:
 
 
 @dataclass(frozen=True, eq=False)
-class Aftermath:
+class AfterRun:
     """After a run: its results, and the models by name, for checks that predict again."""
 
     results: Results
@@ -79,7 +79,7 @@ class Aftermath:
 
 
 Before: TypeAlias = Callable[[Preflight], Finding]
-After: TypeAlias = Callable[[Aftermath], Sequence[Finding]]
+After: TypeAlias = Callable[[AfterRun], Sequence[Finding]]
 OfAttack: TypeAlias = Callable[["Attacked"], Finding]
 Check: TypeAlias = Before | After | OfAttack
 """The decorator says when: @check(stage="before"), @check(stage="attack") (after each attack on each model) or @check(stage="after").

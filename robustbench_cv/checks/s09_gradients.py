@@ -11,10 +11,10 @@ from robustbench_cv.adversary.attack import Attack, aim_of
 from robustbench_cv.adversary.objectives.classification import margin
 from robustbench_cv.adversary.victim import frozen_eval
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks import slopes
+from robustbench_cv.checks import gradient_check
 from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.check import Before, OfAttack, Preflight
-from robustbench_cv.checks.slopes import NONE, Slopes
+from robustbench_cv.checks.gradient_check import NONE, Slopes
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import IGNORE, Candidates, ClassTarget, Logits, MaskTarget, Model, Raw, Sample, Target
 
@@ -65,7 +65,7 @@ def _slopes(model: Model[Any], sample: Sample, image: Tensor) -> Slopes | None:
         return None
     # Materialised: an image that the score does not use has gradient zero.
     (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True, materialize_grads=True)
-    return slopes.measure(lambda x: _rightness(model.raw(x), sample.target)[None], image, gradient)
+    return gradient_check.measure(lambda x: _rightness(model.raw(x), sample.target)[None], image, gradient)
 
 
 def _rightness(raw: Raw, target: Target) -> Tensor:
@@ -133,5 +133,5 @@ def _measured(subject: Attacked, part: Attack[Any], objective: Any) -> Slopes | 
             if not values.requires_grad:
                 return None
             (gradient,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True, materialize_grads=True)
-            total += slopes.measure(lambda x, g=goals: objective(model.raw(x), g), images, gradient)  # type: ignore[misc]
+            total += gradient_check.measure(lambda x, g=goals: objective(model.raw(x), g), images, gradient)  # type: ignore[misc]
     return total

@@ -38,7 +38,7 @@ def _before(subject: Preflight) -> Finding:
 @check(stage="after")
 def s25_hallucinations() -> After:
     """Refuses average precision alone after a removal: a class that is gone leaves the mean, so seeing it everywhere costs nothing."""
-    return lambda aftermath: list(_after(aftermath.results)) or [Finding("S25", _TITLE, "not applicable", "no detector met a removal")]
+    return lambda after_run: list(_after(after_run.results)) or [Finding("S25", _TITLE, "not applicable", "no detector met a removal")]
 
 
 def _after(results: Results) -> Iterator[Finding]:

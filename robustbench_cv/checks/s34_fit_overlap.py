@@ -9,7 +9,7 @@ from typing import Any
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, check
-from robustbench_cv.checks.check import After, Aftermath
+from robustbench_cv.checks.check import After, AfterRun
 from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.findings import Finding
 from robustbench_cv.registry import Spec
@@ -24,11 +24,11 @@ NAMED = 5
 @check(stage="after")
 def s34_fit_overlap() -> After:
     """Compares the samples that each fitted attack learned from with those that it was judged on; one in both blocks the number."""
-    return lambda aftermath: list(_examine(aftermath)) or [Finding("S34", _TITLE, "not applicable", "no attack is fitted first")]
+    return lambda after_run: list(_examine(after_run)) or [Finding("S34", _TITLE, "not applicable", "no attack is fitted first")]
 
 
-def _examine(aftermath: Aftermath) -> Iterator[Finding]:
-    results = aftermath.results
+def _examine(after_run: AfterRun) -> Iterator[Finding]:
+    results = after_run.results
     for group in results.groups():
         for condition in results.conditions(group.task, "attack"):
             attack = _fitted_attack(condition.attack or "")

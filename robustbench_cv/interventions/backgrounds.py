@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.exact import same_classes
 from robustbench_cv.interventions.fill import GRAY, blurred, painted, statistical_noise
-from robustbench_cv.interventions.regions import classes, objects, things
+from robustbench_cv.interventions.object_selection import classes, objects, things
 from robustbench_cv.interventions.shapes import dilated, scaled
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import IGNORE, MaskTarget, Sample

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from robustbench_cv.errors import BadSample
-from robustbench_cv.interventions.regions import main_class
+from robustbench_cv.interventions.object_selection import main_class
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Dataset, Sample
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.follow import as_crowd, edited, ignored, keeping, label_without, lost, origin
-from robustbench_cv.interventions.regions import classes, instances, share, things
+from robustbench_cv.interventions.object_selection import classes, instances, share, things
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import IGNORE, BoxTarget, ClassTarget, Editable, MaskTarget, Sample, Target
 

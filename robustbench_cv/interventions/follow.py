@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.interventions.regions import MEMBER, instances, named, share
+from robustbench_cv.interventions.object_selection import MEMBER, instances, named, share
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import ABSENT, IGNORE, BoxTarget, ClassTarget, Edit, MaskTarget, Sample, Target
 

@@ -26,6 +26,14 @@ class Intervention(Protocol):
         """Spec of the placebo: the same edit where no object is; None for an intervention that is itself a control."""
         ...
 
+    @property
+    def removes_objects(self) -> bool:
+        """Whether its purpose is to take objects away, so that a model that still reports them hallucinates.
+
+        False for a placebo, and for edits that cover a part of an object or change what is behind it.
+        """
+        ...
+
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample: ...
 
 

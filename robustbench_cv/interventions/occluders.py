@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from robustbench_cv.boxes import from_mask, to_mask
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.fill import GRAY, blur
-from robustbench_cv.interventions.regions import objects
+from robustbench_cv.interventions.object_selection import objects
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Sample
 

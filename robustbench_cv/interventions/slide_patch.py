@@ -14,7 +14,7 @@ from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.fill import known_fill, painted
 from robustbench_cv.interventions.follow import cut, edited, ignored, origin, paired
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.regions import objects
+from robustbench_cv.interventions.object_selection import objects
 from robustbench_cv.interventions.shapes import placed, scaled
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
@@ -95,6 +95,10 @@ class SlidePatch:
     def control(self) -> str | None:
         return str(Spec("slide-patch-control", {name: getattr(self, name) for name in ("index", "side", "stride", "fill")}))
 
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         return self.covered(sample, self.square(sample), paired(noise, "slide-patch"), "slide-patch")
 
@@ -130,6 +134,10 @@ class PatchPlacebo:
     @property
     def control(self) -> str | None:
         return None
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired(noise, "slide-patch")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS, SUITES
-from robustbench_cv.checks.check import Aftermath
+from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import write_json
@@ -90,7 +90,7 @@ def run_suite(
 
     models = {p.row.name: p.model for p in plan.pairs}
     before = dataclasses.replace(Results.open(out), findings=tuple(findings))
-    findings += [f for name in check_names("after") for f in CHECKS.build(name)(Aftermath(before, models, options.device))]
+    findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
     write_json(out / "findings.json", findings)
     results = Results.open(out)
     return Outcome(results, len(missing), len(wanted) - len(missing), results.report(out))

@@ -10,8 +10,8 @@ import msgspec
 import pandas
 
 from robustbench_cv.catalogue import ATTACKS, MODELS
+from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
-from robustbench_cv.checks.battery import judge
 from robustbench_cv.errors import BadSample, NotApplicable, RobustBenchError
 from robustbench_cv.files import write_json
 from robustbench_cv.findings import STRENGTH, Finding

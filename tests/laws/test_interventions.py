@@ -149,6 +149,18 @@ def test_control_is_the_same_edit_where_no_object_is(spec: str, task: str) -> No
 
 @each
 @each_task
+def test_a_removal_says_so_and_its_placebo_does_not(spec: str, task: str) -> None:
+    intervention, (sample, after) = build(spec, task), pair(spec, task)
+    if intervention.removes_objects:
+        assert after.edit is not None
+        assert after.edit.removed or (after.regions.keys() < sample.regions.keys())
+        assert intervention.control is not None
+    if intervention.control is not None:
+        assert not build(intervention.control, task).removes_objects
+
+
+@each
+@each_task
 def test_without_regions_a_sample_is_not_applicable_or_truly_edited(spec: str, task: str) -> None:
     bare = replace(synthetic.sample(task), regions={})
     if spec.startswith("slide-patch") and not spec.startswith("slide-patch-control"):

@@ -1,4 +1,4 @@
-"""Putting objects, cut out by their masks, in front of another background."""
+"""Show an object in another context: cut out by its mask and pasted on another background."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, where
 
+from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions import exact
 from robustbench_cv.interventions.backgrounds import PLAIN, Background, borrowed
@@ -14,10 +15,28 @@ from robustbench_cv.interventions.donors import MOST_TRIED, Donors, Setting
 from robustbench_cv.interventions.fill import known_fill
 from robustbench_cv.interventions.follow import cut, edited, ignored, keeping, lost, origin, paired
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.regions import members, needed, select, things
+from robustbench_cv.interventions.object_selection import members, needed, select, things
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 from robustbench_cv.types import IGNORE, BoxTarget, Dataset, MaskTarget, Sample, Target
+
+
+@intervention(paper="arXiv:2006.09994")
+def swap_context(to: str = "random", what: str = "auto", fill: str = "telea") -> Intervention:
+    """Paste the objects, cut out by their binary masks, at their own place on another background.
+
+    to: "random" (a donor of another context), "same" (of the same context), "context:<name>"; "gray", "black", "blur" (the original without
+    its objects, blurred), "noise"; "exact" and "exact-same" render the description again in another or in its own context (Scenes).
+    what: the objects to keep: "auto" (the labelled one in classification, all else), or as in `remove`.
+    fill: how a donor's own objects are covered, unless it can be rendered without them.
+
+    The control of every swap is the swap to a donor of the same context: it has the same cut-out edges on a natural background, and differs
+    in the context alone (the idea of "BG-Gap", Xiao et al., ICLR 2021). An exact swap has no edges; its control must have no effect at all.
+    Boxes of pasted objects stay. Label maps take the donor's labels where those are known, and the unedited image is scored at the same
+    positions.
+    """
+    return Swap(to, what, fill)
+
 
 SETTINGS = ("random", "same")
 """Backgrounds that a donor lends."""
@@ -52,6 +71,10 @@ class Swap:
             return None
         to = "exact-same" if self.to == "exact" else "same"
         return str(Spec("swap-context", {"to": to, "what": self.what, "fill": self.fill}))
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
 
     def with_donors(self, donors: Sequence[Sample] | Dataset) -> Intervention:
         """The same swap, borrowing from these samples, whose targets are in the class indices of the samples to come."""
