@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from robustbench_cv.boxes import from_mask
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions.fill import FILLS, painted
+from robustbench_cv.interventions.fill import FILLS, extended, painted
 from robustbench_cv.interventions.object_selection import main_class, objects, things
 from robustbench_cv.interventions.shapes import dilated, pieces, placed
 from robustbench_cv.interventions.slide_patch import positions
@@ -101,6 +102,51 @@ def test_no_fill_looks_at_what_it_replaces(fill: str) -> None:
     assert (filled[:, region] - image[:, region]).abs().mean() > 0.1
 
 
+PLACES = {
+    "left": (slice(20, 40), slice(0, 18)),
+    "right": (slice(20, 40), slice(46, 64)),
+    "top": (slice(0, 18), slice(20, 40)),
+    "bottom": (slice(30, 48), slice(20, 40)),
+    "top left": (slice(0, 15), slice(0, 15)),
+    "top right": (slice(0, 15), slice(49, 64)),
+    "bottom left": (slice(33, 48), slice(0, 15)),
+    "bottom right": (slice(33, 48), slice(49, 64)),
+    "a whole side": (slice(0, 12), slice(0, 64)),
+    "inside": (slice(15, 33), slice(20, 40)),
+}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_fill_is_the_same_whatever_stood_at_the_border(fill: str) -> None:
+    ramp = torch.stack(
+        [torch.linspace(0, 1, 64).expand(48, 64), torch.linspace(1, 0, 48)[:, None].expand(48, 64), NOISE.uniform((48, 64))[0]]
+    )
+    for rows, columns in PLACES.values():
+        # A second piece lies in the strips that the first may be tiled from.
+        region = torch.zeros(48, 64, dtype=torch.bool)
+        region[rows, columns] = True
+        region[2:6, 22:38] = True
+        stood = [torch.tensor(colour)[:, None, None].expand_as(ramp) for colour in ((0.0, 0, 0), (1.0, 1, 1), (0.9, 0.1, 0.1))]
+        fills = [painted(torch.where(region, colour, ramp), region, fill, NOISE) for colour in stood]
+        assert all(torch.equal(other, fills[0]) for other in fills[1:]), (rows, columns)
+
+
+@pytest.mark.parametrize(("fill", "method"), [("telea", cv2.INPAINT_TELEA), ("navier-stokes", cv2.INPAINT_NS)])
+def test_away_from_the_border_a_fill_is_opencvs(fill: str, method: int) -> None:
+    image = NOISE.uniform((3, 48, 64))[0]
+    region = torch.zeros(48, 64, dtype=torch.bool)
+    region[PLACES["inside"]] = True
+    own = cv2.inpaint((image.permute(1, 2, 0) * 255).round().byte().numpy(), region.byte().numpy(), 3.0, method)
+    filled = (painted(image, region, fill, NOISE)[:, region] * 255).round().byte()
+    assert torch.equal(filled, torch.from_numpy(own).permute(2, 0, 1)[:, region])
+
+
+def test_masked_pixels_are_extended_from_the_nearest_background() -> None:
+    image = torch.arange(6.0).expand(3, 2, 6)
+    region = torch.tensor([[True, True, False, True, True, False]] * 2)
+    assert extended(image, region)[1].tolist() == [[2, 2, 2, 2, 5, 5]] * 2
+
+
 @pytest.mark.parametrize("fill", ["mean", "blur", "telea", "navier-stokes", "tile"])
 def test_fills_continue_an_even_colour(fill: str) -> None:
     colour = torch.tensor([0.2, 0.6, 1.0])[:, None, None].expand(3, 16, 24)
@@ -108,6 +154,13 @@ def test_fills_continue_an_even_colour(fill: str) -> None:
     region[0:9, 3:12] = True  # at the border too
     image = torch.where(region, torch.zeros(()), colour)
     torch.testing.assert_close(painted(image, region, fill, NOISE), colour.clone(), atol=2 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "removes"), [("remove", True), ("remove(fill='exact')", True), ("context-only", True), ("occlude", False)]
+)
+def test_what_takes_objects_away_is_declared(spec: str, *, removes: bool) -> None:
+    assert INTERVENTIONS.build(spec).removes_objects is removes
 
 
 def test_unknown_fill_lists_the_fills() -> None:

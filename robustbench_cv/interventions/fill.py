@@ -77,9 +77,10 @@ def navier_stokes(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
 def tile(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
     """Each piece covered by repeating the larger background strip above, below, left or right of its bounding box.
 
-    The idea of "Only-BG-T", Xiao et al., ICLR 2021, arXiv:2006.09994; which strip is repeated is a project choice.
+    The idea of "Only-BG-T", Xiao et al., ICLR 2021, arXiv:2006.09994; which strip is repeated is a project choice. Where another piece
+    lies in the strip, its pixels are those of its nearest background.
     """
-    out = image.clone()
+    out = image = extended(image, region)
     height, width = region.shape
     for part in pieces(region):
         x1, y1, x2, y2 = (int(v) for v in from_mask(part))
@@ -121,6 +122,18 @@ def blurred(image: Tensor, known: Tensor, sigma: float) -> Tensor:
     return (soft[:3] + trace * average) / (soft[3:] + trace)
 
 
+def extended(image: Tensor, region: Tensor) -> Tensor:
+    """The image (3, H, W) with each pixel of the region (H, W) replaced by the nearest pixel outside it, of which there is at least one."""
+    import cv2
+
+    _, labels = cv2.distanceTransformWithLabels(region.to(torch.uint8).numpy(), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    nearest = torch.from_numpy(labels).long()
+    known = (~region).flatten().nonzero()[:, 0]
+    places = torch.zeros(int(nearest.max()) + 1, dtype=torch.int64)
+    places[nearest.flatten()[known]] = known  # with these labels every known pixel has a number of its own
+    return image.flatten(1)[:, places[nearest.flatten()]].reshape(image.shape)
+
+
 def _gaussian(planes: Tensor, sigma: float) -> Tensor:
     radius = max(1, round(3 * sigma))
     offsets = torch.arange(-radius, radius + 1, dtype=planes.dtype)
@@ -138,9 +151,10 @@ def _thickness(region: Tensor) -> float:
 def _opencv(image: Tensor, region: Tensor, method: int) -> Tensor:
     import cv2
 
-    # OpenCV's in-painters do not treat the outermost pixels of very small images; a replicated frame gives them neighbours.
+    # OpenCV's in-painters take the outermost pixels for known, masked or not: a frame gives them neighbours, and what they find in the
+    # frame and under the mask are background colours, not those of what is replaced.
     frame = 2
-    source = (image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    source = (extended(image, region).permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     source = cv2.copyMakeBorder(source, frame, frame, frame, frame, cv2.BORDER_REPLICATE)
     hole = cv2.copyMakeBorder(region.to(torch.uint8).numpy(), frame, frame, frame, frame, cv2.BORDER_REPLICATE)
     filled = numpy.ascontiguousarray(cv2.inpaint(source, hole, RADIUS_PX, method)[frame:-frame, frame:-frame])
