@@ -34,4 +34,4 @@ def context(what: str = "auto", fill: str = "telea", samples: int = 200) -> Suit
     )
     tracks = tuple(Track(task, _MODELS[task], ("scenes",), conditions, _METRICS[task], samples) for task in _MODELS)
     reports = ("overview", "main-table", "context-sensitivity", "class-context", "occlusion-curve", "gallery", "checks", "protocol")
-    return Suite("context", version=1, tracks=tracks, reports=reports)
+    return Suite("context", version=2, tracks=tracks, reports=reports)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import Dataset, Sample
+from robustbench_cv.types import Sample
 
 
 class Intervention(Protocol):
@@ -39,6 +39,9 @@ class Intervention(Protocol):
 
 @runtime_checkable
 class NeedsDonors(Protocol):
-    """An intervention that takes material (backgrounds) from other samples. The runner hands it the data once, before the first call."""
+    """An intervention that takes material (backgrounds) from other samples, of the whole data set, however few of it a run looks at.
 
-    def with_donors(self, donors: Sequence[Sample] | Dataset) -> Intervention: ...
+    The runner hands them over once, before the first call; whatever is taken comes from the sample's candidates among them.
+    """
+
+    def with_donors(self, donors: Donors) -> Intervention: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, where
@@ -18,7 +17,7 @@ from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import members, needed, select, things
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
-from robustbench_cv.types import IGNORE, BoxTarget, Dataset, MaskTarget, Sample, Target
+from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget, Sample, Target
 
 
 @intervention(paper="arXiv:2006.09994")
@@ -76,9 +75,9 @@ class Swap:
     def removes_objects(self) -> bool:
         return False
 
-    def with_donors(self, donors: Sequence[Sample] | Dataset) -> Intervention:
+    def with_donors(self, donors: Donors) -> Intervention:
         """The same swap, borrowing from these samples, whose targets are in the class indices of the samples to come."""
-        return replace(self, donors=Donors(donors))
+        return replace(self, donors=donors)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired(noise, "swap-context")
@@ -99,9 +98,9 @@ class Swap:
 
     def _borrowed(self, sample: Sample, stream: Noise) -> Background:
         if self.donors is None:
-            raise UserError(f"swap-context(to={self.to!r}) borrows backgrounds: call with_donors(samples) first")
+            raise UserError(f"swap-context(to={self.to!r}) borrows backgrounds: call with_donors(Donors(samples)) first")
         here = Setting.of(sample)
-        for donor in self.donors.ranked(sample, stream.fork("donor"), lambda there: here.suits(self.to, there)):
+        for donor in self.donors.lend(sample, stream.seed, lambda there: here.suits(self.to, there)):
             background = borrowed(donor, sample, self.fill, stream)
             if background is not None:
                 return background

@@ -11,6 +11,7 @@ import torch
 
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable
+from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.fill import FILLS
 from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
 from robustbench_cv.noise import Noise
@@ -45,7 +46,7 @@ def build(spec: str, task: str, *, backwards: bool = False) -> Intervention:
     made = INTERVENTIONS.build(spec)
     if isinstance(made, NeedsDonors):
         lent = synthetic.donors(task)
-        return made.with_donors(lent[::-1] if backwards else lent)
+        return made.with_donors(Donors(lent[::-1] if backwards else lent))
     return made
 
 
@@ -221,7 +222,7 @@ def test_laws_on_rendered_scenes(spec: str, task: str) -> None:
     for i in range(4):
         sample = dataset[i]
         made = INTERVENTIONS.build(spec)
-        made = made.with_donors(dataset) if isinstance(made, NeedsDonors) else made
+        made = made.with_donors(Donors(dataset)) if isinstance(made, NeedsDonors) else made
         digest = synthetic.digest(sample)
         noise = Noise(5, (sample.id,))
         try:
