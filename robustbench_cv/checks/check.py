@@ -71,10 +71,10 @@ class Preflight:
 
 @dataclass(frozen=True, eq=False)
 class AfterRun:
-    """After a run: its results, and the models by name, for checks that predict again."""
+    """After a run: its results, and the models by task and name, for checks that predict again."""
 
     results: Results
-    models: Mapping[str, AnyModel]
+    models: Mapping[tuple[Task, str], AnyModel]
     device: str = "cpu"
 
 

@@ -39,7 +39,7 @@ class _Reread:
 
 def _examine(after_run: AfterRun) -> Sequence[Finding]:
     reread = list(_reread(after_run))
-    if not reread:
+    if not any(r.images for r in reread):
         return [Finding("S14", _TITLE, "not applicable", "no image was saved")]
     stops = [_stop(r) for r in reread if r.flipped]
     if stops:
@@ -53,7 +53,7 @@ def _stop(reread: _Reread) -> Finding:
     evidence = f"{count} saved images or their predictions are not those that were judged, first {reread.flipped[0]!r}"
     remedy = "the model is not deterministic, or the run folder was changed: delete the folder and run again"
     cell = reread.cell
-    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition)
+    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition, task=cell.task)
 
 
 def _reread(after_run: AfterRun) -> Iterator[_Reread]:
@@ -61,14 +61,14 @@ def _reread(after_run: AfterRun) -> Iterator[_Reread]:
     assert folder is not None, "an after-run check needs a run folder"
     for cell in after_run.results.run.cells:
         images = folder / "images" / cell.key
-        if not (images / "index.json").exists() or cell.model not in after_run.models:
+        if not (images / "index.json").exists() or (cell.task, cell.model) not in after_run.models:
             continue
         entries = json.loads((images / "index.json").read_text())
         yield _Reread(cell, len(entries), tuple(_flipped(after_run, cell, entries, images)))
 
 
 def _flipped(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: Path) -> Iterator[str]:
-    model = cast("Model[Any]", after_run.models[cell.model])
+    model = cast("Model[Any]", after_run.models[cell.task, cell.model])
     exact = safetensors.torch.load_file(folder / "exact.safetensors")
     for k, entry in enumerate(entries):
         image, after = exact[str(k)], entry["after"]

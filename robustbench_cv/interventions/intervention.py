@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from robustbench_cv.catalogue import INTERVENTIONS
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Sample
@@ -35,6 +37,12 @@ class Intervention(Protocol):
         ...
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample: ...
+
+
+def removes_objects(specs: Sequence[str]) -> bool:
+    """Whether any of these interventions takes objects away."""
+    # A user's own that does not say so is taken not to.
+    return any(getattr(INTERVENTIONS.build(spec), "removes_objects", False) for spec in specs)
 
 
 @runtime_checkable
