@@ -209,6 +209,12 @@ def test_the_check_reads_what_was_kept(model: str, data: str, tmp_path: Path) ->
     record = next((tmp_path / "out" / "artefacts").rglob("*.json"))
     content = json.loads(record.read_text())
     judged = results.records["sample"].iloc[0]
+    for of_another in ({"aim": {"target": "red"}}, {"weights_sha256": "0" * 64}, {"model": "another"}):
+        other = record.parent.parent / "another" / record.name
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(msgspec.json.encode(content | of_another | {"ids": [judged]}))
+        assert said(results).verdict == "pass", "the ids of another fit are not this one's"
+        other.unlink()
     record.write_bytes(msgspec.json.encode(content | {"ids": [*content["ids"], judged]}))
     assert said(results).verdict == "stop"
     assert judged in said(results).evidence

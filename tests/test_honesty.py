@@ -109,6 +109,20 @@ def test_what_only_looks_like_a_defence_is_named(name: str) -> None:
     assert found.remedy.startswith("try: ")
 
 
+def test_an_attack_that_had_nothing_to_break_is_not_called_strong() -> None:
+    model = Planted()
+    right = samples_of(model, 12)
+    wrong = [replace(s, target=ClassTarget((s.target.label + 1) % 4)) for s in right]  # type: ignore[union-attr]
+    subject = Attacked(model, "classification", PGD, [], 12, 0, 1.0, broken=wrong)
+    nothing = judge(subject)
+    assert (nothing.verdict, nothing.code) == ("not applicable", "attack-strength")
+    assert "nothing to break: the unchanged images met the criterion already (12 of 12 looked at)" in nothing.evidence
+    some = judge(replace(subject, broken=[*wrong[:5], *right[5:]]))
+    assert some.verdict == "pass"
+    assert some.evidence == "attack looks strong: it broke all 12 samples; 5 of 12 looked at were broken before it"
+    assert judge(replace(subject, broken=right)).evidence == "attack looks strong: it broke all 12 samples"
+
+
 def test_the_remedy_that_is_named_for_saturated_scores_makes_the_attack_strong() -> None:
     assert verdict(Planted(after=lambda z: 100 * z), "pgd(eps=0.03, steps=40, loss='dlr')").verdict == "pass"
 

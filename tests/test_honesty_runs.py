@@ -108,6 +108,17 @@ def test_the_verdict_stands_in_the_tables(data: str, tmp_path: Path) -> None:
     assert "try: use pgd with 40 steps" in checks
 
 
+def test_an_attack_on_a_model_that_is_never_right_is_not_called_strong(data: str, tmp_path: Path) -> None:
+    results = run(tmp_path / "out", data, f"{model(tmp_path)}(gain=-20)", conditions=(PGD,), limit=6).results
+    group = results.groups()[0]
+    assert results.estimate(group, "clean", "top-1").value == 0
+    assert results.estimate(group, "pgd", "top-1").value == 0
+    (verdict,) = verdicts(results).values()
+    assert verdict.verdict == "not applicable"
+    assert "nothing to break" in verdict.evidence
+    assert results.strength(group, "pgd") == verdict
+
+
 def test_nothing_is_tried_where_nothing_is_asked(data: str, tmp_path: Path) -> None:
     results = run(tmp_path / "out", data, model(tmp_path), strength=0).results
     assert {f.verdict for f in verdicts(results).values()} == {"note"}

@@ -15,6 +15,7 @@ from robustbench_cv.boxes import from_mask
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.fill import FILLS, extended, painted
+from robustbench_cv.interventions.intervention import removes_objects
 from robustbench_cv.interventions.object_selection import main_class, objects, things
 from robustbench_cv.interventions.shapes import dilated, pieces, placed
 from robustbench_cv.interventions.slide_patch import positions
@@ -161,6 +162,17 @@ def test_fills_continue_an_even_colour(fill: str) -> None:
 )
 def test_what_takes_objects_away_is_declared(spec: str, *, removes: bool) -> None:
     assert INTERVENTIONS.build(spec).removes_objects is removes
+
+
+def test_a_users_own_removal_is_one_whatever_its_name(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from robustbench_cv.interventions.remove import Removal\n\n\n"
+        "def emptied():\n    return Removal('all', 'mean', None, 0.5)\n\n\n"
+        "def removed_looking():\n    return lambda sample, noise: sample\n"
+    )
+    assert removes_objects(["occlude()", f"{own}:emptied"])
+    assert not removes_objects(["occlude()", f"{own}:removed_looking", "remove-control"])
 
 
 def test_unknown_fill_lists_the_fills() -> None:

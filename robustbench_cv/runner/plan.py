@@ -108,7 +108,7 @@ class Plan:
 def make_plan(suite: Suite, options: Options) -> Plan:
     """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched."""
     seed = suite.seed if options.seed is None else options.seed
-    models = dict(_asked(model, options.device) for model in options.models)
+    models = _asked(options)
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
@@ -136,8 +136,16 @@ def make_plan(suite: Suite, options: Options) -> Plan:
     return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options)
 
 
-def _asked(model: str | AnyModel, device: str) -> tuple[str, AnyModel]:
-    return (model, build(model, device=device)) if isinstance(model, str) else (f"object:{model.info.name}", model)
+def _asked(options: Options) -> dict[str, AnyModel]:
+    """The models of the options by spec; two of one name that were handed over built, of different tasks, are told apart by task."""
+    asked: dict[str, AnyModel] = {}
+    for model in options.models:
+        if isinstance(model, str):
+            asked[model] = build(model, device=options.device)
+        else:
+            spec = f"object:{model.info.name}"
+            asked[spec if spec not in asked else f"{spec}-{model.info.task}"] = model
+    return asked
 
 
 def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
