@@ -14,10 +14,10 @@ from torch import Tensor
 from robustbench_cv.boxes import from_mask
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions.fill import FILLS, extended, painted
+from robustbench_cv.interventions.fill import FILLS, extend_background, fill_region
 from robustbench_cv.interventions.intervention import removes_objects
 from robustbench_cv.interventions.object_selection import main_class, objects, things
-from robustbench_cv.interventions.shapes import dilated, pieces, placed
+from robustbench_cv.interventions.shapes import dilate_mask, pieces, place_elsewhere
 from robustbench_cv.interventions.slide_patch import positions
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
@@ -47,7 +47,7 @@ def test_dilation_is_every_pixel_within_the_radius(radius: int) -> None:
     ys, xs = mask.nonzero(as_tuple=True)
     y, x = torch.arange(11)[:, None, None], torch.arange(17)[None, :, None]
     expected = ((y - ys) ** 2 + (x - xs) ** 2 <= radius**2).any(dim=-1)
-    assert torch.equal(dilated(mask, radius), expected)
+    assert torch.equal(dilate_mask(mask, radius), expected)
 
 
 def test_a_placed_shape_goes_everywhere_that_is_free_and_nowhere_else() -> None:
@@ -58,7 +58,7 @@ def test_a_placed_shape_goes_everywhere_that_is_free_and_nowhere_else() -> None:
     taken[4, 4] = True
     seen = set()
     for i in range(400):
-        moved = placed(shape, taken, Noise(0, (str(i),)))
+        moved = place_elsewhere(shape, taken, Noise(0, (str(i),)))
         assert moved.sum() == shape.sum()
         assert not (moved & taken).any()
         seen.add(tuple(from_mask(moved).tolist()[:2]))
@@ -74,7 +74,7 @@ def test_a_placed_shape_goes_everywhere_that_is_free_and_nowhere_else() -> None:
 def test_no_place_is_not_applicable() -> None:
     shape = torch.ones(2, 2, dtype=torch.bool)
     with pytest.raises(NotApplicable, match="no object-free place"):
-        placed(shape, torch.tensor([[False, False], [True, False]]), NOISE)
+        place_elsewhere(shape, torch.tensor([[False, False], [True, False]]), NOISE)
 
 
 def test_pieces_of_a_mask_are_placed_apart() -> None:
@@ -83,7 +83,7 @@ def test_pieces_of_a_mask_are_placed_apart() -> None:
     taken = torch.zeros(8, 20, dtype=torch.bool)
     taken[:4] = taken[:, 9:11] = True
     assert [int(p.sum()) for p in pieces(mask)] == [9, 4]
-    moved = placed(mask, taken, NOISE)
+    moved = place_elsewhere(mask, taken, NOISE)
     assert int(moved.sum()) == 13
     assert not (moved & taken).any()
 
@@ -96,8 +96,8 @@ def test_no_fill_looks_at_what_it_replaces(fill: str) -> None:
     image = Noise(1, ("a",)).uniform((3, 20, 30))[0]
     region = torch.zeros(20, 30, dtype=torch.bool)
     region[5:14, 8:20] = True
-    filled = painted(image, region, fill, NOISE)
-    other = painted(torch.where(region, 1 - image, image), region, fill, NOISE)
+    filled = fill_region(image, region, fill, NOISE)
+    other = fill_region(torch.where(region, 1 - image, image), region, fill, NOISE)
     torch.testing.assert_close(filled, other, atol=1e-6, rtol=0)
     assert torch.equal(filled[:, ~region], image[:, ~region])
     assert (filled[:, region] - image[:, region]).abs().mean() > 0.1
@@ -128,7 +128,7 @@ def test_a_fill_is_the_same_whatever_stood_at_the_border(fill: str) -> None:
         region[rows, columns] = True
         region[2:6, 22:38] = True
         stood = [torch.tensor(colour)[:, None, None].expand_as(ramp) for colour in ((0.0, 0, 0), (1.0, 1, 1), (0.9, 0.1, 0.1))]
-        fills = [painted(torch.where(region, colour, ramp), region, fill, NOISE) for colour in stood]
+        fills = [fill_region(torch.where(region, colour, ramp), region, fill, NOISE) for colour in stood]
         assert all(torch.equal(other, fills[0]) for other in fills[1:]), (rows, columns)
 
 
@@ -138,14 +138,14 @@ def test_away_from_the_border_a_fill_is_opencvs(fill: str, method: int) -> None:
     region = torch.zeros(48, 64, dtype=torch.bool)
     region[PLACES["inside"]] = True
     own = cv2.inpaint((image.permute(1, 2, 0) * 255).round().byte().numpy(), region.byte().numpy(), 3.0, method)
-    filled = (painted(image, region, fill, NOISE)[:, region] * 255).round().byte()
+    filled = (fill_region(image, region, fill, NOISE)[:, region] * 255).round().byte()
     assert torch.equal(filled, torch.from_numpy(own).permute(2, 0, 1)[:, region])
 
 
 def test_masked_pixels_are_extended_from_the_nearest_background() -> None:
     image = torch.arange(6.0).expand(3, 2, 6)
     region = torch.tensor([[True, True, False, True, True, False]] * 2)
-    assert extended(image, region)[1].tolist() == [[2, 2, 2, 2, 5, 5]] * 2
+    assert extend_background(image, region)[1].tolist() == [[2, 2, 2, 2, 5, 5]] * 2
 
 
 @pytest.mark.parametrize("fill", ["mean", "blur", "telea", "navier-stokes", "tile"])
@@ -154,7 +154,7 @@ def test_fills_continue_an_even_colour(fill: str) -> None:
     region = torch.zeros(16, 24, dtype=torch.bool)
     region[0:9, 3:12] = True  # at the border too
     image = torch.where(region, torch.zeros(()), colour)
-    torch.testing.assert_close(painted(image, region, fill, NOISE), colour.clone(), atol=2 / 255, rtol=0)
+    torch.testing.assert_close(fill_region(image, region, fill, NOISE), colour.clone(), atol=2 / 255, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_damage_to_the_labelled_object_is_refused() -> None:
 def test_segmentation_ignores_what_was_filled() -> None:
     sample = synthetic.sample("segmentation")
     after = edit("remove(what='car', dilate=2)", sample)
-    region = dilated(sample.regions["class:car"], 2)
+    region = dilate_mask(sample.regions["class:car"], 2)
     assert torch.equal(after.edit.region, region)
     assert torch.equal(after.target.labels == IGNORE, region)
     assert torch.equal(after.target.labels[~region], sample.target.labels[~region])

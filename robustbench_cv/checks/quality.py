@@ -189,11 +189,11 @@ def _sign_test(before: numpy.ndarray, after: numpy.ndarray) -> float:
 
 
 def no_evidence(declared: Quality, comparisons: Sequence[Comparison]) -> str:
-    """Why nothing was compared: the model knows nothing under any reading, so that none can be better. Empty where it knows something."""
+    """Why nothing was compared: chance explains what is right under every reading, so that none can be better. Empty where it does not."""
     if max([declared.skill, *(c.skill for c in comparisons)]) > 0:
         return ""
     highest = max([float(declared.right.mean()), *(c.changed for c in comparisons)])
-    return f"nothing to compare: under no reading does the model do better than chance ({highest:.3f} at best)"
+    return f"nothing to compare: chance explains what is right under every reading ({highest:.3f} at best)"
 
 
 def best(comparisons: Sequence[Comparison]) -> Comparison | None:

@@ -54,6 +54,8 @@ def _examine(subject: Preflight) -> Finding:
     if len(pairs) < _FEW:
         return Finding("S19", _TITLE, "not applicable", f"only {len(pairs)} objects were recognised as anything")
     names = subject.model.info.classes.names
+    if len(names) < 2:
+        return Finding("S19", _TITLE, "not applicable", "one class has no order")
     declared = _quality(said)
     shifts = {f"{d:+d}": compare(f"{d:+d}", declared, _quality(_renamed(said, _shift(d, len(names))))) for d in (1, -1)}
     learned = compare("renamed", declared, _quality(_cross_renamed(said)))

@@ -21,10 +21,10 @@ RADIUS_PX = 3.0
 Painter = Callable[[Tensor, Tensor, Noise], Tensor]
 
 
-def painted(image: Tensor, region: Tensor, method: str, noise: Noise) -> Tensor:
+def fill_region(image: Tensor, region: Tensor, method: str, noise: Noise) -> Tensor:
     """A copy of the image (3, H, W) with the region (H, W) filled by one of FILLS; all other pixels are bit-identical.
 
-    >>> painted(torch.ones(3, 2, 2), torch.tensor([[True, False], [False, False]]), "black", Noise(0, ("a",)))[0]
+    >>> fill_region(torch.ones(3, 2, 2), torch.tensor([[True, False], [False, False]]), "black", Noise(0, ("a",)))[0]
     tensor([[0., 1.],
             [1., 1.]])
     """
@@ -57,7 +57,7 @@ def statistical_noise(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
 
 def blur(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
     """A Gaussian average of the rest of the image, wide enough (a third of the largest piece's shorter side) to reach the middle."""
-    return blurred(image, ~region, max(1.0, _thickness(region) / 3))
+    return blur_known_pixels(image, ~region, max(1.0, _thickness(region) / 3))
 
 
 def telea(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
@@ -80,7 +80,7 @@ def tile(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
     The idea of "Only-BG-T", Xiao et al., ICLR 2021, arXiv:2006.09994; which strip is repeated is a project choice. Where another piece
     lies in the strip, its pixels are those of its nearest background.
     """
-    out = image = extended(image, region)
+    out = image = extend_background(image, region)
     height, width = region.shape
     for part in pieces(region):
         x1, y1, x2, y2 = (int(v) for v in from_mask(part))
@@ -112,7 +112,7 @@ FILLS: dict[str, Painter] = {
 """Fills by name. "exact" is not among them: it renders the edited description again."""
 
 
-def blurred(image: Tensor, known: Tensor, sigma: float) -> Tensor:
+def blur_known_pixels(image: Tensor, known: Tensor, sigma: float) -> Tensor:
     """The image blurred from its known pixels alone (normalised convolution), sigma in pixels; their mean where none is near."""
     weights = known.to(image.dtype)[None]
     soft = _gaussian(torch.cat([image * weights, weights]), sigma)
@@ -122,7 +122,7 @@ def blurred(image: Tensor, known: Tensor, sigma: float) -> Tensor:
     return (soft[:3] + trace * average) / (soft[3:] + trace)
 
 
-def extended(image: Tensor, region: Tensor) -> Tensor:
+def extend_background(image: Tensor, region: Tensor) -> Tensor:
     """The image (3, H, W) with each pixel of the region (H, W) replaced by the nearest pixel outside it, of which there is at least one."""
     import cv2
 
@@ -154,7 +154,7 @@ def _opencv(image: Tensor, region: Tensor, method: int) -> Tensor:
     # OpenCV's in-painters take the outermost pixels for known, masked or not: a frame gives them neighbours, and what they find in the
     # frame and under the mask are background colours, not those of what is replaced.
     frame = 2
-    source = (extended(image, region).permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    source = (extend_background(image, region).permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     source = cv2.copyMakeBorder(source, frame, frame, frame, frame, cv2.BORDER_REPLICATE)
     hole = cv2.copyMakeBorder(region.to(torch.uint8).numpy(), frame, frame, frame, frame, cv2.BORDER_REPLICATE)
     filled = numpy.ascontiguousarray(cv2.inpaint(source, hole, RADIUS_PX, method)[frame:-frame, frame:-frame])

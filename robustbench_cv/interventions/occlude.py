@@ -9,11 +9,11 @@ from torch import Tensor
 
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
-from robustbench_cv.interventions.follow import cut, edited, ignored, origin, paired
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import instances, members, needed, objects, select
-from robustbench_cv.interventions.occluders import STYLES, TEXTURES, covering
-from robustbench_cv.interventions.shapes import pieces, placed
+from robustbench_cv.interventions.object_selection import instances, members, needed_regions, objects, select
+from robustbench_cv.interventions.occluders import STYLES, TEXTURES, covering_pixels
+from robustbench_cv.interventions.shapes import pieces, place_elsewhere
+from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 from robustbench_cv.types import Sample
@@ -57,7 +57,7 @@ class Occlusion:
 
     @property
     def needs(self) -> frozenset[str]:
-        return needed(self.what)
+        return needed_regions(self.what)
 
     @property
     def control(self) -> str | None:
@@ -68,7 +68,7 @@ class Occlusion:
         return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired(noise, "occlude")
+        stream = paired_noise(noise, "occlude")
         chosen, region = self.occluder(sample, stream)
         return self.covered(sample, region, stream, "occlude", int((chosen & region).sum()) / int(chosen.sum()))
 
@@ -84,7 +84,7 @@ class Occlusion:
         region = torch.zeros_like(chosen)
         for k, mask in apart:
             order = STYLES[self.style](mask, stream.fork(f"object {k}"))
-            region |= covering(mask, order, self.share) & (mask | ~everything)
+            region |= covering_pixels(mask, order, self.share) & (mask | ~everything)
         union = torch.stack([mask for _, mask in apart]).any(dim=0)
         return union, region
 
@@ -92,8 +92,8 @@ class Occlusion:
         """The sample with the region painted over; label maps ignore it, and `unscored` too."""
         image = torch.where(region, TEXTURES[self.texture](sample, stream), sample.image)
         ignore = region if unscored is None else region | unscored
-        target, before = ignored(sample.target, ignore), ignored(origin(sample), ignore)
-        return edited(sample, kind, image, region, target, before, cut(sample, region), share=share)
+        target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
+        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region), share=share)
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class OcclusionPlacebo:
         return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired(noise, "occlude")
+        stream = paired_noise(noise, "occlude")
         chosen, over = self.occlusion.occluder(sample, stream)
-        region = placed(over, objects(sample) | chosen, stream)
+        region = place_elsewhere(over, objects(sample) | chosen, stream)
         # What the occluder hides is not scored here either, so that both effects are of the same pixels.
         return self.occlusion.covered(sample, region, stream, "occlude-control", 0.0, unscored=over)

@@ -9,12 +9,21 @@ from torch import Tensor
 
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
-from robustbench_cv.interventions import exact
-from robustbench_cv.interventions.fill import known_fill, painted
-from robustbench_cv.interventions.follow import as_crowd, cut, edited, ignored, lost, origin, paired, without
+from robustbench_cv.interventions import counterfactual
+from robustbench_cv.interventions.fill import fill_region, known_fill
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import members, needed, objects, select
-from robustbench_cv.interventions.shapes import boxed, dilated, placed, scaled
+from robustbench_cv.interventions.object_selection import members, needed_regions, objects, select
+from robustbench_cv.interventions.shapes import bounding_boxes, dilate_mask, place_elsewhere, scale_length
+from robustbench_cv.interventions.target_update import (
+    as_crowd,
+    cut_regions,
+    erase_objects,
+    ignore_pixels,
+    lost_classes,
+    make_edited,
+    origin,
+    paired_noise,
+)
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 from robustbench_cv.types import Sample
@@ -69,7 +78,7 @@ class Removal:
 
     @property
     def needs(self) -> frozenset[str]:
-        return needed(self.what)
+        return needed_regions(self.what)
 
     @property
     def control(self) -> str | None:
@@ -81,15 +90,15 @@ class Removal:
         return True
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired(noise, "removal")
+        stream = paired_noise(noise, "removal")
         taken = self.taken(sample, stream)
         if self.fill == "exact":
-            return exact.removed(sample, taken, members(sample, taken), self.kind)
+            return counterfactual.render_without(sample, taken, members(sample, taken), self.kind)
         region = self.region(taken)
-        target, before, gone = without(sample, taken, region)
-        regions = cut(sample, region, gone)
-        image = painted(sample.image, region, self.fill, stream)
-        return edited(sample, self.kind, image, region, target, before, regions, lost(sample.regions, regions))
+        target, before, gone = erase_objects(sample, taken, region)
+        regions = cut_regions(sample, region, gone)
+        image = fill_region(sample.image, region, self.fill, stream)
+        return make_edited(sample, self.kind, image, region, target, before, regions, lost_classes(sample.regions, regions))
 
     def taken(self, sample: Sample, stream: Noise) -> Tensor:
         """The visible pixels of what is removed: bool (H, W)."""
@@ -97,8 +106,8 @@ class Removal:
 
     def region(self, taken: Tensor) -> Tensor:
         """The pixels that are filled: bool (H, W)."""
-        radius = scaled(*DILATION, *taken.shape) if self.dilate is None else self.dilate
-        return dilated(SHAPES[self.shape](taken), radius)
+        radius = scale_length(*DILATION, *taken.shape) if self.dilate is None else self.dilate
+        return dilate_mask(SHAPES[self.shape](taken), radius)
 
 
 @dataclass(frozen=True)
@@ -124,19 +133,19 @@ class Placebo:
         return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired(noise, "removal")
+        stream = paired_noise(noise, "removal")
         kind = f"{self.removal.kind}-control"
         taken = self.removal.taken(sample, stream)
         if self.removal.fill == "exact":
-            return exact.unchanged(sample, taken, members(sample, taken), kind)
+            return counterfactual.render_unchanged(sample, taken, members(sample, taken), kind)
         erased = self.removal.region(taken)
-        without(sample, taken, erased)  # what the removal cannot serve, its placebo does not either
-        region = placed(erased, objects(sample) | taken, stream)
+        erase_objects(sample, taken, erased)  # what the removal cannot serve, its placebo does not either
+        region = place_elsewhere(erased, objects(sample) | taken, stream)
         gone = members(sample, taken)
-        target, before = (as_crowd(ignored(t, region | erased), gone) for t in (sample.target, origin(sample)))
-        image = painted(sample.image, region, self.removal.fill, stream)
-        return edited(sample, kind, image, region, target, before, cut(sample, region))
+        target, before = (as_crowd(ignore_pixels(t, region | erased), gone) for t in (sample.target, origin(sample)))
+        image = fill_region(sample.image, region, self.removal.fill, stream)
+        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region))
 
 
-SHAPES: dict[str, Callable[[Tensor], Tensor]] = {"mask": lambda mask: mask, "box": boxed}
+SHAPES: dict[str, Callable[[Tensor], Tensor]] = {"mask": lambda mask: mask, "box": bounding_boxes}
 """What is filled: the object's outline, or the bounding box of each of its connected pieces."""

@@ -8,13 +8,21 @@ from torch import Tensor, where
 
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions import exact
-from robustbench_cv.interventions.backgrounds import PLAIN, Background, borrowed
+from robustbench_cv.interventions import counterfactual
+from robustbench_cv.interventions.backgrounds import PLAIN, Background, borrow_background
 from robustbench_cv.interventions.donors import MOST_TRIED, Donors, Setting
 from robustbench_cv.interventions.fill import known_fill
-from robustbench_cv.interventions.follow import cut, edited, ignored, keeping, lost, origin, paired
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import members, needed, select, things
+from robustbench_cv.interventions.object_selection import members, needed_regions, select, things
+from robustbench_cv.interventions.target_update import (
+    cut_regions,
+    ignore_pixels,
+    keep_objects,
+    lost_classes,
+    make_edited,
+    origin,
+    paired_noise,
+)
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget, Sample, Target
@@ -62,7 +70,7 @@ class Swap:
 
     @property
     def needs(self) -> frozenset[str]:
-        return needed(self.what)
+        return needed_regions(self.what)
 
     @property
     def control(self) -> str | None:
@@ -80,19 +88,19 @@ class Swap:
         return replace(self, donors=donors)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired(noise, "swap-context")
+        stream = paired_noise(noise, "swap-context")
         if self.to in RENDERED:
-            return exact.moved(sample, self.kind, stream, elsewhere=self.to == "exact")
+            return counterfactual.render_moved(sample, self.kind, stream, elsewhere=self.to == "exact")
         pasted = select(sample, self.what, stream, erase=False)
         background = Background.of(PLAIN[self.to](sample, stream)) if self.to in PLAIN else self._borrowed(sample, stream)
         target, before = _targets(sample, pasted, background)
-        regions = cut(sample, ~pasted, [k for k in range(_count(sample)) if k not in members(sample, pasted)])
+        regions = cut_regions(sample, ~pasted, [k for k in range(_count(sample)) if k not in members(sample, pasted)])
         for name, mask in background.regions.items():
             behind = mask & ~pasted
             regions[name] = regions[name] | behind if name in regions else behind
         image = where(pasted, sample.image, background.image)
-        objects_lost = lost({f"class:{name}": mask for name, mask in things(sample).items()}, regions)
-        made = edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
+        objects_lost = lost_classes({f"class:{name}": mask for name, mask in things(sample).items()}, regions)
+        made = make_edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
         facts = {name: fact for name, fact in sample.attributes.items() if name != "context"}
         return replace(made, attributes=facts if background.context is None else facts | {"context": background.context})
 
@@ -101,7 +109,7 @@ class Swap:
             raise UserError(f"swap-context(to={self.to!r}) borrows backgrounds: call with_donors(Donors(samples)) first")
         here = Setting.of(sample)
         for donor in self.donors.lend(sample, stream.seed, lambda there: here.suits(self.to, there)):
-            background = borrowed(donor, sample, self.fill, stream)
+            background = borrow_background(donor, sample, self.fill, stream)
             if background is not None:
                 return background
         raise NotApplicable(
@@ -120,9 +128,9 @@ def _targets(sample: Sample, pasted: Tensor, background: Background) -> tuple[Ta
     target, before = sample.target, origin(sample)
     if isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
         pasted_objects = set(members(sample, pasted))
-        return keeping(target, before, [k for k in range(len(target.boxes)) if k in pasted_objects])
+        return keep_objects(target, before, [k for k in range(len(target.boxes)) if k in pasted_objects])
     if isinstance(target, MaskTarget) and isinstance(before, MaskTarget):
         labels = where(pasted, target.labels, background.labels.to(target.labels.dtype))
         unknown = (labels == IGNORE) | (before.labels == IGNORE)
-        return ignored(MaskTarget(labels), unknown), ignored(before, unknown)
+        return ignore_pixels(MaskTarget(labels), unknown), ignore_pixels(before, unknown)
     return target, before
