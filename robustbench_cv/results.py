@@ -15,7 +15,7 @@ import pandas
 
 from robustbench_cv.catalogue import METRICS, REPORTS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.findings import STRENGTH, Finding
+from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
@@ -204,7 +204,7 @@ class Results:
         return [m.name for m in self.run.metrics(task)]
 
     def model_row(self, group: Group) -> ModelRow:
-        return next(m for m in self.run.models if m.name == group.model)
+        return next(m for m in self.run.models if (m.name, m.task) == (group.model, group.task))
 
     def complexity(self, group: Group) -> ComplexityRow | None:
         """What the model costs on an image of the data set; None where the run did not count it."""
@@ -309,13 +309,15 @@ class Results:
             if f.verdict in ("warn", "stop")
             and f.model in ("", group.model)
             and f.dataset in ("", group.dataset)
+            and f.task in ("", group.task)
             and (condition is None or f.condition in ("", condition))
         ]
 
     def strength(self, group: Group, condition: str) -> Finding | None:
         """The verdict on an attack on a model: whether it looks strong or weak; None for what is no attack, or was not judged."""
-        where = (group.model, group.dataset, condition)
-        return next((f for f in self.findings if f.title == STRENGTH and (f.model, f.dataset, f.condition) == where), None)
+        where = (group.task, group.model, group.dataset, condition)
+        verdicts = (f for f in self.findings if f.code == "attack-strength")
+        return next((f for f in verdicts if (f.task, f.model, f.dataset, f.condition) == where), None)
 
     def blocked(self, group: Group, condition: str) -> str | None:
         """Why a number may not be shown: the check that said stop; None where nothing did."""

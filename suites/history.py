@@ -57,7 +57,7 @@ def history(samples: PositiveInt = 200) -> Suite:
         track("detection", DETECTORS, ("ap50", "ap"), _attack("tog-vanish", 1, PAPERS), _attack("tog-vanish", 4, PAPERS)),
     )
     return Suite(
-        "history", version=2, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"), strength=0
+        "history", version=3, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"), strength=0
     )
 
 

@@ -1,5 +1,6 @@
 """From a suite to records: resuming, killing, what a change redoes, and what never becomes a number."""
 
+import itertools
 import json
 import os
 import signal
@@ -18,7 +19,9 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.classifiers.lenet5 import LeNet5
 from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.results import Results
-from robustbench_cv.runner.plan import Options, make_plan
+from robustbench_cv.runner.batches import BatchSize
+from robustbench_cv.runner.cell import condition_sample
+from robustbench_cv.runner.plan import Options, build_job, make_plan
 from robustbench_cv.runner.run import Outcome, run_suite
 from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Track
 
@@ -227,6 +230,24 @@ def test_limit_takes_the_first_samples_and_reuses_whole_shards(suite: Suite, tmp
     more = run(suite, out, limit=128)
     assert (more.computed, more.reused) == (2, 2)
     assert len(more.results.records) == 256
+
+
+def test_a_swapped_background_does_not_depend_on_how_many_samples_were_asked_for() -> None:
+    swapped = Condition("swapped", ("swap-context(to='random', what='object')",))
+    images: list[dict[str, torch.Tensor]] = []
+    lent: list[set[int]] = []
+    for samples, limit in ((None, 4), (None, 8), (6, None)):
+        track = Track("classification", ("lenet5.scenes",), ("scenes(size=32)",), (CLEAN, swapped), ("top-1",), samples)
+        plan = make_plan(Suite("swaps", 1, (track,)), Options(limit=limit))
+        (cell,) = [c for c in plan.cells if c.condition.name == "swapped"]
+        job = build_job(plan, cell, BatchSize(4))
+        made = [condition_sample(job, i) for i in cell.indices]
+        images.append({s.id: s.image for s in made if s is not None})
+        lent.append(set(cell.pair.donors.settings))
+    for one, other in itertools.combinations(images, 2):
+        assert one.keys() & other.keys()
+        assert all(torch.equal(one[id_], other[id_]) for id_ in one.keys() & other.keys())
+    assert max(lent[0]) > 8  # from the whole of the data set
 
 
 def test_output_that_is_not_finite_is_failed_and_not_a_score(tmp_path: Path) -> None:

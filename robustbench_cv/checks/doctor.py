@@ -34,10 +34,11 @@ def examine(model: AnyModel, dataset: Dataset, class_map: ClassMap, indices: Seq
     info = model.info
     samples = _readable(dataset, class_map, indices)
     if not samples:
-        return [Finding("S01", "image range", "stop", "no sample could be read", "mend the data set", info.name, dataset.name)]
+        finding = Finding("S01", "image range", "stop", "no sample could be read", "mend the data set")
+        return [replace(finding, model=info.name, dataset=dataset.name, task=info.task)]
     found = _one_cause(_examine_all(Preflight(model, info.task, samples, dataset.name, device)))
     found.sort(key=lambda f: (SEVERITY.index(f.verdict), f.check))
-    return [replace(f, model=info.name, dataset=dataset.name) for f in found]
+    return [replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in found]
 
 
 def _readable(dataset: Dataset, class_map: ClassMap, indices: Sequence[int]) -> list[Sample]:

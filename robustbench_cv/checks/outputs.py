@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,16 @@ def one_shape(subject: Preflight, most: int = ENOUGH) -> Tensor:
     for sample in subject.samples:
         by_shape.setdefault(sample.image.shape, []).append(sample.image)
     return torch.stack(max(by_shape.values(), key=len)[:most]).to(subject.device)
+
+
+def has_output(raw: Raw) -> bool:
+    """Whether there is anything to compare: a finite score, or a candidate."""
+    return bool(raw.valid.any()) if isinstance(raw, Candidates) else bool(raw.values.isfinite().any())
+
+
+def nothing_reported(predictions: Iterable[Prediction]) -> bool:
+    """Whether all of them are of a detector that found nothing: two such agree whatever was done to the images."""
+    return all(isinstance(p, BoxPrediction) and len(p.boxes) == 0 for p in predictions)
 
 
 def comparable(raw: Raw) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import After, Aftermath
+from robustbench_cv.checks.check import After, AfterRun
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import CellRow
 from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction, Model, Prediction
@@ -37,9 +37,9 @@ class _Reread:
     flipped: tuple[str, ...]
 
 
-def _examine(aftermath: Aftermath) -> Sequence[Finding]:
-    reread = list(_reread(aftermath))
-    if not reread:
+def _examine(after_run: AfterRun) -> Sequence[Finding]:
+    reread = list(_reread(after_run))
+    if not any(r.images for r in reread):
         return [Finding("S14", _TITLE, "not applicable", "no image was saved")]
     stops = [_stop(r) for r in reread if r.flipped]
     if stops:
@@ -53,27 +53,27 @@ def _stop(reread: _Reread) -> Finding:
     evidence = f"{count} saved images or their predictions are not those that were judged, first {reread.flipped[0]!r}"
     remedy = "the model is not deterministic, or the run folder was changed: delete the folder and run again"
     cell = reread.cell
-    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition)
+    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition, task=cell.task)
 
 
-def _reread(aftermath: Aftermath) -> Iterator[_Reread]:
-    folder = aftermath.results.folder
+def _reread(after_run: AfterRun) -> Iterator[_Reread]:
+    folder = after_run.results.folder
     assert folder is not None, "an after-run check needs a run folder"
-    for cell in aftermath.results.run.cells:
+    for cell in after_run.results.run.cells:
         images = folder / "images" / cell.key
-        if not (images / "index.json").exists() or cell.model not in aftermath.models:
+        if not (images / "index.json").exists() or (cell.task, cell.model) not in after_run.models:
             continue
         entries = json.loads((images / "index.json").read_text())
-        yield _Reread(cell, len(entries), tuple(_flipped(aftermath, cell, entries, images)))
+        yield _Reread(cell, len(entries), tuple(_flipped(after_run, cell, entries, images)))
 
 
-def _flipped(aftermath: Aftermath, cell: CellRow, entries: Sequence[dict[str, Any]], folder: Path) -> Iterator[str]:
-    model = cast("Model[Any]", aftermath.models[cell.model])
+def _flipped(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: Path) -> Iterator[str]:
+    model = cast("Model[Any]", after_run.models[cell.task, cell.model])
     exact = safetensors.torch.load_file(folder / "exact.safetensors")
     for k, entry in enumerate(entries):
         image, after = exact[str(k)], entry["after"]
         with torch.no_grad():
-            again = model.decode(model.raw(image[None].to(aftermath.device)))[0]
+            again = model.decode(model.raw(image[None].to(after_run.device)))[0]
         shown = torch.from_numpy(numpy.array(Image.open(folder / after["image"]))).permute(2, 0, 1)
         is_shown = shown.shape == image.shape and bool(((image.clamp(0, 1) * 255).round().byte() == shown).all())
         if not is_shown or not _same(again, after["prediction"], folder, model.info.operating_score):

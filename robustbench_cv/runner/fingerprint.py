@@ -13,7 +13,6 @@ import msgspec
 
 import robustbench_cv
 from robustbench_cv.registry import Registry, Spec
-from robustbench_cv.types import Dataset
 
 _SHARED_ROOMS = ("types.py", "noise.py", "boxes.py", "records.py", "predictions.py", "data", "models", "metrics", "runner")
 _NUMERIC_PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow", "torchattacks")
@@ -65,8 +64,3 @@ def source_sha256(registry: Registry[Any], specs: Sequence[str]) -> str:
             used = True
             found.update(path.read_bytes())
     return found.hexdigest() if used else ""
-
-
-def data_sha256(dataset: Dataset) -> str:
-    """Of every sample of a data set: for edits that take material from any of them."""
-    return digest([[id_, dataset.fingerprint(i)] for i, id_ in enumerate(dataset.ids)])

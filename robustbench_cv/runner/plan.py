@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from robustbench_cv.adversary.combinators.transfer import surrogates
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
+from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.intervention import NeedsDonors
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.models.adapt import weights_sha256
@@ -23,7 +25,7 @@ from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pai
 from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.carried import carried, smaller_budget
 from robustbench_cv.runner.cell import Job, radius_of
-from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, source_sha256, versions
+from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
 from robustbench_cv.runner.fitted import FitPlan, fitted, plan_fit
 from robustbench_cv.runner.store import Store
 from robustbench_cv.suite import Condition, Suite, Track, check_gates
@@ -59,7 +61,10 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A model on a data set: classes matched, samples chosen, their fingerprints taken."""
+    """A model on a data set: classes matched, samples chosen, their fingerprints taken.
+
+    donors: what edits may borrow from, the whole of the data set whatever the limit.
+    """
 
     model: AnyModel
     row: ModelRow
@@ -68,6 +73,7 @@ class Pair:
     class_map: ClassMap
     indices: tuple[int, ...]
     fingerprints: tuple[str, ...]
+    donors: Donors
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +110,7 @@ def make_plan(suite: Suite, options: Options) -> Plan:
     """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched."""
     check_specs(suite, options.models, options.data)
     seed = suite.seed if options.seed is None else options.seed
-    models = dict(_asked(model, options.device) for model in options.models)
+    models = _asked(options)
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
@@ -112,9 +118,10 @@ def make_plan(suite: Suite, options: Options) -> Plan:
         own = models or {spec: build(spec, device=options.device) for spec in track.models}
         rows = {spec: _model_row(spec, model) for spec, model in own.items() if model.info.task == track.task}
         datasets = {spec: _dataset(spec, track, options) for spec in options.data or track.datasets}
+        donors = {spec: Donors(_whole(spec, dataset)) for spec, dataset in datasets.items()}
         conditions = with_controls(track.conditions)
         others = {c.name: _surrogates(c) for c in conditions}
-        found = [_pair(own[m], row, spec, dataset, options) for spec, dataset in datasets.items() for m, row in rows.items()]
+        found = [_pair(own[m], row, spec, dataset, donors[spec], options) for spec, dataset in datasets.items() for m, row in rows.items()]
         metrics = [_metric_row(name, found[0].row) for name in track.metrics]
         names = tuple(dict.fromkeys(p.row.name for p in found)), tuple(dict.fromkeys(p.dataset_row.name for p in found))
         tracks.append(TrackRow(track.task, *names, conditions, tuple(metrics)))
@@ -132,8 +139,16 @@ def make_plan(suite: Suite, options: Options) -> Plan:
     return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options)
 
 
-def _asked(model: str | AnyModel, device: str) -> tuple[str, AnyModel]:
-    return (model, build(model, device=device)) if isinstance(model, str) else (f"object:{model.info.name}", model)
+def _asked(options: Options) -> dict[str, AnyModel]:
+    """The models of the options by spec; two of one name that were handed over built, of different tasks, are told apart by task."""
+    asked: dict[str, AnyModel] = {}
+    for model in options.models:
+        if isinstance(model, str):
+            asked[model] = build(model, device=options.device)
+        else:
+            spec = f"object:{model.info.name}"
+            asked[spec if spec not in asked else f"{spec}-{model.info.task}"] = model
+    return asked
 
 
 def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
@@ -162,7 +177,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store
     for spec in condition.interventions:
         edit = INTERVENTIONS.build(spec)
         if isinstance(edit, NeedsDonors):
-            edit = edit.with_donors(pair.dataset)
+            edit = edit.with_donors(pair.donors)
         edits.append(edit)
     track = next(t for t in plan.tracks if t.task == cell.row.task)
     attack, blank = _attack(plan, cell, store), blank_record(plan, cell)
@@ -221,6 +236,14 @@ def _dataset(spec: str, track: Track, options: Options) -> Dataset:
     return dataset
 
 
+def _whole(spec: str, dataset: Dataset) -> Dataset:
+    """The data set as its spec alone describes it, where the number of samples was asked for beside it; else itself."""
+    parameter = inspect.signature(DATASETS.factory(spec)).parameters.get("samples")
+    if parameter is None or parameter.default is parameter.empty or "samples" in Spec.parse(spec).args:
+        return dataset
+    return DATASETS.build(spec, task=dataset.task)
+
+
 def _model_row(spec: str, model: AnyModel) -> ModelRow:
     info = model.info
     return ModelRow(info.name or spec, spec, info.task, info.classes.names, info.parameters, _weights(model), info.operating_score)
@@ -237,7 +260,7 @@ def _surrogates(condition: Condition) -> list[list[str]]:
     return [[spec, _weights(build(spec)), source_sha256(MODELS, [spec])] for spec in found]
 
 
-def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: Options) -> Pair:
+def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, donors: Donors, options: Options) -> Pair:
     class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
     count = len(dataset) if options.limit is None else min(options.limit, len(dataset))
     if count == 0:
@@ -246,7 +269,7 @@ def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: 
     indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
     fingerprints = tuple(dataset.fingerprint(i) for i in indices)
     dataset_row = DatasetRow(dataset.name, spec, dataset.task, count, digest([dataset.ids[i] for i in indices]))
-    return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints)
+    return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints, donors)
 
 
 def _cells(
@@ -261,6 +284,7 @@ def _cells(
 ) -> Iterator[PlannedCell]:
     """One for each shard. others: the surrogates' identities. below: the keys of the smaller budget's cells, where there is one."""
     fit = plan_fit(pair, condition, seed, options)
+    takes_donors = _takes_donors(condition)
     common = {
         "code": code_sha256(interventions=bool(condition.interventions), attacks=condition.attack is not None),
         "versions": versions(),
@@ -271,7 +295,6 @@ def _cells(
             source_sha256(ATTACKS, [condition.attack] if condition.attack else []),
             source_sha256(METRICS, track.metrics),
         ],
-        "donors": data_sha256(pair.dataset) if _takes_donors(condition) else "",
         "fit": fit.key if fit else "",
         "surrogates": others,
         "model": pair.row,
@@ -285,9 +308,11 @@ def _cells(
     for start in range(0, len(pair.indices), SHARD):
         indices = pair.indices[start : start + SHARD]
         pictures = PICTURES if start == 0 else 0
-        data = [[pair.dataset.ids[i], f] for i, f in zip(indices, pair.fingerprints[start : start + SHARD], strict=True)]
+        ids = [pair.dataset.ids[i] for i in indices]
+        data = [[id_, f] for id_, f in zip(ids, pair.fingerprints[start : start + SHARD], strict=True)]
         base = below[start // SHARD] if below else None
-        key = digest(common | {"data": data, "pictures": pictures, "base": base})[:32]
+        lent = pair.donors.fingerprints(ids, seed) if takes_donors else []
+        key = digest(common | {"data": data, "donors": lent, "pictures": pictures, "base": base})[:32]
         row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
         yield PlannedCell(row, pair, condition, indices, pictures, fit, base)
 

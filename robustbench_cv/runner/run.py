@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
-from robustbench_cv.checks.check import Aftermath
+from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import write_json
@@ -73,9 +73,9 @@ def run_suite(
     info = _run_info(plan, command, store)
     findings = [f for pair in plan.pairs for f in stored_preflight(store, pair, options.device)]
     _announce(findings, announce)
-    stopped = {(f.model, f.dataset) for f in findings if f.verdict == "stop"}
+    stopped = {(f.task, f.model, f.dataset) for f in findings if f.verdict == "stop"}
     write_json(out / "run.json", info)
-    wanted = [c for c in plan.cells if (c.row.model, c.row.dataset) not in stopped]
+    wanted = [c for c in plan.cells if (c.row.task, c.row.model, c.row.dataset) not in stopped]
     missing = [c for c in wanted if not store.done(c.row.key)]
     _compute(plan, missing, store, progress)
     _merge_predictions(store, plan)
@@ -83,9 +83,9 @@ def run_suite(
     _announce(strengths, announce)
     findings += strengths
 
-    models = {p.row.name: p.model for p in plan.pairs}
+    models = {(p.row.task, p.row.name): p.model for p in plan.pairs}
     before = dataclasses.replace(Results.open(out), findings=tuple(findings))
-    findings += [f for name in check_names("after") for f in CHECKS.build(name)(Aftermath(before, models, options.device))]
+    findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
     write_json(out / "findings.json", findings)
     results = Results.open(out)
     return Outcome(results, len(missing), len(wanted) - len(missing), results.report(out))
@@ -161,7 +161,7 @@ def _run_info(plan: Plan, command: str, store: Store) -> RunInfo:
         versions=versions(),
         code_sha256=code_sha256(),
         tracks=plan.tracks,
-        models=tuple({p.row.name: p.row for p in plan.pairs}.values()),
+        models=tuple({(p.row.task, p.row.name): p.row for p in plan.pairs}.values()),
         datasets=tuple({(p.dataset_row.name, p.row.task): p.dataset_row for p in plan.pairs}.values()),
         pairings=plan.pairings(),
         cells=tuple(c.row for c in plan.cells),
