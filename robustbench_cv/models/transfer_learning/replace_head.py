@@ -20,7 +20,7 @@ from robustbench_cv.models.weights.initial_weights import bundled, weights_file
 from robustbench_cv.registry import Scalar, Spec
 from robustbench_cv.types import AnyModel, Labels
 
-ORIGIN = ("weights", "pretrained", "checkpoint", "classes", "num_classes", "input_size")
+ORIGIN = ("weights", "pretrained", "checkpoint", "encoder_weights", "trust", "classes", "num_classes", "input_size")
 """Arguments that say where a model's weights and classes come from, not what its network is."""
 
 
