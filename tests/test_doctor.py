@@ -456,7 +456,13 @@ def test_outputs_that_are_not_finite_warn_and_accuse_nobody(task: Task) -> None:
     assert "NaN" in findings["S04"].evidence
 
 
-@pytest.mark.parametrize("kind", [RuntimeError, ValueError, TypeError, IndexError])
+class Own(Exception):
+    """A user's own."""
+
+
+@pytest.mark.parametrize(
+    "kind", [RuntimeError, ValueError, TypeError, IndexError, AssertionError, AttributeError, KeyError, ZeroDivisionError, OSError, Own]
+)
 def test_a_model_that_raises_is_a_finding(kind: type[Exception]) -> None:
     class Raising(Tiny):
         def raw(self, images: Tensor, /) -> Any:
@@ -464,7 +470,15 @@ def test_a_model_that_raises_is_a_finding(kind: type[Exception]) -> None:
 
     findings = doctor(Raising("classification"), samples("classification"))
     assert stops(findings) == ["S05"], "once, not once a check"
-    assert f"the model raised {kind.__name__}: only 224 x 224, please (test_doctor.py, line " in findings["S05"].evidence
+    said = re.escape(str(kind("only 224 x 224, please\nlong story")).splitlines()[0])
+    assert re.search(rf"the model raised {kind.__name__}: {said} \(test_doctor\.py, line ", findings["S05"].evidence)
+
+
+def test_a_gradient_that_hidden_weights_alone_have_is_none() -> None:
+    hidden = torch.ones((), requires_grad=True)
+    findings = doctor(Tiny("classification", before=Tensor.detach, after=lambda scores: scores * hidden), samples("classification"))
+    assert findings["S09"].verdict == "warn"
+    assert "no gradient reaches the image" in findings["S09"].evidence
 
 
 def test_samples_of_several_sizes_are_predicted_in_their_order() -> None:

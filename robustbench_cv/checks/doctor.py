@@ -10,7 +10,7 @@ from pathlib import Path
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.data.class_map import ClassMap
-from robustbench_cv.errors import BadSample, NotApplicable
+from robustbench_cv.errors import BadSample, NotApplicable, RobustBenchError
 from robustbench_cv.findings import SEVERITY, Finding
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
@@ -76,7 +76,9 @@ def _not_tried(name: str, stopped: Finding) -> Finding:
 def _examine_one(name: str, subject: Preflight) -> Finding:
     try:
         finding: Finding = CHECKS.build(name)(subject)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except RobustBenchError:
+        raise
+    except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         evidence = f"the model raised {type(error).__name__}: {reason} ({Path(frame.filename).name}, line {frame.lineno})"

@@ -73,9 +73,9 @@ def _slopes(model: Model[Any], sample: Sample, image: Tensor) -> Slopes | None:
     score = _rightness(model.raw(leaf), sample.target)
     if not score.requires_grad:
         return None
-    # Materialised: an image that the score does not use has gradient zero.
-    (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True, materialize_grads=True)
-    return gradient_check.measure(lambda x: _rightness(model.raw(x), sample.target)[None], image, gradient)
+    # Unused where the image's path is cut and weights that the model does not register ask for the gradient.
+    (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True)
+    return None if gradient is None else gradient_check.measure(lambda x: _rightness(model.raw(x), sample.target)[None], image, gradient)
 
 
 def _rightness(raw: Raw, target: Target) -> Tensor:
@@ -144,6 +144,8 @@ def _measured(subject: Attacked, part: Attack[Any], objective: Any) -> Slopes | 
             values = objective(model.raw(leaf), goals)
             if not values.requires_grad:
                 return None
-            (gradient,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True, materialize_grads=True)
+            gradient: Tensor | None = torch.autograd.grad(values.sum(), leaf, allow_unused=True)[0]
+            if gradient is None:
+                return None
             total += gradient_check.measure(lambda x, g=goals: objective(model.raw(x), g), images, gradient)  # type: ignore[misc]
     return total

@@ -42,12 +42,15 @@ class LooksLikeModel(Protocol):
 def model_from_factory(spec: Spec, factory: Callable[..., Any]) -> AnyModel:
     """Call a file's factory and adapt what it returns.
 
-    Arguments that the factory takes are its own; the rest are FACTS about a bare module. UserError where one is neither, or missing.
+    Arguments that the factory takes are its own; the rest are FACTS about a bare module. A factory that takes num_classes gets the number
+    of `classes`. UserError where one is neither, or missing.
     """
     signature = inspect.signature(factory)
     takes_all = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     own = {k: v for k, v in spec.args.items() if k in signature.parameters or (takes_all and k not in FACTS)}
     facts = {k: v for k, v in spec.args.items() if k not in own}
+    if "num_classes" in signature.parameters and "num_classes" not in own and isinstance(spec.args.get("classes"), str):
+        own["num_classes"] = len(class_names(str(spec.args["classes"])))
     unknown = sorted(set(facts) - set(FACTS))
     if unknown:
         raise UserError(f"{spec}: nothing takes {', '.join(unknown)}; the factory is {signature}, and of a module can be said {FACTS}")

@@ -24,7 +24,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation that most encoders were trained with, and that random ones take too."""
 
 
-@model()
+@model(library="segmentation_models_pytorch")
 def smp(
     name: str,
     *,

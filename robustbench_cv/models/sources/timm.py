@@ -20,7 +20,7 @@ from robustbench_cv.models.sources.offline import missing_weights, reachable
 from robustbench_cv.types import Labels
 
 
-@model()
+@model(library="timm")
 def timm(
     name: str,
     *,
@@ -102,6 +102,10 @@ def _module(name: str, pretrained: bool, count: int | None, input_size: int | No
             module: nn.Module = create_model(name, pretrained=pretrained, **options)
         except OSError as error:
             raise missing_weights(f"timm:{name}", _url(config), _folder(config), str(error).split("\n", maxsplit=1)[0]) from error
+        except (AssertionError, ValueError, RuntimeError, ArithmeticError) as error:
+            given = ", ".join(f"{key}={value}" for key, value in (("num_classes", count), ("input_size", input_size)) if value is not None)
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"timm:{name} cannot be built with {given or 'its own settings'}: {reason}") from error
     return module
 
 

@@ -14,7 +14,7 @@ from robustbench_cv.tasks import Task
 from robustbench_cv.types import AnyModel
 
 
-@model()
+@model(library="torchvision")
 def torchvision(
     name: str,
     *,

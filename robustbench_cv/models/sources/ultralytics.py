@@ -40,7 +40,7 @@ REPLACED = (("PIL.Image", "open"), ("cv2", "imread"), ("cv2", "imwrite"), ("cv2"
 """What importing ultralytics replaces."""
 
 
-@model()
+@model(library="ultralytics")
 def ultralytics(
     name: str,
     *,
