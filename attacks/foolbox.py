@@ -10,7 +10,7 @@ from typing import Any
 
 from robustbench_cv.adversary import External, ball
 from robustbench_cv.adversary.external.adapters import from_foolbox
-from robustbench_cv.arguments import Length
+from robustbench_cv.arguments import Length, check_like_defaults
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Scalar
@@ -29,6 +29,7 @@ def foolbox(name: str, eps: Length | None = None, norm: str | None = None, by_sa
         known = [n for n in library if n.upper() in close] or sorted(library)
         raise UserError(f"foolbox has no attack {name!r}; did you mean {' or '.join(known)}?")
     made = library[name]
+    check_like_defaults(f"foolbox:{name}", made, arguments)
     try:
         example = made(**arguments)
     except TypeError as error:

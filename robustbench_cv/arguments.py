@@ -27,7 +27,7 @@ LARGEST_SEED = 2**63 - 1
 class Range:
     """The finite numbers from `low` to `high`, both included unless open.
 
-    pixels: in [0, 1] pixel units, where 8 is a slip for 8/255. meaning: what the number is, where a message must say so.
+    pixels: in [0, 1] pixel units; where they end at 1, 8 is a slip for 8/255. meaning: what the number is, where a message must say so.
 
     >>> Range(0, 1, open_low=True)
     a number above 0 and at most 1
@@ -39,10 +39,15 @@ class Range:
     pixels: bool = False
     meaning: str = ""
 
+    @property
+    def is_pixel_value(self) -> bool:
+        """Of single values, not of lengths over many."""
+        return self.pixels and self.high == 1
+
     def admits(self, value: Any) -> bool:
         """Whether a number is one of these."""
         inside = (self.low < value if self.open_low else self.low <= value) and value <= self.high
-        return inside and abs(value) < math.inf and not (self.pixels and isinstance(value, int) and bool(value))
+        return inside and abs(value) < math.inf and not (self.is_pixel_value and isinstance(value, int) and bool(value))
 
     def __repr__(self) -> str:
         return self.spoken("a number")
@@ -70,7 +75,7 @@ Degrees: TypeAlias = Annotated[float, Range(0, 180)]
 Seed: TypeAlias = Annotated[int, Range(0, LARGEST_SEED)]
 Budget: TypeAlias = Annotated[float, Range(0, 1, pixels=True)]
 """A length of single pixel values, in [0, 1] pixel units: an L-infinity budget, or a step within one."""
-Length: TypeAlias = Annotated[float, Range(0)]
+Length: TypeAlias = Annotated[float, Range(0, pixels=True)]
 """A length in a norm that the factory takes as an argument, in [0, 1] pixel units; the norm's ball says what is too long."""
 
 
@@ -92,6 +97,20 @@ def check_arguments(whose: str, factory: Callable[..., Any], arguments: Mapping[
         if parameter is None or _same(value, parameter.default):
             continue
         check_argument(whose, name, value, annotation_of(factory, parameter.name), parameter.default)
+
+
+def check_like_defaults(whose: str, library: Callable[..., Any], arguments: Mapping[str, object]) -> None:
+    """UserError where an argument of another library's callable is of another kind than its default: text for a number, say.
+
+    >>> def PGD(steps=10): ...
+    >>> check_like_defaults("torchattacks:PGD", PGD, {"steps": "x"})
+    Traceback (most recent call last):
+    robustbench_cv.errors.UserError: torchattacks:PGD: steps='x' must be a number; leave it out for 10
+    """
+    for name, parameter in inspect.signature(library).parameters.items():
+        if name in arguments and isinstance(parameter.default, str | int | float):
+            kind = type(parameter.default)
+            check_argument(whose, name, arguments[name], kind if kind in (str, bool) else Number, parameter.default)
 
 
 def check_argument(whose: str, name: str, value: object, hint: object, default: object = inspect.Parameter.empty) -> None:
@@ -190,20 +209,23 @@ def shortened(text: str, width: int = 80) -> str:
 
 
 def _complaint(name: str, value: object, hint: object, default: object) -> str:
-    if _in_pixels(hint) and isinstance(value, int | float) and not isinstance(value, bool):
+    pixels = _pixels(hint)
+    if pixels and pixels.is_pixel_value and isinstance(value, int | float) and not isinstance(value, bool):
         return pixel_slip(name, value)
-    wanted = f"{name}={shortened(_written(value))} must be {spoken(hint)}"
+    wanted = f"{name}={shortened(_written(value, in_pixels=bool(pixels)))} must be {spoken(hint)}"
     if isinstance(value, str) and _is_number(value) and not accepts(hint, "text"):
         return f"{wanted}: write {name}={value.strip()} without quotes"
     if isinstance(value, float) and value.is_integer() and accepts(hint, int(value)):
         return f"{wanted}: write {name}={int(value)}"
-    return wanted if default is inspect.Parameter.empty else f"{wanted}; leave it out for {_written(default, in_pixels=_in_pixels(hint))}"
+    return wanted if default is inspect.Parameter.empty else f"{wanted}; leave it out for {_written(default, in_pixels=bool(pixels))}"
 
 
-def _in_pixels(hint: object) -> bool:
+def _pixels(hint: object) -> Range | None:
+    """The range of an annotation in pixel units."""
     if get_origin(hint) is Annotated:
-        return any(isinstance(m, Range) and m.pixels for m in get_args(hint)[1:])
-    return get_origin(hint) in (Union, types.UnionType) and any(map(_in_pixels, get_args(hint)))
+        return next((m for m in get_args(hint)[1:] if isinstance(m, Range) and m.pixels), None)
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else ()
+    return next(filter(None, map(_pixels, parts)), None)
 
 
 def _written(value: object, *, in_pixels: bool = False) -> str:

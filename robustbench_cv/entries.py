@@ -7,13 +7,14 @@ A factory is marked by its kind's decorator (`@attack(paper="...")`). One factor
 from __future__ import annotations
 
 import ast
+import inspect
 import io
 import tokenize
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from robustbench_cv import arguments
 from robustbench_cv.errors import UserError
@@ -73,19 +74,35 @@ def scan(path: Path, module: str, kind: str) -> Iterator[Entry]:
             yield from _marked(node, call, where, ast.get_docstring(tree) or "", module, None if module else path)
 
 
-def argument_hints(entry: Entry) -> dict[str, tuple[object, bool]]:
-    """Each argument of an entry: its annotation where it is one of Python's own or of `arguments`, else Any; and whether it must be given.
+class Argument(NamedTuple):
+    """An argument as its file says. hint: Any where it is more than Python's own types and those of `arguments`.
 
-    "*" and "**" stand for those that take any number.
+    default: where there is none, or it is no literal, inspect.Parameter.empty.
     """
+
+    hint: object
+    required: bool
+    default: object = inspect.Parameter.empty
+
+
+def read_arguments(entry: Entry) -> dict[str, Argument]:
+    """Each argument of an entry by name; "*" and "**" stand for those that take any number."""
     function = ast.parse(f"def f{entry.signature}: ...").body[0]
     assert isinstance(function, ast.FunctionDef)
     named, given = [*function.args.posonlyargs, *function.args.args], function.args.defaults
     pairs = [*zip(named, [None] * (len(named) - len(given)) + list(given), strict=True)]
     pairs += [*zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)]
-    hints = {a.arg: (_hint(a.annotation), default is None) for a, default in pairs}
     many = {"*": function.args.vararg, "**": function.args.kwarg}
-    return hints | {stars: (_hint(a.annotation), False) for stars, a in many.items() if a is not None}
+    return {a.arg: Argument(_hint(a.annotation), default is None, _default(default)) for a, default in pairs} | {
+        stars: Argument(_hint(a.annotation), required=False) for stars, a in many.items() if a is not None
+    }
+
+
+def _default(node: ast.expr | None) -> object:
+    try:
+        return inspect.Parameter.empty if node is None else literal(node, "")
+    except UserError:
+        return inspect.Parameter.empty
 
 
 _WORDS = {"int": int, "float": float, "str": str, "bool": bool, "Literal": typing.Literal, "__builtins__": {}} | {

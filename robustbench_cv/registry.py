@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from robustbench_cv.arguments import check_argument, check_arguments, shortened
-from robustbench_cv.entries import Entry, argument_hints, marker, scan
+from robustbench_cv.entries import Entry, marker, read_arguments, scan
 from robustbench_cv.errors import ForeignError, UserError, foreign
 from robustbench_cv.python_files import load_factory, load_file
 from robustbench_cv.specs import Scalar, Spec
@@ -129,21 +129,22 @@ class Registry(Generic[T]):
         entry = self.entry(spec.name)
         if entry.whose:  # an entry point's source is not read
             return
-        hints = argument_hints(entry)
+        known = read_arguments(entry)
         whose = f"{self.kind} {entry.name!r}"
-        positional = [] if spec.target is None else [name for name in hints if name not in ("*", "**")][:1]
-        if spec.target is not None and not positional and "*" not in hints:
+        positional = [] if spec.target is None else [name for name in known if name not in ("*", "**")][:1]
+        if spec.target is not None and not positional and "*" not in known:
             raise UserError(
                 f"{whose} takes nothing after a colon, such as {shortened(spec.target)!r}; it takes {entry.name}{entry.signature}"
             )
         args: dict[str, Scalar] = dict(spec.args)
-        unknown = [name for name in args if (name not in hints and "**" not in hints) or name in positional]
-        missing = [name for name, (_, required) in hints.items() if required and name not in (*args, *positional, *given)]
+        unknown = [name for name in args if (name not in known and "**" not in known) or name in positional]
+        missing = [name for name, hint in known.items() if hint.required and name not in (*args, *positional, *given)]
         if unknown or missing:
             problem = f"takes no {unknown[0]!r}" if unknown else f"needs {missing[0]!r}"
             raise UserError(f"{whose} {problem}; it takes {entry.name}{entry.signature}")
         for name, value in {**dict.fromkeys(positional, spec.target), **args}.items():
-            check_argument(whose, name, value, hints.get(name, hints.get("**", (Any, False)))[0])
+            argument = known[name] if name in known else known["**"]
+            check_argument(whose, name, value, argument.hint, argument.default)
 
     def factory(self, spec: Spec | str) -> Callable[..., T]:
         """The factory that a spec names, imported. What a factory that is not this package's raises becomes a ForeignError."""

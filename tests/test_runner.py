@@ -320,13 +320,22 @@ def test_gates_decide_the_exit_code_on_intervals(tmp_path: Path) -> None:
     model, data = write_model(tmp_path), write_data(tmp_path)
 
     def code(bound: float) -> int:
-        return run(small_suite(model, data, gates=(Gate("top-1", "clean", bound),)), tmp_path / "out").exit_code
+        return run(small_suite(model, data, gates=(Gate("top-1", "pgd", bound),)), tmp_path / "out").exit_code
 
     value = run(small_suite(model, data), tmp_path / "out").results
-    estimate = value.estimate(value.groups()[0], "clean", "top-1")
+    estimate = value.estimate(value.groups()[0], "pgd", "top-1")
     assert estimate.low is not None
     assert estimate.high is not None
-    assert [code(estimate.low - 0.01), code((estimate.low + estimate.high) / 2), code(min(1.1, estimate.high + 0.01))] == [0, 3, 1]
+    assert [code(max(0, estimate.low - 0.01)), code((estimate.low + estimate.high) / 2), code(estimate.high + 0.01)] == [0, 3, 1]
+    with pytest.raises(UserError, match="the bound 75, but top-1 goes from 0 to 1; for 75 % write 0.75"):
+        code(75)
+
+
+def test_a_gate_of_a_model_that_is_not_in_the_run_is_refused(tmp_path: Path) -> None:
+    suite = small_suite(write_model(tmp_path), write_data(tmp_path), gates=(Gate("top-1", "clean", 0.5, "tiney"),))
+    with pytest.raises(UserError, match="is for 'tiney', which is not in this run"):
+        run(suite, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("**/*.parquet"))
 
 
 def test_pictures_are_saved_losslessly_with_predictions(suite: Suite, tmp_path: Path) -> None:

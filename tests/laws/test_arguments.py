@@ -7,7 +7,7 @@ import pytest
 
 from robustbench_cv.arguments import accepts, annotation_of, is_checkable
 from robustbench_cv.catalogue import MODELS, REGISTRIES
-from robustbench_cv.entries import argument_hints
+from robustbench_cv.entries import read_arguments
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Entry, Registry, Spec
 
@@ -19,14 +19,15 @@ IDS = [f"{registry.kind} {entry.name}" for registry, entry in ENTRIES]
 @pytest.mark.parametrize(("registry", "entry"), ENTRIES, ids=IDS)
 def test_every_argument_says_what_it_takes_and_its_default_is_that(registry: Registry[Any], entry: Entry) -> None:
     factory = registry.factory(Spec(entry.name))
-    assert set(argument_hints(entry)) >= set(inspect.signature(factory).parameters) - {"arguments"}
+    assert set(read_arguments(entry)) >= set(inspect.signature(factory).parameters) - {"arguments"}
     for name, parameter in inspect.signature(factory).parameters.items():
         hint = annotation_of(factory, name)
         assert is_checkable(hint) or parameter.kind is parameter.VAR_KEYWORD, f"{name}: {hint} has no range (see arguments.py)"
         assert parameter.default is parameter.empty or accepts(hint, parameter.default), f"{name}={parameter.default!r} is not {hint}"
         assert not accepts(hint, float("nan"))
-        static = argument_hints(entry).get(name, (Any, False))[0]
-        assert static in (Any, hint), f"{name}: read as {static}, evaluated as {hint}"
+        read = read_arguments(entry).get(name)
+        assert read is None or read.hint in (Any, hint), f"{name}: read as {read}, evaluated as {hint}"
+        assert read is None or read.default in (parameter.empty, parameter.default)
 
 
 @pytest.mark.parametrize(("registry", "entry"), ENTRIES, ids=IDS)
