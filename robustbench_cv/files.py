@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and not at all where they already hold the same."""
+"""Files that users name; and writing files whole or not at all, and not at all where they already hold the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import os
 from pathlib import Path
 
 import msgspec
+
+from robustbench_cv.arguments import shortened
+from robustbench_cv.errors import UserError
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path that a user wrote is a file; UserError where nobody could say (a name too long, a NUL, no permission)."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{shortened(str(path))!r} cannot be looked for: {reason}") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from robustbench_cv.errors import UserError, foreign
+from robustbench_cv.files import is_file
 
 
 def load_factory(path: Path, name: str) -> Callable[..., Any]:
@@ -25,15 +26,19 @@ def load_factory(path: Path, name: str) -> Callable[..., Any]:
     return factory
 
 
+def require_file(path: Path) -> None:
+    """UserError unless a Python file is there."""
+    if not is_file(path):
+        raise UserError(f"no file {path}; write file.py:factory with a path from {Path.cwd()}")
+
+
 def load_file(path: Path) -> ModuleType:
     """Execute a Python file as a module of its own, once for each content."""
+    require_file(path)
     try:
-        content = path.read_bytes() if path.is_file() else None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    if content is None:
-        raise UserError(f"no file {path}; write file.py:factory with a path from {Path.cwd()}")
-    digest = hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()[:16]
+        digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     name = f"robustbench_cv_file_{path.stem}_{digest}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path, loader=SourceFileLoader(name, str(path)))

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from robustbench_cv.arguments import check_argument, check_arguments, shortened
 from robustbench_cv.entries import Entry, marker, read_arguments, scan
 from robustbench_cv.errors import ForeignError, UserError, foreign
-from robustbench_cv.python_files import load_factory, load_file
+from robustbench_cv.python_files import load_factory, load_file, require_file
 from robustbench_cv.specs import Scalar, Spec
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Registry(Generic[T]):
         """
         spec = self._with_tag(Spec.parse(spec) if isinstance(spec, str) else spec)
         if spec.name.endswith(".py"):
-            _require_file(Path(spec.name))
+            require_file(Path(spec.name))
             return
         entry = self.entry(spec.name)
         if entry.whose:  # an entry point's source is not read
@@ -244,15 +244,6 @@ def _add(entries: dict[str, Entry], entry: Entry, kind: str) -> None:
             f"give it another name"
         )
     entries[entry.name] = entry
-
-
-def _require_file(path: Path) -> None:
-    try:
-        if path.is_file():
-            return
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {shortened(str(path))}: {error}") from error
-    raise UserError(f"no file {path}; write file.py:factory with a path from {Path.cwd()}")
 
 
 def _guarded(factory: Callable[..., T], whose: str, path: Path | None = None) -> Callable[..., T]:

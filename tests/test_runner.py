@@ -327,7 +327,7 @@ def test_gates_decide_the_exit_code_on_intervals(tmp_path: Path) -> None:
     assert estimate.low is not None
     assert estimate.high is not None
     assert [code(max(0, estimate.low - 0.01)), code((estimate.low + estimate.high) / 2), code(estimate.high + 0.01)] == [0, 3, 1]
-    with pytest.raises(UserError, match="the bound 75, but top-1 goes from 0 to 1; for 75 % write 0.75"):
+    with pytest.raises(UserError, match=r"the bound 75, but top-1 goes from 0 to 1; for 75 % write 0\.75"):
         code(75)
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import is_file
 from robustbench_cv.models.state_fit import AVERAGED, COUNTER, load_into, some, words
 from robustbench_cv.models.weights_content import read_weights
 
@@ -55,7 +56,7 @@ def read_state(path: str | Path) -> State:
     that would run code is refused. UserError where there is no readable state dict, and where nothing says which of several is meant.
     """
     path, key = _split(Path(path))
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"no checkpoint file {path} (looked from {Path.cwd()})")
     content = read_weights(path)
     found = dict(_state_dicts(content))
@@ -77,7 +78,7 @@ def has_auxiliary_heads(path: str | Path) -> bool:
 def _split(path: Path) -> tuple[Path, str | None]:
     """A file and the key that is wanted of it; a file whose own name has the sign in it is taken as it is."""
     file, sign, key = str(path).rpartition(KEY)
-    return (Path(file), key) if sign and not path.is_file() else (path, None)
+    return (Path(file), key) if sign and not is_file(path) else (path, None)
 
 
 def _state_dicts(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Tensor]]]:
