@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MODEL = Product("a model (info, raw, decode)", ("info", "raw", "decode"))
 DATASET = Product("a data set", ("name", "task", "labels", "ids", "fingerprint", "__len__", "__getitem__"))
-INTERVENTION = Product("an intervention", ("needs", "control"), is_callable=True)
+INTERVENTION = Product("an intervention", ("needs", "control", "removes_objects"), is_callable=True)
 ATTACK = Product("an attack", ("name", "success", "reference", "accepts", "search"))
 METRIC = Product("a metric", ("name", "higher_is_better", "is_rate", "evidence_key", "measure", "reduce", "resample"))
 CHECK = Product("a check, a function of what it examines", is_callable=True)
