@@ -71,11 +71,13 @@ def _agreement(found: Slopes) -> str:
 def _slopes(model: Model[Any], sample: Sample, image: Tensor) -> Slopes | None:
     leaf = image.clone().requires_grad_()
     score = _rightness(model.raw(leaf), sample.target)
-    if not score.requires_grad:
-        return None
-    # Unused where the image's path is cut and weights that the model does not register ask for the gradient.
-    (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True)
+    gradient = _gradient(score, leaf)
     return None if gradient is None else gradient_check.measure(lambda x: _rightness(model.raw(x), sample.target)[None], image, gradient)
+
+
+def _gradient(value: Tensor, leaf: Tensor) -> Tensor | None:
+    """None where no path leads to the leaf, also where weights that the model does not register ask for gradients behind the cut."""
+    return torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
 
 
 def _rightness(raw: Raw, target: Target) -> Tensor:
@@ -142,9 +144,7 @@ def _measured(subject: Attacked, part: Attack[Any], objective: Any) -> Slopes | 
         with frozen_eval(model):
             leaf = images.clone().requires_grad_()
             values = objective(model.raw(leaf), goals)
-            if not values.requires_grad:
-                return None
-            gradient: Tensor | None = torch.autograd.grad(values.sum(), leaf, allow_unused=True)[0]
+            gradient = _gradient(values.sum(), leaf)
             if gradient is None:
                 return None
             total += gradient_check.measure(lambda x, g=goals: objective(model.raw(x), g), images, gradient)  # type: ignore[misc]

@@ -39,13 +39,15 @@ def key_into_checkpoint(spec: Spec) -> Spec:
 
     A factory in a file may mean something else by `key`, as long as it names no checkpoint.
     """
-    file = next((name for name in ("checkpoint", "weights") if str(spec.args.get(name) or "")), None)
+    file = next((name for name in ("checkpoint", "weights") if Path(str(spec.args.get(name) or "")).suffix), None)
     if "key" not in spec.args or (spec.name.endswith(".py") and file != "checkpoint"):
         return spec
-    if file is None or (file == "weights" and not Path(str(spec.args[file])).suffix):
-        raise UserError(f"{spec}: key= chooses one of several state dicts in the file that checkpoint= names; give both")
-    args = {name: value for name, value in spec.args.items() if name != "key"}
-    return replace(spec, args={**args, file: with_key(str(spec.args[file]), str(spec.args["key"]))})
+    key, args = str(spec.args["key"]), {name: value for name, value in spec.args.items() if name != "key"}
+    if file is not None:
+        return replace(spec, args={**args, file: with_key(str(spec.args[file]), key)})
+    if spec.target is not None and Path(spec.target).is_file():
+        return replace(spec, args=args, target=with_key(spec.target, key))
+    raise UserError(f"{spec}: key= chooses one of several state dicts in the file that checkpoint= names; give both")
 
 
 def describe(model: AnyModel) -> dict[str, Scalar]:

@@ -14,7 +14,7 @@ from robustbench_cv.files import is_file
 from robustbench_cv.models.state_fit import AVERAGED, COUNTER, load_into, some, words
 from robustbench_cv.models.weights_content import read_weights
 
-__all__ = ["COUNTER", "LOG", "State", "has_auxiliary_heads", "load_checkpoint", "load_into", "read_state", "with_key"]
+__all__ = ["COUNTER", "LOG", "State", "has_auxiliary_heads", "load_checkpoint", "load_into", "read_state", "split_key", "with_key"]
 
 LOG = logging.getLogger("robustbench_cv")
 
@@ -55,7 +55,7 @@ def read_state(path: str | Path) -> State:
     "FILE#KEY" takes the one under that key, or the tensors whose names begin with it. Torch files are read with weights_only=True: one
     that would run code is refused. UserError where there is no readable state dict, and where nothing says which of several is meant.
     """
-    path, key = _split(Path(path))
+    path, key = split_key(Path(path))
     if not is_file(path):
         raise UserError(f"no checkpoint file {path} (looked from {Path.cwd()})")
     content = read_weights(path)
@@ -75,7 +75,7 @@ def has_auxiliary_heads(path: str | Path) -> bool:
     return any(part.lower().startswith("aux") for name in read_state(path).tensors for part in name.split("."))
 
 
-def _split(path: Path) -> tuple[Path, str | None]:
+def split_key(path: Path) -> tuple[Path, str | None]:
     """A file and the key that is wanted of it; a file whose own name has the sign in it is taken as it is."""
     file, sign, key = str(path).rpartition(KEY)
     return (Path(file), key) if sign and not is_file(path) else (path, None)

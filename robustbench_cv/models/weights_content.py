@@ -34,6 +34,10 @@ FIRST_BYTES = 512
 """Enough of a file to know it by."""
 
 
+class RefusedPickle(UserError):
+    """A torch file that could run code when opened."""
+
+
 def read_weights(path: Path) -> Any:
     """The content of a safetensors file (tensors by name) or of a torch file (anything, mostly nested dictionaries), on the CPU.
 
@@ -137,7 +141,7 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> UserError:
     reason = next((line for line in lines if "GLOBAL" in line or "nsupported" in line), "")
     if not _is_torch(_start(path)):
         return UserError(f"{path} is no weights file: neither safetensors nor what torch.save writes; was it downloaded whole?")
-    return UserError(
+    return RefusedPickle(
         f"{path} is refused: it holds more than tensors and could run code when opened. {reason} "
         "If you trust its origin, open it where that is safe and save `model.state_dict()` alone (best as .safetensors)"
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.sources.ultralytics import UltralyticsDetector, ultralytics
+from robustbench_cv.models.sources.ultralytics import ultralytics
+from robustbench_cv.types import AnyModel
 
 SIZES = {"yolov9": ("t", "s", "m", "c", "e"), "yolov10": ("n", "s", "m", "b", "l", "x")}
 OTHERS = ("n", "s", "m", "l", "x")
@@ -41,14 +42,14 @@ def yolo_ultralytics(
     one_to_one: bool = False,
     threshold: Fraction = 0.001,
     operating_score: Fraction = 0.25,
-) -> UltralyticsDetector:
+) -> AnyModel:
     """A detector of ultralytics below its predict(): the same as ultralytics:yolov8n, by the architecture's name.
 
     size: n, s, m, l or x (YOLOv9: t, s, m, c or e; YOLOv10 has b too); the smallest unless given. weights: a file on this machine, a state
-    dict or, with trust=True, ultralytics' own .pt, which runs code when opened; nothing is downloaded. classes: "a,b,c"; num_classes where
-    names are not known (default COCO's 80). input_size: the longer side in px that the network sees, a multiple of 32. one_to_one: of
-    YOLOv10 and YOLO26, the head that reports each object once. threshold: the least score that decode keeps; operating_score: from where a
-    box counts as reported. UserError where the package is missing, the size unknown, or the file refused.
+    dict or ultralytics' own .pt (with trust=True also one that names other code, which runs); nothing is downloaded. classes: "a,b,c";
+    num_classes where names are not known (default COCO's 80). input_size: the longer side in px that the network sees, a multiple of 32.
+    one_to_one: of YOLOv10 and YOLO26, the head that reports each object once. threshold: the least score that decode keeps;
+    operating_score: from where a box counts as reported. UserError where the package is missing, the size unknown, or the file refused.
     """
     sizes = SIZES.get(name, OTHERS)
     if size and size not in sizes:

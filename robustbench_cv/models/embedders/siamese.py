@@ -11,13 +11,10 @@ from torch import Tensor, nn
 
 from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.classifiers.building_blocks import conv, output_size
+from robustbench_cv.models.classifiers.building_blocks import conv, grey, output_size
 from robustbench_cv.models.embedders.embedder import Embedder, Twins, embedder
 from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.initial_weights import initial_weights
-
-GREY = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in brightness (ITU-R BT.601)."""
 
 
 @model(
@@ -68,7 +65,7 @@ class Siamese(Twins):
     def forward(self, images: Tensor) -> Tensor:
         """Differentiable."""
         if self.channels == 1:
-            images = (images * images.new_tensor(GREY).view(3, 1, 1)).sum(dim=1, keepdim=True)
+            images = grey(images)
         return torch.sigmoid(self.embedding(self.features(images).flatten(1)))
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:
