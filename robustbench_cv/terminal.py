@@ -40,10 +40,10 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def shortened(text: str, width: int) -> str:
+def elided(text: str, width: int) -> str:
     """At most `width` characters: the beginning and the end, since names of one kind often begin alike.
 
-    >>> shortened("resnet50 trained on everything", 13)
+    >>> elided("resnet50 trained on everything", 13)
     'resnet…ything'
     """
     if len(text) <= width:

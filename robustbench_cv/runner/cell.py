@@ -21,7 +21,6 @@ from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.similarity import structural_similarity
 from robustbench_cv.models.folded import fold
-from robustbench_cv.names import is_bundled
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace, Record
 from robustbench_cv.registry import Spec
@@ -169,7 +168,7 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
             # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
             noise = Noise(job.blank.seed, (id_,), Spec.parse(spec).name)
-            with calling(f"intervention {spec}, {named([id_])}", ours=is_bundled(INTERVENTIONS, spec)):
+            with calling(f"intervention {spec}, {named([id_])}", ours=INTERVENTIONS.is_bundled(spec)):
                 after = intervention(after, noise)
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
@@ -184,7 +183,7 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
 def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     samples = [p.after for p in pairs]
     spec = job.condition.attack or ""
-    purpose, ours = Spec.parse(spec).name, is_bundled(ATTACKS, spec)
+    purpose, ours = Spec.parse(spec).name, ATTACKS.is_bundled(spec)
     radius = radius_of(job.attack)
 
     model = cast("Model[Any]", job.model)
@@ -267,7 +266,7 @@ def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Samp
         if metric.evidence_key in evidence or metric.evidence_key in excluded:
             continue
         try:
-            with calling(f"metric {name}, {named([sample.id])}", ours=is_bundled(METRICS, name)):
+            with calling(f"metric {name}, {named([sample.id])}", ours=METRICS.is_bundled(name)):
                 evidence[metric.evidence_key] = metric.measure(prediction, sample)
         except NotApplicable as reason:
             excluded[metric.evidence_key] = str(reason)
