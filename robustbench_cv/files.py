@@ -1,9 +1,10 @@
-"""Files that users name; and writing files whole or not at all, and not at all where they already hold the same."""
+"""Files that users name; writing files whole or not at all, and reading them, or saying which one is damaged."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -36,3 +37,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write a value as indented JSON."""
     write_bytes(path, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+
+
+def load_json(path: Path, kind: Any, *, remedy: str) -> Any:
+    """The value in a JSON file, of a type that msgspec reads. UserError, which ends with the remedy, where the file is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}); {remedy}") from error

@@ -13,6 +13,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
+from robustbench_cv.errors import UserError
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence
 
@@ -84,12 +85,28 @@ def _plain(record: Record, name: str) -> object:
 
 
 def read_parts(paths: Iterable[Path]) -> pandas.DataFrame:
-    """The records of some parts as a frame with the fields of Record as columns; JSON fields decoded; `attack` a dict or None."""
-    tables = [pyarrow.parquet.read_table(path, schema=_SCHEMA) for path in paths]
+    """The records of some parts as a frame with the fields of Record as columns; JSON fields decoded; `attack` a dict or None.
+
+    UserError for a part that is damaged.
+    """
+    tables = [_read_part(path) for path in paths]
     frame: pandas.DataFrame = (pyarrow.concat_tables(tables) if tables else _SCHEMA.empty_table()).to_pandas()
     for name in _JSON:
         frame[name] = [json.loads(text) for text in frame[name]]
     return frame
+
+
+def _read_part(path: Path) -> pyarrow.Table:
+    damaged = UserError(f"the records in {path} are damaged; delete the file, and the same `robustbench-cv run` computes them again")
+    try:
+        table = pyarrow.parquet.read_table(path, schema=_SCHEMA)
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the machine's fault, which names the file
+        raise damaged from error
+    if any(column.null_count for column in table.columns):
+        raise damaged  # a Parquet file of something else
+    return table
 
 
 def to_frame(records: Sequence[Record]) -> pandas.DataFrame:

@@ -116,6 +116,14 @@ class Registry(Generic[T]):
             raise UserError(f"no {self.kind} named {shortened(name)!r}{hint} (robustbench-cv list {self.kind}s)")
         return entries[plain]
 
+    def is_bundled(self, spec: Spec | str) -> bool:
+        """Whether a spec names something of this package, and nothing of a user's file or of another package."""
+        spec = self._with_tag(Spec.parse(spec) if isinstance(spec, str) else spec)
+        if spec.name.endswith(".py"):
+            return False
+        entry = self.entry(spec.name)
+        return entry.path is None and not entry.whose
+
     def check(self, spec: Spec | str, given: tuple[str, ...] = ()) -> None:
         """UserError where a spec names no entry, or gives arguments that its signature does not take. Imports nothing, runs nothing.
 

@@ -15,6 +15,7 @@ import pandas
 
 from robustbench_cv.catalogue import METRICS, REPORTS
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
@@ -25,6 +26,8 @@ from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence, Labels
 
 SCHEMA_VERSION = 1
+
+_AGAIN = "delete it, and the same `robustbench-cv run` makes it again"
 
 T = TypeVar("T")
 
@@ -189,7 +192,7 @@ class Results:
         run = read_run(folder)
         parts = [folder / "records" / f"{cell.key}.parquet" for cell in run.cells]
         findings_file = folder / "findings.json"
-        findings = msgspec.json.decode(findings_file.read_bytes(), type=tuple[Finding, ...]) if findings_file.exists() else ()
+        findings = load_json(findings_file, tuple[Finding, ...], remedy=_AGAIN) if findings_file.exists() else ()
         return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder)
 
     def groups(self) -> list[Group]:
@@ -376,10 +379,7 @@ def read_run(folder: Path) -> RunInfo:
     path = folder / "run.json"
     if not path.is_file():
         raise UserError(f"{folder} is no run folder: it has no run.json (robustbench-cv run SUITE --out {folder} makes one)")
-    try:
-        run = msgspec.json.decode(path.read_bytes(), type=RunInfo)
-    except msgspec.DecodeError as error:
-        raise UserError(f"{path} cannot be read: {error}; it may be of another version") from error
+    run: RunInfo = load_json(path, RunInfo, remedy=f"it may be of another version; {_AGAIN}")
     if run.schema_version > SCHEMA_VERSION:
         raise UserError(f"{path} has schema {run.schema_version}, this version reads up to {SCHEMA_VERSION}: upgrade robustbench-cv")
     return run

@@ -74,7 +74,7 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "tasks", "files", "arguments"),
+    ("errors", "tasks", "files", "foreign", "terminal", "arguments"),
     ("suite", "types", "noise", "specs", "entries", "python_files", "registry", "boxes"),
     ("catalogue", "suite_files"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),

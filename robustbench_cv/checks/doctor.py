@@ -10,8 +10,9 @@ from pathlib import Path
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.data.class_map import ClassMap
-from robustbench_cv.errors import BadSample, NotApplicable, RobustBenchError
+from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import SEVERITY, Finding
+from robustbench_cv.foreign import read_sample
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
 SAMPLES = 64
@@ -46,8 +47,8 @@ def _readable(dataset: Dataset, class_map: ClassMap, indices: Sequence[int]) -> 
     found = []
     for i in indices[:: max(1, len(indices) // SAMPLES)][:SAMPLES]:
         try:
-            found.append(class_map.sample(dataset[i]))
-        except (BadSample, NotApplicable):
+            found.append(class_map.sample(read_sample(dataset, i)))
+        except (BadSample, ForeignError, NotApplicable):
             continue
     return found
 
@@ -78,7 +79,7 @@ def _examine_one(name: str, subject: Preflight) -> Finding:
         finding: Finding = CHECKS.build(name)(subject)
     except RobustBenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         evidence = f"the model raised {type(error).__name__}: {reason} ({Path(frame.filename).name}, line {frame.lineno})"

@@ -13,8 +13,10 @@ from torch import Tensor
 from robustbench_cv.adversary.attack import AttackResult
 from robustbench_cv.adversary.attack import run as run_attack
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
+from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS, METRICS
 from robustbench_cv.data.class_map import ClassMap
-from robustbench_cv.errors import BadSample, NotApplicable
+from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
+from robustbench_cv.foreign import calling, named, one_by_one, read_sample
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.similarity import structural_similarity
@@ -28,6 +30,8 @@ from robustbench_cv.suite import Condition
 from robustbench_cv.types import AnyModel, Dataset, Evidence, Model, Prediction, Sample
 
 logger = logging.getLogger(__name__)
+
+NOT_FINITE = "the model's output is not finite (NaN or infinity)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +82,7 @@ class _Attacked:
     """What an attack made of one sample. failed: why the model broke down on it; unserved: why there was nothing to attack."""
 
     image: Tensor
-    trace: AttackTrace
+    trace: AttackTrace | None
     failed: str = ""
     skipped: str = ""
 
@@ -101,7 +105,7 @@ class _Pair:
 def run_cell(job: Job) -> CellOutput:
     """Edit, attack, predict, measure. A sample that cannot serve becomes a record with its reason, never a score.
 
-    Raises BadSample for an unreadable sample unless job.skip_bad.
+    Raises BadSample for an unreadable sample, and ForeignError for one on which anyone's model, edit or attack fails, unless job.skip_bad.
     """
     entries = [_prepare(job, i) for i in job.indices]
     records: dict[str, Record] = {e.sample: e for e in entries if isinstance(e, Record)}
@@ -142,10 +146,14 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: 
     kept: dict[str, Prediction] = {}
     for (pair, made), prediction, original in zip(served, predictions, originals, strict=True):
         id_ = pair.after.id
-        if prediction is None or original is None:
-            records[id_] = replace(job.blank, sample=id_, status="failed", reason="the model's output is not finite (NaN or infinity)")
+        if isinstance(prediction, str) or isinstance(original, str):
+            reason = prediction if isinstance(prediction, str) else str(original)
+            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason)
             continue
         record = _record(job, pair, prediction, original)
+        if record.status == "failed":
+            records[id_] = record
+            continue
         records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.skipped)
         kept[id_] = prediction
         if len(shots) < job.pictures:
@@ -156,15 +164,17 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: 
 def _prepare(job: Job, index: int) -> _Pair | Record:
     id_ = job.dataset.ids[index]
     try:
-        before = after = job.dataset[index]
+        before = after = read_sample(job.dataset, index)
         for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
             # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
-            after = intervention(after, Noise(job.blank.seed, (id_,), Spec.parse(spec).name))
+            noise = Noise(job.blank.seed, (id_,), Spec.parse(spec).name)
+            with calling(f"intervention {spec}, {named([id_])}", ours=INTERVENTIONS.is_bundled(spec)):
+                after = intervention(after, noise)
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
     except NotApplicable as reason:
         return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason))
-    except BadSample as fault:
+    except (BadSample, ForeignError) as fault:
         if not job.skip_bad:
             raise
         return replace(job.blank, sample=id_, status="failed", reason=str(fault))
@@ -172,23 +182,39 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
 
 def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     samples = [p.after for p in pairs]
-    purpose = Spec.parse(job.condition.attack or "").name
+    spec = job.condition.attack or ""
+    purpose, ours = Spec.parse(spec).name, ATTACKS.is_bundled(spec)
     radius = radius_of(job.attack)
 
     model = cast("Model[Any]", job.model)
-    # A universal attack is judged against references of its own, where it lies, and searches nothing.
-    searching = samples and not isinstance(job.attack, UniversalAttack)
-    faster = fold(model, samples[0].image[None].to(job.device)) if searching else None
+    faster, most = _prepare_search(job, samples)
 
     def work(images: Tensor, positions: list[int]) -> list[_Attacked]:
-        noise = Noise(job.blank.seed, tuple(samples[i].id for i in positions), purpose)
-        made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
+        ids = tuple(samples[i].id for i in positions)
+        noise = Noise(job.blank.seed, ids, purpose)
+        with calling(f"attack {spec} on model {job.blank.model!r}, {named(ids)}", ours=ours):
+            made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
         likeness = structural_similarity(images.to(made.images.device), made.images)
         return [_Attacked.of(made, i, radius, likeness) for i in range(len(images))]
 
-    largest = max((s.image for s in samples), key=lambda image: image.numel(), default=None)
-    most = largest_batch(model, largest) if largest is not None and job.device.startswith("cpu") else None
-    return in_batches(samples, job.batch_size, work, most)
+    broken = (lambda fault: _Attacked(torch.empty(0), None, str(fault))) if job.skip_bad else None
+    return in_batches(samples, job.batch_size, one_by_one(work, broken), most)
+
+
+def _prepare_search(job: Job, samples: Sequence[Sample]) -> tuple[Model[Any] | None, int | None]:
+    """The model with folded batch norms, and the most images that a pass may hold; None for what there is not, or fails on an image."""
+    model = cast("Model[Any]", job.model)
+    if not samples:
+        return None, None
+    largest = max((s.image for s in samples), key=lambda image: image.numel())
+    try:
+        with calling(f"model {job.blank.model!r}"):
+            # A universal attack is judged against references of its own, where it lies, and searches nothing.
+            searches = not isinstance(job.attack, UniversalAttack)
+            faster = fold(model, samples[0].image[None].to(job.device)) if searches else None
+            return faster, largest_batch(model, largest) if job.device.startswith("cpu") else None
+    except ForeignError:
+        return None, None  # the attack meets the same, and then the sample is known
 
 
 def radius_of(attack: Any) -> float | None:
@@ -198,21 +224,21 @@ def radius_of(attack: Any) -> float | None:
     return radius
 
 
-def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:
-    """A prediction for each sample, in the evaluated classes; None where the raw output is not finite."""
+def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | str]:
+    """A prediction for each sample, in the evaluated classes; the reason where there is none."""
     model = cast("Model[Any]", job.model)
 
-    def work(images: Tensor, _: list[int]) -> list[Prediction | None]:
-        with torch.no_grad():
+    def work(images: Tensor, positions: list[int]) -> list[Prediction | str]:
+        with calling(f"model {job.blank.model!r}, {named([samples[i].id for i in positions])}"), torch.no_grad():
             raw = model.raw(images.to(job.device))
             finite = finite_rows(raw)
             decoded = model.decode(raw)
-        return [job.class_map.prediction(p) if good else None for p, good in zip(decoded, finite, strict=True)]
+        return [job.class_map.prediction(p) if good else NOT_FINITE for p, good in zip(decoded, finite, strict=True)]
 
-    return in_batches(samples, job.batch_size, work)
+    return in_batches(samples, job.batch_size, one_by_one(work, str if job.skip_bad else None))
 
 
-def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Prediction | None]) -> list[Prediction | None]:
+def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Prediction | str]) -> list[Prediction | str]:
     """Of the unedited images: all of them where pairs are measured, those that are shown where an attack is, none again where clean."""
     if job.interventions:
         return _predict(job, befores)
@@ -221,21 +247,27 @@ def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Pr
 
 
 def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction) -> Record:
-    evidence, excluded = _measure(job.metrics, prediction, pair.after)
     reference: dict[str, Evidence] = {}
-    if pair.after.edit is not None:
-        reference, _ = _measure(job.metrics, original, replace(pair.before, target=pair.after.edit.before, edit=pair.after.edit))
+    try:
+        evidence, excluded = _measure(job.metrics, prediction, pair.after)
+        if pair.after.edit is not None:
+            reference, _ = _measure(job.metrics, original, replace(pair.before, target=pair.after.edit.before, edit=pair.after.edit))
+    except ForeignError as fault:
+        if not job.skip_bad:
+            raise
+        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(fault))
     return replace(job.blank, sample=pair.after.id, evidence=evidence, reference=reference, excluded=excluded)
 
 
 def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Sample) -> tuple[dict[str, Evidence], dict[str, str]]:
     evidence: dict[str, Evidence] = {}
     excluded: dict[str, str] = {}
-    for metric in metrics.values():
+    for name, metric in metrics.items():
         if metric.evidence_key in evidence or metric.evidence_key in excluded:
             continue
         try:
-            evidence[metric.evidence_key] = metric.measure(prediction, sample)
+            with calling(f"metric {name}, {named([sample.id])}", ours=METRICS.is_bundled(name)):
+                evidence[metric.evidence_key] = metric.measure(prediction, sample)
         except NotApplicable as reason:
             excluded[metric.evidence_key] = str(reason)
     return evidence, excluded

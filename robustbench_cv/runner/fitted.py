@@ -14,6 +14,7 @@ from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.foreign import calling, read_sample
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
 from robustbench_cv.types import Dataset, Model, Sample
@@ -66,7 +67,8 @@ def fitted(plan: FitPlan, folder: Path, pair: Pair, seed: int, options: Options)
     found = files.read_fitted(folder, plan.attack)
     if found is None:
         samples = _samples(plan.data, plan.indices, plan.class_map)
-        made = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
+        with calling(f"fitting {plan.attack.name} on model {pair.row.name!r}", ours=True):
+            made = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
         provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": plan.data.name, "seed": seed}
         files.write_fitted(folder, plan.attack, made, provenance)
         found = files.read_fitted(folder, plan.attack)
@@ -104,7 +106,7 @@ def _training_data(attack: UniversalAttack[Any], pair: Pair) -> tuple[Dataset, t
 def _samples(data: Dataset, indices: tuple[int, ...], class_map: ClassMap) -> Iterator[Sample]:
     for i in indices:
         try:
-            yield class_map.sample(data[i])
+            yield class_map.sample(read_sample(data, i))
         except NotApplicable:
             continue
 

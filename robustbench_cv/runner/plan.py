@@ -14,6 +14,7 @@ from robustbench_cv.adversary.combinators.transfer import surrogates
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
+from robustbench_cv.foreign import calling
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.intervention import NeedsDonors
 from robustbench_cv.metrics.metric import Metric
@@ -30,6 +31,7 @@ from robustbench_cv.runner.fitted import FitPlan, fitted, plan_fit
 from robustbench_cv.runner.store import Store
 from robustbench_cv.suite import Condition, Suite, Track, check_gates
 from robustbench_cv.suite_files import check_specs
+from robustbench_cv.terminal import encodable
 from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import AnyModel, Dataset, HasModule, Labels
 
@@ -262,14 +264,29 @@ def _surrogates(condition: Condition) -> list[list[str]]:
 
 def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, donors: Donors, options: Options) -> Pair:
     class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
-    count = len(dataset) if options.limit is None else min(options.limit, len(dataset))
+    _require_text(f"model {row.spec!r}", (row.name, *row.classes))
+    _require_text(f"data {spec!r}", (dataset.name, *dataset.labels.names, *dataset.ids))
+    with calling(f"data {spec!r}", ours=True):
+        indices, fingerprints = _chosen(dataset, spec, options.limit)
+    dataset_row = DatasetRow(dataset.name, spec, dataset.task, len(indices), digest([dataset.ids[i] for i in indices]))
+    return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints, donors)
+
+
+def _require_text(whose: str, names: Sequence[str]) -> None:
+    """UserError for a name that no file can hold."""
+    for name in names:
+        if encodable(name) != name:
+            raise UserError(f"{whose}: the name {name!r} is no text (a file name that is not UTF-8?); rename it")
+
+
+def _chosen(dataset: Dataset, spec: str, limit: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The positions of the samples of a run, and their fingerprints."""
+    count = len(dataset) if limit is None else min(limit, len(dataset))
     if count == 0:
-        raise UserError(f"data {spec!r} holds no sample (limit {options.limit})")
+        raise UserError(f"data {spec!r} holds no sample (limit {limit})")
     # by a hash of the id: any limit is a fair draw (folders are sorted by class), and a larger one holds a smaller one's shards
     indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
-    fingerprints = tuple(dataset.fingerprint(i) for i in indices)
-    dataset_row = DatasetRow(dataset.name, spec, dataset.task, count, digest([dataset.ids[i] for i in indices]))
-    return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints, donors)
+    return indices, tuple(dataset.fingerprint(i) for i in indices)
 
 
 def _cells(

@@ -68,8 +68,8 @@ def run_suite(
     """
     store = Store(out)
     plan = make_plan(suite, options)
-    for pairing in plan.pairings():
-        announce(pairing.class_map)
+    for pair in plan.pairs:
+        announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
     info = _run_info(plan, command, store)
     findings = [f for pair in plan.pairs for f in stored_preflight(store, pair, options.device)]
     _announce(findings, announce)
@@ -188,14 +188,17 @@ def _device_name(device: str) -> str:
     return f"{device} ({torch.get_num_threads()} threads)"
 
 
-def choose_device(asked: str) -> str:
-    """ "auto": the GPU where there is one. UserError for a device that torch does not have here."""
+def choose_device(asked: str, *, meta: bool = False) -> str:
+    """ "auto": the GPU where there is one. UserError for a device that torch does not have here. meta: nothing is to be computed."""
     import torch
 
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked.startswith("meta") and not meta:
+        raise UserError(f"--device {asked} holds no numbers, so nothing can be computed on it; use cpu, cuda or auto")
     try:
         torch.empty(1, device=asked)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {asked}: not to be had here ({error}); use cpu or auto") from error
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *(["mps"] if torch.backends.mps.is_available() else [])]
+        raise UserError(f"--device {asked}: not to be had here; this machine has {', '.join(there)}, and auto chooses one") from error
     return asked

@@ -12,9 +12,10 @@ import pandas
 from robustbench_cv.catalogue import ATTACKS, MODELS
 from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
-from robustbench_cv.errors import BadSample, NotApplicable, RobustBenchError
+from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.files import write_json
 from robustbench_cv.findings import STRENGTH, Finding
+from robustbench_cv.foreign import calling, read_sample
 from robustbench_cv.records import read_parts
 from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import condition_sample
@@ -90,7 +91,8 @@ def _judged(
         evidence = "one perturbation for all samples, fitted on others: compare it with itself shuffled, not with attacks on each sample"
         return _said_of(pair, condition, Finding("S10", STRENGTH, "not applicable", evidence))
     try:
-        verdict = judge(_subject(store, plan, pair, condition, cells, others, curve))
+        with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", ours=True):
+            verdict = judge(_subject(store, plan, pair, condition, cells, others, curve))
     except RobustBenchError as reason:
         verdict = Finding("S10", STRENGTH, "note", f"not judged: {reason}")
     return _said_of(pair, condition, verdict)
@@ -188,6 +190,6 @@ def _others(others: Sequence[Pair], cells: Sequence[PlannedCell], chosen: Sequen
     for pair in others:
         places = {pair.dataset.ids[i]: i for i in pair.indices}
         try:
-            yield Other(pair.model, [pair.class_map.sample(pair.dataset[places[s.id]]) for s in chosen])
-        except (NotApplicable, BadSample):
+            yield Other(pair.model, [pair.class_map.sample(read_sample(pair.dataset, places[s.id])) for s in chosen])
+        except (NotApplicable, BadSample, ForeignError):
             continue

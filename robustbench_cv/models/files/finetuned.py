@@ -21,7 +21,7 @@ from robustbench_cv.types import AnyModel, Labels
 
 @model()
 def finetuned(path: str, *, architecture: str = "") -> AnyModel:
-    """What `robustbench-cv train --finetune` wrote: finetuned:FILE.safetensors.
+    """What `robustbench-cv finetune` wrote: finetuned:FILE.safetensors.
 
     architecture: spec of the network where it is one that a file may not name, since building it runs code or reads other files:
     finetuned:FILE.safetensors(architecture='my.py:build'). UserError where there is no such file, where it does not say what it is or
@@ -30,7 +30,7 @@ def finetuned(path: str, *, architecture: str = "") -> AnyModel:
     state = read_state(path)
     said = read_description(Path(path))
     if said is None:
-        raise UserError(f"{path} does not say what network it holds; finetuned: reads what `robustbench-cv train --finetune` wrote")
+        raise UserError(f"{path} does not say what network it holds; finetuned: reads what `robustbench-cv finetune` wrote")
     spec = Spec.parse(architecture) if architecture else self_contained(said.architecture, Path(path))
     classes = Labels(said.classes)
     if not architecture:
