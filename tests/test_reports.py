@@ -347,7 +347,7 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
         ("pgd(norm='l2', eps=0.25)", 0.25, "0.25"),
         ("cw-l2(eps=0.25)", 0.25, "0.25"),
         ("fab(eps=None)", float("inf"), "none"),
-        ("patch(share=0.15)", 0.15, "0.15"),
+        ("patch(area=0.15)", 0.15, "0.15"),
         ("torchattacks:PGD(eps=8/255)", 8 / 255, "8/255"),
         ("somebody-elses(eps=8/255)", 8 / 255, "8/255"),
     ],
