@@ -169,7 +169,9 @@ def test_a_users_own_removal_is_one_whatever_its_name(tmp_path: Path) -> None:
     own.write_text(
         "from robustbench_cv.interventions.remove import Removal\n\n\n"
         "def emptied():\n    return Removal('all', 'mean', None, 0.5)\n\n\n"
-        "def removed_looking():\n    return lambda sample, noise: sample\n"
+        "class Unchanged:\n    needs, control, removes_objects = frozenset(), None, False\n\n"
+        "    def __call__(self, sample, noise):\n        return sample\n\n\n"
+        "def removed_looking():\n    return Unchanged()\n"
     )
     assert removes_objects(["occlude()", f"{own}:emptied"])
     assert not removes_objects(["occlude()", f"{own}:removed_looking", "remove-control"])
