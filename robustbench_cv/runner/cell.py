@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -168,7 +169,7 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
             # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
             noise = Noise(job.blank.seed, (id_,), Spec.parse(spec).name)
-            with calling(f"intervention {spec}, {named([id_])}", ours=INTERVENTIONS.is_bundled(spec)):
+            with calling(f"intervention {spec}, {named([id_])}", partial(INTERVENTIONS.is_bundled, spec)):
                 after = intervention(after, noise)
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
@@ -183,7 +184,7 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
 def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     samples = [p.after for p in pairs]
     spec = job.condition.attack or ""
-    purpose, ours = Spec.parse(spec).name, ATTACKS.is_bundled(spec)
+    purpose = Spec.parse(spec).name
     radius = radius_of(job.attack)
 
     model = cast("Model[Any]", job.model)
@@ -192,7 +193,7 @@ def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
     def work(images: Tensor, positions: list[int]) -> list[_Attacked]:
         ids = tuple(samples[i].id for i in positions)
         noise = Noise(job.blank.seed, ids, purpose)
-        with calling(f"attack {spec} on model {job.blank.model!r}, {named(ids)}", ours=ours):
+        with calling(f"attack {spec} on model {job.blank.model!r}, {named(ids)}", partial(ATTACKS.is_bundled, spec)):
             made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
         likeness = structural_similarity(images.to(made.images.device), made.images)
         return [_Attacked.of(made, i, radius, likeness) for i in range(len(images))]
@@ -266,7 +267,7 @@ def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Samp
         if metric.evidence_key in evidence or metric.evidence_key in excluded:
             continue
         try:
-            with calling(f"metric {name}, {named([sample.id])}", ours=METRICS.is_bundled(name)):
+            with calling(f"metric {name}, {named([sample.id])}", partial(METRICS.is_bundled, name)):
                 evidence[metric.evidence_key] = metric.measure(prediction, sample)
         except NotApplicable as reason:
             excluded[metric.evidence_key] = str(reason)

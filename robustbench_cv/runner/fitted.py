@@ -67,7 +67,7 @@ def fitted(plan: FitPlan, folder: Path, pair: Pair, seed: int, options: Options)
     found = files.read_fitted(folder, plan.attack)
     if found is None:
         samples = _samples(plan.data, plan.indices, plan.class_map)
-        with calling(f"fitting {plan.attack.name} on model {pair.row.name!r}", ours=True):
+        with calling(f"fitting {plan.attack.name} on model {pair.row.name!r}", lambda: True):
             made = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
         provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": plan.data.name, "seed": seed}
         files.write_fitted(folder, plan.attack, made, provenance)

@@ -266,7 +266,7 @@ def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, donors: D
     class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
     _require_text(f"model {row.spec!r}", (row.name, *row.classes))
     _require_text(f"data {spec!r}", (dataset.name, *dataset.labels.names, *dataset.ids))
-    with calling(f"data {spec!r}", ours=True):
+    with calling(f"data {spec!r}", lambda: True):
         indices, fingerprints = _chosen(dataset, spec, options.limit)
     dataset_row = DatasetRow(dataset.name, spec, dataset.task, len(indices), digest([dataset.ids[i] for i in indices]))
     return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints, donors)

@@ -91,7 +91,7 @@ def _judged(
         evidence = "one perturbation for all samples, fitted on others: compare it with itself shuffled, not with attacks on each sample"
         return _said_of(pair, condition, Finding("S10", STRENGTH, "not applicable", evidence))
     try:
-        with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", ours=True):
+        with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", lambda: True):
             verdict = judge(_subject(store, plan, pair, condition, cells, others, curve))
     except RobustBenchError as reason:
         verdict = Finding("S10", STRENGTH, "note", f"not judged: {reason}")
