@@ -5,8 +5,9 @@ from __future__ import annotations
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 
 _COLUMNS = ("model", "class", "before", "after", "effect", "control's effect", "effect − control", "n")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from robustbench_cv.catalogue import report
+from robustbench_cv.palette import PALETTE, RULE
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes, Number
-from robustbench_cv.rendering.figures import PALETTE, RULE, Chart, percent_axis, say, shortened
+from robustbench_cv.rendering.figures import Chart, percent_axis, say, shortened
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 

@@ -9,19 +9,20 @@ import pandas
 
 from robustbench_cv.catalogue import MODELS, report
 from robustbench_cv.errors import UserError
+from robustbench_cv.palette import BY_KIND, MUTED, RULE
 from robustbench_cv.registry import Scalar, Spec
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes
-from robustbench_cv.rendering.figures import MUTED, NOTHING, PALETTE, RULE, Chart, percent_axis, say
+from robustbench_cv.rendering.figures import NOTHING, Chart, percent_axis, say
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INKS = {"clean": "#1c2733", "attack": PALETTE[1], "intervention": PALETTE[0]}
 _COLUMNS = ("year", "model", "family", "parameters", "condition", "kind", "value", "low", "high", "n")
 
 
@@ -117,8 +118,8 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:
         drawn[kind] = drawn.get(kind, 0) + 1
         part = frame[(frame["condition"] == name) & frame["value"].notna()]
         heights = [models.index(model) for model in part["model"]]
-        axes.hlines(heights, part["low"], part["high"], color=_INKS[kind], alpha=0.25, linewidth=2.4)
-        axes.plot(part["value"], heights, marker, color=_INKS[kind], label=name)
+        axes.hlines(heights, part["low"], part["high"], color=BY_KIND[kind], alpha=0.25, linewidth=2.4)
+        axes.plot(part["value"], heights, marker, color=BY_KIND[kind], label=name)
     if not frame["value"].notna().any():
         say(axes, NOTHING)
     years = dict(zip(frame["model"], frame["year"], strict=True))

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
-_COST = ("budget", "steps", "forwards", "backwards", "looks")
+_COST = ("budget", "steps", "forwards", "backwards", "attack strength")
 
 
 @report()
@@ -41,7 +42,7 @@ def _table(results: Results, task: Task) -> Table:
     every = (
         *notes.notes,
         *_explain_worst_case(results, task),
-        *_explain_looks(results, task),
+        *_explain_strength(results, task),
         *reporting.alone_note(results, task),
         *reporting.exclusions(results, task, metric),
     )
@@ -69,16 +70,16 @@ def _counts(number: Number) -> tuple[Cell, Cell]:
 
 def _cost(results: Results, group: Group, condition: Condition) -> Iterator[Cell]:
     cost = results.cost(group, condition.name)
-    looks = reporting.looks_of(results, group, condition.name)
+    strength = reporting.strength_of(results, group, condition.name)
     if cost is None:
         yield from [None] * (len(_COST) - 1)
-        yield looks
+        yield strength
         return
     yield None if cost.radius is None else reporting.budget_of(condition, cost.radius)
     yield reporting.steps_of(condition)
     yield round(cost.forwards, 1)
     yield round(cost.backwards, 1)
-    yield looks
+    yield strength
 
 
 def _last_attack(results: Results, task: Task) -> Condition | None:
@@ -94,10 +95,10 @@ def _worst_case(results: Results, group: Group, metric: str, beside: list[str], 
     return [[reporting.title_of(group), "worst case", worst, *_counts(worst), *blank]]
 
 
-def _explain_looks(results: Results, task: Task) -> tuple[str, ...]:
+def _explain_strength(results: Results, task: Task) -> tuple[str, ...]:
     if not any(results.strength(g, c.name) for g in reporting.groups_of(results, task) for c in results.conditions(task, "attack")):
         return ()
-    return ("Looks: an attack is strong where other attacks, tried on samples that it did not break, do no better (see the checks).",)
+    return ("Attack strength: strong where other attacks, tried on samples that this one did not break, do no better (see the checks).",)
 
 
 def _explain_worst_case(results: Results, task: Task) -> tuple[str, ...]:

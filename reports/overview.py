@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import pandas
 
 from robustbench_cv.catalogue import report
+from robustbench_cv.palette import BY_KIND, MUTED, RULE
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Footnotes
-from robustbench_cv.rendering.figures import MUTED, NOTHING, PALETTE, RULE, Chart, colours, percent_axis, say, shortened
-from robustbench_cv.results import Report, Results
+from robustbench_cv.rendering.figures import NOTHING, Chart, colours, percent_axis, say, shortened
+from robustbench_cv.rendering.items import Report
+from robustbench_cv.results import Results
 from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_KINDS = {"clean": "#1c2733", "attack": PALETTE[1], "worst case": PALETTE[1], "intervention": PALETTE[0], "control": "#9aa5b1"}
 _COLUMNS = ("model", "dataset", "condition", "kind", "value", "low", "high", "n", "excluded")
 
 
@@ -62,7 +63,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: str, *, percent: bool) ->
         part = frame[(frame["model"] == model) & (frame["dataset"] == dataset) & frame["value"].notna()]
         shift = 0.0 if len(series) == 1 else (k / (len(series) - 1) - 0.5) * 0.55
         for row in part.itertuples():
-            hue = _KINDS[str(row.kind)] if len(series) == 1 else hues[f"{model} · {dataset}"]
+            hue = BY_KIND[str(row.kind)] if len(series) == 1 else hues[f"{model} · {dataset}"]
             y = names.index(str(row.condition)) + shift
             axes.plot([row.low, row.high], [y, y], color=hue, linewidth=2.4, alpha=0.35, solid_capstyle="round")
             axes.plot(row.value, y, "D" if row.kind == "worst case" else "o", color=hue)

@@ -15,8 +15,9 @@ from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes
 from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
+from robustbench_cv.rendering.items import Item, Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
@@ -30,12 +31,15 @@ _COLUMNS = ("model", "dataset", "condition", "distance", "value", "low", "high",
 @report()
 def perturbations() -> Report:
     """A table of sizes, structural similarity and passes of the broken images; for attacks without a bound, who survives which distance."""
-    return lambda results: [
-        item
-        for task in reporting.tasks_of(results)
-        if results.conditions(task, "attack")
-        for item in (_table(results, task), *_distances(results, task))
-    ]
+
+    def made(results: Results) -> list[Item]:
+        items: list[Item] = []
+        for task in reporting.tasks_of(results):
+            if results.conditions(task, "attack"):
+                items += [_table(results, task), *_distances(results, task)]
+        return items
+
+    return made
 
 
 def _table(results: Results, task: Task) -> Table:

@@ -6,8 +6,9 @@ from robustbench_cv.catalogue import METRICS, report
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Spec
 from robustbench_cv.rendering.cells import Cell
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Report, Results
+from robustbench_cv.results import Results
 from robustbench_cv.suite import Condition
 
 

@@ -10,7 +10,6 @@ from robustbench_cv.registry import Product, Registry, marker
 if TYPE_CHECKING:
     from robustbench_cv.interventions.intervention import Intervention
     from robustbench_cv.metrics.metric import Metric
-    from robustbench_cv.results import Report
     from robustbench_cv.suite import Suite
     from robustbench_cv.types import Dataset
 
@@ -43,7 +42,7 @@ METRICS: Registry[Metric] = Registry("metric", "robustbench_cv.metrics", product
 CHECKS: Registry[Any] = Registry("check", "robustbench_cv.checks", product=CHECK)
 RECIPES: Registry[Any] = Registry("recipe", "robustbench_cv.training", product=RECIPE)
 SUITES: Registry[Suite] = Registry("suite", "robustbench_cv.suites", product=SUITE)
-REPORTS: Registry[Report] = Registry("report", "robustbench_cv.reports", product=REPORT)
+REPORTS: Registry[Any] = Registry("report", "robustbench_cv.reports", product=REPORT)
 
 REGISTRIES: dict[str, Registry[Any]] = {
     registry.kind + "s": registry for registry in (MODELS, DATASETS, INTERVENTIONS, ATTACKS, METRICS, CHECKS, RECIPES, SUITES, REPORTS)

@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy
 import pandas
 
-from robustbench_cv.catalogue import METRICS, REPORTS
+from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
@@ -30,9 +30,6 @@ SCHEMA_VERSION = 1
 _AGAIN = "delete it, and the same `robustbench-cv run` makes it again"
 
 T = TypeVar("T")
-
-Report: TypeAlias = Callable[["Results"], Any]
-"""Results in; a Table, a Chart, a Gallery or a sequence of them out."""
 
 
 class ModelRow(msgspec.Struct, frozen=True):
@@ -352,16 +349,18 @@ class Results:
         return found
 
     def table(self, report: str) -> pandas.DataFrame:
-        """The frame of a report by name ("main-table", "context-sensitivity"); of its first part where it has several."""
-        made = REPORTS.build(report)(self)
-        frame: pandas.DataFrame = (made[0] if isinstance(made, tuple | list) else made).frame
+        """`robustbench_cv.table(self, report)`, for whoever has the results at hand: how they are drawn is not known here."""
+        import robustbench_cv
+
+        frame: pandas.DataFrame = robustbench_cv.table(self, report)
         return frame
 
     def report(self, out: str | Path) -> list[Path]:
-        """Write the run's reports (csv, md, tex, figures, one html page) under a folder; the paths."""
-        from robustbench_cv.rendering.publish import publish
+        """`robustbench_cv.report(self, out)`, for whoever has the results at hand: how they are drawn is not known here."""
+        import robustbench_cv
 
-        return publish(self, Path(out), self.run.reports)
+        paths: list[Path] = robustbench_cv.report(self, out)
+        return paths
 
     @functools.cached_property
     def _cache(self) -> dict[tuple[object, ...], Any]:

@@ -24,8 +24,8 @@ from robustbench_cv.rendering import curves, reporting
 from robustbench_cv.rendering.cells import Footnotes, Number
 from robustbench_cv.rendering.curves import curve_frame
 from robustbench_cv.rendering.figures import Chart
+from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.page import banner, headline
-from robustbench_cv.rendering.pictures import Gallery
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Results

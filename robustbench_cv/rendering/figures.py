@@ -17,17 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from robustbench_cv.files import write_bytes
+from robustbench_cv.palette import INK, MUTED, PALETTE, RULE
 from robustbench_cv.rendering import escape
 from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INK, MUTED, RULE = "#1c2733", "#66727f", "#dfe4ea"
-
-# Okabe & Ito (2008), without yellow, which is too light for lines on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
 
 NOTHING = "every number here is blocked or undefined"
 

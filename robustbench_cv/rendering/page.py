@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from robustbench_cv import gates
+from robustbench_cv import gates, palette
 from robustbench_cv.rendering import escape, reporting
 from robustbench_cv.rendering.cells import Footnotes, Number
-from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.pictures import Gallery
-from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.items import Item
 from robustbench_cv.results import Group, Results
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-Item: TypeAlias = Table | Chart | Gallery
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,7 @@ def page(results: Results, items: Sequence[Item], template: str) -> str:
         .get_template(f"{template}.j2")
         .render(
             run=results.run,
+            colours=palette.css(),
             banner=banner(results),
             sections=sections(results, items),
             verdicts=gates.judge(results),

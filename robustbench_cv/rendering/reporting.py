@@ -102,7 +102,7 @@ def _is_outdone(results: Results, group: Group, condition: str, others: Sequence
     return False
 
 
-def looks_of(results: Results, group: Group, condition: str) -> str | None:
+def strength_of(results: Results, group: Group, condition: str) -> str | None:
     """ "strong", "weak" or "not judged": the verdict on an attack; None for controls and for what is no attack."""
     found = results.strength(group, condition)
     said = {"pass": "strong", "warn": "weak", "stop": "weak", "note": "not judged"}

@@ -19,7 +19,7 @@ from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
 from robustbench_cv.foreign import calling, named, one_by_one, read_sample
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
-from robustbench_cv.metrics.similarity import structural_similarity
+from robustbench_cv.metrics.ssim import structural_similarity
 from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace, Record

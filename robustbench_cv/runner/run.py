@@ -18,8 +18,9 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.records import write_part
+from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import Results, RunInfo, read_run
-from robustbench_cv.runner import pictures
+from robustbench_cv.runner import saved_images
 from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import CellOutput, run_cell
 from robustbench_cv.runner.complexity import stored_complexity
@@ -88,7 +89,7 @@ def run_suite(
     findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
     write_json(out / "findings.json", findings)
     results = Results.open(out)
-    return Outcome(results, len(missing), len(wanted) - len(missing), results.report(out))
+    return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, out, results.run.reports))
 
 
 def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> None:
@@ -124,7 +125,7 @@ def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store) 
 def _store_cell(store: Store, cell: PlannedCell, output: CellOutput) -> None:
     """Everything beside the records first: a part that exists vouches for the rest."""
     key, row = cell.row.key, cell.pair.row
-    pictures.save(store.images(key), output.shots, row.operating_score)
+    saved_images.save(store.images(key), output.shots, row.operating_score)
     if row.task == "detection":
         entries = [e for id_, p in output.predictions.items() if isinstance(p, BoxPrediction) for e in to_coco(id_, p, row.classes)]
         write_json(store.predictions(key), entries)
