@@ -51,7 +51,7 @@ def _row(results: Results, group: Group, condition: Condition, metric: str, note
     return [
         reporting.title_of(group),
         name,
-        reporting.heading_of(metric),
+        reporting.quantity_of(results, group.task, metric),
         after,
         effect,
         control or "no control",

@@ -13,7 +13,7 @@ from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
-_COST = ("budget", "steps", "forwards", "backwards", "attack strength")
+_COST = ("norm", "queries", "budget", "steps", "forwards", "backwards", "attack strength")
 
 
 @report()
@@ -25,8 +25,8 @@ def main_table() -> Report:
 def _table(results: Results, task: Task) -> Table:
     metric, notes = results.metrics(task)[0], Footnotes()
     beside = _beside(results, task)
-    columns: list[str | tuple[str, str]] = ["model", "condition", f"{reporting.heading_of(metric)} [95 % interval]", "n", "excluded"]
-    columns += [("removed objects", reporting.heading_of(name)) for name in beside]
+    columns: list[str | tuple[str, str]] = ["model", "condition", metric, "n", "excluded"]
+    columns += [("removed objects", name) for name in beside]
     columns += [("attack, per sample", name) for name in _COST] if results.conditions(task, "attack") else []
     rows = []
     for group in reporting.groups_of(results, task):
@@ -51,7 +51,7 @@ def _table(results: Results, task: Task) -> Table:
 
 def _beside(results: Results, task: Task) -> list[str]:
     """No number stands alone for a removal: AP cannot see what is reported where nothing is, and accuracy is not defined there."""
-    if not any(reporting.is_removal(c) for c in results.conditions(task, "intervention")):
+    if not any(reporting.is_removal(results, task, c) for c in results.conditions(task, "intervention")):
         return []
     return reporting.hallucination_metrics(results, task)
 
@@ -59,7 +59,7 @@ def _beside(results: Results, task: Task) -> list[str]:
 def _row(results: Results, group: Group, condition: Condition, metric: str, beside: list[str], notes: Footnotes) -> list[Cell]:
     name = f"↳ {condition.name}" if condition.kind == "control" else condition.name
     number = reporting.shown(results, group, condition.name, metric, notes)
-    removal = condition.kind == "intervention" and reporting.is_removal(condition)
+    removal = reporting.is_removal(results, group.task, condition)
     others: list[Cell] = [reporting.shown(results, group, condition.name, m, notes) if removal else None for m in beside]
     return [reporting.title_of(group), name, number, *_counts(number), *others, *_cost(results, group, condition)]
 
@@ -69,17 +69,15 @@ def _counts(number: Number) -> tuple[Cell, Cell]:
 
 
 def _cost(results: Results, group: Group, condition: Condition) -> Iterator[Cell]:
-    cost = results.cost(group, condition.name)
-    strength = reporting.strength_of(results, group, condition.name)
-    if cost is None:
-        yield from [None] * (len(_COST) - 1)
-        yield strength
-        return
-    yield None if cost.radius is None else reporting.budget_of(condition, cost.radius)
-    yield reporting.steps_of(condition)
-    yield round(cost.forwards, 1)
-    yield round(cost.backwards, 1)
-    yield strength
+    """What the built attack may do, what it spent here, and the verdict on it."""
+    cost, facts = results.cost(group, condition.name), results.facts(group.task, condition.name).attack
+    yield None if facts is None else reporting.NORMS[facts.norm]
+    yield None if facts is None else facts.queries
+    yield reporting.budget_of(facts)
+    yield reporting.steps_of(facts)
+    yield None if cost is None else round(cost.forwards, 1)
+    yield None if cost is None else round(cost.backwards, 1)
+    yield reporting.strength_of(results, group, condition.name)
 
 
 def _last_attack(results: Results, task: Task) -> Condition | None:

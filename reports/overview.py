@@ -11,9 +11,9 @@ from robustbench_cv.catalogue import report
 from robustbench_cv.palette import BY_KIND, MUTED, RULE
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Footnotes
-from robustbench_cv.rendering.figures import NOTHING, Chart, colours, percent_axis, say, shortened
+from robustbench_cv.rendering.figures import NOTHING, Chart, colours, say, shortened, value_axis
 from robustbench_cv.rendering.items import Report
-from robustbench_cv.results import Results
+from robustbench_cv.results import MetricRow, Results
 from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def _chart(results: Results, task: Task) -> Chart:
             e = cell.estimate
             rows.append((group.model, group.dataset, name, kind, e.value, e.low, e.high, e.n, e.excluded))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
-    percent = reporting.unit_of(metric) == "percent"
+    scale = results.metric_row(task, metric)
     heights = 0.9 + 0.24 * frame["condition"].nunique() * max(1, len(reporting.groups_of(results, task)) * 0.7)
     caption = f"{reporting.TASK_TITLES[task]}: {metric} under every condition, dots with 95 % intervals."
     missing = int(frame["value"].isna().sum())
     hidden = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
     return Chart(
         frame,
-        lambda axes, f: _draw(axes, f, metric, percent=percent),
+        lambda axes, f: _draw(axes, f, scale),
         caption,
         f"overview-{task}",
         (*hidden, *notes.notes),
@@ -55,7 +55,7 @@ def _chart(results: Results, task: Task) -> Chart:
     )
 
 
-def _draw(axes: Axes, frame: pandas.DataFrame, metric: str, *, percent: bool) -> None:
+def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
     names = _rank(frame)
     series = list(dict.fromkeys(zip(frame["model"], frame["dataset"], strict=True)))
     hues = colours([f"{m} · {d}" for m, d in series])
@@ -71,7 +71,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: str, *, percent: bool) ->
             axes.plot([], [], "o", color=hues[f"{model} · {dataset}"], label=shortened(f"{model} · {dataset}", 40))
     if not frame["value"].notna().any():
         say(axes, NOTHING)
-    _finish(axes, names, metric, percent=percent, legend=len(series) > 1)
+    _finish(axes, names, metric, legend=len(series) > 1)
 
 
 def _rank(frame: pandas.DataFrame) -> list[str]:
@@ -81,17 +81,15 @@ def _rank(frame: pandas.DataFrame) -> list[str]:
     return [name for name, kind in sorted(pairs, key=lambda pair: min(order[pair[1]], order["intervention"]))]
 
 
-def _finish(axes: Axes, names: Sequence[str], metric: str, *, percent: bool, legend: bool) -> None:
+def _finish(axes: Axes, names: Sequence[str], metric: MetricRow, *, legend: bool) -> None:
     axes.set_yticks(range(len(names)), [shortened(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(metric)
-    if percent:
-        axes.set_xlim(-0.02, 1.02)
-        percent_axis(axes.xaxis)
+    axes.set_xlabel(metric.name)
+    value_axis(axes.xaxis, axes.set_xlim, metric)
     for y in range(1, len(names)):
         axes.axhline(y - 0.5, color=RULE, linewidth=0.4)
     if legend:

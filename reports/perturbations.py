@@ -64,8 +64,7 @@ def _row(results: Results, group: Group, condition: Condition, notes: Footnotes)
         mark = notes.warning(f"blocked by {blocked}") if blocked else notes.remark("this attack was tried on no sample.")
         return [f"{condition.name}{mark}", *[None] * (3 + 4 * len(_QUANTILES))]
     broken = traces[traces["success"].astype(bool)]
-    radius = traces["radius"].iloc[0]
-    bound = "none" if radius is None else reporting.budget_of(condition, float(radius))
+    bound = reporting.budget_of(results.facts(group.task, condition.name).attack)
     found: list[Cell] = [condition.name, bound, len(broken), len(traces)]
     for name in ("size", "ssim", "forwards", "backwards"):
         values = broken[name].dropna().astype(float)

@@ -13,19 +13,20 @@ import msgspec
 import numpy
 import pandas
 
+from robustbench_cv.adversary.facts import AttackFacts
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
-from robustbench_cv.metrics.metric import Estimate, Metric
+from robustbench_cv.metrics.metric import Estimate, Metric, Unit
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
 from robustbench_cv.suite import Condition, Gate, Kind
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence, Labels
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _AGAIN = "delete it, and the same `robustbench-cv run` makes it again"
 
@@ -54,13 +55,48 @@ class DatasetRow(msgspec.Struct, frozen=True):
     ids_sha256: str
 
 
-class MetricRow(msgspec.Struct, frozen=True):
-    """A metric of a track, by the name it was asked for."""
+class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of a track, by the name it was asked for, with what it declares of itself (see Metric).
+
+    high: None where there is no largest value. definition: the first line of its documentation.
+    """
 
     name: str
     evidence_key: str
     higher_is_better: bool
     is_rate: bool
+    unit: Unit
+    low: float
+    high: float | None
+    counts_absent: bool
+    definition: str = ""
+
+    @classmethod
+    def of(cls, name: str, metric: Metric) -> MetricRow:
+        """The row of a built metric. UserError where it does not declare what reports must know of it."""
+        missing = [
+            fact for fact in ("evidence_key", "higher_is_better", "is_rate", "unit", "range", "counts_absent") if not hasattr(metric, fact)
+        ]
+        if missing:
+            raise UserError(f"metric {name!r} does not declare its {', '.join(missing)}; see Metric in robustbench_cv/metrics/metric.py")
+        low, high = metric.range
+        return cls(
+            name=name,
+            evidence_key=metric.evidence_key,
+            higher_is_better=metric.higher_is_better,
+            is_rate=metric.is_rate,
+            unit=metric.unit,
+            low=low,
+            high=high,
+            counts_absent=metric.counts_absent,
+        )
+
+
+class ConditionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the built parts of a condition declare. removes_objects: an edit takes objects away. attack: None where there is none."""
+
+    removes_objects: bool = False
+    attack: AttackFacts | None = None
 
 
 class CellRow(msgspec.Struct, frozen=True):
@@ -77,29 +113,40 @@ class CellRow(msgspec.Struct, frozen=True):
 class Pairing(msgspec.Struct, frozen=True):
     """How a data set's classes were matched with a model's, as text."""
 
+    task: Task
     model: str
     dataset: str
     class_map: str
 
 
 class TrackRow(msgspec.Struct, frozen=True):
-    """One task of the run: names of models and data sets, every condition with its controls, the metrics."""
+    """One task of the run: names of models and data sets, every condition with its controls, the metrics; facts of conditions by name."""
 
     task: Task
     models: tuple[str, ...]
     datasets: tuple[str, ...]
     conditions: tuple[Condition, ...]
     metrics: tuple[MetricRow, ...]
+    facts: dict[str, ConditionFacts] = {}
 
 
 class ComplexityRow(msgspec.Struct, frozen=True):
     """What a model costs on one image of a data set, image (h, w) px: macs multiply-adds, None where the note says why not."""
 
+    task: Task
     model: str
     dataset: str
     macs: int | None
     image: tuple[int, ...]
     note: str = ""
+
+
+class ArchitectureRow(msgspec.Struct, frozen=True):
+    """What the registry knows of a model's architecture, by the model's spec. year: None where it knows none."""
+
+    spec: str
+    year: int | None = None
+    family: str = ""
 
 
 class RunInfo(msgspec.Struct, frozen=True):
@@ -122,6 +169,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     reports: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     complexity: tuple[ComplexityRow, ...] = ()
+    architectures: tuple[ArchitectureRow, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def track(self, task: Task) -> TrackRow:
@@ -185,7 +233,7 @@ class Results:
 
     @classmethod
     def open(cls, folder: Path) -> Results:
-        """Read a run folder. UserError where there is none, or where it was written by a newer version."""
+        """Read a run folder. UserError where there is none, where a file of it is damaged, or where another version wrote it."""
         run = read_run(folder)
         parts = [folder / "records" / f"{cell.key}.parquet" for cell in run.cells]
         findings_file = folder / "findings.json"
@@ -203,12 +251,31 @@ class Results:
         """Names of a task's metrics; the first is the primary one."""
         return [m.name for m in self.run.metrics(task)]
 
+    def metric_row(self, task: Task, name: str) -> MetricRow:
+        """What a metric declares of itself: of a track's own as it was during the run, of any other as it is built now."""
+        row = next((m for m in self.run.metrics(task) if m.name == name), None)
+        if row is not None:
+            return row
+        group = next(g for g in self.groups() if g.task == task)
+        return MetricRow.of(name, self.metric(group, name))
+
+    def facts(self, task: Task, condition: str) -> ConditionFacts:
+        """What the built attack and edits of a condition declare."""
+        return self.run.track(task).facts.get(condition, ConditionFacts())
+
     def model_row(self, group: Group) -> ModelRow:
+        """By name and task: two tasks may have models of one name."""
         return next(m for m in self.run.models if (m.name, m.task) == (group.model, group.task))
+
+    def architecture(self, group: Group) -> ArchitectureRow:
+        """What is known of the model's architecture; a row without year and family where nothing is."""
+        spec = self.model_row(group).spec
+        return next((a for a in self.run.architectures if a.spec == spec), ArchitectureRow(spec))
 
     def complexity(self, group: Group) -> ComplexityRow | None:
         """What the model costs on an image of the data set; None where the run did not count it."""
-        return next((c for c in self.run.complexity if (c.model, c.dataset) == (group.model, group.dataset)), None)
+        wanted = (group.task, group.model, group.dataset)
+        return next((c for c in self.run.complexity if (c.task, c.model, c.dataset) == wanted), None)
 
     def metric(self, group: Group, name: str) -> Metric:
         """A metric as it was during the run, for this group's model."""
@@ -307,17 +374,16 @@ class Results:
             f
             for f in self.findings
             if f.verdict in ("warn", "stop")
+            and f.task in ("", group.task)
             and f.model in ("", group.model)
             and f.dataset in ("", group.dataset)
-            and f.task in ("", group.task)
             and (condition is None or f.condition in ("", condition))
         ]
 
     def strength(self, group: Group, condition: str) -> Finding | None:
         """The verdict on an attack on a model: whether it looks strong or weak; None for what is no attack, or was not judged."""
         where = (group.task, group.model, group.dataset, condition)
-        verdicts = (f for f in self.findings if f.code == "attack-strength")
-        return next((f for f in verdicts if (f.task, f.model, f.dataset, f.condition) == where), None)
+        return next((f for f in self.findings if f.is_strength and (f.task, f.model, f.dataset, f.condition) == where), None)
 
     def blocked(self, group: Group, condition: str) -> str | None:
         """Why a number may not be shown: the check that said stop; None where nothing did."""
@@ -373,12 +439,30 @@ class Results:
         return found
 
 
+class _Head(msgspec.Struct):
+    """What tells by which version a run.json was written."""
+
+    schema_version: int = 1
+    versions: dict[str, str] = {}
+
+
 def read_run(folder: Path) -> RunInfo:
-    """The run.json of a folder. UserError where there is none or it cannot be read."""
+    """The run.json of a folder. UserError where there is none, where it cannot be read, or where another version wrote it, naming that."""
     path = folder / "run.json"
     if not path.is_file():
         raise UserError(f"{folder} is no run folder: it has no run.json (robustbench-cv run SUITE --out {folder} makes one)")
-    run: RunInfo = load_json(path, RunInfo, remedy=f"it may be of another version; {_AGAIN}")
-    if run.schema_version > SCHEMA_VERSION:
-        raise UserError(f"{path} has schema {run.schema_version}, this version reads up to {SCHEMA_VERSION}: upgrade robustbench-cv")
+    head: _Head = load_json(path, _Head, remedy=_AGAIN)
+    if head.schema_version != SCHEMA_VERSION:
+        raise UserError(_of_another_version(path, head))
+    run: RunInfo = load_json(path, RunInfo, remedy=_AGAIN)
     return run
+
+
+def _of_another_version(path: Path, head: _Head) -> str:
+    writer = head.versions.get("robustbench-cv", "an unknown version")
+    if head.schema_version > SCHEMA_VERSION:
+        way_out = "upgrade robustbench-cv"
+    else:
+        way_out = f"run the same command again, or read the folder with robustbench-cv {writer}"
+    written = f"{path} was written by robustbench-cv {writer} (schema {head.schema_version})"
+    return f"{written}; this version reads schema {SCHEMA_VERSION}: {way_out}"

@@ -15,7 +15,8 @@ import msgspec
 import pandas
 import pytest
 
-from robustbench_cv.catalogue import REPORTS
+from robustbench_cv.adversary.facts import facts_of
+from robustbench_cv.catalogue import ATTACKS, REPORTS
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.records import AttackTrace
@@ -29,6 +30,7 @@ from robustbench_cv.rendering.page import banner, headline
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Results
+from robustbench_cv.runner.run_facts import condition_facts
 from robustbench_cv.suite import CLEAN, Condition
 
 synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
@@ -113,7 +115,7 @@ def test_average_precision_of_a_removal_never_stands_alone(results: Results) -> 
         table = next(t for t in build_items(results, [report]) if t.task == "detection")
         assert "hallucination-rate" in table.to_csv()
     beside = build_items(results, ["main-table"])[2].frame
-    column = beside[("removed objects", "hallucination-rate, %")]
+    column = beside[("removed objects", "hallucination-rate")]
     by_condition = dict(zip(beside.iloc[:, 1], column, strict=True))
     assert by_condition["remove"].estimate.value == pytest.approx(5 / 23)
     assert by_condition["clean"] is None
@@ -298,7 +300,7 @@ def test_distances_are_what_unbounded_attacks_measured() -> None:
     table = items["perturbations-classification"]
     assert isinstance(table, Table)
     row = next(row for row in table.frame.to_numpy().tolist() if row[1] == "pgd-8")
-    assert row[2:5] == ["none", 4, 5]
+    assert row[2:5] == ["8/255", 4, 5]
     assert row[6] == "1.5"
     assert row[9] == "0.85"
     assert row[12] == "15"
@@ -319,7 +321,8 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
     made: Results = synthetic.make(n=8)
     hidden = (Condition("sticker", attack="sticker-hide(steps=5)"), Condition("plain", attack="sticker-hide(steps=5, plain=True)"))
     track = next(t for t in made.run.tracks if t.task == "detection")
-    run = msgspec.structs.replace(made.run, tracks=(msgspec.structs.replace(track, conditions=(CLEAN, *hidden)),))
+    facts = {c.name: condition_facts(c) for c in hidden}
+    run = msgspec.structs.replace(made.run, tracks=(msgspec.structs.replace(track, conditions=(CLEAN, *hidden), facts=facts),))
     row = made.records[(made.records["task"] == "detection") & (made.records["condition"] == "pgd-8")]
     outcomes = {"sticker": [1, 1, 0, 0, 1, 0, 0, 0], "plain": [1, 1, 1, 0, 0, 0, 0, 0]}
     parts = []
@@ -341,16 +344,17 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
 
 
 @pytest.mark.parametrize(
-    ("attack", "radius", "text"),
+    ("attack", "text"),
     [
-        ("pgd(eps=8/255)", 8 / 255, "8/255"),
-        ("pgd(norm='l2', eps=0.25)", 0.25, "0.25"),
-        ("cw-l2(eps=0.25)", 0.25, "0.25"),
-        ("fab(eps=None)", float("inf"), "none"),
-        ("patch(share=0.15)", 0.15, "0.15"),
-        ("torchattacks:PGD(eps=8/255)", 8 / 255, "8/255"),
-        ("somebody-elses(eps=8/255)", 8 / 255, "8/255"),
+        ("pgd(eps=8/255)", "8/255"),
+        ("pgd(norm='Linf', eps=8/255)", "8/255"),
+        ("pgd(norm='l2', eps=0.25)", "0.25"),
+        ("cw-l2(eps=0.25)", "0.25"),
+        ("fab(eps=None)", "none"),
+        ("patch(share=0.15)", "0.15"),
+        ("torchattacks:PGD(eps=8/255)", "8/255"),
+        ("transfer(source='lenet5.scenes', attack='fgsm(eps=8/255)')", "8/255"),
     ],
 )
-def test_only_budgets_of_pixels_are_in_grey_levels(attack: str, radius: float, text: str) -> None:
-    assert reporting.budget_of(Condition("attacked", attack=attack), radius) == text
+def test_only_budgets_of_pixels_are_in_grey_levels(attack: str, text: str) -> None:
+    assert reporting.budget_of(facts_of(ATTACKS.build(attack))) == text

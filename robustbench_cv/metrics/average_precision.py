@@ -15,7 +15,7 @@ import numpy
 
 from robustbench_cv.catalogue import metric
 from robustbench_cv.metrics.matching import IOU_THRESHOLDS, SIZES, coco_mask_matches, coco_matches
-from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.metrics.metric import Metric, Unit
 from robustbench_cv.metrics.parts import quotient, whole
 from robustbench_cv.types import Evidence, Prediction, Sample
 
@@ -81,6 +81,9 @@ class AveragePrecision:
     masks: bool = False
     higher_is_better: bool = field(default=True, init=False)
     is_rate: bool = field(default=False, init=False)
+    unit: Unit = field(default="rate", init=False)
+    range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
+    counts_absent: bool = field(default=False, init=False)
 
     @property
     def evidence_key(self) -> str:

@@ -56,6 +56,9 @@ def fabricated_per_image(operating_score: Fraction) -> Metric:
         "no image",
         higher_is_better=False,
         evidence_key=_key(operating_score),
+        unit="count per image",
+        range=(0.0, None),
+        counts_absent=True,
     )
 
 

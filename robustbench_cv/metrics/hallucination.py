@@ -40,6 +40,8 @@ from robustbench_cv.types import (
     Sample,
 )
 
+_AREA = "hallucinated-area"
+
 BLOB = 0.1
 """Share of the edited region's area that pixels of a removed class cover to count as an object."""
 
@@ -78,7 +80,7 @@ def hallucinated_area(labels: Labels) -> Metric:
         predicted = need(prediction, MaskPrediction, "hallucinated-area").labels
         return [int((_of(predicted, removed) & edit.region).sum()), int(edit.region.sum())]
 
-    return Ratio("hallucinated-area", take, tuple, "no pixel was edited", higher_is_better=False, evidence_key="hallucinated-area")
+    return Ratio(_AREA, take, tuple, "no pixel was edited", higher_is_better=False, evidence_key=_AREA, counts_absent=True)
 
 
 def _rate(name: str, labels: Labels, operating_score: float, judge: Callable[[Places], bool], *, local: bool = False) -> Metric:
@@ -93,7 +95,7 @@ def _rate(name: str, labels: Labels, operating_score: float, judge: Callable[[Pl
             return judge(_boxes(prediction, edit, removed, operating_score))
         return judge(_pixels(prediction, need(sample.target, MaskTarget, name), edit, removed))
 
-    return Rate(name, outcome, higher_is_better=False, evidence_key=f"{name}@{operating_score:g}")
+    return Rate(name, outcome, higher_is_better=False, evidence_key=f"{name}@{operating_score:g}", counts_absent=True)
 
 
 def _removed(sample: Sample, labels: Labels) -> tuple[Edit, list[int]]:

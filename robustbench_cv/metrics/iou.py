@@ -16,7 +16,7 @@ import torch
 
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.metrics.metric import Labels, Metric
+from robustbench_cv.metrics.metric import Labels, Metric, Unit
 from robustbench_cv.metrics.parts import Ratio, need, quotient, whole
 from robustbench_cv.types import IGNORE, Evidence, MaskPrediction, MaskTarget, Prediction, Sample
 
@@ -91,6 +91,9 @@ class ClassIoU:
     label: str
     higher_is_better: bool = field(default=True, init=False)
     is_rate: bool = field(default=False, init=False)
+    unit: Unit = field(default="rate", init=False)
+    range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
+    counts_absent: bool = field(default=False, init=False)
     evidence_key: str = field(default=_KEY, init=False)
 
     @property
@@ -116,6 +119,9 @@ class MeanIoU:
     required: bool = False
     higher_is_better: bool = field(default=True, init=False)
     is_rate: bool = field(default=False, init=False)
+    unit: Unit = field(default="rate", init=False)
+    range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
+    counts_absent: bool = field(default=False, init=False)
     evidence_key: str = field(default=_KEY, init=False)
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:

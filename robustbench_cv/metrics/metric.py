@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy
 
 from robustbench_cv.types import Evidence, Labels, Prediction, Sample
 
+Unit: TypeAlias = Literal["rate", "count", "count per image", "pixels"]
+"""What a metric's number is: a share of something in [0, 1] (shown in percent), or a number of things, as it is."""
+
 
 class Metric(Protocol):
     """measure() keeps a small JSON value of each sample, reduce() makes one number of them, resample() the same for many weightings.
 
-    is_rate: the evidence is 0 or 1 and the reduction its mean (a Wilson interval applies). evidence_key: metrics with equal keys
+    is_rate: the evidence is 0 or 1 and the reduction its mean (a Wilson interval applies). unit, range: what the number is, and its least
+    and largest value (None: no largest), as reports print and draw it. counts_absent: whether it counts what is reported where no such
+    object is, which average precision does not see. evidence_key: metrics with equal keys
     measure the same evidence, taken and stored once under that key (AP, AP50 and AP75 read the same matches). Factories registered
     as metrics may take `labels: Labels` (the model's classes) and `operating_score: float` (ModelInfo's): the runner passes those that
     a factory names.
@@ -26,6 +31,12 @@ class Metric(Protocol):
     def higher_is_better(self) -> bool: ...
     @property
     def is_rate(self) -> bool: ...
+    @property
+    def unit(self) -> Unit: ...
+    @property
+    def range(self) -> tuple[float, float | None]: ...
+    @property
+    def counts_absent(self) -> bool: ...
     @property
     def evidence_key(self) -> str: ...
 
@@ -57,4 +68,4 @@ class Estimate:
     reason: str = ""
 
 
-__all__ = ["Estimate", "Labels", "Metric"]
+__all__ = ["Estimate", "Labels", "Metric", "Unit"]

@@ -10,7 +10,7 @@ import numpy
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.metrics.metric import Metric, Unit
 from robustbench_cv.types import Evidence, Prediction, Sample
 
 T = TypeVar("T")
@@ -27,7 +27,10 @@ class Rate:
     outcome: Callable[[Prediction, Sample], bool]
     higher_is_better: bool
     evidence_key: str
+    counts_absent: bool = False
     is_rate: bool = field(default=True, init=False)
+    unit: Unit = field(default="rate", init=False)
+    range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return int(self.outcome(prediction, sample))
@@ -44,6 +47,7 @@ class Ratio:
     """A sum over the samples divided by another sum: never a mean of the samples' own ratios.
 
     split: one sample's evidence -> (its part above the line, its part below). undefined: what is missing where all below is 0.
+    unit, range: a share, unless the two sums are of different things.
     """
 
     name: str
@@ -52,6 +56,9 @@ class Ratio:
     undefined: str
     higher_is_better: bool
     evidence_key: str
+    unit: Unit = "rate"
+    range: tuple[float, float | None] = (0.0, 1.0)
+    counts_absent: bool = False
     is_rate: bool = field(default=False, init=False)
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
@@ -89,5 +96,5 @@ def need(value: object, kind: type[T], metric: str) -> T:
 def finite(values: Tensor, what: str) -> Tensor:
     """`values`; NotApplicable where the model answered NaN or infinity, which is neither right nor wrong."""
     if not bool(values.isfinite().all()):
-        raise NotApplicable(f"the model's {what} hold NaN or infinity")
+        raise NotApplicable(f"the model's {what} hold NaN or infinity", "not-finite")
     return values

@@ -19,6 +19,7 @@ import pandas
 from robustbench_cv.files import write_bytes
 from robustbench_cv.palette import INK, MUTED, PALETTE, RULE
 from robustbench_cv.rendering import escape
+from robustbench_cv.results import MetricRow
 from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
@@ -150,6 +151,15 @@ def percent_axis(axis: Any) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+
+
+def value_axis(axis: Any, set_limits: Callable[[float, float], object], metric: MetricRow, margin: float = 0.02) -> None:
+    """An axis (axes.xaxis with axes.set_xlim, or y) for a metric's values: its range with a little room, in percent where it is a rate."""
+    if metric.high is not None:
+        room = margin * (metric.high - metric.low)
+        set_limits(metric.low - room, metric.high + room)
+    if metric.unit == "rate":
+        percent_axis(axis)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

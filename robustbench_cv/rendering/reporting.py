@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from robustbench_cv.catalogue import ATTACKS
-from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.adversary.facts import AttackFacts, Norm
+from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.intervals import estimate
-from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.registry import Spec
-from robustbench_cv.rendering.cells import Footnotes, Number, Unit
+from robustbench_cv.metrics.metric import Estimate, Unit
+from robustbench_cv.rendering.cells import Footnotes, Number, Quantity
 from robustbench_cv.results import Effect, Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
@@ -39,24 +36,24 @@ def tasks_of(results: Results) -> list[Task]:
     return [track.task for track in results.run.tracks]
 
 
-def unit_of(metric: str) -> Unit:
-    """Metrics are shares (shown in percent), but for counts, whose names end in "per-image"."""
-    return "plain" if metric.endswith("per-image") else "percent"
+def unit_of(results: Results, task: Task, metric: str) -> Unit:
+    """What a metric's numbers are, as the metric declares it."""
+    return results.metric_row(task, metric).unit
 
 
-def heading_of(metric: str) -> str:
-    """A metric's name with its unit."""
-    return f"{metric}, %" if unit_of(metric) == "percent" else metric
+def quantity_of(results: Results, task: Task, metric: str) -> Quantity:
+    """A metric's name with its unit, as a cell."""
+    return Quantity(metric, unit_of(results, task, metric))
 
 
-def is_removal(condition: Condition) -> bool:
-    """Whether the condition (or the one whose placebo it is) takes objects away."""
-    return any(Spec.parse(spec).name.replace("_", "-").startswith(("remove", "context-only")) for spec in condition.interventions)
+def is_removal(results: Results, task: Task, condition: Condition) -> bool:
+    """Whether an intervention takes objects away, as its edits declare it."""
+    return condition.kind == "intervention" and results.facts(task, condition.name).removes_objects
 
 
 def hallucination_metrics(results: Results, task: Task) -> list[str]:
     """The metrics that see objects reported where there are none, which AP does not (S25)."""
-    return [m for m in results.metrics(task) if m.startswith(("hallucinat", "fabricated"))]
+    return [m.name for m in results.run.metrics(task) if m.counts_absent]
 
 
 def ordered_conditions(results: Results, task: Task) -> list[Condition]:
@@ -69,7 +66,7 @@ def ordered_conditions(results: Results, task: Task) -> list[Condition]:
 
 def shown(results: Results, group: Group, condition: str, metric: str, notes: Footnotes) -> Number:
     """A metric under a condition as a cell: blocked where a check said stop, marked where one warned."""
-    return guarded(results, group, [condition], metric, results.estimate(group, condition, metric), notes)
+    return guarded(results, group, [condition], unit_of(results, group.task, metric), results.estimate(group, condition, metric), notes)
 
 
 def shown_before(results: Results, group: Group, condition: str, metric: str, notes: Footnotes) -> Number:
@@ -77,7 +74,7 @@ def shown_before(results: Results, group: Group, condition: str, metric: str, no
     evidence = list(results.evidence(group, condition, metric, reference=True).values())
     excluded = len(results.rows(group, condition)) - len(evidence)
     before = estimate(results.metric(group, metric), evidence, excluded=excluded, seed=results.run.seed)
-    return guarded(results, group, [condition], metric, before, notes)
+    return guarded(results, group, [condition], unit_of(results, group.task, metric), before, notes)
 
 
 def shown_worst_case(results: Results, group: Group, metric: str, notes: Footnotes) -> Number | None:
@@ -87,7 +84,8 @@ def shown_worst_case(results: Results, group: Group, metric: str, notes: Footnot
         worst = results.worst_case(group, metric)
     except NotApplicable:
         return None
-    return guarded(results, group, [n for n in names if not _is_outdone(results, group, n, names)], metric, worst, notes)
+    resting_on = [n for n in names if not _is_outdone(results, group, n, names)]
+    return guarded(results, group, resting_on, unit_of(results, group.task, metric), worst, notes)
 
 
 def _is_outdone(results: Results, group: Group, condition: str, others: Sequence[str]) -> bool:
@@ -120,14 +118,15 @@ def shown_effect(
         nothing = Estimate(None, None, None, 0, reason=str(reason))
         found = Effect(nothing, nothing if controls else None, nothing if controls else None)
     sides = (found.effect, [condition]), (found.control, controls), (found.difference, [condition, *controls])
-    cells = [e if e is None else replace(guarded(results, group, names, metric, e, notes), signed=True) for e, names in sides]
+    unit = unit_of(results, group.task, metric)
+    cells = [e if e is None else replace(guarded(results, group, names, unit, e, notes), signed=True) for e, names in sides]
     assert cells[0] is not None
     return cells[0], cells[1], cells[2]
 
 
-def guarded(results: Results, group: Group, conditions: Sequence[str], metric: str, number: Estimate, notes: Footnotes) -> Number:
+def guarded(results: Results, group: Group, conditions: Sequence[str], unit: Unit, number: Estimate, notes: Footnotes) -> Number:
     """An estimate made of records under `conditions` as a cell, with the marks of all that touches it."""
-    cell = Number(number, unit_of(metric))
+    cell = Number(number, unit)
     for name in conditions:
         reason = results.blocked(group, name)
         if reason:
@@ -178,10 +177,14 @@ def _commonest(reasons: Counter[str], most: int) -> str:
 
 def alone_note(results: Results, task: Task) -> tuple[str, ...]:
     """The warning that a detector's removal is judged by AP alone; empty where a hallucination rate stands next to it."""
-    removes = any(is_removal(c) for c in results.conditions(task, "intervention"))
+    removes = any(is_removal(results, task, c) for c in results.conditions(task, "intervention"))
     if task != "detection" or not removes or hallucination_metrics(results, task):
         return ()
     return ("This suite measures no hallucination rate: AP cannot show objects that are reported where they were removed (S25).",)
+
+
+NORMS: dict[Norm, str] = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "pixels", "area": "area", "range": "range", "": ""}
+"""How a budget's norm is written: "pixels" counts them, "area" is the share of the image's, "range" a share of turns and shifts."""
 
 
 def budget_text(radius: float) -> str:
@@ -194,15 +197,13 @@ def budget_text(radius: float) -> str:
     return f"{round(levels * 8) / 8:g}/255" if in_grey_levels([radius]) else f"{radius:.3g}"
 
 
-def budget_of(condition: Condition, radius: float) -> str:
-    """The radius of the condition's attack: grey levels for an L-infinity eps, else a plain number; "none" for no bound."""
-    spec = Spec.parse(condition.attack or "none")
-    defaults = _defaults(spec.name)
-    norm = spec.args.get("norm", defaults.get("norm"))
-    if math.isinf(radius):
+def budget_of(facts: AttackFacts | None) -> str | None:
+    """A built attack's radius: in grey levels in L-infinity, else a plain number; "none" without a bound, None without a single one."""
+    if facts is None or not facts.norm:
+        return None
+    if facts.radius is None:
         return "none"
-    in_pixels = ("eps" in spec.args or "eps" in defaults) and norm in (None, "linf") and not spec.name.endswith(("-l2", "_l2"))
-    return budget_text(radius) if in_pixels else f"{radius:.3g}"
+    return budget_text(facts.radius) if facts.norm == "linf" else f"{facts.radius:.3g}"
 
 
 def in_grey_levels(radii: Sequence[float]) -> bool:
@@ -210,24 +211,10 @@ def in_grey_levels(radii: Sequence[float]) -> bool:
     return all(0 <= r <= 0.3 and abs(r * 255 * 8 - round(r * 255 * 8)) < 1e-3 for r in radii)
 
 
-def steps_of(condition: Condition) -> int | None:
-    """The steps of the condition's attack, as its spec or its factory's default says; None where neither does."""
-    if condition.attack is None:
+def steps_of(facts: AttackFacts | None) -> int | str | None:
+    """The steps of a built attack's search: a number; "40 × 5" for five runs of it; "200 (fit)" of what is fitted beforehand."""
+    if facts is None or facts.steps is None:
         return None
-    spec = Spec.parse(condition.attack)
-    steps = spec.args.get("steps", _defaults(spec.name).get("steps"))
-    return steps if isinstance(steps, int) else None
-
-
-def _defaults(name: str) -> dict[str, object]:
-    """An attack's arguments with their defaults, None where there is none or it is no literal."""
-    try:
-        signature = ATTACKS.entry(name).signature
-    except UserError:  # the report of an attack that is not installed here is still a report
-        return {}
-    arguments = ast.parse(f"def f{signature}: ...").body[0]
-    assert isinstance(arguments, ast.FunctionDef)
-    named = [*arguments.args.posonlyargs, *arguments.args.args]
-    defaults = [*[None] * (len(named) - len(arguments.args.defaults)), *arguments.args.defaults]
-    pairs = [*zip(named, defaults, strict=True), *zip(arguments.args.kwonlyargs, arguments.args.kw_defaults, strict=True)]
-    return {a.arg: d.value if isinstance(d, ast.Constant) else None for a, d in pairs}
+    if facts.fitted:
+        return f"{facts.steps} (fit)"
+    return facts.steps if facts.restarts == 1 else f"{facts.steps} × {facts.restarts}"

@@ -117,7 +117,9 @@ def run_cell(job: Job) -> CellOutput:
     served: list[tuple[_Pair, _Attacked | None]] = []
     for pair, made in zip(pairs, attacked, strict=True):
         if made is not None and made.failed:
-            records[pair.after.id] = replace(job.blank, sample=pair.after.id, status="failed", reason=made.failed, attack=made.trace)
+            records[pair.after.id] = replace(
+                job.blank, sample=pair.after.id, status="failed", reason=made.failed, reason_code="not-finite", attack=made.trace
+            )
         else:
             served.append((pair if made is None else replace(pair, after=replace(pair.after, image=made.image)), made))
     return _with_carried(job, _judge(job, served, records))
@@ -148,17 +150,27 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: 
         id_ = pair.after.id
         if isinstance(prediction, str) or isinstance(original, str):
             reason = prediction if isinstance(prediction, str) else str(original)
-            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason)
+            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason, reason_code=_code_of(reason))
             continue
         record = _record(job, pair, prediction, original)
         if record.status == "failed":
             records[id_] = record
             continue
-        records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.skipped)
+        records[id_] = record if made is None else _with_trace(record, made)
         kept[id_] = prediction
         if len(shots) < job.pictures:
             shots.append(Shot(id_, pair.before.image, pair.after.image, original, prediction))
     return CellOutput([records[job.dataset.ids[i]] for i in job.indices], shots, kept)
+
+
+def _with_trace(record: Record, made: _Attacked) -> Record:
+    code = "nothing-to-attack" if made.skipped else ""
+    return replace(record, attack=made.trace, reason=made.skipped, reason_code=code)
+
+
+def _code_of(reason: str) -> str:
+    """Of a failure: the model's NaN, or code that broke down."""
+    return "not-finite" if reason == NOT_FINITE else "foreign-error"
 
 
 def _prepare(job: Job, index: int) -> _Pair | Record:
@@ -173,11 +185,11 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
     except NotApplicable as reason:
-        return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason))
+        return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason), reason_code=reason.code)
     except (BadSample, ForeignError) as fault:
         if not job.skip_bad:
             raise
-        return replace(job.blank, sample=id_, status="failed", reason=str(fault))
+        return replace(job.blank, sample=id_, status="failed", reason=str(fault), reason_code="unreadable")
 
 
 def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
