@@ -16,6 +16,7 @@ _AFFECTED = tuple(("images that change", f"by > {change:.2f}") for change in CHA
 _CAPTION = (
     "Segmentation: intersection over union of each class before and after an intervention, over the pixels that the edit left alone "
     "(filled pixels are scored in neither image), in percent with 95 % intervals. Classes that never occur are left out. "
+    "Every number of a row is of the same n images: those that the intervention and its control could both serve. "
     "Images that change: those whose own intersection over union of the class changes by more, either way, of all that hold the class."
 )
 
@@ -52,19 +53,20 @@ def _table(results: Results, conditions: list[Condition]) -> Table:
 
 
 def _row(results: Results, group: Group, condition: Condition, name: str, notes: Footnotes) -> list[list[Cell]]:
-    """One row, or none where the class occurs neither before nor after."""
+    """One row over one set of samples, or none where the class occurs neither before nor after."""
     metric = f"class-iou(of={name!r})"
-    scratch = Footnotes()
-    before = reporting.shown_before(results, group, condition.name, metric, scratch)
-    after = reporting.shown(results, group, condition.name, metric, scratch)
+    scratch, both = Footnotes(), results.paired_samples(group, condition.name, metric)
+    before = reporting.shown_before(results, group, condition.name, metric, scratch, both)
+    after = reporting.shown(results, group, condition.name, metric, scratch, both)
     if before.state == after.state == "undefined":
         return []
-    before = reporting.shown_before(results, group, condition.name, metric, notes)
-    after = reporting.shown(results, group, condition.name, metric, notes)
+    before = reporting.shown_before(results, group, condition.name, metric, notes, both)
+    after = reporting.shown(results, group, condition.name, metric, notes, both)
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
     block = f"{reporting.title_of(group)}: {condition.name}"
-    cells: list[Cell] = [block, name, before, after, effect, control or "no control", difference or "no control", after.estimate.n]
-    return [[*cells, *_affected(results, group, condition, name, blocked=after.state == "blocked")]]
+    cells: list[Cell] = [block, name, before, after, effect, control or "no control", difference or "no control"]
+    n: Cell = None if after.state == "blocked" else after.estimate.n
+    return [[*cells, n, *_affected(results, group, condition, name, blocked=after.state == "blocked")]]
 
 
 def _affected(results: Results, group: Group, condition: Condition, name: str, *, blocked: bool) -> list[Cell]:

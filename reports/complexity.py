@@ -53,7 +53,8 @@ def _chart(results: Results, task: Task) -> Chart:
     scale = results.metric_row(task, metric)
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} against multiply-adds per image (1 MAC = 2 FLOP). Full circles: clean images; "
-        "open circles: the worst case over the attacks. A circle's area is proportional to the parameters, down to a tenth of the largest."
+        "open circles: the worst case over the attacks of one budget. A circle's area is proportional to the parameters, down to a tenth "
+        "of the largest."
     )
     every = (*missing, *notes.notes)
     return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"complexity-{task}", every, task, "Complexity", (6.8, 3.9))
@@ -159,13 +160,13 @@ def _clean(results: Results, group: Group, metric: str, notes: Footnotes) -> Num
 
 
 def _worst(results: Results, group: Group, metric: str, notes: Footnotes) -> tuple[Number | None, str]:
-    """A rate's per-sample worst case; of other metrics the worst value under one attack, with its name. None without attacks."""
+    """A rate's worst case within the budget of most attacks; of other metrics the worst value under one attack. None without attacks."""
     attacks = results.conditions(group.task, "attack")
     if not attacks:
         return None, ""
-    worst = reporting.shown_worst_case(results, group, metric, notes)
+    worst = reporting.leading_worst_case(results, group, metric, notes)
     if worst is not None:
-        return worst, "each sample's worst attack"
+        return worst[1], f"each sample's worst attack of {reporting.budget_name(worst[0])}"
     shown: list[tuple[Condition, Number]] = [(a, reporting.shown(results, group, a.name, metric, notes)) for a in attacks]
     valued = [(n.estimate.value, a.name, n) for a, n in shown if n.estimate.value is not None]
     if not valued:

@@ -70,7 +70,8 @@ def _table(results: Results, task: Task) -> Table:
         "context changed; 95 % intervals. Effect − control is what the context itself is worth: the change that the edit makes, less the "
         "change that the same edit makes where no object is."
     )
-    return Table(cells_of(columns, rows), caption, f"history-{task}", tuple(notes.notes), task, title="By year")
+    said = (*notes.notes, *reporting.scoring_note(results, task))
+    return Table(cells_of(columns, rows), caption, f"history-{task}", said, task, title="By year")
 
 
 def _row(results: Results, entry: _Entry, conditions: list[Condition], metric: str, notes: Footnotes) -> list[Cell]:
@@ -94,8 +95,9 @@ def _chart(results: Results, task: Task) -> Chart:
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
     scale = results.metric_row(task, metric)
     caption = f"{reporting.TASK_TITLES[task]}: {metric} of every architecture, oldest first; bars are 95 % intervals."
+    said = (*notes.notes, *reporting.scoring_note(results, task))
     size = (6.4, 1.3 + 0.3 * len(entries))
-    return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"history-{task}", tuple(notes.notes), task, "History", size)
+    return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"history-{task}", said, task, "History", size)
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:

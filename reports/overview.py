@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pandas
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.palette import BY_KIND, MUTED, RULE
+from robustbench_cv.palette import BY_KIND, MUTED, PAPER, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Footnotes
+from robustbench_cv.rendering.cells import Footnotes, Number
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, say, shortened, value_axis
 from robustbench_cv.rendering.items import Report
 from robustbench_cv.results import MetricRow, Results
@@ -32,15 +32,16 @@ def _chart(results: Results, task: Task) -> Chart:
     metric, notes, rows = results.metrics(task)[0], Footnotes(), []
     order = reporting.ordered_conditions(results, task)
     for group in reporting.groups_of(results, task):
-        cells = [(c.name, c.kind, reporting.shown(results, group, c.name, metric, notes)) for c in order]
-        worst = reporting.shown_worst_case(results, group, metric, notes) if results.conditions(task, "attack") else None
-        for name, kind, cell in [*cells, *([("worst case", "worst case", worst)] if worst else [])]:
+        cells: list[tuple[str, str, Number]] = [(c.name, c.kind, reporting.shown(results, group, c.name, metric, notes)) for c in order]
+        worst = reporting.worst_cases(results, group, metric, notes)
+        cells += [(f"worst case {reporting.budget_name(budget)}", "worst case", number) for budget, number in worst]
+        for name, kind, cell in cells:
             e = cell.estimate
             rows.append((group.model, group.dataset, name, kind, e.value, e.low, e.high, e.n, e.excluded))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
     scale = results.metric_row(task, metric)
     heights = 0.9 + 0.24 * frame["condition"].nunique() * max(1, len(reporting.groups_of(results, task)) * 0.7)
-    caption = f"{reporting.TASK_TITLES[task]}: {metric} under every condition, dots with 95 % intervals."
+    caption = f"{reporting.TASK_TITLES[task]}: {metric} under every condition, dots with 95 % intervals; edited images are open dots."
     missing = int(frame["value"].isna().sum())
     hidden = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
     return Chart(
@@ -48,7 +49,7 @@ def _chart(results: Results, task: Task) -> Chart:
         lambda axes, f: _draw(axes, f, scale),
         caption,
         f"overview-{task}",
-        (*hidden, *notes.notes),
+        (*hidden, *reporting.scoring_note(results, task), *notes.notes),
         task,
         "Overview",
         (6.4, heights),
@@ -66,7 +67,8 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
             hue = BY_KIND[str(row.kind)] if len(series) == 1 else hues[f"{model} · {dataset}"]
             y = names.index(str(row.condition)) + shift
             axes.plot([row.low, row.high], [y, y], color=hue, linewidth=2.4, alpha=0.35, solid_capstyle="round")
-            axes.plot(row.value, y, "D" if row.kind == "worst case" else "o", color=hue)
+            is_edited = row.kind in ("intervention", "control")
+            axes.plot(row.value, y, "D" if row.kind == "worst case" else "o", color=hue, markerfacecolor=PAPER if is_edited else hue)
         if len(series) > 1:
             axes.plot([], [], "o", color=hues[f"{model} · {dataset}"], label=shortened(f"{model} · {dataset}", 40))
     if not frame["value"].notna().any():

@@ -45,14 +45,14 @@ def perturbations() -> Report:
 def _table(results: Results, task: Task) -> Table:
     notes = Footnotes()
     columns: list[str | tuple[str, str]] = ["model", "condition", "budget", "broken", "tried"]
-    columns += [(what, which) for what in ("size", "SSIM", "forwards", "backwards") for which in ("10 %", "median", "90 %")]
+    columns += [(what, which) for what in ("size", "SSIM", "forwards", "backwards") for which in ("10th", "median", "90th")]
     rows: list[list[Cell]] = []
     for group in reporting.groups_of(results, task):
         for condition in results.conditions(task, "attack"):
             rows.append([reporting.title_of(group), *_row(results, group, condition, notes)])
     caption = (
-        f"{reporting.TASK_TITLES[task]}: the images that each attack broke, at the quantiles of their perturbations. Size is in the "
-        "attack's own norm; SSIM is 1 for an image left as it was; forwards and backwards are passes through the model."
+        f"{reporting.TASK_TITLES[task]}: the images that each attack broke, at the 10th, 50th and 90th percentile of their perturbations. "
+        "Size is in the attack's own norm; SSIM is 1 for an image left as it was; forwards and backwards are passes through the model."
     )
     return Table(cells_of(columns, rows), caption, f"perturbations-{task}", notes.notes, task, blocks="model", title="Perturbations")
 

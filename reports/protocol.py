@@ -72,8 +72,14 @@ def _metrics(results: Results) -> Table:
         for track in results.run.tracks
         for i, row in enumerate(track.metrics)
     ]
-    columns = ("task", "metric", "role", "better", "95 % interval", "definition")
-    return Table(cells_of(columns, rows), "Metrics and their definitions.", "metrics", blocks="task", title="Metrics")
+    columns = ("task", "metric", "role", "better", "interval", "definition")
+    return Table(
+        cells_of(columns, rows),
+        "Metrics, how their 95 % intervals are made, and their definitions.",
+        "metrics",
+        blocks="task",
+        title="Metrics",
+    )
 
 
 def _interval(*, is_rate: bool) -> str:

@@ -121,7 +121,7 @@ def table(results: Results, name: str) -> pandas.DataFrame:
 
     UserError for a report that is not registered, or that has nothing to show of this run.
     """
-    framed = [item for item in build_items(results, [name]) if not isinstance(item, Gallery)]
+    framed = [item for item in build_items(results, [name], typed=[name]) if not isinstance(item, Gallery)]
     if not framed:
         raise UserError(f"report {name!r} has no table to show of this run")
     return framed[0].frame

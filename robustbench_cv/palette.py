@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-INK, MUTED, FAINT, RULE = "#1c2733", "#66727f", "#96a1ac", "#dfe4ea"
-"""Text, what stands behind it, what stands further behind, and lines."""
+INK, MUTED, FAINT, RULE, PAPER = "#1c2733", "#66727f", "#96a1ac", "#dfe4ea", "#ffffff"
+"""Text, what stands behind it, what stands further behind, lines, and the ground."""
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
 """Okabe & Ito (2008), without yellow, which is too light for lines on white."""
@@ -28,7 +28,7 @@ PAGE = {
     "muted": MUTED,
     "faint": FAINT,
     "rule": "#e4e8ec",
-    "paper": "#ffffff",
+    "paper": PAPER,
     "ground": "#f6f7f9",
     "accent": "#0072b2",
     "good": "#0b7a5b",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,13 +13,16 @@ import msgspec
 import numpy
 import pandas
 
-from robustbench_cv.adversary.facts import AttackFacts
-from robustbench_cv.catalogue import METRICS
+from robustbench_cv.adversary.facts import AttackFacts, Norm
+from robustbench_cv.catalogue import METRICS, build_stored
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
+from robustbench_cv.metrics.base_rates import BaseRates, base_rates
+from robustbench_cv.metrics.failures import with_failures
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric, Unit
+from robustbench_cv.metrics.parts import Background
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
 from robustbench_cv.suite import Condition, Gate, Kind
@@ -198,6 +201,24 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """One radius of one norm, with the attacks that have it."""
+
+    norm: Norm
+    radius: float
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A model's primary metric on clean images beside what an answer that does not look at them would score."""
+
+    metric: str
+    estimate: Estimate
+    chance: float
+
+
+@dataclass(frozen=True)
 class Cost:
     """What an attack spent per sample (means), and the share of samples whose every gradient was zero."""
 
@@ -224,21 +245,25 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A finished (or unfinished) run. records: the fields of Record as columns, JSON fields decoded."""
+    """A finished (or unfinished) run. records: the fields of Record as columns, JSON fields decoded.
+
+    typed: specs (mine.py:metric) that whoever made the run typed; what else the folder names must be registered, see `build_stored`.
+    """
 
     run: RunInfo
     records: pandas.DataFrame
     findings: tuple[Finding, ...] = ()
     folder: Path | None = None
+    typed: frozenset[str] = frozenset()
 
     @classmethod
-    def open(cls, folder: Path) -> Results:
+    def open(cls, folder: Path, typed: Collection[str] = ()) -> Results:
         """Read a run folder. UserError where there is none, where a file of it is damaged, or where another version wrote it."""
         run = read_run(folder)
         parts = [folder / "records" / f"{cell.key}.parquet" for cell in run.cells]
         findings_file = folder / "findings.json"
         findings = load_json(findings_file, tuple[Finding, ...], remedy=_AGAIN) if findings_file.exists() else ()
-        return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder)
+        return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder, frozenset(typed))
 
     def groups(self) -> list[Group]:
         """Every model on every data set, in the order of the suite."""
@@ -280,7 +305,7 @@ class Results:
     def metric(self, group: Group, name: str) -> Metric:
         """A metric as it was during the run, for this group's model."""
         row = self.model_row(group)
-        return METRICS.build(name, labels=Labels(row.classes), operating_score=row.operating_score)
+        return build_stored(METRICS, name, self.typed, labels=Labels(row.classes), operating_score=row.operating_score)
 
     @functools.cached_property
     def _by_cell(self) -> dict[tuple[str, str, str, str], pandas.DataFrame]:
@@ -304,11 +329,63 @@ class Results:
         if blocked:
             return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
         evidence = list(self.evidence(group, condition, metric).values())
-        excluded = len(self.rows(group, condition)) - len(evidence)
-        return self._cached(("estimate", group, condition, metric), lambda: self._estimate(group, metric, evidence, excluded))
+        excluded, failed = len(self.rows(group, condition)) - len(evidence), len(self.failed(group, condition))
+        return self._cached(("estimate", group, condition, metric), lambda: self._estimate(group, metric, evidence, excluded, failed))
 
-    def _estimate(self, group: Group, metric: str, evidence: Sequence[Evidence], excluded: int) -> Estimate:
-        return estimate(self.metric(group, metric), evidence, excluded=excluded, seed=self.run.seed)
+    def _estimate(self, group: Group, metric: str, evidence: Sequence[Evidence], excluded: int, failed: int) -> Estimate:
+        built = self.metric(group, metric)
+        return with_failures(estimate(built, evidence, excluded=excluded, seed=self.run.seed), built, failed)
+
+    def estimate_of(self, group: Group, condition: str, metric: str, samples: Collection[str], *, reference: bool = False) -> Estimate:
+        """As `estimate`, over some of the samples; reference: of the unedited images instead. Nothing is blocked here."""
+        evidence = self.evidence(group, condition, metric, reference=reference)
+        chosen = [e for sample, e in evidence.items() if sample in samples]
+        failed = len(self.failed(group, condition))
+        return self._estimate(group, metric, chosen, len(self.rows(group, condition)) - len(chosen), failed)
+
+    def failed(self, group: Group, condition: str) -> frozenset[str]:
+        """The samples that should have an outcome and have none: the model answered NaN, or the file could not be read."""
+        rows = self.rows(group, condition)
+        return frozenset(rows.loc[rows["status"] == "failed", "sample"])
+
+    def chance(self, group: Group) -> Chance | None:
+        """Where the clean number cannot be told from an answer that does not look at the image; None elsewhere.
+
+        By the lower end of the 95 % interval (project choice); a single sample, without an interval, by its value.
+        """
+        clean, metric = self.conditions(group.task, "clean"), self.metrics(group.task)[0]
+        if not clean or not self.metric_row(group.task, metric).higher_is_better:
+            return None
+        number = self.estimate(group, clean[0].name, metric)
+        guess = self.metric(group, metric).chance(list(self.evidence(group, clean[0].name, metric).values()))
+        least = number.low if number.low is not None else number.value
+        return None if least is None or guess is None or least > guess else Chance(metric, number, guess)
+
+    def paired_samples(self, group: Group, condition: str, metric: str) -> list[str]:
+        """The samples that `effect` is of: those with evidence before and after the intervention, and before and after its control."""
+        names = [condition, *self.controls(group.task, condition)]
+        sides = [set(self.evidence(group, name, metric, reference=reference)) for name in names for reference in (False, True)]
+        return sorted(set.intersection(*sides))
+
+    def controls(self, task: Task, condition: str) -> list[str]:
+        """The placebo of an intervention, by name; empty where it has none."""
+        return [c.name for c in self.conditions(task, "control") if c.control_of == condition][:1]
+
+    def base_rates(self, group: Group, condition: str, metric: str) -> BaseRates | None:
+        """What a rate of removed classes that are still reported must be held against; None where nothing of that was kept."""
+        background = getattr(self.metric(group, metric), "background", None)
+        clean = self.conditions(group.task, "clean")
+        if not isinstance(background, Background) or not clean or self.blocked(group, condition):
+            return None
+        kept = [self._kept(group, name, background.key) for name in (condition, *self.controls(group.task, condition), clean[0].name)]
+        if not kept[0]:
+            return None
+        placebo, seed = kept[1] if len(kept) > 2 else {}, self.run.seed
+        return self._cached(("base rates", group, condition), lambda: base_rates(kept[0], placebo, kept[-1], seed=seed))
+
+    def _kept(self, group: Group, condition: str, key: str) -> dict[str, Evidence]:
+        rows = self.rows(group, condition)
+        return {sample: values[key] for sample, values in zip(rows["sample"], rows["evidence"], strict=True) if key in values}
 
     def effect(self, group: Group, condition: str, metric: str) -> Effect:
         """After minus before of an intervention, of its control, and the difference of the two on the samples that have all four.
@@ -318,30 +395,44 @@ class Results:
         blocked = self.blocked(group, condition)
         if blocked:
             raise NotApplicable(f"blocked: {blocked}")
-        controls = [c.name for c in self.conditions(group.task, "control") if c.control_of == condition]
-        sides = [
-            (self.evidence(group, name, metric), self.evidence(group, name, metric, reference=True)) for name in [condition, *controls[:1]]
-        ]
-        metric_, seed = self.metric(group, metric), self.run.seed
-        control = sides[1] if controls else (None, None)
-        return self._cached(
-            ("effect", group, condition, metric), lambda: Effect(*difference_in_differences(metric_, *sides[0], *control, seed=seed))
-        )
+        names = [condition, *self.controls(group.task, condition)]
+        sides = [(self.evidence(group, name, metric), self.evidence(group, name, metric, reference=True)) for name in names]
+        built, failed = self.metric(group, metric), len(frozenset().union(*(self.failed(group, name) for name in names)))
+        control = sides[1] if len(sides) > 1 else (None, None)
 
-    def worst_case(self, group: Group, metric: str) -> Estimate:
-        """A rate when each sample counts at its worst over clean and all attacks (never an average over attacks).
+        def compute() -> Effect:
+            found = difference_in_differences(built, *sides[0], *control, seed=self.run.seed)
+            return Effect(*(None if e is None else replace(e, failed=failed) for e in found))  # type: ignore[arg-type]
 
-        NotApplicable for metrics that are no rate. Samples that failed under any attack are excluded.
+        return self._cached(("effect", group, condition, metric), compute)
+
+    def budgets(self, task: Task) -> list[Budget]:
+        """Every radius of every norm of the change that an attack of the task is bounded by, in the order of the suite."""
+        found: dict[tuple[Norm, str], Budget] = {}
+        for condition in self.conditions(task, "attack"):
+            facts = self.facts(task, condition.name).attack
+            if facts is None or facts.radius is None or facts.norm not in ("linf", "l2", "l1", "l0"):
+                continue
+            key = facts.norm, f"{facts.radius:.9g}"
+            names = (*found[key].conditions, condition.name) if key in found else (condition.name,)
+            found[key] = Budget(facts.norm, facts.radius, names)
+        return list(found.values())
+
+    def worst_case(self, group: Group, metric: str, budget: Budget) -> Estimate:
+        """A rate when each sample counts at its worst over clean and the attacks of one budget (never an average over attacks).
+
+        NotApplicable for metrics that are no rate. Samples that failed under any of these are excluded, and counted as failed.
         """
         if not self.metric(group, metric).is_rate:
             raise NotApplicable(f"{metric} is a ratio of sums: it has no per-sample worst case")
-        names = [c.name for c in self.conditions(group.task) if c.kind in ("clean", "attack")]
+        names = [*(c.name for c in self.conditions(group.task, "clean")[:1]), *budget.conditions]
         for name in names:
             blocked = self.blocked(group, name)
             if blocked:
                 return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
         evidence = list(worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in names]).values())
-        return self._estimate(group, metric, evidence, len(self.rows(group, names[0])) - len(evidence))
+        failed = len(frozenset().union(*(self.failed(group, name) for name in names)))
+        return self._estimate(group, metric, evidence, len(self.rows(group, names[0])) - len(evidence), failed)
 
     def attack_success(self, group: Group, condition: str, metric: str) -> AttackSuccess:
         """How many samples an attack broke, with every denominator. NotApplicable for metrics that are no rate of right answers."""
@@ -396,8 +487,13 @@ class Results:
 
     def reasons(self, group: Group, condition: str) -> dict[str, int]:
         """How often each reason excluded a sample."""
-        reasons = self.rows(group, condition)["reason"]
-        return {str(k): int(v) for k, v in reasons[reasons != ""].value_counts().items()}
+        rows = self.rows(group, condition)
+        return {str(k): int(v) for k, v in rows.loc[rows["status"] != "ok", "reason"].value_counts().items()}
+
+    def not_attacked(self, group: Group, condition: str) -> dict[str, int]:
+        """How often each reason left a sample as it was: an attack had nothing to aim at there, and the sample counts as it is."""
+        rows = self.rows(group, condition)
+        return {str(k): int(v) for k, v in rows.loc[rows["reason_code"] == "nothing-to-attack", "reason"].value_counts().items()}
 
     def pictures(self) -> list[Picture]:
         """The saved before-and-after pairs, in the order of the suite."""

@@ -61,6 +61,12 @@ WARN = Finding(
 )
 STOP = Finding("S21", "colour order is RGB", "stop", "BGR scores 0.91, RGB 0.42", "swap the channels", "yolo-small")
 
+STRONG = tuple(
+    Finding("S10", "attack strength", "pass", "attack looks strong", "", model, "scenes", c.name, task=task, code="attack-strength")
+    for task, model in MODELS.items()
+    for c in _ATTACKS
+)
+
 
 def make(
     folder: Path | None = None,

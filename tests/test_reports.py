@@ -86,7 +86,7 @@ def test_a_stop_blocks_what_it_touches_and_nothing_else() -> None:
     effect, control, difference = reporting.shown_effect(stopped, group, "remove", "top-1", notes)
     assert (effect.state, control.state, difference.state) == ("shown", "blocked", "blocked")
     assert reporting.shown(stopped, group, "clean", "top-1", notes).state == "shown"
-    assert reporting.shown_worst_case(stopped, group, "top-1", notes).state == "shown"
+    assert {number.state for _, number in reporting.worst_cases(stopped, group, "top-1", notes)} == {"shown"}
 
 
 def test_a_warning_marks_its_cells_and_explains_itself(results: Results) -> None:
@@ -94,8 +94,8 @@ def test_a_warning_marks_its_cells_and_explains_itself(results: Results) -> None
     cells = dict(zip(table.frame.iloc[:, 1], table.frame.iloc[:, 2], strict=False))
     marked = {name for name, number in cells.items() if "†" in number.marks}
     only = table.frame[table.frame.iloc[:, 0] == "resnet-small on scenes"]
-    assert {n for n, v in zip(only.iloc[:, 1], only.iloc[:, 2], strict=True) if v.marks} == {"pgd-8", "worst case"}
-    assert not marked - {"pgd-8", "worst case"}
+    assert {n for n, v in zip(only.iloc[:, 1], only.iloc[:, 2], strict=True) if v.marks} == {"pgd-8", "worst case Linf 8/255"}
+    assert not marked - {"pgd-8", "worst case Linf 8/255"}
     assert any(note.startswith("† S09") for note in table.notes)
 
 
@@ -106,7 +106,8 @@ def test_main_table_says_what_attacks_cost_and_what_was_left_out(results: Result
     assert rows["clean"][-5:] == (None, None, None, None, None)
     assert (rows["remove"][3], rows["remove"][4]) == (23, 1)
     assert rows["↳ remove-control"]
-    assert rows["worst case"][2].estimate.value <= min(rows[f"pgd-{k}"][2].estimate.value for k in (1, 2, 4, 8))
+    for k in (1, 2, 4, 8):
+        assert rows[f"worst case Linf {k}/255"][2].estimate.value <= rows[f"pgd-{k}"][2].estimate.value
     assert any("the mask covers more than 30 %" in note for note in table.notes)
 
 
@@ -230,7 +231,7 @@ def test_summary_is_tidy_and_blocked_values_are_empty() -> None:
     rows = list(csv.DictReader(io.StringIO(summary_csv(synthetic.make(findings=(stop, synthetic.WARN))))))
     assert {r["task"] for r in rows} == {"classification", "segmentation", "detection"}
     assert all(r["value"] == "" and r["flags"] == "S21:stop" for r in rows if r["model"] == "yolo-small")
-    worst = next(r for r in rows if r["condition"] == "worst case" and r["metric"] == "top-1")
+    worst = next(r for r in rows if r["condition"] == "worst case Linf 8/255" and r["metric"] == "top-1")
     assert worst["flags"] == "S09:warn"
     assert 0 <= float(worst["low"]) <= float(worst["value"]) <= float(worst["high"]) <= 1
     assert len({(r["model"], r["condition"], r["metric"]) for r in rows}) == len(rows)
@@ -248,7 +249,13 @@ def test_junit_tells_failures_from_skips(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("findings", "tone"),
-    [((), "warn"), ((synthetic.PASS,), "good"), ((synthetic.PASS, synthetic.WARN), "warn"), ((synthetic.WARN, synthetic.STOP), "bad")],
+    [
+        ((), "warn"),
+        ((synthetic.PASS,), "warn"),
+        ((synthetic.PASS, *synthetic.STRONG), "good"),
+        ((synthetic.PASS, synthetic.WARN), "warn"),
+        ((synthetic.WARN, synthetic.STOP), "bad"),
+    ],
 )
 def test_the_banner_says_the_worst_first(findings: tuple[Finding, ...], tone: str) -> None:
     assert banner(synthetic.make(findings=findings, n=4)).tone == tone

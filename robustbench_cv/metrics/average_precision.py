@@ -89,6 +89,9 @@ class AveragePrecision:
     def evidence_key(self) -> str:
         return "coco-masks" if self.masks else "coco"
 
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        return 0.0
+
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return coco_mask_matches(prediction, sample) if self.masks else coco_matches(prediction, sample)
 

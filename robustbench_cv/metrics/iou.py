@@ -59,7 +59,24 @@ def pixel_accuracy() -> Metric:
         "no pixel is scored",
         higher_is_better=True,
         evidence_key=_KEY,
+        guess=_commonest,
     )
+
+
+def _truth_pixels(evidence: Sequence[Evidence]) -> dict[int, int]:
+    """Scored pixels of each class in the truth, of those that it holds."""
+    pixels: dict[int, int] = {}
+    for rows in evidence:
+        for c, _, _, truth in rows:
+            if truth:
+                pixels[c] = pixels.get(c, 0) + truth
+    return pixels
+
+
+def _commonest(evidence: Sequence[Evidence]) -> float | None:
+    """Pixel accuracy of the commonest class in every pixel."""
+    pixels = _truth_pixels(evidence)
+    return max(pixels.values()) / sum(pixels.values()) if pixels else None
 
 
 def confusion(prediction: Prediction, sample: Sample) -> Evidence:
@@ -100,6 +117,9 @@ class ClassIoU:
     def name(self) -> str:
         return f"class-iou(of={self.label!r})"
 
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        return None
+
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return confusion(prediction, sample)
 
@@ -123,6 +143,11 @@ class MeanIoU:
     range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
     counts_absent: bool = field(default=False, init=False)
     evidence_key: str = field(default=_KEY, init=False)
+
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        """Of the commonest class in every pixel: its share of the pixels, over the classes that the truth holds."""
+        pixels = _truth_pixels(evidence)
+        return None if not pixels else max(pixels.values()) / sum(pixels.values()) / len(pixels)
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return confusion(prediction, sample)

@@ -40,6 +40,13 @@ class Metric(Protocol):
     @property
     def evidence_key(self) -> str: ...
 
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        """What an answer that does not look at the image would score on these samples; None where that cannot be said.
+
+        By definition (project choices): a guess among all classes, equally likely; the commonest class in every pixel; no box at all.
+        """
+        ...
+
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         """Evidence from a prediction and the sample it was made on (target, edit). NotApplicable where the metric means nothing there."""
         ...
@@ -58,6 +65,8 @@ class Estimate:
     """A number with what defends it. value is None where it is undefined, and `reason` says why; low and high bound 95 %.
 
     n: samples behind it; excluded: samples that were not applicable or failed. `reason` also says why an interval is missing.
+    failed: of the excluded, those that should have an outcome and have none (NaN, an unreadable file). all_wrong, all_right: a rate with
+    all of these wrong, and all of them right: between the two it lies. A number with failed samples decides nothing.
     """
 
     value: float | None
@@ -66,6 +75,9 @@ class Estimate:
     n: int
     excluded: int = 0
     reason: str = ""
+    failed: int = 0
+    all_wrong: float | None = None
+    all_right: float | None = None
 
 
 __all__ = ["Estimate", "Labels", "Metric", "Unit"]

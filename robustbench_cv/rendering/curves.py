@@ -59,6 +59,7 @@ def curve_charts(results: Results, task: Task, kind: Kind, label: str, title: st
     """
     notes = Footnotes()
     frame = curve_frame(results, task, kind, notes)
+    said = reporting.scoring_note(results, task) if kind == "intervention" else ()
     if frame.empty:
         return []
     metric = results.metrics(task)[0]
@@ -72,9 +73,10 @@ def curve_charts(results: Results, task: Task, kind: Kind, label: str, title: st
 
     lines = len(frame[["model", "dataset", "series", "placebo"]].drop_duplicates())
     if lines <= MOST_LINES or len(series) == 1:
-        return [Chart(frame, draw, text, f"{label}-{task}", notes.notes, task, title)]
+        return [Chart(frame, draw, text, f"{label}-{task}", (*notes.notes, *said), task, title)]
     parts = {name: frame[frame["series"] == name].reset_index(drop=True) for name in series}
-    return [Chart(part, draw, text, f"{label}-{task}-{slug(name)}", notes.notes, task, f"{title}: {name}") for name, part in parts.items()]
+    every = (*notes.notes, *said)
+    return [Chart(part, draw, text, f"{label}-{task}-{slug(name)}", every, task, f"{title}: {name}") for name, part in parts.items()]
 
 
 @dataclass(frozen=True)

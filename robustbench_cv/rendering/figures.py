@@ -57,7 +57,7 @@ class Chart:
 
         with style():
             figure = Figure(figsize=self.size, layout="constrained")
-            self.draw(figure.add_subplot(), self.frame)
+            self.draw(figure.add_subplot(), _texts(self.frame, escape.plain))
             freeze(figure)
         return figure
 
@@ -73,7 +73,7 @@ class Chart:
 
     def to_csv(self) -> str:
         """The frame, missing values empty."""
-        return self.frame.to_csv(index=False, lineterminator="\n")
+        return _texts(self.frame, escape.csv_cell).to_csv(index=False, lineterminator="\n")
 
     def to_bytes(self, kind: str) -> bytes:
         """The figure as "pdf", "png" or "svg"; the same bytes each time."""
@@ -82,6 +82,11 @@ class Chart:
     @functools.cached_property
     def _once(self) -> Figure:
         return self.figure()
+
+
+def _texts(frame: pandas.DataFrame, escaped: Callable[[str], str]) -> pandas.DataFrame:
+    """The frame with every text made safe for its target."""
+    return frame.map(lambda value: escaped(value) if isinstance(value, str) else value)
 
 
 def freeze(figure: Figure) -> None:

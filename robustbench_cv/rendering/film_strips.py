@@ -284,7 +284,7 @@ def _print_boxes(axes: Axes, frame: Frame, strip: Strip, pixels: Pixels, x: floa
         corner, size = (left + x1 * scale, top + y1 * scale), ((x2 - x1) * scale, (y2 - y1) * scale)
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=_colour(label), linewidth=1.4))
         name = _class(strip.classes, label)
-        axes.text(*corner, name, fontsize=5, color="white", va="bottom", bbox=_chip(label))
+        axes.text(*corner, escape.plain(name), fontsize=5, color="white", va="bottom", bbox=_chip(label))
 
 
 def _chip(label: int) -> dict[str, Any]:
@@ -292,4 +292,4 @@ def _chip(label: int) -> dict[str, Any]:
 
 
 def _print_text(axes: Axes, x: float, y: float, text: str, colour: str, size: float) -> None:
-    axes.text(x, y, text, ha="center", va="center", fontsize=size, color=colour)
+    axes.text(x, y, escape.plain(text), ha="center", va="center", fontsize=size, color=colour)

@@ -44,7 +44,8 @@ class Table:
         writer = csv.writer(out, lineterminator="\n")
         numeric = [any(isinstance(v, Number) for v in self.frame.iloc[:, i]) for i in range(self.frame.shape[1])]
         names = [" ".join(part for part in heading if part) for heading in _headings(self.frame)]
-        writer.writerow([n for name, is_number in zip(names, numeric, strict=True) for n in _csv_names(name, is_number)])
+        headings = [n for name, is_number in zip(names, numeric, strict=True) for n in _csv_names(name, is_number)]
+        writer.writerow([escape.csv_cell(heading) for heading in headings])
         for row in self.frame.itertuples(index=False, name=None):
             writer.writerow([v for cell, is_number in zip(row, numeric, strict=True) for v in _csv_values(cell, is_number)])
         return out.getvalue()
@@ -139,9 +140,11 @@ def _csv_values(cell: Cell, is_number: bool) -> list[str]:
         e, shown = cell.estimate, cell.state == "shown"
         digits = [repr(float(v)) if shown and v is not None else "" for v in (e.value, e.low, e.high)]
         status = {"shown": "ok", "blocked": cell.value, "undefined": f"undefined: {e.reason}"}[cell.state]
-        return [*digits, str(e.n), str(e.excluded), status]
+        if e.failed and shown:
+            status = f"inconclusive: {e.failed} samples failed"
+        return [*digits, str(e.n), str(e.excluded), escape.csv_cell(status)]
     text = "" if cell is None else cell.name if isinstance(cell, Quantity) else cell if isinstance(cell, str) else repr(cell)
-    return [text, *[""] * 5] if is_number else [text]
+    return [escape.csv_cell(text), *[""] * 5] if is_number else [escape.csv_cell(text)]
 
 
 def _pipes(cells: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
 from robustbench_cv.foreign import calling, named, one_by_one, read_sample
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.metrics.parts import Background
 from robustbench_cv.metrics.ssim import structural_similarity
 from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
@@ -267,19 +268,27 @@ def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction)
     except ForeignError as fault:
         if not job.skip_bad:
             raise
-        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(fault))
+        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(fault), reason_code="foreign-error")
+    except NotApplicable as broken:
+        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(broken), reason_code=broken.code)
     return replace(job.blank, sample=pair.after.id, evidence=evidence, reference=reference, excluded=excluded)
 
 
 def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Sample) -> tuple[dict[str, Evidence], dict[str, str]]:
+    """Evidence and reasons by evidence key. NotApplicable where the model answered NaN: that sample has failed, it is not left out."""
     evidence: dict[str, Evidence] = {}
     excluded: dict[str, str] = {}
+    parts: dict[str, tuple[str, Callable[[Prediction, Sample], Evidence]]] = {}
     for name, metric in metrics.items():
-        if metric.evidence_key in evidence or metric.evidence_key in excluded:
-            continue
+        parts.setdefault(metric.evidence_key, (name, metric.measure))
+        if isinstance(background := getattr(metric, "background", None), Background):
+            parts[background.key] = name, background.measure
+    for key, (name, measure) in parts.items():
         try:
             with calling(f"metric {name}, {named([sample.id])}", ours=METRICS.is_bundled(name)):
-                evidence[metric.evidence_key] = metric.measure(prediction, sample)
+                evidence[key] = measure(prediction, sample)
         except NotApplicable as reason:
-            excluded[metric.evidence_key] = str(reason)
+            if reason.code == "not-finite":
+                raise
+            excluded[key] = str(reason)
     return evidence, excluded

@@ -87,11 +87,12 @@ def run_suite(
     _announce(strengths, announce)
     findings += strengths
 
+    typed = {*suite.reports, *(m for track in suite.tracks for m in track.metrics)}
     models = {(p.row.task, p.row.name): p.model for p in plan.pairs}
-    before = dataclasses.replace(Results.open(out), findings=tuple(findings))
+    before = dataclasses.replace(Results.open(out, typed), findings=tuple(findings))
     findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
     write_json(out / "findings.json", findings)
-    results = Results.open(out)
+    results = Results.open(out, typed)
     return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, out, results.run.reports))
 
 

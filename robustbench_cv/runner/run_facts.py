@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from robustbench_cv.adversary.facts import facts_of
-from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS, METRICS, MODELS
+from robustbench_cv.catalogue import ATTACKS, METRICS, MODELS
 from robustbench_cv.errors import UserError
+from robustbench_cv.interventions.intervention import removes_objects
 from robustbench_cv.registry import Entry, Registry, Spec
 from robustbench_cv.results import ArchitectureRow, ConditionFacts, TrackRow
 from robustbench_cv.suite import Condition
@@ -26,8 +27,7 @@ def condition_facts(condition: Condition) -> ConditionFacts:
 
     An intervention that does not say whether it removes objects removes none.
     """
-    edits = [INTERVENTIONS.build(spec) for spec in condition.interventions]
-    removes = any(getattr(edit, "removes_objects", False) for edit in edits)
+    removes = removes_objects(condition.interventions)
     if condition.attack is None:
         return ConditionFacts(removes_objects=removes)
     with warnings.catch_warnings():
