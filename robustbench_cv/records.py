@@ -45,6 +45,8 @@ class Record:
     """One row. `evidence` is what the metrics keep of the prediction, by evidence key.
 
     reference: for interventions, the same of the *unedited* image, scored against what the edit left alone: the pair's other half.
+    reason is for people, reason_code for whoever acts on it: "no-gradient" (the attack follows one and the model gives none), "not-finite"
+    (the model answered NaN or infinity), "unreadable" (the sample's file), "nothing-to-attack" (counted as it is), or empty.
     excluded: metrics that mean nothing for this sample, with the reason. No timing: the same run gives the same bytes.
     """
 
@@ -58,6 +60,7 @@ class Record:
     seed: int
     status: Status = "ok"
     reason: str = ""
+    reason_code: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     reference: Mapping[str, Evidence] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)

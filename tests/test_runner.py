@@ -101,7 +101,8 @@ def test_a_run_leaves_one_record_for_each_sample_and_condition(suite: Suite, tmp
     assert attacked.value is not None
     assert clean.value > 0.9
     assert attacked.value < clean.value
-    assert results.worst_case(group, "top-1").value == pytest.approx(min(clean.value, attacked.value), abs=0.02)
+    (budget,) = results.budgets("classification")
+    assert results.worst_case(group, "top-1", budget).value == pytest.approx(min(clean.value, attacked.value), abs=0.02)
     cost = results.cost(group, "pgd")
     assert cost is not None
     assert cost.radius == pytest.approx(0.1)

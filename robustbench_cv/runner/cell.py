@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -20,7 +20,8 @@ from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
 from robustbench_cv.foreign import calling, named, one_by_one, read_sample
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
-from robustbench_cv.metrics.similarity import structural_similarity
+from robustbench_cv.metrics.parts import Background
+from robustbench_cv.metrics.ssim import structural_similarity
 from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace, Record
@@ -118,7 +119,9 @@ def run_cell(job: Job) -> CellOutput:
     served: list[tuple[_Pair, _Attacked | None]] = []
     for pair, made in zip(pairs, attacked, strict=True):
         if made is not None and made.failed:
-            records[pair.after.id] = replace(job.blank, sample=pair.after.id, status="failed", reason=made.failed, attack=made.trace)
+            records[pair.after.id] = replace(
+                job.blank, sample=pair.after.id, status="failed", reason=made.failed, reason_code="not-finite", attack=made.trace
+            )
         else:
             served.append((pair if made is None else replace(pair, after=replace(pair.after, image=made.image)), made))
     return _with_carried(job, _judge(job, served, records))
@@ -149,17 +152,27 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: 
         id_ = pair.after.id
         if isinstance(prediction, str) or isinstance(original, str):
             reason = prediction if isinstance(prediction, str) else str(original)
-            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason)
+            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason, reason_code=_code_of(reason))
             continue
         record = _record(job, pair, prediction, original)
         if record.status == "failed":
             records[id_] = record
             continue
-        records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.skipped)
+        records[id_] = record if made is None else _with_trace(record, made)
         kept[id_] = prediction
         if len(shots) < job.pictures:
             shots.append(Shot(id_, pair.before.image, pair.after.image, original, prediction))
     return CellOutput([records[job.dataset.ids[i]] for i in job.indices], shots, kept)
+
+
+def _with_trace(record: Record, made: _Attacked) -> Record:
+    code = "nothing-to-attack" if made.skipped else ""
+    return replace(record, attack=made.trace, reason=made.skipped, reason_code=code)
+
+
+def _code_of(reason: str) -> str:
+    """Of a failure: the model's NaN, or code that broke down."""
+    return "not-finite" if reason == NOT_FINITE else "foreign-error"
 
 
 def _prepare(job: Job, index: int) -> _Pair | Record:
@@ -174,11 +187,11 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
     except NotApplicable as reason:
-        return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason))
+        return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason), reason_code=reason.code)
     except (BadSample, ForeignError) as fault:
         if not job.skip_bad:
             raise
-        return replace(job.blank, sample=id_, status="failed", reason=str(fault))
+        return replace(job.blank, sample=id_, status="failed", reason=str(fault), reason_code="unreadable")
 
 
 def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
@@ -256,19 +269,27 @@ def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction)
     except ForeignError as fault:
         if not job.skip_bad:
             raise
-        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(fault))
+        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(fault), reason_code="foreign-error")
+    except NotApplicable as broken:
+        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(broken), reason_code=broken.code)
     return replace(job.blank, sample=pair.after.id, evidence=evidence, reference=reference, excluded=excluded)
 
 
 def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Sample) -> tuple[dict[str, Evidence], dict[str, str]]:
+    """Evidence and reasons by evidence key. NotApplicable where the model answered NaN: that sample has failed, it is not left out."""
     evidence: dict[str, Evidence] = {}
     excluded: dict[str, str] = {}
+    parts: dict[str, tuple[str, Callable[[Prediction, Sample], Evidence]]] = {}
     for name, metric in metrics.items():
-        if metric.evidence_key in evidence or metric.evidence_key in excluded:
-            continue
+        parts.setdefault(metric.evidence_key, (name, metric.measure))
+        if isinstance(background := getattr(metric, "background", None), Background):
+            parts[background.key] = name, background.measure
+    for key, (name, measure) in parts.items():
         try:
             with calling(f"metric {name}, {named([sample.id])}", partial(METRICS.is_bundled, name)):
-                evidence[metric.evidence_key] = metric.measure(prediction, sample)
+                evidence[key] = measure(prediction, sample)
         except NotApplicable as reason:
-            excluded[metric.evidence_key] = str(reason)
+            if reason.code == "not-finite":
+                raise
+            excluded[key] = str(reason)
     return evidence, excluded

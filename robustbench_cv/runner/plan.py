@@ -105,7 +105,7 @@ class Plan:
     options: Options
 
     def pairings(self) -> tuple[Pairing, ...]:
-        return tuple(Pairing(p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
+        return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
 
 
 def make_plan(suite: Suite, options: Options) -> Plan:
@@ -343,8 +343,7 @@ def _metric(name: str, row: ModelRow) -> Metric:
 
 
 def _metric_row(name: str, row: ModelRow) -> MetricRow:
-    metric = _metric(name, row)
-    return MetricRow(name, metric.evidence_key, metric.higher_is_better, metric.is_rate)
+    return MetricRow.of(name, _metric(name, row))
 
 
 def _refuse_equal_names(pairs: Sequence[Pair]) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
@@ -18,8 +20,9 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.records import write_part
+from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import Results, RunInfo, read_run
-from robustbench_cv.runner import pictures
+from robustbench_cv.runner import saved_images
 from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import CellOutput, run_cell
 from robustbench_cv.runner.complexity import stored_complexity
@@ -27,6 +30,7 @@ from robustbench_cv.runner.fingerprint import code_sha256, versions
 from robustbench_cv.runner.plan import Options, Plan, PlannedCell, blank_record, build_job, make_plan
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress import Progress, silent
+from robustbench_cv.runner.run_facts import architecture, with_facts
 from robustbench_cv.runner.store import Store
 from robustbench_cv.runner.strength import stored_strength
 from robustbench_cv.suite import Suite
@@ -83,12 +87,13 @@ def run_suite(
     _announce(strengths, announce)
     findings += strengths
 
+    typed = {*suite.reports, *(m for track in suite.tracks for m in track.metrics)}
     models = {(p.row.task, p.row.name): p.model for p in plan.pairs}
-    before = dataclasses.replace(Results.open(out), findings=tuple(findings))
+    before = dataclasses.replace(Results.open(out, typed), findings=tuple(findings))
     findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
     write_json(out / "findings.json", findings)
-    results = Results.open(out)
-    return Outcome(results, len(missing), len(wanted) - len(missing), results.report(out))
+    results = Results.open(out, typed)
+    return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, out, results.run.reports))
 
 
 def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> None:
@@ -117,14 +122,14 @@ def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store) 
     except NotApplicable as reason:
         ids = [cell.pair.dataset.ids[i] for i in cell.indices]
         blank = blank_record(plan, cell)
-        rows = [dataclasses.replace(blank, sample=id_, status="not-applicable", reason=str(reason)) for id_ in ids]
+        rows = [dataclasses.replace(blank, sample=id_, status="not-applicable", reason=str(reason), reason_code=reason.code) for id_ in ids]
         return CellOutput(rows, [], {})
 
 
 def _store_cell(store: Store, cell: PlannedCell, output: CellOutput) -> None:
     """Everything beside the records first: a part that exists vouches for the rest."""
     key, row = cell.row.key, cell.pair.row
-    pictures.save(store.images(key), output.shots, row.operating_score)
+    saved_images.save(store.images(key), output.shots, row.operating_score)
     if row.task == "detection":
         entries = [e for id_, p in output.predictions.items() if isinstance(p, BoxPrediction) for e in to_coco(id_, p, row.classes)]
         write_json(store.predictions(key), entries)
@@ -133,8 +138,6 @@ def _store_cell(store: Store, cell: PlannedCell, output: CellOutput) -> None:
 
 def _merge_predictions(store: Store, plan: Plan) -> None:
     """One COCO results file for each detector, data set and condition, of its cells' files."""
-    import msgspec
-
     merged: dict[str, list[object]] = {}
     for cell in plan.cells:
         path = store.predictions(cell.row.key)
@@ -160,7 +163,7 @@ def _run_info(plan: Plan, command: str, store: Store) -> RunInfo:
         device=_device_name(plan.options.device),
         versions=versions(),
         code_sha256=code_sha256(),
-        tracks=plan.tracks,
+        tracks=tuple(with_facts(track) for track in plan.tracks),
         models=tuple({(p.row.task, p.row.name): p.row for p in plan.pairs}.values()),
         datasets=tuple({(p.dataset_row.name, p.row.task): p.dataset_row for p in plan.pairs}.values()),
         pairings=plan.pairings(),
@@ -169,15 +172,21 @@ def _run_info(plan: Plan, command: str, store: Store) -> RunInfo:
         reports=plan.suite.reports,
         notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes)])),
         complexity=tuple(stored_complexity(store, p, plan.options.device) for p in plan.pairs),
+        architectures=tuple(architecture(spec) for spec in dict.fromkeys(p.row.spec for p in plan.pairs)),
     )
-    if (store.folder / "run.json").exists():
-        import msgspec
+    earlier = _earlier(store.folder)
+    if earlier is None:
+        return info
+    same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command)
+    return earlier if same == earlier else info
 
-        earlier = read_run(store.folder)
-        same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command)
-        if same == earlier:
-            return earlier
-    return info
+
+def _earlier(folder: Path) -> RunInfo | None:
+    """The run.json that is there; None where there is none, or where another version wrote it: then it is written anew."""
+    try:
+        return read_run(folder)
+    except UserError:
+        return None
 
 
 def _device_name(device: str) -> str:
