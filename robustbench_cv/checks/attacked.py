@@ -17,6 +17,7 @@ from robustbench_cv.adversary.attack import Adversary, Attack, Ensemble, aim_of
 from robustbench_cv.adversary.attack import run as run_attack
 from robustbench_cv.adversary.combinators.radius_schedule import RadiusSchedule
 from robustbench_cv.adversary.combinators.targeted import Targeted
+from robustbench_cv.adversary.combinators.transfer import with_surrogates
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.constraints.lp import L2, Linf
 from robustbench_cv.adversary.criteria import fooled, reported
@@ -27,6 +28,7 @@ from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import RobustBenchError
+from robustbench_cv.models.build import build
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 
@@ -80,7 +82,7 @@ class Attacked:
 
     @cached_property
     def attack(self) -> Adversary[Any]:
-        return _build(self.spec)
+        return self._built(self.spec)
 
     @cached_property
     def lone(self) -> Attack[Any] | None:
@@ -123,7 +125,7 @@ class Attacked:
             return None
         arguments = {k: v for k, v in spec.args.items() if k not in changes} | {k: v for k, v in changes.items() if v is not DEFAULT}
         try:
-            return _build(Spec(spec.name, arguments, spec.target))
+            return self._built(Spec(spec.name, arguments, spec.target))
         except RobustBenchError:
             return None
 
@@ -134,6 +136,13 @@ class Attacked:
             return given[name]
         parameter = self._parameters.get(name)
         return None if parameter is None or parameter.default is inspect.Parameter.empty else parameter.default
+
+    def _built(self, spec: Spec | str) -> Adversary[Any]:
+        with warnings.catch_warnings():
+            # Of steps that cannot reach the budget: whoever asked for them was told already.
+            warnings.simplefilter("ignore", UserWarning)
+            attack: Adversary[Any] = ATTACKS.build(spec)
+        return with_surrogates(attack, lambda source: build(source, device=self.device))
 
     @property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -188,14 +197,6 @@ _NOTHING: Attack[Any] = Attack("another", indifferent(), fooled(), Linf(0.0), Ra
 
 DEFAULT: Any = object()
 """In place of an argument: that of the factory's own."""
-
-
-def _build(spec: Spec | str) -> Adversary[Any]:
-    with warnings.catch_warnings():
-        # Of steps that cannot reach the budget: whoever asked for them was told already.
-        warnings.simplefilter("ignore", UserWarning)
-        attack: Adversary[Any] = ATTACKS.build(spec)
-    return attack
 
 
 def _parts(attack: Any) -> Iterator[Attack[Any]]:
