@@ -75,17 +75,17 @@ class RandomSearch(Optimizer):
     its schedule: the window's share of the image falls as 1/sqrt(step) from a half (project choice). One forward pass a step.
     """
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> Tensor:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> Tensor:
         return problem.value(theta)
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         tried = problem.project(theta + 2 * problem.radius * problem.steepest(self._windows(problem, theta)))
         values = problem.value(tried)
         better = values > state
         chosen = torch.where(better.reshape(-1, *[1] * (theta.dim() - 1)), tried, theta)
         return chosen, torch.where(better, values, state)
 
-    def _windows(self, problem: Problem[Any], theta: Tensor) -> Tensor:
+    def _windows(self, problem: Problem[Any, Any], theta: Tensor) -> Tensor:
         noise = problem.victim.noise.fork(f"step {problem.step}")
         height, width = theta.shape[-2:]
         side = math.sqrt(0.5 / math.sqrt(problem.step + 1))
@@ -252,7 +252,7 @@ def _again(subject: Attacked) -> int:
     return broken
 
 
-def _bounded(subject: Attacked) -> Attack[Any] | None:
+def _bounded(subject: Attacked) -> Attack[Any, Any] | None:
     """What to borrow aim, criterion and budget from."""
     part = subject.parts[0] if subject.parts else None
     return None if part is None or not 0 < part.constraint.radius < math.inf else replace(part, view=None, views=1)
@@ -304,10 +304,10 @@ class _Recorder(Optimizer):
     report: Callable[[_Course], None]
     may_leave_ball: ClassVar[bool] = True
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> _Noted:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> _Noted:
         return _Noted(self.inner.init(problem, theta))
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _Noted) -> tuple[Tensor, _Noted]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _Noted) -> tuple[Tensor, _Noted]:
         iterates, moves = state.iterates, state.moves
         if problem.step in (0, problem.steps - max(1, problem.steps // 10)):
             iterates = (*iterates, theta)

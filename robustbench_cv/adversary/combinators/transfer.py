@@ -12,6 +12,7 @@ import torch
 from robustbench_cv.adversary.attack import Adversary
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.references import Clean, Reference
 from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, require_raw
 from robustbench_cv.data.class_map import ClassMap
@@ -22,7 +23,7 @@ A = TypeVar("A")
 
 
 @dataclass(frozen=True)
-class Transfer(Generic[R]):
+class Transfer(Generic[R, G]):
     """`attack` on the model that `source` names, judged on the victim, which sees each finished image once.
 
     The two must have the same classes, in whatever order. Of the counts, `forwards` are the victim's, `backwards` and `zero_grads` the
@@ -32,7 +33,7 @@ class Transfer(Generic[R]):
 
     name: str
     source: str
-    attack: Adversary[R]
+    attack: Adversary[R, G]
     surrogate: Model[R] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -40,7 +41,7 @@ class Transfer(Generic[R]):
         return self.attack.success
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> Reference[G]:
         return self.attack.reference
 
     @property
@@ -53,7 +54,7 @@ class Transfer(Generic[R]):
         found: Constraint | None = getattr(self.attack, "constraint", None)
         return found
 
-    def search(self, victim: Victim[R], /) -> SearchResult:
+    def search(self, victim: Victim[R, G], /) -> SearchResult:
         found = self._found_on_surrogate(victim)
         with torch.no_grad():
             raw = victim.model.raw(found.images)
@@ -63,7 +64,7 @@ class Transfer(Generic[R]):
         images = torch.where(broken.to(found.images.device)[:, None, None, None], victim.x0, found.images)
         return dataclasses.replace(found, images=images, degree=degree, forwards=torch.ones_like(found.forwards), non_finite=broken)
 
-    def _found_on_surrogate(self, victim: Victim[R]) -> SearchResult:
+    def _found_on_surrogate(self, victim: Victim[R, G]) -> SearchResult:
         surrogate = self.surrogate
         if surrogate is None:
             raise UserError(

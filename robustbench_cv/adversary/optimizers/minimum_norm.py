@@ -29,10 +29,10 @@ class DeepFool(Optimizer):
     overshoot: float = 0.02
     may_leave_ball: ClassVar[bool] = True
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return torch.zeros_like(theta)
 
-    def step(self, problem: Problem[Any], theta: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
         gaps, normals = problem.value_and_grads(theta, self._leads)
         broken = problem.broken
         lengths = torch.linalg.vector_norm(normals.flatten(2), ord=DUAL[self.norm], dim=2).clamp(min=1e-12)
@@ -83,13 +83,13 @@ class CarliniWagner(Optimizer):
     confidence: float = 0.0
     may_leave_ball: ClassVar[bool] = True
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         number = torch.zeros(len(theta), device=theta.device, dtype=theta.dtype)
         return _Trade(
             *self._fresh(problem), weight=number + self.weight, low=number, high=torch.full_like(number, 1e10), reached=number.bool()
         )
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _Trade) -> tuple[Tensor, _Trade]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _Trade) -> tuple[Tensor, _Trade]:
         period = max(problem.steps // self.searches, 1)
         if problem.step and problem.step % period == 0:
             state = self._search_on(problem, state)
@@ -106,14 +106,14 @@ class CarliniWagner(Optimizer):
         state = state._replace(w=w, first=first, second=second, reached=state.reached | ~short)
         return ((w.tanh() + 1) / 2).clamp(0, 1), state
 
-    def _search_on(self, problem: Problem[Any], state: _Trade) -> _Trade:
+    def _search_on(self, problem: Problem[Any, Any], state: _Trade) -> _Trade:
         high = torch.where(state.reached, torch.minimum(state.high, state.weight), state.high)
         low = torch.where(state.reached, state.low, torch.maximum(state.low, state.weight))
         weight = torch.where(high < 1e9, (low + high) / 2, state.weight * 10)
         w, first, second = self._fresh(problem)
         return _Trade(w, first, second, weight, low, high, torch.zeros_like(state.reached))
 
-    def _fresh(self, problem: Problem[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    def _fresh(self, problem: Problem[Any, Any]) -> tuple[Tensor, Tensor, Tensor]:
         # Just inside the box, where atanh is finite.
         w = ((2 * problem.x0 - 1) * 0.999999).atanh()
         return w, torch.zeros_like(w), torch.zeros_like(w)

@@ -105,7 +105,8 @@ def one_box_loss(network: nn.Module, images: Tensor, objects: Sequence[Objects])
     shown = [i for i, area in enumerate(areas) if len(area) and float(area.max()) > 0]
     kinds, place = (t.float()[shown] for t in network(images))
     if not shown:
-        return (kinds.sum() + place.sum()) * 0
+        nothing: Tensor = (kinds.sum() + place.sum()) * 0
+        return nothing
     boxes = torch.stack([objects[i].boxes[areas[i].argmax()] for i in shown])
     labels = torch.stack([objects[i].labels[areas[i].argmax()] for i in shown])
     whole = boxes.new_tensor([0, 0, images.shape[-1], images.shape[-2]]).expand(len(boxes), 4)
