@@ -20,8 +20,8 @@ class Optimizer(ABC):
     may_leave_ball: ClassVar[bool] = False
 
     @abstractmethod
-    def init(self, problem: Problem[Any], theta: Tensor) -> State: ...
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State: ...
 
     @abstractmethod
-    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         """The next theta, feasible, and the next state. Random numbers come from problem.victim.noise, forked by the step."""

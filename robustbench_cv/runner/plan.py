@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from robustbench_cv.adversary.combinators.transfer import surrogates
+from robustbench_cv.adversary.combinators.transfer import surrogates, with_surrogates
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
@@ -96,13 +96,14 @@ class PlannedCell:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that a run will do."""
+    """Everything that a run will do. surrogates: the models that its attacks transfer from, by their specs."""
 
     suite: Suite
     tracks: tuple[TrackRow, ...]
     pairs: tuple[Pair, ...]
     cells: tuple[PlannedCell, ...]
     options: Options
+    surrogates: Mapping[str, AnyModel] = field(default_factory=dict)
 
     def pairings(self) -> tuple[Pairing, ...]:
         return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
@@ -116,13 +117,16 @@ def make_plan(suite: Suite, options: Options) -> Plan:
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
+    asked: dict[str, AnyModel] = {}
     for track in _chosen_tracks(suite, models):
         own = models or {spec: build(spec, device=options.device) for spec in track.models}
         rows = {spec: _model_row(spec, model) for spec, model in own.items() if model.info.task == track.task}
         datasets = {spec: _dataset(spec, track, options) for spec in options.data or track.datasets}
         donors = {spec: Donors(_whole(spec, dataset)) for spec, dataset in datasets.items()}
         conditions = with_controls(track.conditions)
-        others = {c.name: _surrogates(c) for c in conditions}
+        specs = {c.name: surrogates(ATTACKS.build(c.attack)) if c.attack else () for c in conditions}
+        asked |= {s: build(s, device=options.device) for s in dict.fromkeys(itertools.chain(*specs.values())) if s not in asked}
+        others = {name: [_identity(spec, asked[spec]) for spec in each] for name, each in specs.items()}
         found = [_pair(own[m], row, spec, dataset, donors[spec], options) for spec, dataset in datasets.items() for m, row in rows.items()]
         metrics = [_metric_row(name, found[0].row) for name in track.metrics]
         names = tuple(dict.fromkeys(p.row.name for p in found)), tuple(dict.fromkeys(p.dataset_row.name for p in found))
@@ -138,7 +142,7 @@ def make_plan(suite: Suite, options: Options) -> Plan:
             cells += itertools.chain.from_iterable(made.values())
     _refuse_equal_names(pairs)
     check_gates(suite, [p.row.name for p in pairs], {m.name: m for t in tracks for m in t.metrics})
-    return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options)
+    return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options, asked)
 
 
 def _asked(options: Options) -> dict[str, AnyModel]:
@@ -212,7 +216,7 @@ def blank_record(plan: Plan, cell: PlannedCell) -> Record:
 def _attack(plan: Plan, cell: PlannedCell, store: Store | None) -> Any:
     if cell.fit is not None and store is not None:
         return fitted(cell.fit, store.artefacts(cell.fit.key), cell.pair, plan.suite.seed, plan.options)
-    return ATTACKS.build(cell.condition.attack) if cell.condition.attack else None
+    return with_surrogates(ATTACKS.build(cell.condition.attack), plan.surrogates.__getitem__) if cell.condition.attack else None
 
 
 def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:
@@ -256,10 +260,9 @@ def _weights(model: AnyModel) -> str:
     return model.info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
 
 
-def _surrogates(condition: Condition) -> list[list[str]]:
-    """The models that an attack asks besides its victim, each with what its answers depend on."""
-    found = surrogates(ATTACKS.build(condition.attack)) if condition.attack else ()
-    return [[spec, _weights(build(spec)), source_sha256(MODELS, [spec])] for spec in found]
+def _identity(spec: str, surrogate: AnyModel) -> list[str]:
+    """What the answers of a model that an attack asks besides its victim depend on."""
+    return [spec, _weights(surrogate), source_sha256(MODELS, [spec])]
 
 
 def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, donors: Donors, options: Options) -> Pair:

@@ -11,7 +11,7 @@ from torch import Tensor
 from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.constraints.lp import Linf, ball
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.objective import G, Objective
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.apgd import APGD
 from robustbench_cv.adversary.problem import Problem
@@ -25,18 +25,18 @@ FACTORS, SHARES = (2.0, 1.5, 1.0), (0.3, 0.3)
 
 
 @dataclass(frozen=True)
-class RadiusSchedule(Generic[R]):
+class RadiusSchedule(Generic[R, G]):
     """Attacks one after the other, each from the image that the one before it kept, projected into its own ball; the last one counts."""
 
     name: str
-    stages: tuple[Attack[R], ...]
+    stages: tuple[Attack[R, G], ...]
 
     @property
     def success(self) -> Success:
         return self.stages[-1].success
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> Reference[G]:
         return self.stages[-1].reference
 
     @property
@@ -47,7 +47,7 @@ class RadiusSchedule(Generic[R]):
     def constraint(self) -> Any:
         return self.stages[-1].constraint
 
-    def search(self, victim: Victim[R], /) -> SearchResult:
+    def search(self, victim: Victim[R, G], /) -> SearchResult:
         found = self.stages[0].search(victim)
         for i, stage in enumerate(self.stages[1:], start=1):
             begun = replace(stage, optimizer=_StartFrom(stage.optimizer, found.images), start="clean")
@@ -84,11 +84,11 @@ class _StartFrom(Optimizer):
     optimizer: Optimizer
     images: Tensor
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         first = problem.project(self.images)
         return _State(first, self.optimizer.init(problem, first))
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, State]:
         at = state.first if problem.step == 0 else theta
         moved, inner = self.optimizer.step(problem, at, state.inner)
         return moved, state._replace(inner=inner)
