@@ -12,7 +12,8 @@ from torch import Tensor
 
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.objective import G, Objective
+from robustbench_cv.adversary.facts import AttackFacts, facts_of_parts, within
+from robustbench_cv.adversary.objective import G, Objective, indifferent
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
 from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
@@ -40,6 +41,8 @@ class Adversary(Protocol[R, G]):
     def reference(self) -> Reference[G]: ...
     @property
     def accepts(self) -> type[R]: ...
+    @property
+    def facts(self) -> AttackFacts: ...
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
         """Images for every sample, within its constraint, judged."""
@@ -84,6 +87,17 @@ class Attack(Generic[R, G]):
     @property
     def accepts(self) -> type[R]:
         return self.objective.accepts
+
+    @property
+    def facts(self) -> AttackFacts:
+        each = self.optimizer.queries_per_step
+        return within(
+            self.constraint,
+            steps=self.steps,
+            restarts=self.restarts,
+            queries=None if each is None else self.restarts * (self.steps * each + self.optimizer.queries_beside),
+            is_control=self.objective == indifferent(),
+        )
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
         return worst_of([partial(_climb, self)] * self.restarts, victim, self.success.threshold)
@@ -139,6 +153,12 @@ class Ensemble(Generic[R, G]):
         """The parts' own, where they share one."""
         regions = [getattr(part, "constraint", None) for part in self.parts]
         return regions[0] if all(region == regions[0] for region in regions) else None
+
+    @property
+    def facts(self) -> AttackFacts:
+        """Of the parts that search."""
+        searching = [part.facts for part in self.parts if part.facts.steps != 0]
+        return facts_of_parts(searching) if searching else within(self.constraint, steps=0)
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
         return worst_of([part.search for part in self.parts], victim, 1.0 if self.exhaustive else self.success.threshold)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple
 
+import msgspec
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.constraints.lp import Linf, ball
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.facts import AttackFacts
 from robustbench_cv.adversary.objective import G, Objective
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.apgd import APGD
@@ -42,6 +44,11 @@ class RadiusSchedule(Generic[R, G]):
     @property
     def accepts(self) -> type[R]:
         return self.stages[-1].accepts
+
+    @property
+    def facts(self) -> AttackFacts:
+        """One search through all stages, in the last one's budget."""
+        return msgspec.structs.replace(self.stages[-1].facts, steps=sum(stage.steps for stage in self.stages))
 
     @property
     def constraint(self) -> Any:

@@ -14,6 +14,7 @@ from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.combinators.multi_target import search_targets
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.facts import AttackFacts, facts_of_parts, within
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.classification import margin
 from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
@@ -59,6 +60,10 @@ class Targeted:
         return self.parts[0].constraint
 
     @property
+    def facts(self) -> AttackFacts:
+        return facts_of_parts([part.facts for part in self.parts])
+
+    @property
     def untargeted(self) -> Attack[Logits]:
         """The same search on the plain margin: for whoever wants to see how it goes."""
         part = self.parts[0]
@@ -91,6 +96,10 @@ class CleanImage:
     name: str = "clean"
     reference: Reference = annotated
     accepts: type[Logits] = Logits
+
+    @property
+    def facts(self) -> AttackFacts:
+        return within(self.constraint, steps=0)
 
     def search(self, victim: Victim[Logits], /) -> SearchResult:
         return _looked_at(self.name, victim, self.success)[0]

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
+import msgspec
 import torch
 
 from robustbench_cv.adversary.attack import Adversary
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.facts import AttackFacts
 from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.references import Clean, Reference
 from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, require_raw
@@ -47,6 +49,11 @@ class Transfer(Generic[R, G]):
     @property
     def accepts(self) -> type[R]:
         return self.attack.accepts
+
+    @property
+    def facts(self) -> AttackFacts:
+        """The attack's own, which the victim is asked once."""
+        return msgspec.structs.replace(self.attack.facts, queries=1)
 
     @property
     def constraint(self) -> Constraint | None:

@@ -34,6 +34,10 @@ class RandomSteps(Optimizer):
     In Linf the direction is a random sign for each value, the largest noise of that size.
     """
 
+    @property
+    def queries_per_step(self) -> int | None:
+        return 0
+
     def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return None
 

@@ -33,6 +33,10 @@ class DifferentialEvolution(Optimizer):
     population: int
     factor: float = 0.5
 
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
     def init(self, problem: Problem[Any, Any], theta: Tensor) -> _State:
         members = torch.stack([problem.start("random", f"member {i}") for i in range(self.population)], dim=1)
         nothing = torch.full(members.shape[:2], -torch.inf, dtype=members.dtype, device=members.device)

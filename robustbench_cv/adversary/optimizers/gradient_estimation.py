@@ -65,6 +65,10 @@ class EstimatedAscent(Optimizer):
     width: float
     pairs: int
 
+    @property
+    def queries_per_step(self) -> int | None:
+        return 2 * self.pairs
+
     def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return self.move.init(theta)
 

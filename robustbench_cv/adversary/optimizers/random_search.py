@@ -18,6 +18,10 @@ from robustbench_cv.adversary.transforms import State
 class RandomDraws(Optimizer):
     """A new random theta at each step, whatever came of the last: with keep="first" or "worst" the worst of `steps`. Values only."""
 
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
     def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return None
 
@@ -30,6 +34,10 @@ class GridSearch(Optimizer):
     """The given thetas one after the other, one a step: an exhaustive search. points: rows of theta, in units of the radius."""
 
     points: tuple[tuple[float, ...], ...]
+
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
 
     def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return None

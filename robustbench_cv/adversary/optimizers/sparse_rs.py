@@ -43,6 +43,10 @@ class SparseRS(Optimizer):
 
     swap_fraction: float = 0.3
 
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
     def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         count, places = int(problem.radius), theta[0, 0].numel()
         if count >= places:

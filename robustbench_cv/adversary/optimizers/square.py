@@ -40,6 +40,15 @@ class Square(Optimizer):
     area: float = 0.8
     rescale: bool = True
 
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
+    @property
+    def queries_beside(self) -> int:
+        """The first stripes, and the last image."""
+        return 2
+
     def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         best = problem.project(problem.x0 + self._first(problem))
         return _State(best, problem.value(best), self._draw(problem))
