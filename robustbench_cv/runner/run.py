@@ -75,7 +75,7 @@ def run_suite(
     for pair in plan.pairs:
         announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
     info = _run_info(plan, command, store)
-    findings = [f for pair in plan.pairs for f in stored_preflight(store, pair, options.device)]
+    findings = [f for pair in plan.pairs for f in stored_preflight(store, pair, options.device, skip_bad=options.skip_bad)]
     _announce(findings, announce)
     stopped = {(f.task, f.model, f.dataset) for f in findings if f.verdict == "stop"}
     write_json(out / "run.json", info)
