@@ -139,7 +139,6 @@ def _every_import(path: Path) -> Iterator[str]:
                 yield f"{node.module}.{alias.name}" if is_module else node.module
 
 
-@pytest.mark.xfail(strict=True, reason="results, gates and rendering still know each other")
 def test_no_room_is_part_of_a_ring() -> None:
     uses: dict[str, set[str]] = {}
     for path in sorted((ROOT / "robustbench_cv").rglob("*.py")):

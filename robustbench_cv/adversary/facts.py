@@ -50,6 +50,7 @@ class DeclaresFacts(Protocol):
     def facts(self) -> AttackFacts: ...
 
 
+@runtime_checkable
 class HasRadius(Protocol):
     """What a constraint, or the surface of a universal attack, declares of its budget."""
 
@@ -60,14 +61,17 @@ class HasRadius(Protocol):
 
 
 def facts_of(attack: Any) -> AttackFacts:
-    """What anything that `run` can run says of itself; nothing, of an adversary that does not say.
+    """What anything that `run` can run says of itself; an adversary without `facts`, by its `constraint` and `steps` where it has them.
 
     >>> from robustbench_cv.catalogue import ATTACKS
     >>> facts = facts_of(ATTACKS.build("cw-l2(steps=20, searches=7)"))
     >>> facts.norm, facts.radius, facts.steps
     ('l2', None, 140)
     """
-    return attack.facts if isinstance(attack, DeclaresFacts) else AttackFacts()
+    if isinstance(attack, DeclaresFacts):
+        return attack.facts
+    steps, region = getattr(attack, "steps", None), getattr(attack, "constraint", None)
+    return within(region if isinstance(region, HasRadius) else None, steps=steps if isinstance(steps, int) else None)
 
 
 def within(region: HasRadius | None, **facts: Any) -> AttackFacts:
