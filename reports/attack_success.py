@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.intervals import wilson
@@ -40,7 +41,7 @@ def _table(results: Results, task: Task) -> Table:
 def _row(results: Results, group: Group, condition: Condition, conditions: list[Condition], marks: Footnotes) -> list[Cell]:
     broken = _broken(results, group, condition)
     kept: Cell = None
-    success = _rate(list(broken.values()))
+    success = replace(_rate(list(broken.values())), failed=len(results.failed(group, condition.name)))
     blocked = results.blocked(group, condition.name) is not None
     counts: list[Cell] = [None, None] if blocked else [len(broken), sum(broken.values())]
     shown = reporting.guarded(results, group, [condition.name], "rate", success, marks)

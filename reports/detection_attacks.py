@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.detection_attack import MANY, DetectionAttack, detection_attack
 from robustbench_cv.rendering import reporting
@@ -53,7 +55,8 @@ def _row(results: Results, group: Group, condition: Condition, notes: Footnotes)
     made: DetectionAttack = detection_attack(
         results.evidence(group, clean, _METRIC), results.evidence(group, condition.name, _METRIC), seed=results.run.seed
     )
-    names = [clean, condition.name]
+    names, failed = [clean, condition.name], len(results.failed(group, clean) | results.failed(group, condition.name))
+    made = DetectionAttack(made.n_reference, *(replace(e, failed=failed) for e in made[1:]))
     shares = [reporting.guarded(results, group, names, "rate", e, notes) for e in (made.vanished, made.mislabelled)]
     added = reporting.guarded(results, group, names, "count per image", made.fabricated, notes)
     images = [reporting.guarded(results, group, names, "rate", e, notes) for e in (made.fabrication, made.touched)]

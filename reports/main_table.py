@@ -46,11 +46,13 @@ class _Columns:
     failed: bool
     beside: tuple[_Beside, ...]
     attacks: bool
+    queries: bool
 
     @property
     def names(self) -> list[str | tuple[str, str]]:
         removed = [("removed objects", column.name) for column in self.beside]
-        attacks = [("attack, per sample", name) for name in _COST] if self.attacks else []
+        costs = [name for name in _COST if name != "queries" or self.queries]
+        attacks = [("attack, per sample", name) for name in costs] if self.attacks else []
         return ["model", "condition", self.metric, "n", "excluded", *(_FAILED if self.failed else ()), *removed, *attacks]
 
 
@@ -82,7 +84,10 @@ def _table(results: Results, task: Task) -> Table:
 def _columns(results: Results, task: Task) -> _Columns:
     groups, conditions = reporting.groups_of(results, task), results.conditions(task)
     failed = any(results.failed(group, condition.name) for group in groups for condition in conditions)
-    return _Columns(results.metrics(task)[0], failed, tuple(_beside(results, task)), bool(results.conditions(task, "attack")))
+    attacks = [f for c in results.conditions(task, "attack") if (f := results.facts(task, c.name).attack) is not None]
+    asked = any(facts.queries is not None for facts in attacks)
+    beside = tuple(_beside(results, task))
+    return _Columns(results.metrics(task)[0], failed, beside, bool(results.conditions(task, "attack")), asked)
 
 
 def _beside(results: Results, task: Task) -> Iterator[_Beside]:
@@ -100,7 +105,7 @@ def _row(results: Results, group: Group, condition: Condition, columns: _Columns
     number = reporting.shown(results, group, condition.name, columns.metric, notes)
     removal = reporting.is_removal(results, group.task, condition)
     removed = [_removed(results, group, condition, column, notes) if removal else None for column in columns.beside]
-    return [reporting.title_of(group), name, number, *_counts(number, columns), *removed, *_cost(results, group, condition)]
+    return [reporting.title_of(group), name, number, *_counts(number, columns), *removed, *_cost(results, group, condition, columns)]
 
 
 def _removed(results: Results, group: Group, condition: Condition, column: _Beside, notes: Footnotes) -> Cell:
@@ -124,11 +129,12 @@ def _counts(number: Number, columns: _Columns) -> Iterator[Cell]:
             yield None if blocked or bound is None else Number(Estimate(bound, None, None, e.n + e.failed), number.unit)
 
 
-def _cost(results: Results, group: Group, condition: Condition) -> Iterator[Cell]:
+def _cost(results: Results, group: Group, condition: Condition, columns: _Columns) -> Iterator[Cell]:
     """What the built attack may do, what it spent here, and the verdict on it."""
     cost, facts = results.cost(group, condition.name), results.facts(group.task, condition.name).attack
     yield None if facts is None else reporting.NORMS[facts.norm]
-    yield None if facts is None else facts.queries
+    if columns.queries:
+        yield None if facts is None else facts.queries
     yield reporting.budget_of(facts)
     yield reporting.steps_of(facts)
     yield None if cost is None else round(cost.forwards, 1)
@@ -140,7 +146,8 @@ def _worst_cases(results: Results, group: Group, columns: _Columns, notes: Footn
     """One row for each budget: what holds within one says nothing of another."""
     for budget, worst in reporting.worst_cases(results, group, columns.metric, notes):
         name = f"worst case {reporting.budget_name(budget)}"
-        cost: Sequence[Cell] = [reporting.NORMS[budget.norm], None, reporting.radius_text(budget.norm, budget.radius), *[None] * 4]
+        asked: Sequence[Cell] = [None] if columns.queries else []
+        cost: Sequence[Cell] = [reporting.NORMS[budget.norm], *asked, reporting.radius_text(budget.norm, budget.radius), *[None] * 4]
         yield [reporting.title_of(group), name, worst, *_counts(worst, columns), *[None] * len(columns.beside), *cost]
 
 

@@ -63,6 +63,7 @@ def quick() -> Suite:
             "main-table",
             "context-sensitivity",
             "class-context",
+            "detection-attacks",
             "budget-curve",
             "occlusion-curve",
             "complexity",

@@ -47,7 +47,8 @@ def _rate(answers: list[bool], asked: int) -> Estimate:
 def _never_held(asked: Mapping[str, Evidence], clean: Mapping[str, Evidence], seed: int) -> Estimate:
     """The mean over removals of the share of clean images without their classes that report them all the same.
 
-    The interval draws images: one that is drawn twice counts twice, as a removal and as an image that is asked.
+    The interval draws images: one that is drawn twice counts twice, as a removal and as an image that is asked. Where every answer is the
+    same, draws cannot differ, and the interval is Wilson's of the images that were asked.
     """
     apt = numpy.array(
         [[i != m and not set(q["removed"]) & set(there["held"]) for m, there in clean.items()] for i, q in asked.items()], dtype=bool
@@ -60,6 +61,9 @@ def _never_held(asked: Mapping[str, Evidence], clean: Mapping[str, Evidence], se
     removals, images = ([place[i] for i in chosen] for chosen in ([list(asked)[k] for k in rows], list(clean)))
     n = len(rows)
     value = float((seen[rows].sum(axis=1) / apt[rows].sum(axis=1)).mean())
+    if value in (0.0, 1.0):
+        images_asked = int(apt[rows].any(axis=0).sum())
+        return Estimate(value, *wilson(round(value * images_asked), images_asked), n, len(asked) - n)
     drawn = bootstrap_counts(len(place), RESAMPLES, seed).astype(numpy.float64)
     parts = seen[rows].astype(numpy.float64), apt[rows].astype(numpy.float64)
     bounds = percentile(_weighted(*parts, drawn.take(removals, axis=1), drawn.take(images, axis=1))) if n > 1 else None

@@ -38,19 +38,20 @@ def condition_facts(condition: Condition) -> ConditionFacts:
 
 def architecture(spec: str) -> ArchitectureRow:
     """The year and family of a model's architecture, where the registry has it under the spec's name."""
-    entry = _entry(MODELS, Spec.parse(spec).name.partition(".")[0])
+    entry = _entry(MODELS, spec)
     year, family = (None, "") if entry is None else (entry.facts.get("year"), entry.facts.get("family"))
     return ArchitectureRow(spec, year if isinstance(year, int) else None, str(family or ""))
 
 
 def _summary(metric: str) -> str:
     """The first line of a metric's own documentation; empty for one that is not registered."""
-    entry = _entry(METRICS, Spec.parse(metric).name)
+    entry = _entry(METRICS, metric)
     return "" if entry is None else entry.summary
 
 
-def _entry(registry: Registry[Any], name: str) -> Entry | None:
+def _entry(registry: Registry[Any], spec: str) -> Entry | None:
+    """What is registered under a spec's name, weights left out; None for a model that was built by hand, under whatever name."""
     try:
-        return registry.entry(name)
+        return registry.entry(Spec.parse(spec).name.partition(".")[0])
     except UserError:
         return None
