@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,12 +17,15 @@ from robustbench_cv.models.detectors.darknet.heads import AnchorHead
 from robustbench_cv.models.detectors.darknet.losses import scales_loss
 from robustbench_cv.models.detectors.yolo.loss import yolo_loss
 from robustbench_cv.models.detectors.yolo.network import STRIDES
+from robustbench_cv.models.sources.ultralytics import UltralyticsDetector
+from robustbench_cv.models.trainable import HeadRows, InputFrame, Objects, Refusal
+from robustbench_cv.models.transfer_learning.class_rows import rows_of
 from robustbench_cv.models.transfer_learning.replace_head import replace_head
 from robustbench_cv.training import finetune_detectors
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.finetune import Settings, finetune
-from robustbench_cv.training.finetune_learner import Learner
-from robustbench_cv.training.training_set import fit_to_size
+from robustbench_cv.training.finetune_learner import Learner, objects
+from robustbench_cv.training.training_set import NOTHING, fit_to_size
 from robustbench_cv.types import BoxTarget, Labels, Sample
 from tests.test_training import COLOURS, Squares
 
@@ -183,6 +187,63 @@ def test_what_cannot_be_finetuned_says_what_can_be_done(spec: str, message: str,
     size = {"faster-rcnn-small.scenes": "64x48", "torchvision:ssdlite320_mobilenet_v3_large": 64}.get(spec, "")
     with pytest.raises(UserError, match=message):
         finetune(spec, data=Squares("detection"), out=tmp_path / "a.safetensors", settings=Settings(size=size))
+
+
+class Own:
+    """A detector that no module here knows of."""
+
+    info, module, side, learns_masks = None, nn.Linear(1, 1), 32, False
+
+    def refusal(self, spec: str, /) -> Refusal | None:
+        return Refusal("is out of sorts", "wait") if spec == "tired" else None
+
+    def input_frame(self, height: int, width: int, /) -> InputFrame:
+        return InputFrame((height, width), letterbox=False)
+
+    def loss(self, images: torch.Tensor, objects: Sequence[Objects], /) -> torch.Tensor:
+        return images.sum() + sum(o.boxes.sum() for o in objects)
+
+    def head_rows(self, length: int, /) -> HeadRows | None:
+        return HeadRows(torch.arange(length)[:, None], torch.arange(0))
+
+
+def test_a_detector_is_trained_by_what_it_says_of_itself() -> None:
+    own: Any = Own()
+    assert finetune_detectors._trainable("own", own) is own
+    assert rows_of(own, 3).of_class.tolist() == [[0], [1], [2]]  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="tired is out of sorts; wait"):
+        finetune_detectors._trainable("tired", own)
+    lossless: Any = type("Lossless", (), {name: value for name, value in vars(Own).items() if name != "loss"})()
+    with pytest.raises(UserError, match="mine is not trained by one loss from pixels to boxes"):
+        finetune_detectors._trainable("mine", lossless)
+
+
+def test_ultralytics_detectors_are_trained_where_they_come_from() -> None:
+    refusal = UltralyticsDetector.refusal(cast(Any, None), "ultralytics:yolov8n(weights='a.pt')")
+    assert refusal is not None
+    assert "AGPL" in refusal.reason
+    assert refusal.way_out.startswith("train it there (yolo detect train model=yolov8n.pt")
+    assert refusal.way_out.endswith("ultralytics:yolov8n(weights='best.pt', trust=True)")
+
+
+def test_a_learner_leaves_out_what_has_no_extent_and_what_is_no_object() -> None:
+    rows = torch.tensor([[[0.0, 0, 4, 4, 1], [2, 2, 2.5, 9, 0], [5, 5, 6, 7, 2], [0, 0, 9, 9, NOTHING]]])
+    (shown,) = objects(rows)
+    assert shown.boxes.tolist() == [[0, 0, 4, 4], [5, 5, 6, 7]]
+    assert shown.labels.tolist() == [1, 2]
+    assert shown.masks is None
+
+
+def test_torchvision_s_own_scaling_is_back_after_the_loss() -> None:
+    model: Any = build("faster-rcnn-small.scenes")
+    own = model.module.transform
+    model.module.train()
+    shown = Objects(torch.tensor([[2.0, 2, 30, 30]]), torch.tensor([0]))
+    assert model.loss(torch.rand(2, 3, 48, 48), [shown, shown]).isfinite()
+    assert model.module.transform is own
+    with pytest.raises(IndexError):
+        model.loss(torch.rand(1, 3, 48, 48), [Objects(shown.boxes, torch.tensor([99]))])
+    assert model.module.transform is own
 
 
 def test_the_loss_over_several_layers_is_version_3_s() -> None:
