@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from robustbench_cv.training.train_on_demand import build
     from robustbench_cv.types import Labels, ModelInfo, Sample, predict
 
-_HOMES = {
+HOMES = {
     "Condition": "suite",
     "Gate": "suite",
     "Labels": "types",
@@ -37,6 +37,7 @@ _HOMES = {
     "predict": "types",
     "run": "api",
 }
+"""The module of each public name: nothing is imported before it is used."""
 
 __all__ = [
     "Condition",
@@ -57,9 +58,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module 'robustbench_cv' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"robustbench_cv.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"robustbench_cv.{HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -41,7 +41,17 @@ def run(
     found = find_suite(suite) if isinstance(suite, str) else suite
     folder = Path(out) if out is not None else Path("runs") / found.name
     specs = (data,) if isinstance(data, str) else tuple(data)
-    options = Options(tuple(models), specs, limit, seed, choose_device(device), batch_size, skip_bad, class_map, strength=strength)
+    options = Options(
+        models=tuple(models),
+        data=specs,
+        limit=limit,
+        seed=seed,
+        device=choose_device(device),
+        batch_size=batch_size,
+        skip_bad=skip_bad,
+        class_map=class_map,
+        strength=strength,
+    )
     return run_suite(found, folder, options).results
 
 

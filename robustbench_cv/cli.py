@@ -106,13 +106,23 @@ def run(
     size = _batch_size(batch_size)
     from robustbench_cv.data.class_map import parse_overrides
     from robustbench_cv.runner.plan import Options
-    from robustbench_cv.runner.progress import Bar
+    from robustbench_cv.runner.progress_bar import Bar
     from robustbench_cv.runner.run import choose_device, find_suite, run_suite
 
     found = find_suite(suite)
     folder = out or Path("runs") / found.name
     click.echo(f"writes {folder}/: records, pictures, report")
-    options = Options(models, data, limit, seed, choose_device(device), size, skip_bad, parse_overrides(class_map), notes)
+    options = Options(
+        models=models,
+        data=data,
+        limit=limit,
+        seed=seed,
+        device=choose_device(device),
+        batch_size=size,
+        skip_bad=skip_bad,
+        class_map=parse_overrides(class_map),
+        notes=notes,
+    )
     if strength is not None:
         options = dataclasses.replace(options, strength=strength)
     command = shlex.join(["robustbench-cv", *sys.argv[1:]])

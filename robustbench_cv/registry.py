@@ -9,6 +9,7 @@ points or `--plugin file.py`.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import functools
 import hashlib
@@ -18,10 +19,11 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from robustbench_cv.errors import UserError
 
@@ -112,6 +114,47 @@ class Entry:
     member: str | None = None
 
 
+class Lookup(NamedTuple):
+    """Code that was chosen by name: the module of an entry, or the path of a user's file; kind "package": an optional library."""
+
+    kind: str
+    module: str
+    path: Path | None = None
+
+
+_lookups: ContextVar[list[Lookup] | None] = ContextVar("_lookups", default=None)
+
+
+@contextlib.contextmanager
+def recorded_lookups() -> Iterator[list[Lookup]]:
+    """What is looked up inside the block, also by what is built there: all the code that a built thing was chosen from by name."""
+    outer, found = _lookups.get(), list[Lookup]()
+    token = _lookups.set(found)
+    try:
+        yield found
+    finally:
+        _lookups.reset(token)
+        if outer is not None:
+            outer += found
+
+
+@contextlib.contextmanager
+def unrecorded_lookups() -> Iterator[None]:
+    """For a block whose look-ups say nothing of what is built around it, such as the training of its weights."""
+    token = _lookups.set(None)
+    try:
+        yield
+    finally:
+        _lookups.reset(token)
+
+
+def record_lookup(lookup: Lookup) -> None:
+    """Note what was chosen by name, where somebody records it."""
+    found = _lookups.get()
+    if found is not None and lookup not in found:
+        found.append(lookup)
+
+
 class Registry(Generic[T]):
     """Factories of one kind, found lazily in packages, entry points and plug-in files."""
 
@@ -165,8 +208,10 @@ class Registry(Generic[T]):
         """The factory that a spec names, imported."""
         spec = Spec.parse(spec) if isinstance(spec, str) else spec
         if spec.name.endswith(".py"):
+            record_lookup(Lookup(self.kind, "", Path(spec.name)))
             return load_factory(Path(spec.name), spec.target or "build")
         entry = self.entry(spec.name)
+        record_lookup(Lookup(self.kind, entry.module, entry.path))
         module = load_file(entry.path) if entry.path else importlib.import_module(entry.module)
         made: Callable[..., T] = getattr(module, entry.function)
         return made if entry.member is None else functools.partial(made, entry.member)

@@ -20,6 +20,7 @@ from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition, Gate, Kind
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence, Labels
@@ -187,9 +188,9 @@ class Results:
     def open(cls, folder: Path) -> Results:
         """Read a run folder. UserError where there is none, or where it was written by a newer version."""
         run = read_run(folder)
-        parts = [folder / "records" / f"{cell.key}.parquet" for cell in run.cells]
-        findings_file = folder / "findings.json"
-        findings = msgspec.json.decode(findings_file.read_bytes(), type=tuple[Finding, ...]) if findings_file.exists() else ()
+        files = RunFolder(folder)
+        parts = [files.part(cell.key) for cell in run.cells]
+        findings = msgspec.json.decode(files.findings.read_bytes(), type=tuple[Finding, ...]) if files.findings.exists() else ()
         return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder)
 
     def groups(self) -> list[Group]:
@@ -337,7 +338,7 @@ class Results:
             return []
         found = []
         for cell in self.run.cells:
-            index = self.folder / "images" / cell.key / "index.json"
+            index = RunFolder(self.folder).image_index(cell.key)
             group = Group(cell.task, cell.model, cell.dataset)
             for item in json.loads(index.read_text()) if index.exists() else []:
                 before, after = (index.parent / item[side]["image"] for side in ("before", "after"))
@@ -371,7 +372,7 @@ class Results:
 
 def read_run(folder: Path) -> RunInfo:
     """The run.json of a folder. UserError where there is none or it cannot be read."""
-    path = folder / "run.json"
+    path = RunFolder(folder).run_info
     if not path.is_file():
         raise UserError(f"{folder} is no run folder: it has no run.json (robustbench-cv run SUITE --out {folder} makes one)")
     try:

@@ -75,7 +75,7 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 ROOMS = (
     ("errors", "tasks", "files"),
-    ("suite", "types", "noise", "registry", "boxes"),
+    ("suite", "types", "noise", "registry", "boxes", "run_folder", "batching"),
     ("catalogue",),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("results",),

@@ -17,6 +17,7 @@ from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import After, Aftermath
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import CellRow
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction, Model, Prediction
 
 _TITLE = "saved images give the recorded predictions"
@@ -57,26 +58,26 @@ def _stop(reread: _Reread) -> Finding:
 
 
 def _reread(aftermath: Aftermath) -> Iterator[_Reread]:
-    folder = aftermath.results.folder
-    assert folder is not None, "an after-run check needs a run folder"
+    assert aftermath.results.folder is not None, "an after-run check needs a run folder"
+    folder = RunFolder(aftermath.results.folder)
     for cell in aftermath.results.run.cells:
-        images = folder / "images" / cell.key
-        if not (images / "index.json").exists() or cell.model not in aftermath.models:
+        index = folder.image_index(cell.key)
+        if not index.exists() or cell.model not in aftermath.models:
             continue
-        entries = json.loads((images / "index.json").read_text())
-        yield _Reread(cell, len(entries), tuple(_flipped(aftermath, cell, entries, images)))
+        entries = json.loads(index.read_text())
+        yield _Reread(cell, len(entries), tuple(_flipped(aftermath, cell, entries, folder)))
 
 
-def _flipped(aftermath: Aftermath, cell: CellRow, entries: Sequence[dict[str, Any]], folder: Path) -> Iterator[str]:
+def _flipped(aftermath: Aftermath, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
     model = cast("Model[Any]", aftermath.models[cell.model])
-    exact = safetensors.torch.load_file(folder / "exact.safetensors")
+    exact, images = safetensors.torch.load_file(folder.exact_images(cell.key)), folder.images(cell.key)
     for k, entry in enumerate(entries):
         image, after = exact[str(k)], entry["after"]
         with torch.no_grad():
             again = model.decode(model.raw(image[None].to(aftermath.device)))[0]
-        shown = torch.from_numpy(numpy.array(Image.open(folder / after["image"]))).permute(2, 0, 1)
+        shown = torch.from_numpy(numpy.array(Image.open(images / after["image"]))).permute(2, 0, 1)
         is_shown = shown.shape == image.shape and bool(((image.clamp(0, 1) * 255).round().byte() == shown).all())
-        if not is_shown or not _same(again, after["prediction"], folder, model.info.operating_score):
+        if not is_shown or not _same(again, after["prediction"], images, model.info.operating_score):
             yield entry["sample"]
 
 

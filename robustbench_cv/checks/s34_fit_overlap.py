@@ -14,6 +14,7 @@ from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.findings import Finding
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import Group, Results
+from robustbench_cv.run_folder import RunFolder
 
 _TITLE = "no perturbation was fitted on judged samples"
 _REMEDY = "fit it on another split with fit='...': one that has seen its test images proves nothing"
@@ -65,5 +66,5 @@ def _compared(results: Results, group: Group, condition: str, attack: UniversalA
 
 def _kept(folder: Path | None, name: str, model: str) -> Sequence[str]:
     """The ids in the run folder's records of this attack on this model."""
-    records = [] if folder is None else [json.loads(p.read_bytes()) for p in sorted((folder / "artefacts").glob(f"*/{name}.json"))]
+    records = [] if folder is None else [json.loads(p.read_bytes()) for p in RunFolder(folder).artefact_records(name)]
     return [id_ for record in records if record.get("model") == model for id_ in record["ids"]]

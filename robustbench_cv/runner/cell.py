@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.attack import AttackResult
-from robustbench_cv.adversary.attack import run as run_attack
-from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
-from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.errors import BadSample, NotApplicable
-from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.metrics.metric import Metric
-from robustbench_cv.metrics.similarity import structural_similarity
-from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
-from robustbench_cv.records import AttackTrace, Record
+from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
-from robustbench_cv.runner.batches import BatchSize, finite_rows, in_batches
-from robustbench_cv.runner.memory import largest_batch
-from robustbench_cv.suite import Condition
-from robustbench_cv.types import AnyModel, Dataset, Evidence, Model, Prediction, Sample
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What a cell needs, built. blank: the record that every row starts from (suite, model, data set, condition, seed).
-
-    pictures: how many of the samples are kept as before-and-after images. carried: records of samples that a smaller budget broke.
-    """
-
-    model: AnyModel
-    dataset: Dataset
-    class_map: ClassMap
-    condition: Condition
-    interventions: Sequence[Intervention]
-    attack: Any
-    metrics: Mapping[str, Metric]
-    indices: Sequence[int]
-    blank: Record
-    device: str
-    batch_size: BatchSize
-    skip_bad: bool = False
-    pictures: int = 0
-    carried: Mapping[str, Record] = field(default_factory=dict)
+from robustbench_cv.runner.job import Job
+from robustbench_cv.runner.search import Attacked, attack_samples
+from robustbench_cv.types import Evidence, Model, Prediction, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,23 +41,6 @@ class CellOutput:
 
 
 @dataclass(frozen=True, eq=False)
-class _Attacked:
-    """What an attack made of one sample. failed: why the model broke down on it; unserved: why there was nothing to attack."""
-
-    image: Tensor
-    trace: AttackTrace
-    failed: str = ""
-    skipped: str = ""
-
-    @classmethod
-    def of(cls, made: AttackResult, i: int, radius: float | None, likeness: Tensor | None) -> _Attacked:
-        counts = int(made.forwards[i]), int(made.backwards[i])
-        ssim = None if likeness is None else round(float(likeness[i]), 6)
-        trace = AttackTrace(bool(made.success[i]), float(made.size[i]), radius, *counts, float(made.zero_grads[i]), ssim)
-        return cls(made.images[i].cpu(), trace, made.failed.get(i, ""), made.skipped.get(i, ""))
-
-
-@dataclass(frozen=True, eq=False)
 class _Pair:
     """A sample as it was, and as the condition leaves it."""
 
@@ -107,22 +57,22 @@ def run_cell(job: Job) -> CellOutput:
     records: dict[str, Record] = {e.sample: e for e in entries if isinstance(e, Record)}
     pairs = [e for e in entries if isinstance(e, _Pair)]
     # Those that are shown are searched again, for their images.
-    records |= {p.after.id: job.carried[p.after.id] for p in pairs[job.pictures :] if p.after.id in job.carried}
+    records |= {p.after.id: job.broken_before[p.after.id] for p in pairs[job.pictures :] if p.after.id in job.broken_before}
     pairs = [p for p in pairs if p.after.id not in records]
-    attacked: list[_Attacked | None] = list(_attack(job, pairs)) if job.attack is not None else [None] * len(pairs)
-    served: list[tuple[_Pair, _Attacked | None]] = []
+    attacked: list[Attacked | None] = list(attack_samples(job, [p.after for p in pairs])) if job.attack is not None else [None] * len(pairs)
+    served: list[tuple[_Pair, Attacked | None]] = []
     for pair, made in zip(pairs, attacked, strict=True):
         if made is not None and made.failed:
             records[pair.after.id] = replace(job.blank, sample=pair.after.id, status="failed", reason=made.failed, attack=made.trace)
         else:
             served.append((pair if made is None else replace(pair, after=replace(pair.after, image=made.image)), made))
-    return _with_carried(job, _judge(job, served, records))
+    return _with_broken_before(job, _judge(job, served, records))
 
 
-def _with_carried(job: Job, output: CellOutput) -> CellOutput:
+def _with_broken_before(job: Job, output: CellOutput) -> CellOutput:
     """A shown sample that the smaller budget broke and this search did not: the smaller one's record, and no picture."""
-    lost = {r.sample for r in output.records if r.sample in job.carried and not (r.attack and r.attack.success)}
-    records = [job.carried[r.sample] if r.sample in lost else r for r in output.records]
+    lost = {r.sample for r in output.records if r.sample in job.broken_before and not (r.attack and r.attack.success)}
+    records = [job.broken_before[r.sample] if r.sample in lost else r for r in output.records]
     return replace(output, records=records, shots=[s for s in output.shots if s.sample not in lost])
 
 
@@ -132,14 +82,14 @@ def condition_sample(job: Job, index: int) -> Sample | None:
     return None if isinstance(entry, Record) else entry.after
 
 
-def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: dict[str, Record]) -> CellOutput:
+def _judge(job: Job, served: Sequence[tuple[_Pair, Attacked | None]], records: dict[str, Record]) -> CellOutput:
     """Predict and measure what is left; `records` already holds the samples that are not."""
     # Pictures are of the first samples: those that the attack had something to do on.
     served = sorted(served, key=lambda one: one[1] is not None and one[1].skipped != "")
     predictions = _predict(job, [p.after for p, _ in served])
     originals = _predict_originals(job, [p.before for p, _ in served], predictions)
     shots: list[Shot] = []
-    kept: dict[str, Prediction] = {}
+    predicted: dict[str, Prediction] = {}
     for (pair, made), prediction, original in zip(served, predictions, originals, strict=True):
         id_ = pair.after.id
         if prediction is None or original is None:
@@ -147,10 +97,10 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, _Attacked | None]], records: 
             continue
         record = _record(job, pair, prediction, original)
         records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.skipped)
-        kept[id_] = prediction
+        predicted[id_] = prediction
         if len(shots) < job.pictures:
             shots.append(Shot(id_, pair.before.image, pair.after.image, original, prediction))
-    return CellOutput([records[job.dataset.ids[i]] for i in job.indices], shots, kept)
+    return CellOutput([records[job.dataset.ids[i]] for i in job.indices], shots, predicted)
 
 
 def _prepare(job: Job, index: int) -> _Pair | Record:
@@ -170,34 +120,6 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         return replace(job.blank, sample=id_, status="failed", reason=str(fault))
 
 
-def _attack(job: Job, pairs: Sequence[_Pair]) -> list[_Attacked]:
-    samples = [p.after for p in pairs]
-    purpose = Spec.parse(job.condition.attack or "").name
-    radius = radius_of(job.attack)
-
-    model = cast("Model[Any]", job.model)
-    # A universal attack is judged against references of its own, where it lies, and searches nothing.
-    searching = samples and not isinstance(job.attack, UniversalAttack)
-    faster = fold(model, samples[0].image[None].to(job.device)) if searching else None
-
-    def work(images: Tensor, positions: list[int]) -> list[_Attacked]:
-        noise = Noise(job.blank.seed, tuple(samples[i].id for i in positions), purpose)
-        made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
-        likeness = structural_similarity(images.to(made.images.device), made.images)
-        return [_Attacked.of(made, i, radius, likeness) for i in range(len(images))]
-
-    largest = max((s.image for s in samples), key=lambda image: image.numel(), default=None)
-    most = largest_batch(model, largest) if largest is not None and job.device.startswith("cpu") else None
-    return in_batches(samples, job.batch_size, work, most)
-
-
-def radius_of(attack: Any) -> float | None:
-    """Of an attack's budget; None where there is no single one."""
-    region = attack.surface if isinstance(attack, UniversalAttack) else getattr(attack, "constraint", None)
-    radius: float | None = getattr(region, "radius", None)
-    return radius
-
-
 def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:
     """A prediction for each sample, in the evaluated classes; None where the raw output is not finite."""
     model = cast("Model[Any]", job.model)
@@ -205,7 +127,7 @@ def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:
     def work(images: Tensor, _: list[int]) -> list[Prediction | None]:
         with torch.no_grad():
             raw = model.raw(images.to(job.device))
-            finite = finite_rows(raw)
+            finite = finite_rows(raw).tolist()
             decoded = model.decode(raw)
         return [job.class_map.prediction(p) if good else None for p, good in zip(decoded, finite, strict=True)]
 

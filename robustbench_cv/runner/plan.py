@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from robustbench_cv.adversary.combinators.transfer import surrogates
-from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
+from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.intervention import NeedsDonors
-from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.models.adapt import weights_sha256
 from robustbench_cv.models.labels import require_classes
-from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
-from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, TrackRow
-from robustbench_cv.runner.batches import BatchSize
-from robustbench_cv.runner.carried import carried, smaller_budget
-from robustbench_cv.runner.cell import Job, radius_of
-from robustbench_cv.runner.fingerprint import code_sha256, data_sha256, digest, source_sha256, versions
-from robustbench_cv.runner.fitted import FitPlan, fitted, plan_fit
-from robustbench_cv.runner.store import Store
+from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
+from robustbench_cv.run_folder import digest
+from robustbench_cv.runner.cell_code import built_with_code, engine_code, model_code
+from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
+from robustbench_cv.runner.job import build_metric
+from robustbench_cv.runner.planned import Options, Pair, Plan, PlannedCell
+from robustbench_cv.runner.universal_fit import plan_fit
+from robustbench_cv.runner.warm_start import smaller_budget
 from robustbench_cv.suite import Condition, Suite, Track
 from robustbench_cv.training.train_on_demand import build
-from robustbench_cv.types import AnyModel, Dataset, HasModule, Labels
+from robustbench_cv.types import AnyModel, Dataset, HasModule
 
 SHARD = 64
 """Samples in a cell: what a kill can lose."""
@@ -36,101 +35,55 @@ SHARD = 64
 PICTURES = 4
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user may change of a suite. models (specs or built ones), data: replace the suite's, for the tracks of their task.
-
-    notes: what readers of the report must know (data or weights that differ from the published ones). strength: samples that an attack
-    did not break on which others are tried, to say whether it was strong; 0 tries none, None as many as the suite says.
-    """
-
-    models: tuple[str | AnyModel, ...] = ()
-    data: tuple[str, ...] = ()
-    limit: int | None = None
-    seed: int | None = None
-    device: str = "cpu"
-    batch_size: int | None = None
-    skip_bad: bool = False
-    class_map: Mapping[str, str] | None = None
-    notes: tuple[str, ...] = ()
-    strength: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """A model on a data set: classes matched, samples chosen, their fingerprints taken."""
-
-    model: AnyModel
-    row: ModelRow
-    dataset: Dataset
-    dataset_row: DatasetRow
-    class_map: ClassMap
-    indices: tuple[int, ...]
-    fingerprints: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedCell:
-    """A cell with what building its job takes. fit: what its attack is fitted on first, if it is one of those.
-
-    base: the key of the cell whose broken samples this one takes over; None for most.
-    """
-
-    row: CellRow
-    pair: Pair
-    condition: Condition
-    indices: tuple[int, ...]
-    pictures: int
-    fit: FitPlan | None = None
-    base: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Everything that a run will do."""
-
-    suite: Suite
-    tracks: tuple[TrackRow, ...]
-    pairs: tuple[Pair, ...]
-    cells: tuple[PlannedCell, ...]
-    options: Options
-
-    def pairings(self) -> tuple[Pairing, ...]:
-        return tuple(Pairing(p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
-
-
 def make_plan(suite: Suite, options: Options) -> Plan:
     """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched."""
     seed = suite.seed if options.seed is None else options.seed
-    models = dict(_asked(model, options.device) for model in options.models)
+    reader = DependencyReader()
+    models = dict(_asked(model, options.device, reader) for model in options.models)
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
-    for track in _chosen_tracks(suite, models):
-        own = models or {spec: build(spec, device=options.device) for spec in track.models}
-        rows = {spec: _model_row(spec, model) for spec, model in own.items() if model.info.task == track.task}
-        datasets = {spec: _dataset(spec, track, options) for spec in options.data or track.datasets}
+    for track in _chosen_tracks(suite, [m.model for m in models.values()]):
+        own = models or {spec: _built(spec, options.device, reader) for spec in track.models}
+        rows = {spec: _model_row(spec, m.model) for spec, m in own.items() if m.model.info.task == track.task}
+        datasets = {spec: _dataset(spec, track, options, reader) for spec in options.data or track.datasets}
+        chosen = [_pair(own[m], row, data, options) for data in datasets.values() for m, row in rows.items()]
         conditions = with_controls(track.conditions)
-        others = {c.name: _surrogates(c) for c in conditions}
-        found = [_pair(own[m], row, spec, dataset, options) for spec, dataset in datasets.items() for m, row in rows.items()]
-        metrics = [_metric_row(name, found[0].row) for name in track.metrics]
-        names = tuple(dict.fromkeys(p.row.name for p in found)), tuple(dict.fromkeys(p.dataset_row.name for p in found))
-        tracks.append(TrackRow(track.task, *names, conditions, tuple(metrics)))
-        pairs += found
-        bases = {c.name: smaller_budget(c, conditions[:i], track.task) for i, c in enumerate(conditions)}
-        for pair in found:
-            made: dict[str, list[PlannedCell]] = {}
-            for condition in conditions:
-                base = bases[condition.name]
-                below = [c.row.key for c in made[base.name]] if base else []
-                made[condition.name] = list(_cells(suite, seed, track, pair, condition, options, others[condition.name], below))
-            cells += itertools.chain.from_iterable(made.values())
+        metrics = tuple(_metric_row(name, chosen[0].row) for name in track.metrics)
+        names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
+        tracks.append(TrackRow(track.task, *names, conditions, metrics))
+        pairs += chosen
+        maker = _CellMaker(suite, seed, track, conditions, options, reader)
+        cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
-    return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options)
+    suite = msgspec.structs.replace(suite, seed=seed)
+    return Plan(suite=suite, tracks=tuple(tracks), pairs=tuple(pairs), cells=tuple(cells), options=options, reader=reader)
 
 
-def _asked(model: str | AnyModel, device: str) -> tuple[str, AnyModel]:
-    return (model, build(model, device=device)) if isinstance(model, str) else (f"object:{model.info.name}", model)
+class _Built(NamedTuple):
+    """A model and the code that it was built from."""
+
+    model: AnyModel
+    code: Dependencies
+
+
+class _Data(NamedTuple):
+    """A data set, what it was asked for as, and the code that it was built from."""
+
+    spec: str
+    dataset: Dataset
+    code: Dependencies
+
+
+def _asked(model: str | AnyModel, device: str, reader: DependencyReader) -> tuple[str, _Built]:
+    if isinstance(model, str):
+        return model, _built(model, device, reader)
+    return f"object:{model.info.name}", _Built(model, model_code(reader, model))
+
+
+def _built(spec: str, device: str, reader: DependencyReader) -> _Built:
+    model, code = built_with_code(reader, lambda: build(spec, device=device))
+    return _Built(model, code | reader.of(["robustbench_cv.models.build"]))
 
 
 def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
@@ -149,56 +102,10 @@ def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     return tuple(out)
 
 
-def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store | None = None) -> Job:
-    """What running a cell takes, built: edits bound to their donors, the attack, the metrics for the model's classes.
-
-    store: where attacks that are fitted first keep what they fit; without one they are left unfitted.
-    """
-    pair, condition = cell.pair, cell.condition
-    edits = []
-    for spec in condition.interventions:
-        edit = INTERVENTIONS.build(spec)
-        if isinstance(edit, NeedsDonors):
-            edit = edit.with_donors(pair.dataset)
-        edits.append(edit)
-    track = next(t for t in plan.tracks if t.task == cell.row.task)
-    attack, blank = _attack(plan, cell, store), blank_record(plan, cell)
-    return Job(
-        pair.model,
-        pair.dataset,
-        pair.class_map,
-        condition,
-        edits,
-        attack,
-        {m.name: _metric(m.name, pair.row) for m in track.metrics},
-        cell.indices,
-        blank,
-        plan.options.device,
-        batch_size,
-        plan.options.skip_bad,
-        cell.pictures,
-        carried(store, cell.base, blank, radius_of(attack)) if store and cell.base else {},
-    )
-
-
-def blank_record(plan: Plan, cell: PlannedCell) -> Record:
-    """What all records of a cell share."""
-    pair = cell.pair
-    return Record(
-        plan.suite.name, plan.suite.version, cell.row.task, pair.row.name, pair.dataset_row.name, cell.condition.name, "", plan.suite.seed
-    )
-
-
-def _attack(plan: Plan, cell: PlannedCell, store: Store | None) -> Any:
-    if cell.fit is not None and store is not None:
-        return fitted(cell.fit, store.artefacts(cell.fit.key), cell.pair, plan.suite.seed, plan.options)
-    return ATTACKS.build(cell.condition.attack) if cell.condition.attack else None
-
-
-def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:
-    for model in models.values():
+def _chosen_tracks(suite: Suite, models: Sequence[AnyModel]) -> list[Track]:
+    for model in models:
         require_classes(model)
-    tasks = {m.info.task for m in models.values()}
+    tasks = {m.info.task for m in models}
     chosen = [t for t in suite.tracks if not tasks or t.task in tasks]
     missing = tasks - {t.task for t in chosen}
     if missing:
@@ -207,15 +114,15 @@ def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:
     return chosen
 
 
-def _dataset(spec: str, track: Track, options: Options) -> Dataset:
+def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader) -> _Data:
     samples = options.limit or track.samples
     more: dict[str, Any] = {"task": track.task}
     if samples is not None and "samples" not in Spec.parse(spec).args:
         more["samples"] = samples
-    dataset = DATASETS.build(spec, **more)
+    dataset, code = built_with_code(reader, lambda: DATASETS.build(spec, **more))
     if dataset.task != track.task:
         raise UserError(f"data {spec!r} is for {dataset.task}, this track is {track.task}; name data of that task with --data")
-    return dataset
+    return _Data(spec, dataset, code)
 
 
 def _model_row(spec: str, model: AnyModel) -> ModelRow:
@@ -228,13 +135,8 @@ def _weights(model: AnyModel) -> str:
     return model.info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
 
 
-def _surrogates(condition: Condition) -> list[list[str]]:
-    """The models that an attack asks besides its victim, each with what its answers depend on."""
-    found = surrogates(ATTACKS.build(condition.attack)) if condition.attack else ()
-    return [[spec, _weights(build(spec)), source_sha256(MODELS, [spec])] for spec in found]
-
-
-def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: Options) -> Pair:
+def _pair(built: _Built, row: ModelRow, data: _Data, options: Options) -> Pair:
+    model, dataset, spec = built.model, data.dataset, data.spec
     class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
     count = len(dataset) if options.limit is None else min(options.limit, len(dataset))
     if count == 0:
@@ -243,62 +145,100 @@ def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, options: 
     indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
     fingerprints = tuple(dataset.fingerprint(i) for i in indices)
     dataset_row = DatasetRow(dataset.name, spec, dataset.task, count, digest([dataset.ids[i] for i in indices]))
-    return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints)
+    return Pair(
+        model=model,
+        row=row,
+        dataset=dataset,
+        dataset_row=dataset_row,
+        class_map=class_map,
+        indices=indices,
+        fingerprints=fingerprints,
+        code=built.code | data.code,
+    )
 
 
-def _cells(
-    suite: Suite,
-    seed: int,
-    track: Track,
-    pair: Pair,
-    condition: Condition,
-    options: Options,
-    others: list[list[str]],
-    below: Sequence[str],
-) -> Iterator[PlannedCell]:
-    """One for each shard. others: the surrogates' identities. below: the keys of the smaller budget's cells, where there is one."""
-    fit = plan_fit(pair, condition, seed, options)
-    common = {
-        "code": code_sha256(interventions=bool(condition.interventions), attacks=condition.attack is not None),
-        "versions": versions(),
-        "own": [
-            source_sha256(MODELS, [pair.row.spec]),
-            source_sha256(DATASETS, [pair.dataset_row.spec]),
-            source_sha256(INTERVENTIONS, condition.interventions),
-            source_sha256(ATTACKS, [condition.attack] if condition.attack else []),
-            source_sha256(METRICS, track.metrics),
-        ],
-        "donors": data_sha256(pair.dataset) if _takes_donors(condition) else "",
-        "fit": fit.key if fit else "",
-        "surrogates": others,
-        "model": pair.row,
-        "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
-        "class_map": pair.class_map.key(),
-        "condition": condition,
-        "metrics": track.metrics,
-        "suite": [suite.name, suite.version, seed],
-        "device": options.device.partition(":")[0],
-    }
-    for start in range(0, len(pair.indices), SHARD):
-        indices = pair.indices[start : start + SHARD]
-        pictures = PICTURES if start == 0 else 0
-        data = [[pair.dataset.ids[i], f] for i, f in zip(indices, pair.fingerprints[start : start + SHARD], strict=True)]
-        base = below[start // SHARD] if below else None
-        key = digest(common | {"data": data, "pictures": pictures, "base": base})[:32]
-        row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
-        yield PlannedCell(row, pair, condition, indices, pictures, fit, base)
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, a smaller budget."""
+
+    code: Dependencies
+    surrogates: list[list[str]]
+    takes_donors: bool
+    base: Condition | None
 
 
-def _takes_donors(condition: Condition) -> bool:
-    return any(isinstance(INTERVENTIONS.build(spec), NeedsDonors) for spec in condition.interventions)
+class _CellMaker:
+    """The cells of one track, a pair at a time. Every part of a condition is built once, to see what code it comes from."""
+
+    def __init__(
+        self, suite: Suite, seed: int, track: Track, conditions: Sequence[Condition], options: Options, reader: DependencyReader
+    ) -> None:
+        self._suite, self._seed, self._track, self._conditions, self._options, self._reader = (
+            suite,
+            seed,
+            track,
+            conditions,
+            options,
+            reader,
+        )
+        self._parts = {c.name: self._parts_of(c, conditions[:i]) for i, c in enumerate(conditions)}
+
+    def cells(self, pair: Pair) -> Iterator[PlannedCell]:
+        """One for each condition and shard."""
+        made: dict[str, list[PlannedCell]] = {}
+        _, metrics = built_with_code(self._reader, lambda: [build_metric(name, pair.row) for name in self._track.metrics])
+        for condition in self._conditions:
+            base = self._parts[condition.name].base
+            below = [c.row.key for c in made[base.name]] if base else []
+            made[condition.name] = list(self._shards(pair, condition, metrics, below))
+            yield from made[condition.name]
+
+    def _parts_of(self, condition: Condition, before: Sequence[Condition]) -> _Parts:
+        edits, code = built_with_code(self._reader, lambda: [INTERVENTIONS.build(spec) for spec in condition.interventions])
+        attack, attack_code = built_with_code(self._reader, lambda: ATTACKS.build(condition.attack) if condition.attack else None)
+        asked = surrogates(attack) if attack is not None else ()
+        models, surrogate_code = built_with_code(self._reader, lambda: [build(spec) for spec in asked])
+        identities = [[spec, _weights(model)] for spec, model in zip(asked, models, strict=True)]
+        takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
+        base = smaller_budget(condition, before, self._track.task)
+        return _Parts(code | attack_code | surrogate_code, identities, takes_donors, base)
+
+    def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[str]) -> Iterator[PlannedCell]:
+        """below: the keys of the smaller budget's cells, where there is one."""
+        parts, track = self._parts[condition.name], self._track
+        fit = plan_fit(pair, condition, self._seed, self._options, self._reader)
+        engine = engine_code(self._reader, condition, is_fitted=fit is not None, is_warm=parts.base is not None)
+        code = engine | pair.code | parts.code | metrics
+        common = {
+            "code": code.sha256,
+            "donors": data_sha256(pair.dataset) if parts.takes_donors else "",
+            "fit": fit.key if fit else "",
+            "surrogates": parts.surrogates,
+            "model": pair.row,
+            "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
+            "class_map": pair.class_map.key(),
+            "condition": condition,
+            "metrics": track.metrics,
+            "suite": [self._suite.name, self._suite.version, self._seed],
+            "device": self._options.device.partition(":")[0],
+        }
+        for start in range(0, len(pair.indices), SHARD):
+            indices = pair.indices[start : start + SHARD]
+            pictures = PICTURES if start == 0 else 0
+            data = [[pair.dataset.ids[i], f] for i, f in zip(indices, pair.fingerprints[start : start + SHARD], strict=True)]
+            base = below[start // SHARD] if below else None
+            key = digest(common | {"data": data, "pictures": pictures, "base": base})[:32]
+            row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
+            yield PlannedCell(row=row, pair=pair, condition=condition, indices=indices, pictures=pictures, code=code, fit=fit, base=base)
 
 
-def _metric(name: str, row: ModelRow) -> Metric:
-    return METRICS.build(name, labels=Labels(row.classes), operating_score=row.operating_score)
+def data_sha256(dataset: Dataset) -> str:
+    """Of every sample of a data set: for edits that take material from any of them."""
+    return digest([[id_, dataset.fingerprint(i)] for i, id_ in enumerate(dataset.ids)])
 
 
 def _metric_row(name: str, row: ModelRow) -> MetricRow:
-    metric = _metric(name, row)
+    metric = build_metric(name, row)
     return MetricRow(name, metric.evidence_key, metric.higher_is_better, metric.is_rate)
 
 
@@ -311,4 +251,4 @@ def _refuse_equal_names(pairs: Sequence[Pair]) -> None:
         seen[name] = pair
 
 
-__all__ = ["Options", "Pair", "Plan", "PlannedCell", "blank_record", "build_job", "make_plan", "with_controls"]
+__all__ = ["PICTURES", "SHARD", "Options", "Pair", "Plan", "PlannedCell", "make_plan", "with_controls"]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from robustbench_cv.catalogue import MODELS
 from robustbench_cv.checks.doctor import examine
-from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
-from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
-from robustbench_cv.runner.plan import Pair
-from robustbench_cv.runner.store import Store
+from robustbench_cv.run_folder import PREFLIGHT, RunFolder, json_file
+from robustbench_cv.runner.cell_code import check_code
+from robustbench_cv.runner.dependencies import DependencyReader
+from robustbench_cv.runner.planned import Pair
 
 
-def stored_preflight(store: Store, pair: Pair, device: str) -> list[Finding]:
+def stored_preflight(folder: RunFolder, pair: Pair, device: str, reader: DependencyReader) -> list[Finding]:
     """The findings of `examine`, from the run folder where model, data, code and versions are those of last time."""
-    own = source_sha256(MODELS, [pair.row.spec])
-    seen = [pair.row, own, pair.dataset_row, pair.fingerprints, pair.class_map.key()]
-    key = digest([*seen, code_sha256(checks=True), versions(), device])[:32]
-    path = store.findings(key)
-    if path.exists():
-        return list(msgspec.json.decode(path.read_bytes(), type=tuple[Finding, ...]))
-    findings = examine(pair.model, pair.dataset, pair.class_map, pair.indices, device=device)
-    write_json(path, findings)
-    return findings
+    code = pair.code | reader.of(["robustbench_cv.checks.doctor", *check_code("before")])
+    facts = [pair.row, pair.dataset_row, pair.fingerprints, pair.class_map.key(), code.sha256, device]
+    return folder.remember(
+        PREFLIGHT,
+        facts,
+        json_file(list[Finding]),
+        lambda: examine(pair.model, pair.dataset, pair.class_map, pair.indices, device=device),
+    )

@@ -11,7 +11,7 @@ import torch
 from robustbench_cv.catalogue import RECIPES
 from robustbench_cv.models import build as models
 from robustbench_cv.models.weights.initial_weights import FOLDER, cache
-from robustbench_cv.registry import Spec
+from robustbench_cv.registry import Spec, unrecorded_lookups
 from robustbench_cv.training.train import train
 from robustbench_cv.types import AnyModel
 
@@ -26,7 +26,8 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     wanted = str(Spec(found.name))
     recipe = next((entry.name for entry in RECIPES.entries().values() if "." in wanted and entry.facts.get("model") == wanted), None)
     if recipe is not None and not any((folder / f"{wanted}.safetensors").is_file() for folder in (FOLDER, cache())):
-        _train(recipe, cache() / f"{wanted}.safetensors")
+        with unrecorded_lookups():
+            _train(recipe, cache() / f"{wanted}.safetensors")
     return models.build(spec, device=device, **more)
 
 
