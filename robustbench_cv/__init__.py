@@ -33,7 +33,7 @@ HOMES = {
     "Suite": "suite",
     "Track": "suite",
     "UserError": "errors",
-    "build": "training.first_use",
+    "build": "training.train_on_demand",
     "predict": "types",
     "run": "api",
 }

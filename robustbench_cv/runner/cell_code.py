@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from robustbench_cv.catalogue import CHECKS
-from robustbench_cv.registry import Lookup, recorded_lookups
+from robustbench_cv.registry import Lookup
 from robustbench_cv.runner import cell, job, pictures
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import AnyModel, HasModule
-
-T = TypeVar("T")
 
 _ENGINE = tuple(module.__name__ for module in (cell, job, pictures))
 
@@ -31,13 +28,6 @@ def engine_code(reader: DependencyReader, condition: Condition, *, is_fitted: bo
     if not is_warm:
         idle += ["robustbench_cv.runner.warm_start"]
     return reader.of(_ENGINE, without=idle)
-
-
-def built_with_code(reader: DependencyReader, build: Callable[[], T]) -> tuple[T, Dependencies]:
-    """What `build` builds, and the code that was looked up by name for it."""
-    with recorded_lookups() as lookups:
-        built = build()
-    return built, reader.of(lookups)
 
 
 def model_code(reader: DependencyReader, model: AnyModel) -> Dependencies:

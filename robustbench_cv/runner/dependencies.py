@@ -19,16 +19,18 @@ import site
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import robustbench_cv
 from robustbench_cv.catalogue import REGISTRIES
 from robustbench_cv.errors import UserError
-from robustbench_cv.registry import Lookup
+from robustbench_cv.registry import Lookup, recorded_lookups
 from robustbench_cv.run_folder import digest
+
+T = TypeVar("T")
 
 _PACKAGE = "robustbench_cv"
 _BY_VARIABLE = {registry.kind.upper() + "S": registry for registry in REGISTRIES.values()}
@@ -170,6 +172,13 @@ class DependencyReader:
         if not found or found[0].package != package:
             return {}
         return {name: _absolute(i, found[0]) for i in self._source(found[0].path).imports for name in i.names}
+
+
+def built_with_code(reader: DependencyReader, build: Callable[[], T]) -> tuple[T, Dependencies]:
+    """What `build` builds, and the code that was looked up by name for it."""
+    with recorded_lookups() as lookups:
+        built = build()
+    return built, reader.of(lookups)
 
 
 def _absolute(imported: _Import, module: _Module) -> str:

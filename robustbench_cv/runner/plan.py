@@ -19,8 +19,8 @@ from robustbench_cv.models.labels import require_classes
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
 from robustbench_cv.run_folder import digest
-from robustbench_cv.runner.cell_code import built_with_code, engine_code, model_code
-from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
+from robustbench_cv.runner.cell_code import engine_code, model_code
+from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
 from robustbench_cv.runner.job import build_metric
 from robustbench_cv.runner.planned import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.universal_fit import plan_fit

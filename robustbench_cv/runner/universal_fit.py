@@ -14,13 +14,12 @@ from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.registry import Spec
 from robustbench_cv.run_folder import ARTEFACT, Storage
-from robustbench_cv.runner.cell_code import built_with_code
+from robustbench_cv.runner.dependencies import DependencyReader, built_with_code
 from robustbench_cv.runner.planned import FitPlan
 from robustbench_cv.types import Dataset, Model, Sample
 
 if TYPE_CHECKING:
     from robustbench_cv.run_folder import RunFolder
-    from robustbench_cv.runner.dependencies import DependencyReader
     from robustbench_cv.runner.planned import Options, Pair
     from robustbench_cv.suite import Condition
 
