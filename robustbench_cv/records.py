@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,8 +13,11 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
+from robustbench_cv.files import written_whole
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence
+
+logger = logging.getLogger(__name__)
 
 Status = Literal["ok", "not-applicable", "failed"]
 STATUSES: tuple[Status, ...] = ("ok", "not-applicable", "failed")
@@ -44,6 +47,8 @@ class Record:
     """One row. `evidence` is what the metrics keep of the prediction, by evidence key.
 
     reference: for interventions, the same of the *unedited* image, scored against what the edit left alone: the pair's other half.
+    reason is for people, reason_code for whoever acts on it: "no-gradient" (the attack follows one and the model gives none), "not-finite"
+    (the model answered NaN or infinity), "unreadable" (the sample's file), "nothing-to-attack" (counted as it is), or empty.
     excluded: metrics that mean nothing for this sample, with the reason. No timing: the same run gives the same bytes.
     """
 
@@ -57,6 +62,7 @@ class Record:
     seed: int
     status: Status = "ok"
     reason: str = ""
+    reason_code: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     reference: Mapping[str, Evidence] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
@@ -70,12 +76,8 @@ _SCHEMA = pyarrow.schema([(f.name, pyarrow.int64() if f.name in ("suite_version"
 def write_part(path: Path, records: Sequence[Record]) -> None:
     """Write records as one Parquet file under a temporary name, then rename: a part that exists is complete."""
     rows = [asdict(r) | {name: json.dumps(_plain(r, name), sort_keys=True, separators=(",", ":")) for name in _JSON} for r in records]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd")
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd")
 
 
 def _plain(record: Record, name: str) -> object:
@@ -83,13 +85,33 @@ def _plain(record: Record, name: str) -> object:
     return asdict(value) if isinstance(value, AttackTrace) else value
 
 
+def read_part(path: Path) -> pandas.DataFrame | None:
+    """The rows of one part, JSON fields as text; None where there is none, or where it is damaged, with a warning."""
+    table = _read_table(path)
+    frame: pandas.DataFrame | None = None if table is None else table.to_pandas()
+    return frame
+
+
 def read_parts(paths: Iterable[Path]) -> pandas.DataFrame:
-    """The records of some parts as a frame with the fields of Record as columns; JSON fields decoded; `attack` a dict or None."""
-    tables = [pyarrow.parquet.read_table(path, schema=_SCHEMA) for path in paths]
+    """The records of some parts as a frame with the fields of Record as columns; JSON fields decoded; `attack` a dict or None.
+
+    A part that is not there, or damaged, has no records.
+    """
+    tables = [table for path in paths if (table := _read_table(path)) is not None]
     frame: pandas.DataFrame = (pyarrow.concat_tables(tables) if tables else _SCHEMA.empty_table()).to_pandas()
     for name in _JSON:
         frame[name] = [json.loads(text) for text in frame[name]]
     return frame
+
+
+def _read_table(path: Path) -> pyarrow.Table | None:
+    try:
+        return pyarrow.parquet.read_table(path).select(_SCHEMA.names).cast(_SCHEMA)
+    except FileNotFoundError:
+        return None
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
+        logger.warning("%s is damaged (%s): taken as missing", path, str(error).partition("\n")[0])
+        return None
 
 
 def to_frame(records: Sequence[Record]) -> pandas.DataFrame:

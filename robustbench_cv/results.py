@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,7 +19,7 @@ from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
-from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.suite import Condition, Gate, Kind
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence, Labels
@@ -190,7 +189,7 @@ class Results:
         run = read_run(folder)
         files = RunFolder(folder)
         parts = [files.part(cell.key) for cell in run.cells]
-        findings = msgspec.json.decode(files.findings.read_bytes(), type=tuple[Finding, ...]) if files.findings.exists() else ()
+        findings = read_json(files.findings, tuple[Finding, ...]) or ()
         return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder)
 
     def groups(self) -> list[Group]:
@@ -340,7 +339,7 @@ class Results:
         for cell in self.run.cells:
             index = RunFolder(self.folder).image_index(cell.key)
             group = Group(cell.task, cell.model, cell.dataset)
-            for item in json.loads(index.read_text()) if index.exists() else []:
+            for item in read_json(index, list) or []:
                 before, after = (index.parent / item[side]["image"] for side in ("before", "after"))
                 predictions = item["before"]["prediction"], item["after"]["prediction"]
                 names = self.model_row(group).classes

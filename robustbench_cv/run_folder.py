@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from robustbench_cv.files import write_json
+from robustbench_cv.errors import UserError
+from robustbench_cv.files import PARTIAL, write_json
+
+_LONGEST = 120
+"""Bytes of a part of a file name; file systems hold 255, and encrypted ones 143."""
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -82,9 +88,17 @@ class RunFolder:
         """A cell's detections."""
         return self.root / "predictions" / "cells" / f"{key}.json"
 
-    def predictions(self, name: str) -> Path:
-        """All detections of a model on a data set under a condition, together `name`, in COCO results form."""
-        return self.root / "predictions" / f"{_file_name(name)}.json"
+    def predictions(self, model: str, dataset: str, condition: str) -> Path:
+        """All detections of a model on a data set under a condition, in COCO results form."""
+        parts = (model, dataset, condition)
+        text = "--".join(parts)
+        # A part may hold the separator itself; a space is in no plain file name, so the hash of all tells such names apart.
+        unmistakable = text if not any("--" in part for part in parts) else f"{text} {digest(parts)}"
+        return self.root / "predictions" / f"{file_name(unmistakable)}.json"
+
+    def model_answers(self, key: str) -> Path:
+        """What a model said of a few fixed images."""
+        return self.root / "answers" / f"{key}.json"
 
     def timing(self, key: str) -> Path:
         """How long a cell took."""
@@ -93,6 +107,28 @@ class RunFolder:
     def artefact_records(self, attack: str) -> Iterator[Path]:
         """The records of everything that was fitted as an attack of this name."""
         return iter(sorted((self.root / "artefacts").glob(f"*/{attack}.json")))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While a run writes here. UserError where another one does. The system takes the lock from a process that dies."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        # opened without truncating: the same run twice leaves every file as it was
+        with (self.root / ".lock").open("ab") as handle:
+            if not _lock(handle.fileno()):
+                raise UserError(f"another run is writing to {self.root}; wait for it to end, or give this one its own folder with --out")
+            yield
+
+    def remove_partial_files(self) -> None:
+        """Delete what a killed process left half written."""
+        for path in self.root.rglob(f"*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+
+    def remove_conclusions(self) -> None:
+        """Delete what was concluded from all records together, where these are about to be others."""
+        for path in (self.findings, self.summary, self.junit, *(self.root / "predictions").glob("*.json")):
+            path.unlink(missing_ok=True)
+        if self.report.is_dir():
+            shutil.rmtree(self.report)
 
     def remember(self, where: str, facts: object, storage: Storage[M, T], make: Callable[[], M]) -> T:
         """What `make` makes, made once for the same facts. where: a path under the folder in which {key} stands for the facts' hash.
@@ -138,5 +174,30 @@ def digest(value: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
 
 
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-._" else "-" for c in text)
+def file_name(text: str) -> str:
+    """A text as part of a file name: letters, digits and "-._", at most 120 bytes, and another one for every other text.
+
+    >>> file_name("resnet18--val--clean")
+    'resnet18--val--clean'
+    >>> file_name("pgd +1") != file_name("pgd -1")
+    True
+    """
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "-" for c in text)
+    if plain == text and 0 < len(text) <= _LONGEST and not text.startswith("."):
+        return text
+    return f"{plain[: _LONGEST - 9].lstrip('.')}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def _lock(handle: int) -> bool:
+    """Whether the lock of an open file could be had. Where a system has no such locks, every run gets it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        logger.warning("this file system locks no files (%s): start no second run in the same folder", error)
+    return True

@@ -116,6 +116,21 @@ def validate(suite: Suite) -> Suite:
     return suite
 
 
+def check_gates(suite: Suite, models: Sequence[str], replaced: Sequence[str] = ()) -> None:
+    """UserError where a gate names a model that is not in the run: it would never be judged.
+
+    models: names of those in the run. replaced: specs of the suite's own, where others took their place: gates for these wait for them.
+    """
+    known = {"*", *models, *replaced, *(spec.partition("(")[0] for spec in replaced)}
+    for gate in suite.gates:
+        if gate.model not in known:
+            names = ", ".join(map(repr, dict.fromkeys(models)))
+            raise UserError(
+                f"suite {suite.name!r}: the gate on {gate.metric!r} under {gate.condition!r} is for model {gate.model!r}, which is not in "
+                f"this run ({names}); write one of these, or '*' for every model"
+            )
+
+
 def read_suite(path: Path) -> Suite:
     """A suite from a YAML file. UserError naming the field that is wrong; severities may be written as fractions ("8/255")."""
     import yaml

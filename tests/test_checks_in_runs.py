@@ -182,9 +182,9 @@ def test_other_weights_than_the_runs_are_found(data: str, tmp_path: Path) -> Non
     results = run(suite_of(spec, data), out).results
     check = CHECKS.build("s14-saved-images")
     name = results.groups()[0].model
-    assert [f.verdict for f in check(Aftermath(results, {name: build(spec)}))] == ["pass"]
+    assert [f.verdict for f in check(Aftermath(results, {(name, "classification"): build(spec)}))] == ["pass"]
     other = build(f"{spec}(gain=-20)")
-    assert {f.verdict for f in check(Aftermath(results, {name: other}))} == {"stop"}
+    assert {f.verdict for f in check(Aftermath(results, {(name, "classification"): other}))} == {"stop"}
     assert [f.verdict for f in check(Aftermath(results, {}))] == ["not applicable"]
 
 

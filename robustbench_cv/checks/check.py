@@ -55,10 +55,10 @@ class Preflight:
 
 @dataclass(frozen=True, eq=False)
 class Aftermath:
-    """After a run: its results, and the models by name, for checks that predict again."""
+    """After a run: its results, and the models by name and task, for checks that predict again."""
 
     results: Results
-    models: Mapping[str, AnyModel]
+    models: Mapping[tuple[str, Task], AnyModel]
     device: str = "cpu"
 
 

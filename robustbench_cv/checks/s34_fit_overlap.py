@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.findings import Finding
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import Group, Results
-from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.run_folder import RunFolder, read_json
 
 _TITLE = "no perturbation was fitted on judged samples"
 _REMEDY = "fit it on another split with fit='...': one that has seen its test images proves nothing"
@@ -50,7 +49,7 @@ def _fitted_attack(spec: str) -> UniversalAttack[Any] | None:
 
 def _compared(results: Results, group: Group, condition: str, attack: UniversalAttack[Any]) -> Finding:
     where = (group.model, group.dataset, condition)
-    learned = set(attack.fitted_on if attack.theta is not None else _kept(results.folder, attack.name, group.model))
+    learned = set(attack.fitted_on if attack.theta is not None else _kept(results.folder, attack.name, group))
     rows = results.records
     mine = (rows.model == group.model) & (rows.dataset == group.dataset) & (rows.condition == condition) & (rows.task == group.task)
     judged = set(rows[mine]["sample"])
@@ -64,7 +63,7 @@ def _compared(results: Results, group: Group, condition: str, attack: UniversalA
     return Finding("S34", _TITLE, "pass", f"{len(learned)} samples fitted on, {len(judged)} judged, none in both", "", *where)
 
 
-def _kept(folder: Path | None, name: str, model: str) -> Sequence[str]:
+def _kept(folder: Path | None, name: str, group: Group) -> Sequence[str]:
     """The ids in the run folder's records of this attack on this model."""
-    records = [] if folder is None else [json.loads(p.read_bytes()) for p in RunFolder(folder).artefact_records(name)]
-    return [id_ for record in records if record.get("model") == model for id_ in record["ids"]]
+    records = [] if folder is None else [read_json(p, dict) or {} for p in RunFolder(folder).artefact_records(name)]
+    return [id_ for record in records if (record.get("model"), record.get("task")) == (group.model, group.task) for id_ in record["ids"]]

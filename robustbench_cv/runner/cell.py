@@ -63,7 +63,9 @@ def run_cell(job: Job) -> CellOutput:
     served: list[tuple[_Pair, Attacked | None]] = []
     for pair, made in zip(pairs, attacked, strict=True):
         if made is not None and made.failed:
-            records[pair.after.id] = replace(job.blank, sample=pair.after.id, status="failed", reason=made.failed, attack=made.trace)
+            records[pair.after.id] = replace(
+                job.blank, sample=pair.after.id, status="failed", reason=made.failed, reason_code="not-finite", attack=made.trace
+            )
         else:
             served.append((pair if made is None else replace(pair, after=replace(pair.after, image=made.image)), made))
     return _with_broken_before(job, _judge(job, served, records))
@@ -93,7 +95,8 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, Attacked | None]], records: d
     for (pair, made), prediction, original in zip(served, predictions, originals, strict=True):
         id_ = pair.after.id
         if prediction is None or original is None:
-            records[id_] = replace(job.blank, sample=id_, status="failed", reason="the model's output is not finite (NaN or infinity)")
+            reason = "the model's output is not finite (NaN or infinity)"
+            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason, reason_code="not-finite")
             continue
         record = _record(job, pair, prediction, original)
         records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.skipped)
@@ -117,7 +120,7 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
     except BadSample as fault:
         if not job.skip_bad:
             raise
-        return replace(job.blank, sample=id_, status="failed", reason=str(fault))
+        return replace(job.blank, sample=id_, status="failed", reason=str(fault), reason_code="unreadable")
 
 
 def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:

@@ -13,7 +13,7 @@ from robustbench_cv.runner.planned import Pair
 def stored_complexity(folder: RunFolder, pair: Pair, device: str, reader: DependencyReader) -> ComplexityRow:
     """The row of a model on a data set: one forward pass on the first sample, or the row of an earlier run of the same model and data."""
     code = pair.code | reader.of(["robustbench_cv.models.complexity.profile"])
-    seen = [pair.row, pair.dataset_row.name, pair.fingerprints[:1], code.sha256]
+    seen = [pair.identity, pair.dataset_row.name, pair.fingerprints[:1], code.sha256]
     return folder.remember(COMPLEXITY, [*seen, device], json_file(ComplexityRow), lambda: _counted(pair))
 
 

@@ -43,9 +43,14 @@ class Dependencies:
 
     sources: frozenset[tuple[str, str]] = frozenset()
     distributions: Mapping[str, str] = field(default_factory=dict)
+    _files: frozenset[tuple[Path, str]] = field(default=frozenset(), repr=False, compare=False)
 
     def __or__(self, other: Dependencies) -> Dependencies:
-        return Dependencies(self.sources | other.sources, {**self.distributions, **other.distributions})
+        return Dependencies(self.sources | other.sources, {**self.distributions, **other.distributions}, self._files | other._files)
+
+    def edited(self) -> list[Path]:
+        """The files whose code is no longer what it was."""
+        return sorted(path for path, sha256 in self._files if not path.is_file() or _source(path).sha256 != sha256)
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -127,11 +132,13 @@ class DependencyReader:
             imported, tops = self._imported(module, frozenset(plugins))
             waiting += imported
             distributions |= tops
-        return Dependencies(frozenset((m.name, self._source(m.path).sha256) for m in seen), _versions(distributions))
+        sources = {m: self._source(m.path).sha256 for m in seen}
+        named = frozenset((m.name, sha256) for m, sha256 in sources.items())
+        return Dependencies(named, _versions(distributions), frozenset((m.path, sha256) for m, sha256 in sources.items()))
 
     def _source(self, path: Path) -> _Source:
         if path not in self._sources:
-            self._sources[path] = _read(_content(path), is_code=path.suffix == ".py")
+            self._sources[path] = _source(path)
         return self._sources[path]
 
     def _imported(self, module: _Module, plugins: frozenset[str]) -> tuple[list[_Module], set[str]]:
@@ -299,6 +306,10 @@ def _version(distribution: str) -> str:
 def _always_there() -> frozenset[str]:
     """What this package itself cannot do without: what these require in turn is not asked, or the smallest of tools would count."""
     return frozenset(_required("robustbench-cv"))
+
+
+def _source(path: Path) -> _Source:
+    return _read(_content(path), is_code=path.suffix == ".py")
 
 
 def _content(path: Path) -> bytes:

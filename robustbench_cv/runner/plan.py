@@ -18,14 +18,16 @@ from robustbench_cv.models.adapt import weights_sha256
 from robustbench_cv.models.labels import require_classes
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
-from robustbench_cv.run_folder import digest
+from robustbench_cv.run_folder import RunFolder, digest
 from robustbench_cv.runner.cell_code import engine_code, model_code
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
 from robustbench_cv.runner.job import build_metric
+from robustbench_cv.runner.model_outputs import identify
 from robustbench_cv.runner.planned import Options, Pair, Plan, PlannedCell
+from robustbench_cv.runner.unchanged import data_sha256
 from robustbench_cv.runner.universal_fit import plan_fit
 from robustbench_cv.runner.warm_start import smaller_budget
-from robustbench_cv.suite import Condition, Suite, Track
+from robustbench_cv.suite import Condition, Suite, Track, check_gates
 from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import AnyModel, Dataset, HasModule
 
@@ -35,8 +37,11 @@ SHARD = 64
 PICTURES = 4
 
 
-def make_plan(suite: Suite, options: Options) -> Plan:
-    """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched."""
+def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -> Plan:
+    """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched.
+
+    folder: where the answers of earlier models are, with which those of these are compared.
+    """
     seed = suite.seed if options.seed is None else options.seed
     reader = DependencyReader()
     models = dict(_asked(model, options.device, reader) for model in options.models)
@@ -47,15 +52,17 @@ def make_plan(suite: Suite, options: Options) -> Plan:
         own = models or {spec: _built(spec, options.device, reader) for spec in track.models}
         rows = {spec: _model_row(spec, m.model) for spec, m in own.items() if m.model.info.task == track.task}
         datasets = {spec: _dataset(spec, track, options, reader) for spec in options.data or track.datasets}
-        chosen = [_pair(own[m], row, data, options) for data in datasets.values() for m, row in rows.items()]
+        chosen = [_pair(own[m], row, data, track, options, folder) for data in datasets.values() for m, row in rows.items()]
         conditions = with_controls(track.conditions)
         metrics = tuple(_metric_row(name, chosen[0].row) for name in track.metrics)
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
         tracks.append(TrackRow(track.task, *names, conditions, metrics))
         pairs += chosen
-        maker = _CellMaker(suite, seed, track, conditions, options, reader)
+        maker = _CellMaker(suite, seed, track, conditions, options, reader, folder)
         cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
+    replaced = [name for track in suite.tracks for name in track.models] if options.models else []
+    check_gates(suite, [p.row.name for p in pairs], replaced)
     suite = msgspec.structs.replace(suite, seed=seed)
     return Plan(suite=suite, tracks=tuple(tracks), pairs=tuple(pairs), cells=tuple(cells), options=options, reader=reader)
 
@@ -135,12 +142,14 @@ def _weights(model: AnyModel) -> str:
     return model.info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
 
 
-def _pair(built: _Built, row: ModelRow, data: _Data, options: Options) -> Pair:
+def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Options, folder: RunFolder | None) -> Pair:
     model, dataset, spec = built.model, data.dataset, data.spec
     class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
-    count = len(dataset) if options.limit is None else min(options.limit, len(dataset))
+    # Not every reader takes `samples`, and a spec may say a number of its own.
+    most = options.limit or (None if "samples" in Spec.parse(spec).args else track.samples)
+    count = len(dataset) if most is None else min(most, len(dataset))
     if count == 0:
-        raise UserError(f"data {spec!r} holds no sample (limit {options.limit})")
+        raise UserError(f"data {spec!r} holds no sample")
     # by a hash of the id: any limit is a fair draw (folders are sorted by class), and a larger one holds a smaller one's shards
     indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
     fingerprints = tuple(dataset.fingerprint(i) for i in indices)
@@ -154,6 +163,7 @@ def _pair(built: _Built, row: ModelRow, data: _Data, options: Options) -> Pair:
         indices=indices,
         fingerprints=fingerprints,
         code=built.code | data.code,
+        answers=identify(folder, [row, dataset.name], model, dataset, indices, options.device),
     )
 
 
@@ -162,7 +172,7 @@ class _Parts:
     """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, a smaller budget."""
 
     code: Dependencies
-    surrogates: list[list[str]]
+    surrogates: dict[str, AnyModel]
     takes_donors: bool
     base: Condition | None
 
@@ -171,16 +181,18 @@ class _CellMaker:
     """The cells of one track, a pair at a time. Every part of a condition is built once, to see what code it comes from."""
 
     def __init__(
-        self, suite: Suite, seed: int, track: Track, conditions: Sequence[Condition], options: Options, reader: DependencyReader
+        self,
+        suite: Suite,
+        seed: int,
+        track: Track,
+        conditions: Sequence[Condition],
+        options: Options,
+        reader: DependencyReader,
+        folder: RunFolder | None,
     ) -> None:
-        self._suite, self._seed, self._track, self._conditions, self._options, self._reader = (
-            suite,
-            seed,
-            track,
-            conditions,
-            options,
-            reader,
-        )
+        self._suite, self._seed, self._track, self._conditions = suite, seed, track, conditions
+        self._options, self._reader, self._folder = options, reader, folder
+        self._surrogate_answers: dict[tuple[str, str], str] = {}
         self._parts = {c.name: self._parts_of(c, conditions[:i]) for i, c in enumerate(conditions)}
 
     def cells(self, pair: Pair) -> Iterator[PlannedCell]:
@@ -198,10 +210,9 @@ class _CellMaker:
         attack, attack_code = built_with_code(self._reader, lambda: ATTACKS.build(condition.attack) if condition.attack else None)
         asked = surrogates(attack) if attack is not None else ()
         models, surrogate_code = built_with_code(self._reader, lambda: [build(spec) for spec in asked])
-        identities = [[spec, _weights(model)] for spec, model in zip(asked, models, strict=True)]
         takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
         base = smaller_budget(condition, before, self._track.task)
-        return _Parts(code | attack_code | surrogate_code, identities, takes_donors, base)
+        return _Parts(code | attack_code | surrogate_code, dict(zip(asked, models, strict=True)), takes_donors, base)
 
     def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[str]) -> Iterator[PlannedCell]:
         """below: the keys of the smaller budget's cells, where there is one."""
@@ -209,12 +220,13 @@ class _CellMaker:
         fit = plan_fit(pair, condition, self._seed, self._options, self._reader)
         engine = engine_code(self._reader, condition, is_fitted=fit is not None, is_warm=parts.base is not None)
         code = engine | pair.code | parts.code | metrics
+        donors = data_sha256(pair.dataset) if parts.takes_donors else ""
         common = {
             "code": code.sha256,
-            "donors": data_sha256(pair.dataset) if parts.takes_donors else "",
+            "donors": donors,
             "fit": fit.key if fit else "",
-            "surrogates": parts.surrogates,
-            "model": pair.row,
+            "surrogates": [[spec, _weights(model), self._answers(spec, model, pair)] for spec, model in parts.surrogates.items()],
+            "model": pair.identity,
             "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
             "class_map": pair.class_map.key(),
             "condition": condition,
@@ -229,12 +241,24 @@ class _CellMaker:
             base = below[start // SHARD] if below else None
             key = digest(common | {"data": data, "pictures": pictures, "base": base})[:32]
             row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
-            yield PlannedCell(row=row, pair=pair, condition=condition, indices=indices, pictures=pictures, code=code, fit=fit, base=base)
+            yield PlannedCell(
+                row=row,
+                pair=pair,
+                condition=condition,
+                indices=indices,
+                pictures=pictures,
+                code=code,
+                donors=donors,
+                fit=fit,
+                base=base,
+            )
 
-
-def data_sha256(dataset: Dataset) -> str:
-    """Of every sample of a data set: for edits that take material from any of them."""
-    return digest([[id_, dataset.fingerprint(i)] for i, id_ in enumerate(dataset.ids)])
+    def _answers(self, spec: str, surrogate: AnyModel, pair: Pair) -> str:
+        key = (spec, pair.dataset_row.name)
+        if key not in self._surrogate_answers:
+            subject = [spec, _weights(surrogate), pair.dataset_row.name]
+            self._surrogate_answers[key] = identify(self._folder, subject, surrogate, pair.dataset, pair.indices, "cpu")
+        return self._surrogate_answers[key]
 
 
 def _metric_row(name: str, row: ModelRow) -> MetricRow:

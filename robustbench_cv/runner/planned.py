@@ -39,7 +39,10 @@ class Options:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pair:
-    """A model on a data set: classes matched, samples chosen, their fingerprints taken. code: what both were built from."""
+    """A model on a data set: classes matched, samples chosen, their fingerprints taken. code: what both were built from.
+
+    answers: a name for what the model says of a few fixed images.
+    """
 
     model: AnyModel
     row: ModelRow
@@ -49,6 +52,17 @@ class Pair:
     indices: tuple[int, ...]
     fingerprints: tuple[str, ...]
     code: Dependencies
+    answers: str
+
+    @property
+    def identity(self) -> list[object]:
+        """What tells the model from every other, beside its code: its row, and what it says of a few fixed images."""
+        return [self.row, self.answers]
+
+    @functools.cached_property
+    def fingerprint_of(self) -> Mapping[int, str]:
+        """The fingerprint of each sample by its position in the data set."""
+        return dict(zip(self.indices, self.fingerprints, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +73,7 @@ class FitPlan:
     facts: list[Any]
     data: Dataset | None = None
     indices: tuple[int, ...] = ()
+    fingerprints: tuple[str, ...] = ()
     class_map: ClassMap | None = None
 
     @property
@@ -68,7 +83,7 @@ class FitPlan:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PlannedCell:
-    """A cell with what building its job takes. code: what its records come from.
+    """A cell with what building its job takes. code: what its records come from. donors: hash of the data that its edits take from.
 
     fit: what its attack is fitted on first, if it is one of those. base: the key of the cell whose broken samples this one takes over;
     None for most.
@@ -80,6 +95,7 @@ class PlannedCell:
     indices: tuple[int, ...]
     pictures: int
     code: Dependencies
+    donors: str = ""
     fit: FitPlan | None = None
     base: str | None = None
 

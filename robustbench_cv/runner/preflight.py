@@ -12,8 +12,8 @@ from robustbench_cv.runner.planned import Pair
 
 def stored_preflight(folder: RunFolder, pair: Pair, device: str, reader: DependencyReader) -> list[Finding]:
     """The findings of `examine`, from the run folder where model, data, code and versions are those of last time."""
-    code = pair.code | reader.of(["robustbench_cv.checks.doctor", *check_code("before")])
-    facts = [pair.row, pair.dataset_row, pair.fingerprints, pair.class_map.key(), code.sha256, device]
+    code = pair.code | reader.of([examine.__module__, *check_code("before")])
+    facts = [pair.identity, pair.dataset_row, pair.fingerprints, pair.class_map.key(), code.sha256, device]
     return folder.remember(
         PREFLIGHT,
         facts,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from robustbench_cv import __version__
 from robustbench_cv.batching import BatchSize
@@ -19,9 +22,9 @@ from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
-from robustbench_cv.records import write_part
+from robustbench_cv.records import read_part, write_part
 from robustbench_cv.results import Results, RunInfo, read_run
-from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.runner import pictures
 from robustbench_cv.runner.cell import CellOutput, run_cell
 from robustbench_cv.runner.complexity import stored_complexity
@@ -32,8 +35,11 @@ from robustbench_cv.runner.planned import Options, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.strength import stored_strength
+from robustbench_cv.runner.unchanged import require_same_donors, require_unchanged
 from robustbench_cv.suite import Suite, read_suite
 from robustbench_cv.types import BoxPrediction
+
+logger = logging.getLogger(__name__)
 
 EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_INCONCLUSIVE, EXIT_CHECK, EXIT_INFRASTRUCTURE = range(6)
 
@@ -75,28 +81,62 @@ def run_suite(
     announce gets lines for people (class mappings, findings). Raises UserError for what the user can fix.
     """
     folder = RunFolder(out)
-    plan = make_plan(suite, options)
+    with folder.locked():
+        folder.remove_partial_files()
+        return _run(suite, folder, options, command, progress, announce)
+
+
+def _run(
+    suite: Suite,
+    folder: RunFolder,
+    options: Options,
+    command: str,
+    progress: Callable[[int], Progress],
+    announce: Callable[[str], None],
+) -> Outcome:
+    plan = make_plan(suite, options, folder)
     for pairing in plan.pairings():
         announce(pairing.class_map)
     info = _run_info(plan, command, folder)
-    findings = [f for pair in plan.pairs for f in stored_preflight(folder, pair, options.device, plan.reader)]
+    examined = [(pair, stored_preflight(folder, pair, options.device, plan.reader)) for pair in plan.pairs]
+    findings = [finding for _, of_pair in examined for finding in of_pair]
     _announce(findings, announce)
-    stopped = {(f.model, f.dataset) for f in findings if f.verdict == "stop"}
+    going_on = [pair for pair, of_pair in examined if not any(f.verdict == "stop" for f in of_pair)]
+    wanted = [c for c in plan.cells if c.pair in going_on]
+    missing = [c for c in wanted if not _is_done(folder, c, skip_bad=options.skip_bad)]
+    if missing or info != _earlier_info(folder) or read_json(folder.findings, tuple[Finding, ...]) is None:
+        folder.remove_conclusions()
     write_json(folder.run_info, info)
-    wanted = [c for c in plan.cells if (c.row.model, c.row.dataset) not in stopped]
-    missing = [c for c in wanted if not folder.done(c.row.key)]
     _compute(plan, missing, folder, progress)
     _merge_predictions(folder, plan)
     strengths = stored_strength(folder, plan)
     _announce(strengths, announce)
     findings += strengths
 
-    models = {p.row.name: p.model for p in plan.pairs}
-    before = dataclasses.replace(Results.open(out), findings=tuple(findings))
+    models = {(p.row.name, p.row.task): p.model for p in plan.pairs}
+    before = dataclasses.replace(Results.open(folder.root), findings=tuple(findings))
     findings += [f for name in check_names("after") for f in CHECKS.build(name)(Aftermath(before, models, options.device))]
     write_json(folder.findings, findings)
-    results = Results.open(out)
-    return Outcome(results, len(missing), len(wanted) - len(missing), results.report(out))
+    results = Results.open(folder.root)
+    return Outcome(results, len(missing), len(wanted) - len(missing), results.report(folder.root))
+
+
+def _is_done(folder: RunFolder, cell: PlannedCell, *, skip_bad: bool) -> bool:
+    """Whether all files of a cell are there and whole, without records that only --skip-bad would have made unless it is given."""
+    key = cell.row.key
+    rows = read_part(folder.part(key))
+    if rows is None or len(rows) != cell.row.n:
+        return False
+    damaged = folder.image_index(key).exists() and read_json(folder.image_index(key), list) is None
+    if damaged or (cell.row.task == "detection" and folder.cell_predictions(key).exists() and _entries(folder, key) is None):
+        return False
+    skipped = (rows["status"] == "failed") & (rows["reason_code"] != "not-finite")
+    return skip_bad or not skipped.any()
+
+
+def _entries(folder: RunFolder, key: str) -> list[object] | None:
+    entries: list[object] | None = read_json(folder.cell_predictions(key), list)
+    return entries
 
 
 def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> None:
@@ -109,13 +149,27 @@ def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> N
 def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progress: Callable[[int], Progress]) -> None:
     batch_size = BatchSize(plan.options.batch_size)
     with progress(sum(c.row.n for c in cells)) as bar:
-        for cell in cells:
+        for cell, following in zip(cells, [*cells[1:], None], strict=False):
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
             output = _output(plan, cell, batch_size, folder)
+            require_unchanged(cell)
             _store_cell(folder, cell, output)
+            if cell.donors and (following is None or (following.pair, following.condition) != (cell.pair, cell.condition)):
+                _keep_if_donors_are_the_same(folder, cell, cells)
             write_json(folder.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
             bar.advance(cell.row.n)
+
+
+def _keep_if_donors_are_the_same(folder: RunFolder, cell: PlannedCell, computed: Sequence[PlannedCell]) -> None:
+    """Of a whole condition at once, since it takes reading all the data: its new parts are deleted again where the data moved."""
+    try:
+        require_same_donors(cell)
+    except UserError:
+        for other in computed:
+            if (other.pair, other.condition) == (cell.pair, cell.condition):
+                folder.part(other.row.key).unlink(missing_ok=True)
+        raise
 
 
 def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
@@ -141,16 +195,13 @@ def _store_cell(folder: RunFolder, cell: PlannedCell, output: CellOutput) -> Non
 
 def _merge_predictions(folder: RunFolder, plan: Plan) -> None:
     """One COCO results file for each detector, data set and condition, of its cells' files."""
-    import msgspec
-
-    merged: dict[str, list[object]] = {}
+    merged: dict[tuple[str, str, str], list[object]] = {}
     for cell in plan.cells:
-        path = folder.cell_predictions(cell.row.key)
-        if path.exists():
-            name = f"{cell.row.model}--{cell.row.dataset}--{cell.row.condition}"
-            merged.setdefault(name, []).extend(msgspec.json.decode(path.read_bytes()))
-    for name, entries in merged.items():
-        write_json(folder.predictions(name), entries)
+        entries = _entries(folder, cell.row.key)
+        if entries is not None:
+            merged.setdefault((cell.row.model, cell.row.dataset, cell.row.condition), []).extend(entries)
+    for where, entries in merged.items():
+        write_json(folder.predictions(*where), entries)
 
 
 def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
@@ -165,7 +216,7 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         versions=_versions(plan.code),
         code_sha256=plan.code.code_sha256,
         tracks=plan.tracks,
-        models=tuple({p.row.name: p.row for p in plan.pairs}.values()),
+        models=tuple({(p.row.name, p.row.task): p.row for p in plan.pairs}.values()),
         datasets=tuple({(p.dataset_row.name, p.row.task): p.dataset_row for p in plan.pairs}.values()),
         pairings=plan.pairings(),
         cells=tuple(c.row for c in plan.cells),
@@ -174,14 +225,20 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes)])),
         complexity=tuple(stored_complexity(folder, p, plan.options.device, plan.reader) for p in plan.pairs),
     )
-    if folder.run_info.exists():
-        import msgspec
+    earlier = _earlier_info(folder)
+    if earlier is None:
+        return info
+    same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command)
+    return earlier if same == earlier else info
 
-        earlier = read_run(folder.root)
-        same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command)
-        if same == earlier:
-            return earlier
-    return info
+
+def _earlier_info(folder: RunFolder) -> RunInfo | None:
+    """The run.json that is there; None where there is none, or where nothing can be made of it: then it is written anew."""
+    try:
+        return read_run(folder.root) if folder.run_info.exists() else None
+    except UserError as error:
+        logger.warning("%s: taken as missing", error)
+        return None
 
 
 def _versions(code: Dependencies) -> dict[str, str]:

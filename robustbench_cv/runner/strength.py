@@ -55,10 +55,10 @@ def _stored(folder: RunFolder, plan: Plan, pair: Pair, condition: Condition, cel
     others = [o for o in plan.pairs if _is_surrogate(o, pair) and all(folder.done(c.row.key) for c in _cells(plan, o, condition))][:1]
     curve = [c for c in _attacks(plan, pair) if condition.curve is not None and c.curve == condition.curve and c.severity is not None]
     related = [c.row.key for one in curve for c in _cells(plan, pair, one) if folder.done(c.row.key)]
-    code = plan.reader.of(["robustbench_cv.checks.battery", "robustbench_cv.runner.job", *check_code("attack")])
+    code = plan.reader.of([judge.__module__, build_job.__module__, *check_code("attack")])
     for one in (pair, *others):
         code |= one.code
-    attacks = [[c.row.key for c in cells], related, [o.row for o in others]]
+    attacks = [[c.row.key for c in cells], related, [o.identity for o in others]]
     facts = [*attacks, code.sha256, plan.options.device, _tried(plan)]
     return folder.remember(
         STRENGTH_VERDICT, facts, json_file(Finding), lambda: _judged(folder, plan, pair, condition, cells, others, curve)

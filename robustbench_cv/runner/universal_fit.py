@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from robustbench_cv.adversary.universal import files
@@ -16,12 +18,15 @@ from robustbench_cv.registry import Spec
 from robustbench_cv.run_folder import ARTEFACT, Storage
 from robustbench_cv.runner.dependencies import DependencyReader, built_with_code
 from robustbench_cv.runner.planned import FitPlan
+from robustbench_cv.runner.unchanged import require_same_samples
 from robustbench_cv.types import Dataset, Model, Sample
 
 if TYPE_CHECKING:
     from robustbench_cv.run_folder import RunFolder
     from robustbench_cv.runner.planned import Options, Pair
     from robustbench_cv.suite import Condition
+
+logger = logging.getLogger(__name__)
 
 NAMED = 5
 """So many of the overlapping ids are spelled out."""
@@ -42,27 +47,41 @@ def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options, read
     (data, indices), data_code = built_with_code(reader, lambda: _training_data(attack, pair))
     _require_apart(attack.name, [data.ids[i] for i in indices], pair)
     class_map = ClassMap.match(data.labels, pair.model.info.classes, options.class_map or {})
-    engine = reader.of(["robustbench_cv.adversary.universal.fitting", "robustbench_cv.runner.universal_fit"])
+    engine = reader.of([fit.__module__, __name__])
     code = engine | attack_code | data_code | pair.code
     common = [code.sha256, options.device.partition(":")[0], seed]
-    samples = [[data.ids[i], data.fingerprint(i)] for i in indices]
-    facts: list[Any] = [attack.fit_facts(), pair.row, samples, class_map.key(), *common]
-    return FitPlan(attack, facts, data, indices, class_map)
+    fingerprints = tuple(data.fingerprint(i) for i in indices)
+    samples = [[data.ids[i], fingerprint] for i, fingerprint in zip(indices, fingerprints, strict=True)]
+    facts: list[Any] = [attack.fit_facts(), pair.identity, samples, class_map.key(), *common]
+    return FitPlan(attack, facts, data, indices, fingerprints, class_map)
 
 
 def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: Options) -> UniversalAttack[Any]:
     """The attack with its theta: from the run folder where it is there, else fitted now and kept there."""
-    if plan.data is None or plan.class_map is None:
+    data, class_map = plan.data, plan.class_map
+    if data is None or class_map is None:
         return plan.attack
-    samples = _samples(plan.data, plan.indices, plan.class_map)
-    provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": plan.data.name, "seed": seed}
+    provenance = {"model": pair.row.name, "task": pair.row.task, "weights_sha256": pair.row.weights_sha256, "data": data.name, "seed": seed}
+
+    def make() -> FittedTheta:
+        samples = _samples(data, plan.indices, class_map)
+        theta = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
+        require_same_samples(data, plan.indices, plan.fingerprints)
+        return theta
+
     storage: Storage[FittedTheta, UniversalAttack[Any]] = Storage(
-        write=lambda path, fitted: files.write_fitted(path, plan.attack, fitted, provenance),
-        read=lambda path: files.read_fitted(path, plan.attack),
+        write=lambda path, theta: files.write_fitted(path, plan.attack, theta, provenance), read=lambda path: _fitted_in(path, plan.attack)
     )
-    return folder.remember(
-        ARTEFACT, plan.facts, storage, lambda: fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
-    )
+    return folder.remember(ARTEFACT, plan.facts, storage, make)
+
+
+def _fitted_in(path: Path, attack: UniversalAttack[Any]) -> UniversalAttack[Any] | None:
+    """The attack with the theta that lies there; None where none does, or where its files are damaged, with a warning."""
+    try:
+        return files.read_fitted(path, attack)
+    except UserError as error:
+        logger.warning("%s is damaged (%s): taken as missing", path, error)
+        return None
 
 
 def _may_be_shared(spec: str) -> bool:
