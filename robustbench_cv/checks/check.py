@@ -58,7 +58,7 @@ class Aftermath:
     """After a run: its results, and the models by name and task, for checks that predict again."""
 
     results: Results
-    models: Mapping[tuple[str, Task], AnyModel]
+    models: Mapping[tuple[str, str], AnyModel]
     device: str = "cpu"
 
 

@@ -37,7 +37,7 @@ from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.strength import stored_strength
 from robustbench_cv.runner.unchanged import require_same_donors, require_unchanged
 from robustbench_cv.suite import Suite, read_suite
-from robustbench_cv.types import BoxPrediction
+from robustbench_cv.types import AnyModel, BoxPrediction
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def _run(
     _announce(strengths, announce)
     findings += strengths
 
-    models = {(p.row.name, p.row.task): p.model for p in plan.pairs}
+    models: dict[tuple[str, str], AnyModel] = {(p.row.name, p.row.task): p.model for p in plan.pairs}
     before = dataclasses.replace(Results.open(folder.root), findings=tuple(findings))
     findings += [f for name in check_names("after") for f in CHECKS.build(name)(Aftermath(before, models, options.device))]
     write_json(folder.findings, findings)
