@@ -8,6 +8,7 @@ from robustbench_cv.adversary.objectives.patch_goals import capped_cross_entropy
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Degrees, Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
@@ -15,16 +16,16 @@ from robustbench_cv.types import Logits
 @attack(paper="arXiv:1712.09665", task="classification", fitted=True)
 def adversarial_patch(
     target: str = "",
-    smallest: float = 0.05,
-    largest: float = 0.1,
-    rotation: float = 22.5,
+    smallest: PositiveFraction = 0.05,
+    largest: PositiveFraction = 0.1,
+    rotation: Degrees = 22.5,
     circle: bool = True,
-    side: int = 32,
+    side: PositiveInt = 32,
     fit: str = "auto",
-    limit: int = 256,
-    steps: int = 200,
-    batch: int = 16,
-    alpha: float = 0.03,
+    limit: PositiveInt = 256,
+    steps: PositiveInt = 200,
+    batch: PositiveInt = 16,
+    alpha: Length = 0.03,
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",

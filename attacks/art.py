@@ -10,6 +10,7 @@ from typing import Any
 
 from robustbench_cv.adversary import Constraint, External, ball
 from robustbench_cv.adversary.external.adapters import ArtLike, from_art
+from robustbench_cv.arguments import check_like_defaults
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Scalar
@@ -34,6 +35,7 @@ def art(name: str, by_sample: bool = True, **arguments: Scalar) -> External:
         bound = signature.bind(None, **given)
     except TypeError as error:
         raise UserError(f"art:{name}: {error}; it takes {signature}") from error
+    check_like_defaults(f"art:{name}", library[name], arguments)
     bound.apply_defaults()
 
     def make(estimator: Any) -> ArtLike:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ensemble
 from robustbench_cv.adversary.combinators.autoattack import Version, auto_attack
+from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:2003.01690", task="classification")
 def autoattack(
-    norm: str = "linf", eps: float = 8 / 255, version: Version = "standard", steps: int = 100, queries: int = 5000
+    norm: str = "linf", eps: Length = 8 / 255, version: Version = "standard", steps: PositiveInt = 100, queries: PositiveInt = 5000
 ) -> Ensemble[Logits]:
     """The worst case by sample over attacks in the reference's order, each on the samples that none before it broke.
 

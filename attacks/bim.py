@@ -9,12 +9,13 @@ from robustbench_cv.adversary.constraints.lp import require_step
 from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1607.02533", task="classification")
-def bim(eps: float = 8 / 255, steps: int | None = None, alpha: float = 1 / 255) -> Attack[Logits]:
+def bim(eps: Budget = 8 / 255, steps: PositiveInt | None = None, alpha: Budget = 1 / 255) -> Attack[Logits]:
     """Sign steps of one grey level from the clean image: PGD without a random start.
 
     steps: by default the smaller of e + 4 and 1.25 e, rounded down, e = 255 eps, as reported of the paper (its text was not at hand to

@@ -9,6 +9,7 @@ from robustbench_cv.adversary.constraints.lp import require_step
 from robustbench_cv.adversary.criteria import pixels_wrong
 from robustbench_cv.adversary.objectives.segmentation import cos_pgd_loss
 from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
@@ -16,11 +17,11 @@ from robustbench_cv.types import PixelLogits
 @attack(paper="arXiv:2302.02213", task="segmentation")
 def cospgd(
     norm: str = "linf",
-    eps: float = 8 / 255,
-    steps: int = 20,
-    alpha: float | None = None,
-    restarts: int = 1,
-    share: float = 0.5,
+    eps: Length = 8 / 255,
+    steps: PositiveInt = 20,
+    alpha: Length | None = None,
+    restarts: PositiveInt = 1,
+    share: PositiveFraction = 0.5,
     squash: Literal["sigmoid", "softmax"] = "sigmoid",
 ) -> Attack[PixelLogits]:
     """PGD that weighs each pixel by how near its prediction still is to its label.

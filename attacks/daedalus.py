@@ -7,12 +7,15 @@ from robustbench_cv.adversary.constraints.lp import require_step
 from robustbench_cv.adversary.criteria import fabricated
 from robustbench_cv.adversary.objectives.daedalus import image_frames, small_and_sure
 from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:1902.02067", task="detection", reduced="steps=10")
-def daedalus(norm: str = "linf", eps: float = 8 / 255, steps: int = 40, alpha: float | None = None, boxes: int = 10) -> Attack[Candidates]:
+def daedalus(
+    norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 40, alpha: Length | None = None, boxes: PositiveInt = 10
+) -> Attack[Candidates]:
     """Boxes that suppression keeps, since they hardly overlap: every candidate is made sure and small, whatever its class.
 
     Sign steps within a budget, from the clean image, in place of the paper's search for the smallest L2 change (project choice). boxes: how

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
 from robustbench_cv.adversary.optimizers.nesterov import momentum_iterative
+from robustbench_cv.arguments import Budget, Fraction, NonNegativeNumber, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1803.06978", task="classification")
 def di_fgsm(
-    eps: float = 16 / 255,
-    steps: int = 10,
-    decay: float = 0.0,
-    alpha: float | None = None,
-    probability: float = 0.5,
-    least: float = 0.9,
-    kernel: int = 1,
+    eps: Budget = 16 / 255,
+    steps: PositiveInt = 10,
+    decay: NonNegativeNumber = 0.0,
+    alpha: Budget | None = None,
+    probability: Fraction = 0.5,
+    least: PositiveFraction = 0.9,
+    kernel: PositiveInt = 1,
 ) -> Attack[Logits]:
     """BIM on randomly resized and padded views: with `probability` the image shrinks to `least` of its side or more and moves.
 

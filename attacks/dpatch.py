@@ -7,6 +7,7 @@ from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Pasted
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Area, Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -14,13 +15,13 @@ from robustbench_cv.types import Candidates
 @attack(paper="arXiv:1806.02299", task="detection", fitted=True)
 def dpatch(
     target: str = "",
-    share: float = 0.083,
-    side: int = 32,
+    share: Area = 0.083,
+    side: PositiveInt = 32,
     fit: str = "auto",
-    limit: int = 128,
-    steps: int = 150,
-    batch: int = 8,
-    alpha: float = 0.03,
+    limit: PositiveInt = 128,
+    steps: PositiveInt = 150,
+    batch: PositiveInt = 8,
+    alpha: Length = 0.03,
     shuffled: bool = False,
     file: str = "",
 ) -> UniversalAttack[Candidates]:

@@ -6,12 +6,13 @@ from robustbench_cv.adversary import Ascent, Attack, Linf
 from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.arguments import Budget
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1412.6572", task="classification")
-def fgsm(eps: float = 8 / 255) -> Attack[Logits]:
+def fgsm(eps: Budget = 8 / 255) -> Attack[Logits]:
     """One sign step of the whole budget from the clean image. A sanity check, not an evaluation: PGD must do better."""
     ball = Linf(eps)
     move = chain(steepest(ball), scale(eps))

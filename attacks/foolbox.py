@@ -10,13 +10,14 @@ from typing import Any
 
 from robustbench_cv.adversary import External, ball
 from robustbench_cv.adversary.external.adapters import from_foolbox
+from robustbench_cv.arguments import Length, check_like_defaults
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Scalar
 
 
 @attack(paper="doi:10.21105/joss.02607", task="classification", needs="foolbox")
-def foolbox(name: str, eps: float | None = None, norm: str | None = None, by_sample: bool = True, **arguments: Scalar) -> External:
+def foolbox(name: str, eps: Length | None = None, norm: str | None = None, by_sample: bool = True, **arguments: Scalar) -> External:
     """`foolbox:LinfPGD(eps=8/255, steps=40)`: the library's class and its own arguments, untargeted, at the budget eps.
 
     eps: None looks for the smallest change, with attacks that can. norm: 'linf', 'l2' or 'l1', by default the attack's own distance.
@@ -28,6 +29,7 @@ def foolbox(name: str, eps: float | None = None, norm: str | None = None, by_sam
         known = [n for n in library if n.upper() in close] or sorted(library)
         raise UserError(f"foolbox has no attack {name!r}; did you mean {' or '.join(known)}?")
     made = library[name]
+    check_like_defaults(f"foolbox:{name}", made, arguments)
     try:
         example = made(**arguments)
     except TypeError as error:

@@ -10,13 +10,18 @@ from robustbench_cv.adversary.criteria import fooled
 from robustbench_cv.adversary.optimizers.decision_based import Decisions
 from robustbench_cv.adversary.optimizers.hop_skip_jump import HopSkipJump
 from robustbench_cv.adversary.references import either
+from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Raw
 
 
 @attack(paper="arXiv:1904.02144", task="any", gradient=False, reduced="eps=0.7, queries=300")
 def hop_skip_jump(
-    norm: Literal["linf", "l2"] = "l2", eps: float | None = None, queries: int = 1000, first: int = 100, tile: int = 1
+    norm: Literal["linf", "l2"] = "l2",
+    eps: Length | None = None,
+    queries: PositiveInt = 1000,
+    first: PositiveInt = 100,
+    tile: PositiveInt = 1,
 ) -> Decisions[Any]:
     """Decision-based, for any task: along the boundary toward the clean image, judged predictions only.
 

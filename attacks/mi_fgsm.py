@@ -7,12 +7,13 @@ from robustbench_cv.adversary.constraints.lp import require_step
 from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.transforms import chain, l1_mean, momentum, scale, steepest
+from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1710.06081", task="classification")
-def mi_fgsm(eps: float = 16 / 255, steps: int = 10, decay: float = 1.0, alpha: float | None = None) -> Attack[Logits]:
+def mi_fgsm(eps: Budget = 16 / 255, steps: PositiveInt = 10, decay: NonNegativeNumber = 1.0, alpha: Budget | None = None) -> Attack[Logits]:
     """PGD from the clean image whose sign step follows an accumulated, L1-normalised gradient. alpha: eps / steps, as in the paper."""
     ball = Linf(eps)
     move = chain(l1_mean(), momentum(decay), steepest(ball), scale(require_step(ball, alpha, steps, reach=1.0)))

@@ -7,6 +7,7 @@ from robustbench_cv.adversary.constraints.lp import require_step
 from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
 from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, gaussian, steps_within, tiled_directions
 from robustbench_cv.adversary.transforms import chain, momentum, scale, steepest
+from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R
 
@@ -14,12 +15,12 @@ from robustbench_cv.types import Candidates, Logits, PixelLogits, R
 @attack(paper="arXiv:1804.08598", task="classification", gradient=False, reduced="queries=200, samples=20")
 def nes(
     norm: str = "linf",
-    eps: float = 8 / 255,
-    queries: int = 2000,
-    samples: int = 50,
-    alpha: float | None = None,
+    eps: Length = 8 / 255,
+    queries: PositiveInt = 2000,
+    samples: PositiveInt = 50,
+    alpha: Length | None = None,
     loss: str = "margin",
-    tile: int = 1,
+    tile: PositiveInt = 1,
 ) -> Attack[Logits]:
     """Score-based: steepest ascent along gradients from `samples` probes each, until `queries` are spent or the class is left.
 
@@ -34,12 +35,12 @@ def nes(
 @attack(paper="arXiv:1804.08598", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40")
 def nes_pixels(
     norm: str = "linf",
-    eps: float = 8 / 255,
-    queries: int = 2000,
-    samples: int = 50,
-    alpha: float | None = None,
-    share: float = 0.5,
-    tile: int = 1,
+    eps: Length = 8 / 255,
+    queries: PositiveInt = 2000,
+    samples: PositiveInt = 50,
+    alpha: Length | None = None,
+    share: PositiveFraction = 0.5,
+    tile: PositiveInt = 1,
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). share: of the pixels that must be wrong."""
     return _searched("nes-pixels", misclassify_pixels(share), norm, eps, queries, samples, alpha, tile)
@@ -47,7 +48,12 @@ def nes_pixels(
 
 @attack(paper="arXiv:1804.08598", task="detection", gradient=False, reduced="eps=16/255, queries=120, samples=20")
 def nes_vanish(
-    norm: str = "linf", eps: float = 8 / 255, queries: int = 2000, samples: int = 50, alpha: float | None = None, tile: int = 1
+    norm: str = "linf",
+    eps: Length = 8 / 255,
+    queries: PositiveInt = 2000,
+    samples: PositiveInt = 50,
+    alpha: Length | None = None,
+    tile: PositiveInt = 1,
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
     return _searched("nes-vanish", vanish_detections(), norm, eps, queries, samples, alpha, tile)

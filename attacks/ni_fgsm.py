@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
 from robustbench_cv.adversary.optimizers.nesterov import momentum_iterative
+from robustbench_cv.arguments import Budget, Fraction, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1908.06281", task="classification")
 def ni_fgsm(
-    eps: float = 16 / 255, steps: int = 10, decay: float = 1.0, alpha: float | None = None, diversity: float = 0.0, kernel: int = 1
+    eps: Budget = 16 / 255,
+    steps: PositiveInt = 10,
+    decay: NonNegativeNumber = 1.0,
+    alpha: Budget | None = None,
+    diversity: Fraction = 0.0,
+    kernel: PositiveInt = 1,
 ) -> Attack[Logits]:
     """MI-FGSM that takes its gradient where the momentum is about to lead. alpha: eps / steps. Made to transfer: see `optimizers.nesterov`.
 

@@ -9,11 +9,12 @@ from robustbench_cv.adversary.criteria import fooled
 from robustbench_cv.adversary.objective import indifferent
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
 from robustbench_cv.adversary.references import either
+from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 
 
 @attack(task="any")
-def noise(norm: str = "linf", eps: float = 8 / 255, draws: int = 1, uniform: bool = False) -> Attack[Any]:
+def noise(norm: str = "linf", eps: Length = 8 / 255, draws: PositiveInt = 1, uniform: bool = False) -> Attack[Any]:
     """A random direction at the full radius (a random sign for each value in Linf), or uniform in the ball; the worst of `draws`.
 
     A detection counts as broken where any of the model's own boxes is lost, relabelled or new.

@@ -8,12 +8,15 @@ from robustbench_cv.adversary.constraints.patch import Place
 from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.arguments import Area, Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1801.02608", task="classification")
-def patch(share: float = 0.02, where: Place = "corner", steps: int = 50, alpha: float = 0.05, restarts: int = 1) -> Attack[Logits]:
+def patch(
+    share: Area = 0.02, where: Place = "corner", steps: PositiveInt = 50, alpha: Length = 0.05, restarts: PositiveInt = 1
+) -> Attack[Logits]:
     """Free pixels in a square of 2 % of the image, by sign steps of `alpha` (project choice) from random pixels.
 
     where: 'corner', 'centre', 'random' or 'object'. The paper's loss also names a target class; this one is untargeted.

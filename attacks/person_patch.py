@@ -7,6 +7,7 @@ from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
 from robustbench_cv.adversary.universal.printability import non_printability, total_variation
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Length, Number, PositiveInt, PositiveNumber
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -14,14 +15,14 @@ from robustbench_cv.types import Candidates
 @attack(paper="arXiv:1904.08653", task="detection", fitted=True)
 def person_patch(
     cls: str = "person",
-    scale: float = 0.3,
-    lift: float = 0.0,
-    side: int = 32,
+    scale: PositiveNumber = 0.3,
+    lift: Number = 0.0,
+    side: PositiveInt = 32,
     fit: str = "auto",
-    limit: int = 96,
-    steps: int = 150,
-    batch: int = 8,
-    alpha: float = 0.03,
+    limit: PositiveInt = 96,
+    steps: PositiveInt = 150,
+    batch: PositiveInt = 8,
+    alpha: Length = 0.03,
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",

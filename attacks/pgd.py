@@ -8,6 +8,7 @@ from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import classifier_objective
 from robustbench_cv.adversary.problem import Start
 from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
@@ -15,10 +16,10 @@ from robustbench_cv.types import Logits
 @attack(paper="arXiv:1706.06083", task="classification")
 def pgd(
     norm: str = "linf",
-    eps: float = 8 / 255,
-    steps: int = 40,
-    alpha: float | None = None,
-    restarts: int = 1,
+    eps: Length = 8 / 255,
+    steps: PositiveInt = 40,
+    alpha: Length | None = None,
+    restarts: PositiveInt = 1,
     random_start: bool = True,
     loss: str = "ce",
 ) -> Attack[Logits]:

@@ -7,12 +7,15 @@ from robustbench_cv.adversary.constraints.l0 import L0
 from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import classifier_objective
 from robustbench_cv.adversary.transforms import chain, l1_mean, scale
+from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1909.05040", task="classification")
-def pgd_l0(pixels: int = 10, steps: int = 50, alpha: float = 0.15, restarts: int = 1, loss: str = "ce") -> Attack[Logits]:
+def pgd_l0(
+    pixels: PositiveInt = 10, steps: PositiveInt = 50, alpha: Length = 0.15, restarts: PositiveInt = 1, loss: str = "ce"
+) -> Attack[Logits]:
     """The paper's PGD_0: steps along the whole gradient, then all but the `pixels` that changed to most effect are put back.
 
     alpha: the mean change of a value in a step, before projection (project choice). The white-box counterpart of one-pixel, and the sparse

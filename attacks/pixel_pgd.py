@@ -7,13 +7,19 @@ from robustbench_cv.adversary.constraints.lp import require_step
 from robustbench_cv.adversary.criteria import pixels_wrong
 from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy
 from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
 @attack(paper="arXiv:1711.09856", task="segmentation")
 def pixel_pgd(
-    norm: str = "linf", eps: float = 8 / 255, steps: int = 20, alpha: float | None = None, restarts: int = 1, share: float = 0.5
+    norm: str = "linf",
+    eps: Length = 8 / 255,
+    steps: PositiveInt = 20,
+    alpha: Length | None = None,
+    restarts: PositiveInt = 1,
+    share: PositiveFraction = 0.5,
 ) -> Attack[PixelLogits]:
     """Iterative FGSM over all scored pixels alike, from a random point of the ball (the paper starts at the image): SegPGD's baseline.
 

@@ -6,12 +6,13 @@ from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.objectives.patch_goals import hidden
 from robustbench_cv.adversary.objectives.rap import break_proposals, confident_proposals, over_channel_lengths
 from robustbench_cv.adversary.transforms import chain, scale
+from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:1809.05962", task="detection", needs="proposals")
-def rap(eps: float = 8 / 255, steps: int = 200, gamma: float = 20 / 255) -> Attack[Candidates]:
+def rap(eps: Budget = 8 / 255, steps: PositiveInt = 200, gamma: Budget = 20 / 255) -> Attack[Candidates]:
     """The region proposal network finds background where objects were, and shifts what it still proposes. Two-stage detectors only.
 
     A step has the Euclidean length gamma in each colour channel (authors' code). eps: an L-infinity budget (project choice: the authors

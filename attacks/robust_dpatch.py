@@ -7,20 +7,21 @@ from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Area, Fraction, Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:1906.11897", task="detection", fitted=True)
 def robust_dpatch(
-    share: float = 0.083,
-    brightness: float = 0.2,
-    side: int = 32,
+    share: Area = 0.083,
+    brightness: Fraction = 0.2,
+    side: PositiveInt = 32,
     fit: str = "auto",
-    limit: int = 128,
-    steps: int = 150,
-    batch: int = 8,
-    alpha: float = 0.01,
+    limit: PositiveInt = 128,
+    steps: PositiveInt = 150,
+    batch: PositiveInt = 8,
+    alpha: Length = 0.01,
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",

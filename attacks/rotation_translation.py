@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from robustbench_cv.adversary import Attack, Optimizer
 from robustbench_cv.adversary.constraints.spatial import Spatial
 from robustbench_cv.adversary.objectives.task_goals import misclassify
 from robustbench_cv.adversary.optimizers.random_search import GridSearch, RandomDraws, grid_points
+from robustbench_cv.arguments import Degrees, Fraction, PositiveInt, Range
 from robustbench_cv.catalogue import attack
-from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1712.02779", task="classification", gradient=False)
 def rotation_translation(
-    eps: float = 1.0, search: Literal["random", "grid"] = "random", draws: int = 10, degrees: float = 30.0, shift: float = 0.1
+    eps: Annotated[float, Range(0, 1, meaning="a share of the range")] = 1.0,
+    search: Literal["random", "grid"] = "random",
+    draws: PositiveInt = 10,
+    degrees: Degrees = 30.0,
+    shift: Fraction = 0.1,
 ) -> Attack[Logits]:
     """Up to 30 degrees and 10 % of each side, black beyond the border: the worst of 10 random draws, or of a grid.
 
     search='grid' asks for 31 angles x 5 x 5 shifts, as in the paper, until one breaks the sample. eps: share of the range. Both searches
     look at the decision alone; the paper's worst of 10 is the draw of highest loss, which breaks the sample whenever one of them does.
     """
-    if search not in ("random", "grid"):
-        raise UserError(f"rotation-translation: search={search!r} must be 'random' or 'grid'")
     points = grid_points(31, 5, 5)
     optimizer: Optimizer = RandomDraws() if search == "random" else GridSearch(points)
     steps = draws if search == "random" else len(points)

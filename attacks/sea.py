@@ -6,12 +6,13 @@ from robustbench_cv.adversary import Ensemble
 from robustbench_cv.adversary.combinators.radius_schedule import shrinking_radius
 from robustbench_cv.adversary.criteria import pixels_wrong
 from robustbench_cv.adversary.objectives.segmentation import jensen_shannon, masked_cross_entropy, masked_spherical, seg_pgd_loss, tracked
+from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
 @attack(paper="arXiv:2306.12941", task="segmentation", reduced="steps=5")
-def sea(norm: str = "linf", eps: float = 8 / 255, steps: int = 300, share: float = 0.5) -> Ensemble[PixelLogits]:
+def sea(norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 300, share: PositiveFraction = 0.5) -> Ensemble[PixelLogits]:
     """Four losses, each raised by APGD in balls that shrink to eps; of each image the result with the lowest pixel accuracy: a worst case.
 
     steps: of each loss, 30 / 30 / 40 % of them in balls of 2, 1.5 and 1 eps. Pixel accuracy under it is the paper's; mIoU is that of the

@@ -7,21 +7,22 @@ from robustbench_cv.adversary.objectives.patch_goals import capped_cross_entropy
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Area, Degrees, Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
 @attack(paper="arXiv:2108.06179", task="segmentation", fitted=True)
 def seg_patch(
-    share: float = 0.1,
-    rotation: float = 15.0,
-    wrong: float = 0.25,
-    side: int = 32,
+    share: Area = 0.1,
+    rotation: Degrees = 15.0,
+    wrong: PositiveFraction = 0.25,
+    side: PositiveInt = 32,
     fit: str = "auto",
-    limit: int = 128,
-    steps: int = 150,
-    batch: int = 8,
-    alpha: float = 0.03,
+    limit: PositiveInt = 128,
+    steps: PositiveInt = 150,
+    batch: PositiveInt = 8,
+    alpha: Length = 0.03,
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",

@@ -7,13 +7,19 @@ from robustbench_cv.adversary.constraints.lp import require_step
 from robustbench_cv.adversary.criteria import pixels_wrong
 from robustbench_cv.adversary.objectives.segmentation import seg_pgd_loss
 from robustbench_cv.adversary.transforms import chain, scale, steepest
+from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
 @attack(paper="arXiv:2207.12391", task="segmentation")
 def seg_pgd(
-    norm: str = "linf", eps: float = 8 / 255, steps: int = 20, alpha: float | None = None, restarts: int = 1, share: float = 0.5
+    norm: str = "linf",
+    eps: Length = 8 / 255,
+    steps: PositiveInt = 20,
+    alpha: Length | None = None,
+    restarts: PositiveInt = 1,
+    share: PositiveFraction = 0.5,
 ) -> Attack[PixelLogits]:
     """PGD that first turns the pixels still right and step by step weighs in the wrong ones.
 

@@ -7,19 +7,20 @@ from robustbench_cv.adversary.objectives.patch_goals import against, capped_cros
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.perturbation import Overlay
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Budget, Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
 @attack(paper="arXiv:1704.05712", task="segmentation", fitted=True)
 def seg_universal(
-    eps: float = 10 / 255,
+    eps: Budget = 10 / 255,
     loss_against: str = "annotations",
     fit: str = "auto",
-    limit: int = 128,
-    steps: int = 150,
-    batch: int = 8,
-    alpha: float | None = None,
+    limit: PositiveInt = 128,
+    steps: PositiveInt = 150,
+    batch: PositiveInt = 8,
+    alpha: Length | None = None,
     shuffled: bool = False,
     file: str = "",
 ) -> UniversalAttack[PixelLogits]:

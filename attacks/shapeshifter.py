@@ -8,6 +8,7 @@ from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import OUTDOORS, Pasted
 from robustbench_cv.adversary.universal.printability import far_from_grey
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Length, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -16,13 +17,13 @@ from robustbench_cv.types import Candidates
 def shapeshifter(
     cls: str = "car",
     target: str = "person",
-    similarity: float = 1e-4,
-    side: int = 32,
+    similarity: NonNegativeNumber = 1e-4,
+    side: PositiveInt = 32,
     fit: str = "auto",
-    limit: int = 128,
-    steps: int = 200,
-    batch: int = 8,
-    alpha: float = 0.03,
+    limit: PositiveInt = 128,
+    steps: PositiveInt = 200,
+    batch: PositiveInt = 8,
+    alpha: Length = 0.03,
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",

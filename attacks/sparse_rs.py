@@ -6,21 +6,19 @@ from robustbench_cv.adversary import Attack
 from robustbench_cv.adversary.constraints.l0 import L0
 from robustbench_cv.adversary.objectives.task_goals import misclassify
 from robustbench_cv.adversary.optimizers.sparse_rs import SparseRS
+from robustbench_cv.arguments import PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
-from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:2006.12834", task="classification", gradient=False, reduced="pixels=8, queries=60")
-def sparse_rs(pixels: int = 24, queries: int = 10_000, share: float = 0.3, loss: str = "margin") -> Attack[Logits]:
+def sparse_rs(
+    pixels: PositiveInt = 24, queries: PositiveInt = 10_000, share: PositiveFraction = 0.3, loss: str = "margin"
+) -> Attack[Logits]:
     """Score-based, one forward pass a query: `pixels` pixels in corner colours, a share of them swapped and kept where the margin shrinks.
 
     The L0 version, untargeted, the first set counted among the queries. Margin, share 0.3 and 10,000 queries as the authors run
     it; 24 pixels are a project choice, for images of 32 x 32. loss: 'margin', 'ce' or 'dlr'.
     """
-    if pixels < 1 or queries < 1:
-        raise UserError(f"sparse-rs: pixels={pixels} and queries={queries} must be at least 1")
-    if not 0 < share <= 1:
-        raise UserError(f"sparse-rs: share={share!r} of the pixels must be in (0, 1]")
     goal, search = misclassify(loss), SparseRS(share)
     return Attack("sparse-rs", goal.objective, goal.success, L0(pixels), search, queries, 1, "clean", goal.keep, goal.reference)

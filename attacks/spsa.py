@@ -6,6 +6,7 @@ from robustbench_cv.adversary import Attack, ball
 from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
 from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, signs, steps_within, tiled_directions
 from robustbench_cv.adversary.transforms import adam, chain, scale
+from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt, PositiveNumber
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R
 
@@ -13,13 +14,13 @@ from robustbench_cv.types import Candidates, Logits, PixelLogits, R
 @attack(paper="arXiv:1802.05666", task="classification", gradient=False, reduced="queries=200, samples=20")
 def spsa(
     norm: str = "linf",
-    eps: float = 8 / 255,
-    queries: int = 2560,
-    samples: int = 256,
-    delta: float = 0.01,
-    alpha: float = 0.01,
+    eps: Length = 8 / 255,
+    queries: PositiveInt = 2560,
+    samples: PositiveInt = 256,
+    delta: PositiveNumber = 0.01,
+    alpha: Length = 0.01,
     loss: str = "margin",
-    tile: int = 1,
+    tile: PositiveInt = 1,
 ) -> Attack[Logits]:
     """Score-based: Adam steps of rate `alpha` along gradients from probes `delta` away in every pixel, until the class is left.
 
@@ -32,13 +33,13 @@ def spsa(
 @attack(paper="arXiv:1802.05666", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40, alpha=0.08")
 def spsa_pixels(
     norm: str = "linf",
-    eps: float = 8 / 255,
-    queries: int = 2560,
-    samples: int = 256,
-    delta: float = 0.01,
-    alpha: float = 0.01,
-    share: float = 0.5,
-    tile: int = 1,
+    eps: Length = 8 / 255,
+    queries: PositiveInt = 2560,
+    samples: PositiveInt = 256,
+    delta: PositiveNumber = 0.01,
+    alpha: Length = 0.01,
+    share: PositiveFraction = 0.5,
+    tile: PositiveInt = 1,
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). share: of the pixels that must be wrong."""
     return _searched("spsa-pixels", misclassify_pixels(share), norm, eps, queries, samples, delta, alpha, tile)
@@ -47,12 +48,12 @@ def spsa_pixels(
 @attack(paper="arXiv:1802.05666", task="detection", gradient=False, reduced="eps=16/255, queries=120, samples=20")
 def spsa_vanish(
     norm: str = "linf",
-    eps: float = 8 / 255,
-    queries: int = 2560,
-    samples: int = 256,
-    delta: float = 0.01,
-    alpha: float = 0.01,
-    tile: int = 1,
+    eps: Length = 8 / 255,
+    queries: PositiveInt = 2560,
+    samples: PositiveInt = 256,
+    delta: PositiveNumber = 0.01,
+    alpha: Length = 0.01,
+    tile: PositiveInt = 1,
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
     return _searched("spsa-vanish", vanish_detections(), norm, eps, queries, samples, delta, alpha, tile)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from robustbench_cv.adversary import Attack
 from robustbench_cv.adversary.combinators.autoattack import square_search
 from robustbench_cv.adversary.objectives.task_goals import misclassify, misclassify_pixels, vanish_detections
+from robustbench_cv.arguments import Area, Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits
 
 
 @attack(paper="arXiv:1912.00049", task="classification", gradient=False)
-def square(norm: str = "linf", eps: float = 8 / 255, queries: int = 5000, share: float = 0.8, rescale: bool = True) -> Attack[Logits]:
+def square(
+    norm: str = "linf", eps: Length = 8 / 255, queries: PositiveInt = 5000, share: Area = 0.8, rescale: bool = True
+) -> Attack[Logits]:
     """Score-based, one forward pass a query: random squares in 'linf', windows in 'l2' and 'l1', kept where the margin shrinks.
 
     share: of the image in the first squares. rescale: stretch the schedule of square sizes, made for 10,000 queries, over those at hand;
@@ -21,7 +24,12 @@ def square(norm: str = "linf", eps: float = 8 / 255, queries: int = 5000, share:
 
 @attack(paper="arXiv:1912.00049", task="segmentation", gradient=False, reduced="eps=32/255, queries=300")
 def square_pixels(
-    norm: str = "linf", eps: float = 8 / 255, queries: int = 1000, share: float = 0.8, rescale: bool = True, wrong: float = 0.5
+    norm: str = "linf",
+    eps: Length = 8 / 255,
+    queries: PositiveInt = 1000,
+    share: Area = 0.8,
+    rescale: bool = True,
+    wrong: PositiveFraction = 0.5,
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). wrong: share of the pixels that must be."""
     return square_search("square-pixels", misclassify_pixels(wrong), norm, eps, queries, share, rescale)
@@ -29,7 +37,7 @@ def square_pixels(
 
 @attack(paper="arXiv:1912.00049", task="detection", gradient=False, reduced="eps=16/255, queries=60")
 def square_vanish(
-    norm: str = "linf", eps: float = 8 / 255, queries: int = 1000, share: float = 0.8, rescale: bool = True
+    norm: str = "linf", eps: Length = 8 / 255, queries: PositiveInt = 1000, share: Area = 0.8, rescale: bool = True
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
     return square_search("square-vanish", vanish_detections(), norm, eps, queries, share, rescale)

@@ -7,6 +7,7 @@ from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import OUTDOORS, Pasted
 from robustbench_cv.adversary.universal.printability import non_printability, total_variation
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -14,14 +15,14 @@ from robustbench_cv.types import Candidates
 @attack(paper="arXiv:1807.07769", task="detection", fitted=True)
 def sticker_hide(
     cls: str = "car",
-    smallest: float = 0.5,
-    largest: float = 0.8,
-    side: int = 32,
+    smallest: PositiveFraction = 0.5,
+    largest: PositiveFraction = 0.8,
+    side: PositiveInt = 32,
     fit: str = "auto",
-    limit: int = 128,
-    steps: int = 200,
-    batch: int = 8,
-    alpha: float = 0.03,
+    limit: PositiveInt = 128,
+    steps: PositiveInt = 200,
+    batch: PositiveInt = 8,
+    alpha: Length = 0.03,
     shuffled: bool = False,
     plain: bool = False,
     file: str = "",

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Attack
 from robustbench_cv.adversary.optimizers.nesterov import momentum_iterative
+from robustbench_cv.arguments import Budget, Fraction, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1904.02884", task="classification")
 def ti_fgsm(
-    eps: float = 16 / 255, steps: int = 10, decay: float = 1.0, alpha: float | None = None, kernel: int = 15, diversity: float = 0.0
+    eps: Budget = 16 / 255,
+    steps: PositiveInt = 10,
+    decay: NonNegativeNumber = 1.0,
+    alpha: Budget | None = None,
+    kernel: PositiveInt = 15,
+    diversity: Fraction = 0.0,
 ) -> Attack[Logits]:
     """MI-FGSM on a gradient blurred by a Gaussian of `kernel` pixels: the gradient averaged over shifts of the image.
 

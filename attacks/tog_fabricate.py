@@ -7,13 +7,19 @@ from robustbench_cv.adversary.criteria import fabricated
 from robustbench_cv.adversary.objectives.detection import fabricate_boxes
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import detections_and_annotations
+from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt, PositiveNumber
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:2004.04320", task="detection")
 def tog_fabricate(
-    boxes: int = 10, eps: float = 8 / 255, steps: int = STEPS, alpha: float | None = None, decay: float = 1.0, sure: float = 10.0
+    boxes: PositiveInt = 10,
+    eps: Budget = 8 / 255,
+    steps: PositiveInt = STEPS,
+    alpha: Budget | None = None,
+    decay: NonNegativeNumber = 1.0,
+    sure: PositiveNumber = 10.0,
 ) -> Attack[Candidates]:
     """Every candidate's confidence rises, and with weight `sure` the sum of the confidences, that of candidates within reach.
 

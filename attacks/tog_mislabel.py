@@ -9,6 +9,7 @@ from robustbench_cv.adversary.criteria import mislabelled
 from robustbench_cv.adversary.objectives.detection import mislabel
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import other_classes
+from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -16,10 +17,10 @@ from robustbench_cv.types import Candidates
 @attack(paper="arXiv:2004.04320", task="detection")
 def tog_mislabel(
     towards: Literal["most-likely", "least-likely"] = "most-likely",
-    eps: float = 8 / 255,
-    steps: int = STEPS,
-    alpha: float | None = None,
-    decay: float = 1.0,
+    eps: Budget = 8 / 255,
+    steps: PositiveInt = STEPS,
+    alpha: Budget | None = None,
+    decay: NonNegativeNumber = 1.0,
 ) -> Attack[Candidates]:
     """Each detection is pushed to the class that the model holds for the 'most-likely' or 'least-likely' after its own."""
     ball = Linf(eps)

@@ -7,12 +7,15 @@ from robustbench_cv.adversary.objectives.detection import untargeted
 from robustbench_cv.adversary.objectives.patch_goals import hidden
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import own_detections
+from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:2004.04320", task="detection")
-def tog_untargeted(eps: float = 8 / 255, steps: int = STEPS, alpha: float | None = None, decay: float = 1.0) -> Attack[Candidates]:
+def tog_untargeted(
+    eps: Budget = 8 / 255, steps: PositiveInt = STEPS, alpha: Budget | None = None, decay: NonNegativeNumber = 1.0
+) -> Attack[Candidates]:
     """The training loss on the model's own detections rises: they are lost, renamed or displaced, and others appear."""
     ball = Linf(eps)
     move = tog_step(ball, alpha, steps, decay)

@@ -7,13 +7,18 @@ from robustbench_cv.adversary.criteria import vanished
 from robustbench_cv.adversary.objectives.detection import vanish_objects
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import own_detections
+from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:2004.04320", task="detection")
 def tog_vanish(
-    eps: float = 8 / 255, steps: int = STEPS, alpha: float | None = None, decay: float = 1.0, odds: float = 1.0
+    eps: Budget = 8 / 255,
+    steps: PositiveInt = STEPS,
+    alpha: Budget | None = None,
+    decay: NonNegativeNumber = 1.0,
+    odds: NonNegativeNumber = 1.0,
 ) -> Attack[Candidates]:
     """Every candidate's confidence falls, and with weight `odds` the log odds of those on detected objects, which do not fade.
 

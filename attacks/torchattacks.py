@@ -12,6 +12,7 @@ from torch import nn
 
 from robustbench_cv.adversary import L2, Constraint, External, ball
 from robustbench_cv.adversary.external.external_attack import Crafted
+from robustbench_cv.arguments import check_like_defaults
 from robustbench_cv.catalogue import attack
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.registry import Scalar
@@ -40,6 +41,7 @@ def torchattacks(name: str, by_sample: bool = True, **arguments: Scalar) -> Exte
     except TypeError as error:
         taken = ", ".join(str(p) for p in list(signature.parameters.values())[1:])
         raise UserError(f"torchattacks:{name}: {error}; it takes {taken}") from error
+    check_like_defaults(f"torchattacks:{name}", library[name], arguments)
     bound.apply_defaults()
     if name.startswith("EAD") and bound.arguments["max_iterations"] < 10:
         raise UserError(f"torchattacks:{name} divides by max_iterations // 10: give at least 10")

@@ -7,19 +7,20 @@ from robustbench_cv.adversary.objectives.patch_goals import against, capped_cros
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.perturbation import Overlay
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack
+from robustbench_cv.arguments import Budget, Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
 @attack(paper="arXiv:1610.08401", task="classification", fitted=True)
 def universal(
-    eps: float = 10 / 255,
+    eps: Budget = 10 / 255,
     loss_against: str = "annotations",
     fit: str = "auto",
-    limit: int = 256,
-    steps: int = 200,
-    batch: int = 32,
-    alpha: float | None = None,
+    limit: PositiveInt = 256,
+    steps: PositiveInt = 200,
+    batch: PositiveInt = 32,
+    alpha: Length | None = None,
     shuffled: bool = False,
     file: str = "",
 ) -> UniversalAttack[Logits]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.escape import slug
@@ -15,7 +16,7 @@ _CAPTION = "each image before and after, with the model's predictions. The diffe
 
 
 @report()
-def gallery(samples: int = 3) -> Report:
+def gallery(samples: PositiveInt = 3) -> Report:
     """Before, after, amplified difference and predictions of the first samples that the run saved; more where a condition needs others."""
     return lambda results: [_gallery(results, group, samples) for group in results.groups() if _of(results, group)]
 

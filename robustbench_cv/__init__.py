@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from robustbench_cv.training.train_on_demand import build
     from robustbench_cv.types import Labels, ModelInfo, Sample, predict
 
-HOMES = {
+_HOMES = {
     "Condition": "suite",
     "Gate": "suite",
     "Labels": "types",
@@ -58,9 +58,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOMES:
+    if name not in _HOMES:
         raise AttributeError(f"module 'robustbench_cv' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"robustbench_cv.{HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"robustbench_cv.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

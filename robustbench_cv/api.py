@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from robustbench_cv.catalogue import DATASETS
+from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.checks.doctor import examine
-from robustbench_cv.data.class_map import ClassMap, parse_overrides
+from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.models.labels import require_classes
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
-from robustbench_cv.runner.run import choose_device, find_suite, run_suite
+from robustbench_cv.runner.progress_bar import Progress, silent
+from robustbench_cv.runner.run import Outcome, choose_device, run_suite
 from robustbench_cv.suite import Suite
+from robustbench_cv.suite_files import check_specs, find_suite
+from robustbench_cv.terminal import encodable
 from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import AnyModel
 
@@ -31,38 +35,93 @@ def run(
     skip_bad: bool = False,
     class_map: Mapping[str, str] | None = None,
     strength: int | None = None,
+    notes: Sequence[str] = (),
 ) -> Results:
     """Run a suite (a name, a YAML file, or a Suite) and read its results back.
 
     models: specs, or models you built (anything with `info`, `raw` and `decode`); data: specs. Both replace the suite's own for their task.
     out: the run folder, runs/<suite> unless given; the same call again resumes. strength: unbroken samples on which each attack is tested
-    for weakness. Raises UserError for what you can fix.
+    for weakness. notes: sentences that readers of the report must know. Raises UserError for what you can fix, ForeignError where a
+    model's, attack's or data set's own code fails.
     """
-    found = find_suite(suite) if isinstance(suite, str) else suite
-    folder = Path(out) if out is not None else Path("runs") / found.name
-    specs = (data,) if isinstance(data, str) else tuple(data)
-    options = Options(
-        models=tuple(models),
-        data=specs,
+    return execute(
+        suite,
+        models=models,
+        data=data,
         limit=limit,
         seed=seed,
-        device=choose_device(device),
+        device=device,
         batch_size=batch_size,
+        out=out,
         skip_bad=skip_bad,
         class_map=class_map,
         strength=strength,
+        notes=notes,
+    ).results
+
+
+def execute(
+    suite: str | Suite,
+    *,
+    models: Sequence[str | AnyModel] = (),
+    data: str | Sequence[str] = (),
+    limit: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    out: str | Path | None = None,
+    skip_bad: bool = False,
+    class_map: Mapping[str, str] | None = None,
+    strength: int | None = None,
+    notes: Sequence[str] = (),
+    command: str = "",
+    progress: Callable[[int], Progress] = silent,
+    announce: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """As `run`, with what the call did beside its results: cells computed and reused, the exit code of `robustbench-cv run`.
+
+    command: the command line, for run.json. progress: a bar over samples. announce: is given lines for people.
+    """
+    chosen = find_suite(suite) if isinstance(suite, str) else suite
+    specs = (data,) if isinstance(data, str) else tuple(data)
+    check_specs(chosen, models, specs)
+    options = Options(
+        models=tuple(models),
+        data=specs,
+        limit=_in_range("limit", limit, 1, 2**31 - 1),
+        seed=_in_range("seed", seed, 0, 2**63 - 1),
+        device=choose_device(device),
+        batch_size=_in_range("batch_size", batch_size, 1, 999_999),
+        skip_bad=skip_bad,
+        class_map=class_map,
+        notes=tuple(map(encodable, notes)),
+        strength=_in_range("strength", strength, 0, 2**31 - 1),
     )
-    return run_suite(found, folder, options).results
+    folder = Path(out) if out is not None else Path("runs") / chosen.name
+    return run_suite(chosen, folder, options, command=encodable(command), progress=progress, announce=announce)
+
+
+def _in_range(name: str, value: int | None, least: int, most: int) -> int | None:
+    if value is not None and not least <= value <= most:
+        raise UserError(f"{name}={value} must be a whole number from {least} to {most}")
+    return value
 
 
 def examine_specs(
-    model: str, data: str, *, device: str = "auto", class_map: str = "", announce: Callable[[str], None] = lambda text: None
+    model: str,
+    data: str,
+    *,
+    device: str = "auto",
+    class_map: Mapping[str, str] | None = None,
+    announce: Callable[[str], None] = lambda text: None,
 ) -> list[Finding]:
     """Run every check on a model and up to 64 samples of a data set, both by spec: what `robustbench-cv doctor` prints."""
+    MODELS.check(model)
+    DATASETS.check(data)
     chosen = choose_device(device)
     built = build(model, device=chosen)
     require_classes(built)
     dataset = DATASETS.build(data, task=built.info.task)
-    mapping = ClassMap.match(dataset.labels, built.info.classes, parse_overrides(class_map))
-    announce(mapping.describe())
+    mapping = ClassMap.match(dataset.labels, built.info.classes, class_map or {})
+    announce(f"{built.info.name} on {dataset.name}: {mapping.summary()}")
     return examine(built, dataset, mapping, range(len(dataset)), device=chosen)

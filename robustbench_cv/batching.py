@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.foreign import ran_out_of_memory
 from robustbench_cv.types import Candidates, Raw, Sample
 
 T = TypeVar("T")
@@ -42,11 +43,6 @@ class BatchSize:
             ) from error
         self._limit = tried // 2
         logger.warning("out of memory with %d images at once; going on with %d", tried, self._limit)
-
-
-def ran_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch means that memory ran out, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 def in_batches(

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and not at all where they already hold the same."""
+"""Files that users name; writing files whole or not at all, and reading them, or saying which one is damaged."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
+
+from robustbench_cv.arguments import shortened
+from robustbench_cv.errors import UserError
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path that a user wrote is a file; UserError where nobody could say (a name too long, a NUL, no permission)."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{shortened(str(path))!r} cannot be looked for: {reason}") from error
+
 
 PARTIAL = ".partial"
 """How the names of files end that are not written to their end: leftovers of a killed process are safe to delete."""
@@ -39,3 +53,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write a value as indented JSON."""
     write_bytes(path, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+
+
+def load_json(path: Path, kind: Any, *, remedy: str) -> Any:
+    """The value in a JSON file, of a type that msgspec reads. UserError, which ends with the remedy, where the file is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}); {remedy}") from error

@@ -12,13 +12,18 @@ SEVERITY: tuple[Verdict, ...] = ("stop", "warn", "note", "pass", "not applicable
 STRENGTH = "attack strength"
 """Title of the one finding that every attack on every model gets: whether it looks strong or weak."""
 
+Code = Literal["", "attack-strength", "no-skill", "detections-capped"]
+"""attack-strength: the verdict on an attack. no-skill: the model does no better than chance, or finds nothing. detections-capped: images
+hold more objects of a class than average precision counts."""
+
 
 @dataclass(frozen=True)
 class Finding:
     """What one check says. evidence: the measured numbers; remedy: what to do, empty when it passed. "stop" blocks the affected numbers.
 
-    model, dataset, condition: what it was said of; empty means all. gain: by how much the remedy would raise the quality of the
-    predictions, in [0, 1], where the check measured it: of several checks that would mend the same fault, the greatest names the cause.
+    model, dataset, condition, task: what it was said of; empty means all (models of two tasks may share a name). gain: by how much the
+    remedy would raise the quality of the predictions, in [0, 1], where the check measured it: of several checks that would mend the same
+    fault, the greatest names the cause. code: which of its findings this is, for programs; empty for most.
     """
 
     check: str
@@ -30,3 +35,5 @@ class Finding:
     dataset: str = ""
     condition: str = ""
     gain: float | None = None
+    task: str = ""
+    code: Code = ""

@@ -13,6 +13,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
+from robustbench_cv.errors import UserError
 from robustbench_cv.files import written_whole
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence
@@ -87,31 +88,39 @@ def _plain(record: Record, name: str) -> object:
 
 def read_part(path: Path) -> pandas.DataFrame | None:
     """The rows of one part, JSON fields as text; None where there is none, or where it is damaged, with a warning."""
-    table = _read_table(path)
-    frame: pandas.DataFrame | None = None if table is None else table.to_pandas()
+    if not path.exists():
+        return None
+    try:
+        frame: pandas.DataFrame = _read_part(path).to_pandas()
+    except UserError as error:
+        logger.warning("%s: taken as missing", error)
+        return None
     return frame
 
 
 def read_parts(paths: Iterable[Path]) -> pandas.DataFrame:
     """The records of some parts as a frame with the fields of Record as columns; JSON fields decoded; `attack` a dict or None.
 
-    A part that is not there, or damaged, has no records.
+    UserError for a part that is damaged.
     """
-    tables = [table for path in paths if (table := _read_table(path)) is not None]
+    tables = [_read_part(path) for path in paths]
     frame: pandas.DataFrame = (pyarrow.concat_tables(tables) if tables else _SCHEMA.empty_table()).to_pandas()
     for name in _JSON:
         frame[name] = [json.loads(text) for text in frame[name]]
     return frame
 
 
-def _read_table(path: Path) -> pyarrow.Table | None:
+def _read_part(path: Path) -> pyarrow.Table:
+    damaged = UserError(f"the records in {path} are damaged; delete the file, and the same `robustbench-cv run` computes them again")
     try:
-        return pyarrow.parquet.read_table(path).select(_SCHEMA.names).cast(_SCHEMA)
-    except FileNotFoundError:
-        return None
-    except (pyarrow.ArrowException, OSError, KeyError) as error:
-        logger.warning("%s is damaged (%s): taken as missing", path, str(error).partition("\n")[0])
-        return None
+        table = pyarrow.parquet.read_table(path, schema=_SCHEMA)
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the machine's fault, which names the file
+        raise damaged from error
+    if any(column.null_count for column in table.columns):
+        raise damaged  # a Parquet file of something else
+    return table
 
 
 def to_frame(records: Sequence[Record]) -> pandas.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,17 +15,20 @@ import pandas
 
 from robustbench_cv.catalogue import METRICS, REPORTS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.findings import STRENGTH, Finding
+from robustbench_cv.files import load_json
+from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
-from robustbench_cv.run_folder import RunFolder, read_json
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition, Gate, Kind
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence, Labels
 
 SCHEMA_VERSION = 1
+
+_AGAIN = "delete it, and the same `robustbench-cv run` makes it again"
 
 T = TypeVar("T")
 
@@ -189,7 +193,7 @@ class Results:
         run = read_run(folder)
         files = RunFolder(folder)
         parts = [files.part(cell.key) for cell in run.cells]
-        findings = read_json(files.findings, tuple[Finding, ...]) or ()
+        findings = load_json(files.findings, tuple[Finding, ...], remedy=_AGAIN) if files.findings.exists() else ()
         return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder)
 
     def groups(self) -> list[Group]:
@@ -204,7 +208,7 @@ class Results:
         return [m.name for m in self.run.metrics(task)]
 
     def model_row(self, group: Group) -> ModelRow:
-        return next(m for m in self.run.models if m.name == group.model)
+        return next(m for m in self.run.models if (m.name, m.task) == (group.model, group.task))
 
     def complexity(self, group: Group) -> ComplexityRow | None:
         """What the model costs on an image of the data set; None where the run did not count it."""
@@ -309,13 +313,15 @@ class Results:
             if f.verdict in ("warn", "stop")
             and f.model in ("", group.model)
             and f.dataset in ("", group.dataset)
+            and f.task in ("", group.task)
             and (condition is None or f.condition in ("", condition))
         ]
 
     def strength(self, group: Group, condition: str) -> Finding | None:
         """The verdict on an attack on a model: whether it looks strong or weak; None for what is no attack, or was not judged."""
-        where = (group.model, group.dataset, condition)
-        return next((f for f in self.findings if f.title == STRENGTH and (f.model, f.dataset, f.condition) == where), None)
+        where = (group.task, group.model, group.dataset, condition)
+        verdicts = (f for f in self.findings if f.code == "attack-strength")
+        return next((f for f in verdicts if (f.task, f.model, f.dataset, f.condition) == where), None)
 
     def blocked(self, group: Group, condition: str) -> str | None:
         """Why a number may not be shown: the check that said stop; None where nothing did."""
@@ -339,7 +345,7 @@ class Results:
         for cell in self.run.cells:
             index = RunFolder(self.folder).image_index(cell.key)
             group = Group(cell.task, cell.model, cell.dataset)
-            for item in read_json(index, list) or []:
+            for item in json.loads(index.read_text()) if index.exists() else []:
                 before, after = (index.parent / item[side]["image"] for side in ("before", "after"))
                 predictions = item["before"]["prediction"], item["after"]["prediction"]
                 names = self.model_row(group).classes
@@ -374,10 +380,7 @@ def read_run(folder: Path) -> RunInfo:
     path = RunFolder(folder).run_info
     if not path.is_file():
         raise UserError(f"{folder} is no run folder: it has no run.json (robustbench-cv run SUITE --out {folder} makes one)")
-    try:
-        run = msgspec.json.decode(path.read_bytes(), type=RunInfo)
-    except msgspec.DecodeError as error:
-        raise UserError(f"{path} cannot be read: {error}; it may be of another version") from error
+    run: RunInfo = load_json(path, RunInfo, remedy=f"it may be of another version; {_AGAIN}")
     if run.schema_version > SCHEMA_VERSION:
         raise UserError(f"{path} has schema {run.schema_version}, this version reads up to {SCHEMA_VERSION}: upgrade robustbench-cv")
     return run

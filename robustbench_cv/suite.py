@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from robustbench_cv.arguments import LARGEST_COUNT, LARGEST_SEED, shortened
 from robustbench_cv.errors import UserError
 from robustbench_cv.tasks import Task
 
 Kind = Literal["clean", "attack", "intervention", "control"]
+
+LONGEST_NAME = 100
+"""Characters of a suite's or condition's name: they are parts of file names, which end at 255 bytes."""
 
 
 class _Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,63 +102,130 @@ class Suite(_Plain, frozen=True):
     strength: int = 8
 
 
-def validate(suite: Suite) -> Suite:
-    """The suite itself; UserError where names repeat, or a gate or a control names no condition or metric."""
-    for track in suite.tracks:
-        names = [c.name for c in track.conditions]
-        repeated = sorted({n for n in names if names.count(n) > 1})
-        if repeated:
-            raise UserError(f"suite {suite.name!r}: two {track.task} conditions are called {repeated[0]!r}; names must differ")
-        orphans = [c for c in track.conditions if c.control_of is not None and c.control_of not in names]
-        if orphans:
-            raise UserError(f"suite {suite.name!r}: {orphans[0].name!r} is the control of {orphans[0].control_of!r}, which is not there")
-        if not track.metrics:
-            raise UserError(f"suite {suite.name!r}: the {track.task} track names no metric")
-    for gate in suite.gates:
-        if not any(gate.metric in t.metrics and gate.condition in {c.name for c in t.conditions} for t in suite.tracks):
-            raise UserError(f"suite {suite.name!r}: a gate names {gate.metric!r} under {gate.condition!r}, which no track measures")
+FieldPath: TypeAlias = tuple[str | int, ...]
+"""Keys and positions from a suite's top."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with a suite, and where."""
+
+    path: FieldPath
+    text: str
+
+
+def validate(suite: Suite, *, models: Sequence[object] | None = None, data: Sequence[object] | None = None) -> Suite:
+    """The suite itself; UserError naming the field that is wrong.
+
+    models, data: what a run puts in the place of the suite's own; None while that is not known, when a track may have none of its own.
+    """
+    fault = next(faults(suite, models=models, data=data), None)
+    if fault is not None:
+        raise UserError(f"suite {shortened(suite.name)!r}: {spoken_path(fault.path)}: {fault.text}")
     return suite
 
 
-def check_gates(suite: Suite, models: Sequence[str], replaced: Sequence[str] = ()) -> None:
-    """UserError where a gate names a model that is not in the run: it would never be judged.
+def faults(suite: Suite, *, models: Sequence[object] | None = None, data: Sequence[object] | None = None) -> Iterator[Fault]:
+    """Everything that is wrong with a suite by itself: names, ranges, and references from one part to another."""
+    yield from (Fault(("name",), text) for text in _name_faults(suite.name, folder=True))
+    yield from _out_of_range(suite.version, ("version",), 1, LARGEST_COUNT)
+    yield from _out_of_range(suite.seed, ("seed",), 0, LARGEST_SEED)
+    yield from _out_of_range(suite.strength, ("strength",), 0, LARGEST_COUNT)
+    if not suite.tracks:
+        yield Fault(("tracks",), "a suite needs a track: a task with its models, datasets, conditions and metrics")
+    yield from _repeated(
+        [track.task for track in suite.tracks], ("tracks",), "two tracks are for {}; put their models and conditions in one"
+    )
+    yield from _repeated(suite.reports, ("reports",), "{} comes twice; leave one out")
+    for i, track in enumerate(suite.tracks):
+        yield from _track_faults(track, ("tracks", i), models, data)
+    for i, gate in enumerate(suite.gates):
+        if not math.isfinite(gate.at_least):
+            yield Fault(("gates", i, "at_least"), f"{gate.at_least} is no bound; write a number such as 0.75")
+        if not any(gate.metric in t.metrics and gate.condition in {c.name for c in t.conditions} for t in suite.tracks):
+            yield Fault(("gates", i), f"the gate names {gate.metric!r} under {gate.condition!r}, which no track measures")
 
-    models: names of those in the run. replaced: specs of the suite's own, where others took their place: gates for these wait for them.
+
+def check_gates(suite: Suite, models: Sequence[str], metrics: Mapping[str, object]) -> None:
+    """UserError for a gate that could never fail, or never pass, in a run: of a model that is not in it, or a bound that no value reaches.
+
+    models: names of the run's models. metrics: of the run, by name; their `range` (low, high) says what they can reach; a rate (`is_rate`)
+    reaches 0 to 1.
     """
-    known = {"*", *models, *replaced, *(spec.partition("(")[0] for spec in replaced)}
     for gate in suite.gates:
-        if gate.model not in known:
-            names = ", ".join(map(repr, dict.fromkeys(models)))
-            raise UserError(
-                f"suite {suite.name!r}: the gate on {gate.metric!r} under {gate.condition!r} is for model {gate.model!r}, which is not in "
-                f"this run ({names}); write one of these, or '*' for every model"
+        where = f"suite {suite.name!r}: the gate on {gate.metric!r} under {gate.condition!r}"
+        if gate.model != "*" and gate.model not in models:
+            close = difflib.get_close_matches(gate.model, models, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UserError(f"{where} is for {gate.model!r}, which is not in this run: it has {', '.join(map(repr, models))}{hint}")
+        metric = metrics.get(gate.metric)
+        low, high = getattr(metric, "range", None) or ((0.0, 1.0) if getattr(metric, "is_rate", False) else (-math.inf, math.inf))
+        if not low <= gate.at_least <= high:
+            percent = (
+                f"; for {gate.at_least:g} % write {gate.at_least / 100:g}" if (low, high) == (0, 1) and 1 < gate.at_least <= 100 else ""
             )
+            raise UserError(f"{where} has the bound {gate.at_least:g}, but {gate.metric} goes from {low:g} to {high:g}{percent}")
 
 
-def read_suite(path: Path) -> Suite:
-    """A suite from a YAML file. UserError naming the field that is wrong; severities may be written as fractions ("8/255")."""
-    import yaml
+def spoken_path(path: Sequence[str | int]) -> str:
+    """A field as people find it.
 
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the suite {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
-    try:
-        return validate(msgspec.convert(_numbers(raw), Suite))
-    except msgspec.ValidationError as error:
-        raise UserError(f"{path}: {error}") from error
+    >>> spoken_path(("tracks", 0, "samples"))
+    'tracks[0].samples'
+    """
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
-def _numbers(value: Any) -> Any:
-    """Fractions in `severity` fields, which YAML reads as text, as numbers."""
-    if isinstance(value, list):
-        return [_numbers(v) for v in value]
-    if not isinstance(value, dict):
-        return value
-    out = {key: _numbers(v) for key, v in value.items()}
-    fraction = re.fullmatch(r"\s*([\d.]+)\s*/\s*([\d.]+)\s*", str(out.get("severity", "")))
-    if fraction:
-        out["severity"] = float(fraction[1]) / float(fraction[2])
-    return out
+def _track_faults(track: Track, at: FieldPath, models: Sequence[object] | None, data: Sequence[object] | None) -> Iterator[Fault]:
+    for field, given, own in (("models", models, track.models), ("datasets", data, track.datasets)):
+        if not own and given is not None and not given:
+            flag = "--model" if field == "models" else "--data"
+            yield Fault((*at, field), f"the {track.task} track has none; name some there, or with {flag}")
+        yield from _repeated(own, (*at, field), "{} comes twice; leave one out")
+    yield from _repeated(track.metrics, (*at, "metrics"), "{} comes twice; leave one out")
+    yield from _repeated(
+        [c.name for c in track.conditions], (*at, "conditions"), f"two {track.task} conditions are called {{}}; names must differ"
+    )
+    for field in ("conditions", "metrics"):
+        if not getattr(track, field):
+            yield Fault((*at, field), f"the {track.task} track names no {field.removesuffix('s')}; it needs one at least")
+    if track.samples is not None:
+        yield from _out_of_range(track.samples, (*at, "samples"), 1, LARGEST_COUNT)
+    for i, condition in enumerate(track.conditions):
+        yield from _condition_faults(condition, (*at, "conditions", i), {c.name: c for c in track.conditions})
+
+
+def _condition_faults(condition: Condition, at: FieldPath, others: Mapping[str, Condition]) -> Iterator[Fault]:
+    yield from (Fault((*at, "name"), text) for text in _name_faults(condition.name))
+    if condition.severity is not None and not math.isfinite(condition.severity):
+        yield Fault((*at, "severity"), f"{condition.severity} is no place on a curve; write a number such as 0.5 or 8/255")
+    if condition.control_of is None:
+        return
+    real = others.get(condition.control_of)
+    if condition.control_of == condition.name:
+        yield Fault((*at, "control_of"), f"{condition.name!r} is the control of itself; name the condition of which it is the placebo")
+    elif real is None:
+        yield Fault((*at, "control_of"), f"{condition.name!r} is the control of {condition.control_of!r}, which is not there")
+    elif real.control_of is not None:
+        yield Fault((*at, "control_of"), f"{condition.name!r} is the control of {condition.control_of!r}, which is a control itself")
+
+
+def _name_faults(name: str, *, folder: bool = False) -> Iterator[str]:
+    """folder: the name is also that of a run's folder."""
+    if not name.strip():
+        yield "a name must not be empty"
+    elif not name.isprintable() or len(name) > LONGEST_NAME:
+        yield f"{shortened(name)!r} is no name: it takes up to {LONGEST_NAME} characters that can be printed"
+    elif folder and (name.strip(".") == "" or set(name) & set("/\\")):
+        yield f"{name!r} is also the name of the run's folder: leave out slashes, and do not write dots alone"
+
+
+def _out_of_range(value: int, path: FieldPath, low: int, high: int) -> Iterator[Fault]:
+    if not low <= value <= high:
+        yield Fault(path, f"{shortened(str(value))} is out of range; write a whole number from {low} to {high:,}")
+
+
+def _repeated(values: Sequence[str], path: FieldPath, text: str) -> Iterator[Fault]:
+    """A fault at each value that stood before."""
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            yield Fault((*path, i), text.format(repr(value)))

@@ -1,5 +1,6 @@
 """Attacks on classifiers at small cost: white-box, black-box, sparse, in space, from a surrogate, one for all images; beside noise."""
 
+from robustbench_cv.arguments import Budget, Length, PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
 
@@ -21,7 +22,7 @@ LEVELS = (1, 2, 4, 8)
 
 
 @suite()
-def attacks_classification(samples: int = 32, eps: float = 8 / 255, length: float = 1.5) -> Suite:
+def attacks_classification(samples: PositiveInt = 32, eps: Budget = 8 / 255, length: Length = 1.5) -> Suite:
     """What each attack leaves of the accuracy of the bundled classifiers, within one budget, and three curves over budgets.
 
     eps: the L-infinity budget. length: the L2 one, in [0, 1] pixel units. Steps and queries are far below the papers': what survives here

@@ -1,5 +1,6 @@
 """Attacks on detectors at small cost: objects lost, made up, renamed, flooded with boxes, hidden by stickers; one and two stages."""
 
+from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
 
@@ -20,7 +21,7 @@ REPORTS = ("main-table", "budget-curve", "perturbations", "gallery", "checks", "
 
 
 @suite()
-def attacks_detection(samples: int = 32, eps: float = 8 / 255) -> Suite:
+def attacks_detection(samples: PositiveInt = 32, eps: Budget = 8 / 255) -> Suite:
     """What each attack leaves of the average precision of the bundled detectors, within one budget, and a curve over budgets.
 
     eps: the L-infinity budget. rap is on region proposals: it does not apply to the others. Steps are the library's own for TOG, twice

@@ -1,5 +1,6 @@
 """Attacks on segmenters at small cost: each pixel's loss, its schedules, other classes, the worst of four, one for all images."""
 
+from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
 
@@ -10,7 +11,7 @@ REPORTS = ("main-table", "budget-curve", "perturbations", "gallery", "checks", "
 
 
 @suite()
-def attacks_segmentation(samples: int = 32, eps: float = 8 / 255) -> Suite:
+def attacks_segmentation(samples: PositiveInt = 32, eps: Budget = 8 / 255) -> Suite:
     """What each attack leaves of the mIoU and the pixel accuracy of the bundled segmenters, within one budget, and curves over budgets.
 
     eps: the L-infinity budget. SEA is the worst case by image, the image chosen by its pixel accuracy. Steps are far below the papers'.

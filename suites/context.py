@@ -1,5 +1,6 @@
 """Does the model see the object or its context? Removal, swap and occlusion with their controls, for any task and any data."""
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 from robustbench_cv.tasks import Task
@@ -17,7 +18,7 @@ _METRICS: dict[Task, tuple[str, ...]] = {
 
 
 @suite(paper="arXiv:1812.06707")
-def context(what: str = "auto", fill: str = "telea", samples: int = 200) -> Suite:
+def context(what: str = "auto", fill: str = "telea", samples: PositiveInt = 200) -> Suite:
     """Remove objects, give them another context, hide parts of them; each beside its placebo.
 
     what: which objects (see `show intervention remove`): "auto", "random-class", or a class such as "car". fill: the in-painter.
@@ -34,4 +35,4 @@ def context(what: str = "auto", fill: str = "telea", samples: int = 200) -> Suit
     )
     tracks = tuple(Track(task, _MODELS[task], ("scenes",), conditions, _METRICS[task], samples) for task in _MODELS)
     reports = ("overview", "main-table", "context-sensitivity", "class-context", "occlusion-curve", "gallery", "checks", "protocol")
-    return Suite("context", version=1, tracks=tracks, reports=reports)
+    return Suite("context", version=2, tracks=tracks, reports=reports)

@@ -1,5 +1,6 @@
 """Robust accuracy over seven budgets: a gradient attack and a black box, each budget going on from what the smaller ones broke."""
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Suite, Track, budgets
 
@@ -8,7 +9,7 @@ LEVELS = (0.25, 0.5, 1, 2, 4, 8, 16)
 
 
 @suite()
-def curves(samples: int = 200, steps: int = 40, queries: int = 500) -> Suite:
+def curves(samples: PositiveInt = 200, steps: PositiveInt = 40, queries: PositiveInt = 500) -> Suite:
     """Whole curves of classifiers for little more than their largest budget costs: PGD of `steps`, and Square of `queries`.
 
     A sample that a smaller budget broke is not searched again, which never weakens an attack: what lies in a ball lies in a larger one.

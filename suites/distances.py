@@ -1,11 +1,12 @@
 """How far the boundary is: for each sample the smallest change that these attacks find, in L2 and in L-infinity, without any bound."""
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 
 
 @suite(paper="arXiv:1907.02044")
-def distances(samples: int = 64, steps: int = 50, searches: int = 5, queries: int = 500) -> Suite:
+def distances(samples: PositiveInt = 64, steps: PositiveInt = 50, searches: PositiveInt = 5, queries: PositiveInt = 500) -> Suite:
     """The distribution of each classifier's distances to its boundary: upper bounds, the lower the better the attack.
 
     Any image can be broken without a bound, so that accuracy says nothing here: look at the sizes. steps: of fab, and of each of the

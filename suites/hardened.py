@@ -1,5 +1,6 @@
 """Adversarially trained models beside their twins, clean and attacked: what hardening bought, and what it cost."""
 
+from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
 from robustbench_cv.tasks import Task
@@ -9,7 +10,7 @@ LEVELS = (2, 4, 8)
 
 
 @suite(paper="arXiv:1706.06083")
-def hardened(samples: int = 32, eps: float = 4 / 255, steps: int = 20, queries: int = 200) -> Suite:
+def hardened(samples: PositiveInt = 32, eps: Budget = 4 / 255, steps: PositiveInt = 20, queries: PositiveInt = 200) -> Suite:
     """Each hardened model of the zoo after its twin of the same architecture, size and data.
 
     eps: the L-infinity budget beside the curves; the models were trained at 4/255. steps, queries: of AutoAttack; 100 and 5000 are the

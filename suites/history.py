@@ -1,5 +1,6 @@
 """Thirty years of architecture on the same scenes: every bundled model, clean, attacked, and with its context changed."""
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 from robustbench_cv.tasks import Task
@@ -37,7 +38,7 @@ DETECTORS = (
 
 
 @suite()
-def history(samples: int = 200) -> Suite:
+def history(samples: PositiveInt = 200) -> Suite:
     """What thirty years of architecture changed, clean and under attack, with and without context.
 
     samples: scenes a task.
@@ -56,7 +57,7 @@ def history(samples: int = 200) -> Suite:
         track("detection", DETECTORS, ("ap50", "ap"), _attack("tog-vanish", 1, PAPERS), _attack("tog-vanish", 4, PAPERS)),
     )
     return Suite(
-        "history", version=2, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"), strength=0
+        "history", version=3, tracks=tracks, reports=("history", "context-sensitivity", "gallery", "checks", "protocol"), strength=0
     )
 
 

@@ -1,12 +1,13 @@
 """The plain adversarial baseline: one L-infinity attack a task at one budget, for any model and any data."""
 
+from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 from robustbench_cv.tasks import Task
 
 
 @suite(paper="arXiv:1706.06083")
-def linf(eps: float = 8 / 255, steps: int = 40, samples: int = 200) -> Suite:
+def linf(eps: Budget = 8 / 255, steps: PositiveInt = 40, samples: PositiveInt = 200) -> Suite:
     """PGD on classifiers, SegPGD on segmenters, TOG-vanish and TOG-fabricate on detectors, all within the same budget.
 
     eps: budget in [0, 1] pixel units (8/255). steps: gradient steps of each attack.

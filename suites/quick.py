@@ -55,7 +55,7 @@ def quick() -> Suite:
     )
     return Suite(
         "quick",
-        version=2,
+        version=3,
         tracks=(classification, segmentation, detection),
         gates=(Gate("top-1", "clean", 0.5, "cifar-resnet20.scenes"),),
         reports=(

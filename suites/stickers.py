@@ -1,5 +1,6 @@
 """The physical attacks on detectors: what hides an object, renames it or makes one up, under sampled conditions and plain."""
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 
@@ -14,7 +15,7 @@ PATCHES = {
 
 
 @suite(paper="arXiv:1807.07769")
-def stickers(samples: int = 320, limit: int = 128, steps: int = 200) -> Suite:
+def stickers(samples: PositiveInt = 320, limit: PositiveInt = 128, steps: PositiveInt = 200) -> Suite:
     """How much of a patch's success is left from any angle and in any light, on scenes that it was not fitted on.
 
     A sticker that hides cars, a poster taken for a person, a printable square that hides people, a texture that makes cars people.

@@ -169,3 +169,27 @@ def test_a_model_follows_its_module_to_a_device_or_says_why_not() -> None:
         to(classifier(tiny(), name="t", classes=Labels.numbered(4)), "nowhere")
     with pytest.raises(UserError, match="no `module`"):
         to(object(), "meta")
+
+
+def test_a_graph_of_torch_export_is_a_model_like_its_module() -> None:
+    """Its eval() is refused by torch: it has no modes."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    network.eval()
+    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    graph = torch.export.export(network, (torch.rand(2, 3, 8, 8),), dynamic_shapes=shapes).module()
+    model = classifier(graph, name="exported", classes=Labels(("a", "b")))
+    x = torch.rand(3, 3, 8, 8).requires_grad_()
+    values = model.raw(x).values
+    torch.testing.assert_close(values, network(x))
+    assert torch.autograd.grad(values.sum(), x)[0].abs().max() > 0
+    assert not any(parameter.requires_grad for parameter in model.module.parameters())
+    assert not any(part.training for part in model.module.modules())
+
+
+def test_lazy_layers_are_refused_until_an_image_gave_them_a_shape() -> None:
+    network = nn.Sequential(nn.LazyConv2d(4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(2))
+    with pytest.raises(UserError, match=r"lazy layers.*net\.0\.weight.*call it on an image once"):
+        classifier(network, name="lazy", classes=Labels(("a", "b")))
+    network(torch.zeros(1, 3, 8, 8))
+    assert classifier(network, name="lazy", classes=Labels(("a", "b"))).info.parameters == 122

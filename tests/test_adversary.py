@@ -277,6 +277,20 @@ def test_a_model_without_gradient_is_named() -> None:
     run(ATTACKS.build("noise"), detached, images(2), targets(model, images(2)), noise(2))
 
 
+class Hidden(TinyClassifier):
+    """The image's path is cut, while weights that no module registers, and no freezing reaches, ask for gradients."""
+
+    def raw(self, images: Tensor, /) -> Logits:
+        return Logits(super().raw(images.detach()).values * torch.ones((), requires_grad=True))
+
+
+@pytest.mark.parametrize("spec", ["fgsm", "pgd", "apgd", "cw-l2(steps=2)", "deepfool(steps=2)", "fab(steps=2)", "torchattacks:FGSM"])
+def test_gradients_that_only_hidden_weights_have_are_none(spec: str) -> None:
+    model = classifier()
+    with pytest.raises(NotApplicable, match=r"gives none to its input; attacks that need none: .*square"):
+        run(ATTACKS.build(spec), Hidden(model.module, model.info), images(2), targets(model, images(2)), noise(2))
+
+
 @pytest.mark.parametrize("spec", ["fgsm", "pgd", "apgd", "tog-vanish", "tog-mislabel", "tog-fabricate", "seg-pgd", "torchattacks:FGSM"])
 @pytest.mark.parametrize("task", list(MODELS))
 def test_an_attack_of_another_task_says_what_fits(spec: str, task: str) -> None:

@@ -368,7 +368,7 @@ def test_windows_use_the_whole_radius_and_move_two_at_a_time(norm: str) -> None:
     ("spec", "message"),
     [
         ("autoattack(eps=8)", "8/255"),
-        ("autoattack(version='custom')", "'standard', 'plus', 'rand'"),
+        ("autoattack(version='custom')", "'standard', 'plus' or 'rand'"),
         ("fab(eps=None, restarts=2)", "give eps"),
         ("fab-t(targets=0)", "targets=0"),
         ("square(share=2.0)", "share=2.0"),

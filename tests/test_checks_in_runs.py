@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
-from robustbench_cv.checks.check import Aftermath, Finding
+from robustbench_cv.checks.check import AfterRun, Finding
 from robustbench_cv.cli import main
 from robustbench_cv.findings import STRENGTH
 from robustbench_cv.models.build import build
@@ -182,10 +182,51 @@ def test_other_weights_than_the_runs_are_found(data: str, tmp_path: Path) -> Non
     results = run(suite_of(spec, data), out).results
     check = CHECKS.build("s14-saved-images")
     name = results.groups()[0].model
-    assert [f.verdict for f in check(Aftermath(results, {(name, "classification"): build(spec)}))] == ["pass"]
+    assert [f.verdict for f in check(AfterRun(results, {("classification", name): build(spec)}))] == ["pass"]
     other = build(f"{spec}(gain=-20)")
-    assert {f.verdict for f in check(Aftermath(results, {(name, "classification"): other}))} == {"stop"}
-    assert [f.verdict for f in check(Aftermath(results, {}))] == ["not applicable"]
+    assert {f.verdict for f in check(AfterRun(results, {("classification", name): other}))} == {"stop"}
+    assert [f.verdict for f in check(AfterRun(results, {}))] == ["not applicable"]
+
+
+PAIR = """
+import torch
+from torch import nn
+from robustbench_cv.catalogue import DATASETS
+from robustbench_cv.models.adapt import classifier, segmenter
+
+
+class Colour(nn.Module):
+    def __init__(self, classes, spatial):
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 3 * classes).reshape(classes, 3, 1, 1))
+        self.spatial = spatial
+
+    def forward(self, x):
+        scores = nn.functional.conv2d(x, self.weight)
+        return scores if self.spatial else scores.mean((2, 3)).softmax(1)
+
+
+def build(task="classification"):
+    labels = DATASETS.build("scenes(samples=1)", task=task).labels
+    adapt = segmenter if task == "segmentation" else classifier
+    return adapt(Colour(len(labels), task == "segmentation").eval(), name="colour", classes=labels)
+"""
+
+
+def test_models_of_one_name_in_two_tasks_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "pair.py").write_text(PAIR)
+    tracks = tuple(
+        Track(task, (f"{tmp_path / 'pair.py'}:build(task={task!r})",), ("scenes(size=32, samples=4)",), (CLEAN,), (metric,))
+        for task, metric in (("classification", "top-1"), ("segmentation", "pixel-accuracy"))
+    )
+    results = run(Suite("two", 1, tracks, reports=("checks",)), tmp_path / "out").results
+    probabilities, scores = results.groups()
+    assert (probabilities.model, probabilities.dataset) == (scores.model, scores.dataset)
+    assert [len(results.model_row(g).classes) for g in results.groups()] == [10, 22]
+    assert results.blocked(probabilities, "clean") == "S04 logits, not probabilities"
+    assert results.blocked(scores, "clean") is None, "what is said of the other task's model is not said of this one"
+    assert results.estimate(scores, "clean", "pixel-accuracy").n == 4
+    assert [f.verdict for f in found(results, "S14")] == ["pass"]
 
 
 def test_an_attack_without_a_gradient_is_blocked_and_the_clean_number_is_not(data: str, tmp_path: Path) -> None:

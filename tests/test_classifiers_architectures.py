@@ -395,3 +395,16 @@ def test_the_pools_of_inception_bn_keep_up_with_convolutions_at_odd_sizes() -> N
     assert [module(torch.rand(1, 4, side, side)).shape for side in (7, 8)] == [(1, 10, 4, 4)] * 2
     x = torch.rand(1, 2, 8, 6)
     assert torch.equal(inception_bn.HalvingPool(3, 2, ceil_mode=True)(x), F.max_pool2d(x, 3, 2, ceil_mode=True))
+
+
+def test_the_introductory_network_sees_brightness_alone() -> None:
+    model: Any = build("shallow-cnn(num_classes=3, input_size=12)")
+    network = model.module.net
+    x = seeded(2, 3, 12, 12)
+    bright = (0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2])[:, None]
+    maps = F.max_pool2d(F.conv2d(bright, network.features[0].weight, network.features[0].bias).relu(), 2)
+    torch.testing.assert_close(model.raw(x).values, maps.flatten(1) @ network.output.weight.T + network.output.bias)
+    grey = bright.expand(-1, 3, -1, -1)
+    torch.testing.assert_close(model.raw(grey).values, model.raw(x).values)
+    with pytest.raises(UserError, match="too few for these layers"):
+        build("shallow-cnn(input_size=5)")

@@ -25,6 +25,15 @@ def test_alexnet_s_first_convolution() -> None:
     assert first.parameters == 34_944
 
 
+def test_the_introductory_network_has_338460_parameters() -> None:
+    """10 kernels of 5x5 on one channel (250 + 10), a pool to 13 x 13 x 10 = 1,690, a layer to 200 (338,000 + 200)."""
+    convolution, pool, last = layers_of("shallow-cnn", 30)
+    assert (convolution.parameters, convolution.outputs) == (250 + 10, (1, 10, 26, 26))
+    assert (pool.parameters, pool.outputs) == (0, (1, 10, 13, 13))
+    assert (last.parameters, last.outputs) == (1_690 * 200 + 200, (1, 200))
+    assert build("shallow-cnn", device="meta").info.parameters == 338_460
+
+
 VGG16 = [
     ("conv3-64", 224, 64, 1_792), ("conv3-64", 224, 64, 36_928), ("pool", 112, 64, 0),
     ("conv3-128", 112, 128, 73_856), ("conv3-128", 112, 128, 147_584), ("pool", 56, 128, 0),

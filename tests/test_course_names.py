@@ -23,7 +23,7 @@ from tests.laws.test_models import NAMED, installed
 
 TAUGHT = {
     "classification": """
-        lenet5 alexnet zfnet overfeat vgg11 vgg13 vgg16 vgg19 network_in_network googlenet
+        shallow_cnn lenet5 alexnet zfnet overfeat vgg11 vgg13 vgg16 vgg19 network_in_network googlenet
         inception_bn inception_v3 inception_v4 inception_resnet_v2
         resnet18 resnet34 resnet50 resnet101 resnet152 plain18 plain34 plain50 plain101 plain152
         cifar_resnet20 cifar_resnet32 cifar_resnet44 cifar_resnet56 cifar_resnet110 cifar_resnet1202

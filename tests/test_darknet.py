@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import struct
+import time
 from pathlib import Path
 
 import numpy
@@ -151,6 +152,86 @@ def test_what_is_written_reads_back() -> None:
 def test_what_is_wrong_is_named(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         DarknetNetwork(cfg.parse(text))
+
+
+def detecting(conv: str = "", yolo: str = "", between: str = "", side: str = "32") -> str:
+    """A smallest detector with options of its own; a key given twice keeps its first value, so they come first."""
+    return (
+        f"[net]\nwidth={side}\nheight={side}\n[conv]\n{conv}\nfilters=8\nsize=3\npad=1\n{between}\n"
+        f"[conv]\nfilters=21\n[yolo]\n{yolo}\nclasses=2\nnum=3\nanchors=1,2, 3,4, 5,6\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (detecting("filters=1000000000"), "filters=1000000000; it must be from 1 to"),
+        (detecting("filters=-8"), r"\[convolutional\] \(line 4\) has filters=-8; it must be from 1"),
+        (detecting("filters=0"), "filters=0"),
+        (detecting("filters=99999", between="[conv]\nfilters=99999"), "brings the network to .* parameters"),
+        (detecting("size=0"), "size=0; it must be from 1"),
+        (detecting("size=-3"), "size=-3"),
+        (detecting("stride=0"), "stride=0"),
+        (detecting("padding=-1\npad=0"), "padding=-1"),
+        (detecting("pad=7"), "pad=7; it must be from 0 to 1"),
+        (detecting("batch_normalize=nan"), "no integer"),
+        (detecting("groups=3"), "groups=3, which does not divide its 3 maps before it and 8 filters"),
+        (detecting(between="[conv]\nfilters=6\ngroups=4"), "groups=4, which does not divide its 8 maps"),
+        (detecting("groups=0"), "groups=0"),
+        (detecting(yolo="mask=0,9"), r"mask=0,9; it must name some of its 3 anchors, 0 to 2"),
+        (detecting(yolo="mask=-1"), "mask=-1"),
+        (detecting(yolo="mask="), "mask=; it must name some"),
+        (detecting(yolo="anchors=1,nan"), "no finite number"),
+        (detecting(yolo="anchors=1,inf"), "no finite number"),
+        (detecting(yolo="anchors=1,-2"), "an anchor of -2"),
+        (detecting(yolo="anchors=0,2"), "an anchor of 0"),
+        (detecting(yolo="num=0"), "num=0; it must be from 1"),
+        (detecting(yolo="num=5"), "num=5 and 3 pairs in anchors="),
+        (detecting(yolo="classes=0"), "classes=0"),
+        (detecting(yolo="scale_x_y=1e400"), "no finite number"),
+        (detecting(between="[maxpool]\nsize=0"), "size=0"),
+        (detecting(between="[maxpool]\nstride=0"), "stride=0"),
+        (detecting(between="[maxpool]\nsize=2\npadding=9"), "padding=9; it must be from 0 to 2"),
+        (detecting(between="[upsample]\nstride=100000"), "stride=100000; it must be from 1 to 64"),
+        (detecting(between="[upsample]\nstride=-2"), "stride=-2"),
+        (detecting(between="[upsample]\nstride=64\n" * 3), "brings the network to .* outputs for one image"),
+        (detecting(between="[reorg]\nstride=0"), "stride=0"),
+        (detecting(between="[dropout]\nprobability=nan"), "no finite number"),
+        (detecting(between="[dropout]\nprobability=2"), "probability=2.0; it must be from 0 to 1"),
+        (detecting(between="[route]\nlayers=-1\ngroups=0"), "groups=0"),
+        (detecting(between="[route]\nlayers=-1\ngroups=2\ngroup_id=2"), "group_id=2; it must be from 0 to 1"),
+        (detecting(between="[route]\nlayers=-1\ngroups=3"), "groups=3, which does not divide"),
+        (detecting(between="[local]\nsize=99"), "leaves nothing"),
+        (detecting(between="[connected]\noutput=0"), "output=0"),
+        (detecting(between="[maxpool]\nsize=1\n" * 50_000), "of 50,003 layers; this reader builds up to 1000"),
+        (detecting(side="0"), "height=0|width=0"),
+        (detecting(side="100000"), "it must be from 1 to 16384"),
+        (detecting(side="9" * 5000), "no integer|it must be"),
+        ("[net]\nwidth=32\nheight=32\nchannels=1\n[conv]\n", "channels=1; it must be from 3 to 3"),
+        ("[net]\nwidth=8\nheight=8\n[detection]\nside=0\n", "side=0"),
+    ],
+)
+def test_a_value_out_of_range_is_named_before_memory_is_taken(text: str, message: str) -> None:
+    begun = time.perf_counter()
+    with pytest.raises(UserError, match=message) as refused:
+        DarknetNetwork(cfg.parse(text))
+    assert len(str(refused.value)) < 300
+    assert time.perf_counter() - begun < 30
+
+
+def test_what_is_in_range_builds() -> None:
+    network = DarknetNetwork(cfg.parse(detecting("groups=3\nfilters=9", "mask=2,0\nnum=3", "[route]\nlayers=-1\ngroups=3\ngroup_id=2")
+                                       .replace("filters=21", "filters=14")))  # fmt: skip
+    assert network.heads[0].anchors.tolist() == [[5, 6], [1, 2]]
+    assert network(torch.zeros(1, 3, 32, 32))[0].shape == (1, 14, 32, 32)
+
+
+def test_a_file_that_is_far_too_large_is_no_cfg(tmp_path: Path) -> None:
+    path = tmp_path / "big.cfg"
+    with path.open("wb") as file:
+        file.truncate(cfg.LARGEST_FILE + 1)
+    with pytest.raises(UserError, match="10,000,001 bytes, far more than a Darknet cfg"):
+        cfg.read(path)
 
 
 # --- the published networks, without their numbers -----------------------------------------------------------------------------------

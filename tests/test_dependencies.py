@@ -9,7 +9,8 @@ import numpy
 import pytest
 
 import robustbench_cv
-from robustbench_cv.registry import Lookup, Registry, recorded_lookups, unrecorded_lookups
+from robustbench_cv.lookups import Lookup, recorded_lookups, unrecorded_lookups
+from robustbench_cv.registry import Registry
 from robustbench_cv.runner import dependencies
 from robustbench_cv.runner.dependencies import DependencyReader
 from robustbench_cv.runner.plan import make_plan

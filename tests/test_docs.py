@@ -9,6 +9,7 @@ import pytest
 
 from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS, RECIPES, SUITES
 from robustbench_cv.cli import cli
+from robustbench_cv.cli.titled import Command
 from robustbench_cv.registry import Spec
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +19,11 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 def _blocks(language: str) -> list[tuple[str, str]]:
     pattern = re.compile(rf"```{language}\n(.*?)```", re.DOTALL)
     return [(f"{path.name}-{i}", block) for path in DOCUMENTS for i, block in enumerate(pattern.findall(path.read_text()))]
+
+
+def _examples() -> list[str]:
+    """The command lines under every --help."""
+    return [example.command for command in cli.commands.values() if isinstance(command, Command) for example in command.examples]
 
 
 def _commands() -> list[str]:
@@ -32,7 +38,7 @@ def test_python_in_documents_runs(name: str, code: str, tmp_path: Path, monkeypa
     exec(compile(code, name, "exec"), {"__name__": "document"})
 
 
-@pytest.mark.parametrize("command", _commands())
+@pytest.mark.parametrize("command", [*_commands(), *_examples()])
 def test_commands_in_documents_parse_and_name_what_exists(command: str) -> None:
     _, name, *arguments = shlex.split(command)
     subcommand = cli.commands[name]
@@ -40,7 +46,7 @@ def test_commands_in_documents_parse_and_name_what_exists(command: str) -> None:
         values, _, _ = subcommand.make_parser(context).parse_args(arguments)
     registries = {"suite": SUITES, "recipe": RECIPES}
     for key, registry in registries.items():
-        if isinstance(values.get(key), str):
+        if isinstance(values.get(key), str) and not values[key].endswith(".yaml"):
             registry.entry(Spec.parse(values[key]).name)
     for key, registry in (("models", MODELS), ("model", MODELS), ("data", DATASETS)):
         found = values.get(key) or []
@@ -51,6 +57,7 @@ def test_commands_in_documents_parse_and_name_what_exists(command: str) -> None:
 
 def test_commands_were_found() -> None:
     assert len(_commands()) > 8
+    assert {shlex.split(example)[1] for example in _examples()} == set(cli.commands)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

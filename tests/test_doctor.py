@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.doctor import check_names, examine
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.findings import Finding
 from robustbench_cv.tasks import Task
-from robustbench_cv.types import BoxTarget, Candidates, Prediction, Sample
+from robustbench_cv.types import BoxPrediction, BoxTarget, Candidates, ClassTarget, Labels, ModelInfo, Prediction, Sample
 from tests.checked_models import CLASSES, GROUND, Colours, Listed, Tiny, normalise, samples, with_boxes
 
 TASKS: tuple[Task, ...] = ("classification", "segmentation", "detection")
@@ -336,6 +338,105 @@ def test_a_blind_detector_is_not_accused() -> None:
     assert stops(doctor(Blind("detection"), samples("detection"))) == []
 
 
+def test_a_blind_detector_is_said_to_be_blind_and_passes_nothing_that_compares_its_boxes() -> None:
+    for data in (samples("detection"), [*samples("detection", 32), *_empty(32)]):
+        findings = doctor(Blind("detection"), data)
+        assert accused(findings) == ["S00"]
+        assert next(iter(findings)) == "S00", "at the top"
+        assert (findings["S00"].verdict, findings["S00"].code) == ("warn", "no-skill")
+        assert re.match(r"none of \d+ annotated objects in \d+ images is found; 0 boxes reach", findings["S00"].evidence)
+        assert {findings[id_].verdict for id_ in ("S02", "S19", "S21", "S25")} == {"not applicable"}
+        assert "the model reports no box" in findings["S22"].evidence
+        assert "no box was decoded" in findings["S12"].evidence
+
+
+def _empty(count: int) -> list[Sample]:
+    """Images without an object, on which reporting nothing is right."""
+    nothing = BoxTarget.of(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    return [replace(s, id=f"empty-{i}", target=nothing) for i, s in enumerate(samples("detection", count))]
+
+
+def test_a_detector_without_a_single_candidate_gives_nothing_to_compare() -> None:
+    class Silent(Tiny):
+        def raw(self, images: Tensor, /) -> Any:
+            raw = cast(Candidates, super().raw(images))
+            return replace(raw, valid=torch.zeros_like(raw.valid))
+
+        def decode(self, raw: Any, /) -> list[Prediction]:
+            return [BoxPrediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64)) for _ in raw.boxes]
+
+    findings = doctor(Silent("detection"), samples("detection", 16))
+    compared = ("S02", "S04", "S07", "S08", "S09", "S12", "S19", "S21", "S25")
+    assert {id_: findings[id_].verdict for id_ in compared} == dict.fromkeys(compared, "not applicable")
+    assert accused(findings) == ["S00"]
+
+
+@pytest.mark.parametrize("task", LABELLERS)
+def test_a_constant_answer_is_said_to_be_no_better_than_chance(task: Task) -> None:
+    findings = doctor(Tiny(task, after=lambda s: s * 1e-9 + torch.eye(7)[0].reshape(1, 7, *[1] * (s.ndim - 2))), samples(task))
+    assert accused(findings) == ["S00"]
+    assert "no better than chance" in findings["S00"].evidence
+    assert {findings[id_].verdict for id_ in ("S02", "S19", "S21")} == {"not applicable"}
+
+
+def test_samples_of_one_class_tell_nothing_of_skill() -> None:
+    one = [s for s in samples("classification", 200) if isinstance(s.target, ClassTarget) and s.target.label == 2]
+    assert len(one) >= 16
+    findings = doctor(Tiny("classification"), one)
+    assert findings["S00"].verdict == "not applicable"
+    assert "one class" in findings["S00"].evidence
+    assert accused(findings) == []
+
+
+@dataclass(frozen=True, eq=False)
+class Oracle:
+    """Reports every object of the sample whose number is the image's first value."""
+
+    targets: Sequence[BoxTarget]
+    info = ModelInfo("oracle", "detection", Labels(("cell", "vessel")), "0" * 64, operating_score=0.25)
+
+    def raw(self, images: Tensor, /) -> Candidates:
+        chosen = [self.targets[round(float(i[0, 0, 0]) * 255)] for i in images]
+        most = max(len(t.boxes) for t in chosen)
+        boxes, valid = torch.zeros(len(images), most, 1, 4), torch.zeros(len(images), most, dtype=torch.bool)
+        scores = torch.full((len(images), most, 2), -9.0)
+        for k, target in enumerate(chosen):
+            n = len(target.boxes)
+            boxes[k, :n, 0], valid[k, :n] = target.boxes, True
+            scores[k, torch.arange(n), target.labels] = -0.1
+        return Candidates(boxes, scores + 0.01 * images.mean(), valid)
+
+    def decode(self, raw: Any, /) -> list[Prediction]:
+        best = [s[v].exp().max(1) for s, v in zip(raw.log_score.detach(), raw.valid, strict=True)]
+        return [BoxPrediction(b[v, 0], *s) for b, v, s in zip(raw.boxes, raw.valid, best, strict=True)]
+
+
+@pytest.mark.parametrize(("counts", "verdict"), [((150, 0), "note"), ((101, 40), "note"), ((100, 100), "pass"), ((60, 60), "pass")])
+def test_more_objects_than_average_precision_counts_are_noted_and_nobody_is_accused(counts: tuple[int, int], verdict: str) -> None:
+    labels = torch.tensor([0] * counts[0] + [1] * counts[1])
+    places = torch.arange(len(labels))
+    corners = torch.stack([places % 20 * 11, places // 20 * 11], 1).float()
+    crowded = BoxTarget.of(torch.cat([corners, corners + 9], 1), labels)
+    few = BoxTarget.of(torch.tensor([[20.0, 30, 90, 80]]), torch.tensor([0]))
+    targets = [crowded, few, few]
+    found = [Sample(f"s{i}", torch.full((3, 160, 224), i / 255), t) for i, t in enumerate(targets)]
+    finding = CHECKS.build("s22-boxes")(Preflight(Oracle(targets), "detection", found))
+    assert finding.verdict == verdict
+    if verdict == "note":
+        assert finding.code == "detections-capped"
+        assert f"1 of 3 images hold more than 100 objects of one class, up to {counts[0]} ('cell')" in finding.evidence
+
+
+def test_a_perfect_detectors_average_precision_under_the_cap_is_pycocotools() -> None:
+    """150 objects of one class in an image: 0.673 with COCO's 100 detections."""
+    places = torch.arange(150)
+    corners = torch.stack([places % 15 * 20 + 5, places // 15 * 22 + 5], 1).float()
+    few = BoxTarget.of(torch.tensor([[50.0, 60, 130, 120]]), torch.tensor([0]))
+    targets = [BoxTarget.of(torch.cat([corners, corners + 12], 1), torch.zeros(150, dtype=torch.int64)), few, few]
+    found = [Sample(f"s{i}", torch.full((3, 240, 320), i / 255), t) for i, t in enumerate(targets)]
+    assert "scores AP 0.673 here" in CHECKS.build("s22-boxes")(Preflight(Oracle(targets), "detection", found)).evidence
+
+
 def test_hallucinated_classes_are_noted() -> None:
     found = [s for s in samples("detection", 128) if 0 not in s.target.labels.tolist()]  # type: ignore[union-attr]
     model = Tiny("detection", after=lambda s: torch.cat([s[:, :1].clamp(min=-0.2), s[:, 1:]], 1))
@@ -355,7 +456,13 @@ def test_outputs_that_are_not_finite_warn_and_accuse_nobody(task: Task) -> None:
     assert "NaN" in findings["S04"].evidence
 
 
-@pytest.mark.parametrize("kind", [RuntimeError, ValueError, TypeError, IndexError])
+class Own(Exception):
+    """A user's own."""
+
+
+@pytest.mark.parametrize(
+    "kind", [RuntimeError, ValueError, TypeError, IndexError, AssertionError, AttributeError, KeyError, ZeroDivisionError, OSError, Own]
+)
 def test_a_model_that_raises_is_a_finding(kind: type[Exception]) -> None:
     class Raising(Tiny):
         def raw(self, images: Tensor, /) -> Any:
@@ -363,7 +470,15 @@ def test_a_model_that_raises_is_a_finding(kind: type[Exception]) -> None:
 
     findings = doctor(Raising("classification"), samples("classification"))
     assert stops(findings) == ["S05"], "once, not once a check"
-    assert f"the model raised {kind.__name__}: only 224 x 224, please (test_doctor.py, line " in findings["S05"].evidence
+    said = re.escape(str(kind("only 224 x 224, please\nlong story")).splitlines()[0])
+    assert re.search(rf"the model raised {kind.__name__}: {said} \(test_doctor\.py, line ", findings["S05"].evidence)
+
+
+def test_a_gradient_that_hidden_weights_alone_have_is_none() -> None:
+    hidden = torch.ones((), requires_grad=True)
+    findings = doctor(Tiny("classification", before=Tensor.detach, after=lambda scores: scores * hidden), samples("classification"))
+    assert findings["S09"].verdict == "warn"
+    assert "no gradient reaches the image" in findings["S09"].evidence
 
 
 def test_samples_of_several_sizes_are_predicted_in_their_order() -> None:

@@ -208,7 +208,6 @@ def test_boxes_are_stretched_with_their_image() -> None:
 
 
 def _spec(text: str) -> Any:
-    from robustbench_cv.models.build import tagged
-    from robustbench_cv.registry import Spec
+    from robustbench_cv.registry import Spec, tagged
 
     return tagged(Spec.parse(text))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, CHECKS
-from robustbench_cv.checks.check import Aftermath
+from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import Results
@@ -200,7 +200,7 @@ def test_the_check_reads_what_was_kept(model: str, data: str, tmp_path: Path) ->
     results = run(suite_of(model, data, f"adversarial-patch({PATCH})"), tmp_path / "out")
 
     def said(folder_results: Results) -> Finding:
-        (finding,) = CHECKS.build("s34-fit-overlap")(Aftermath(folder_results, {}))
+        (finding,) = CHECKS.build("s34-fit-overlap")(AfterRun(folder_results, {}))
         assert isinstance(finding, Finding)
         return finding
 
@@ -209,6 +209,12 @@ def test_the_check_reads_what_was_kept(model: str, data: str, tmp_path: Path) ->
     record = next((tmp_path / "out" / "artefacts").rglob("*.json"))
     content = json.loads(record.read_text())
     judged = results.records["sample"].iloc[0]
+    for of_another in ({"aim": {"target": "red"}}, {"weights_sha256": "0" * 64}, {"model": "another"}):
+        other = record.parent.parent / "another" / record.name
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(msgspec.json.encode(content | of_another | {"ids": [judged]}))
+        assert said(results).verdict == "pass", "the ids of another fit are not this one's"
+        other.unlink()
     record.write_bytes(msgspec.json.encode(content | {"ids": [*content["ids"], judged]}))
     assert said(results).verdict == "stop"
     assert judged in said(results).evidence

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from robustbench_cv.adversary.attack import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
-from robustbench_cv.checks import slopes
+from robustbench_cv.checks import gradient_check
+from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
-from robustbench_cv.checks.battery import judge
+from robustbench_cv.checks.comparison_attacks import PROBES, Trace, Tried, trace
 from robustbench_cv.checks.precision import Float32, half_precision
-from robustbench_cv.checks.probes import PROBES, Trace, Tried, trace
 from robustbench_cv.checks.s10_masking import s10_masking
 from robustbench_cv.checks.s11_steps import s11_steps
 from robustbench_cv.errors import NotApplicable
@@ -107,6 +107,20 @@ def test_what_only_looks_like_a_defence_is_named(name: str) -> None:
     assert found.evidence.startswith("attack looks weak because")
     assert re.search(words, found.evidence), found.evidence
     assert found.remedy.startswith("try: ")
+
+
+def test_an_attack_that_had_nothing_to_break_is_not_called_strong() -> None:
+    model = Planted()
+    right = samples_of(model, 12)
+    wrong = [replace(s, target=ClassTarget((s.target.label + 1) % 4)) for s in right]  # type: ignore[union-attr]
+    subject = Attacked(model, "classification", PGD, [], 12, 0, 1.0, broken=wrong)
+    nothing = judge(subject)
+    assert (nothing.verdict, nothing.code) == ("not applicable", "attack-strength")
+    assert "nothing to break: the unchanged images met the criterion already (12 of 12 looked at)" in nothing.evidence
+    some = judge(replace(subject, broken=[*wrong[:5], *right[5:]]))
+    assert some.verdict == "pass"
+    assert some.evidence == "attack looks strong: it broke all 12 samples; 5 of 12 looked at were broken before it"
+    assert judge(replace(subject, broken=right)).evidence == "attack looks strong: it broke all 12 samples"
 
 
 def test_the_remedy_that_is_named_for_saturated_scores_makes_the_attack_strong() -> None:
@@ -323,9 +337,9 @@ def test_finite_differences_know_a_gradient_from_its_opposite() -> None:
         return (images * weights).flatten(1).sum(1)
 
     right = weights.expand_as(x)
-    assert slopes.measure(value, x, right) == slopes.Slopes(5, 0, 10, 10)
-    assert slopes.measure(value, x, -right).misleads
-    assert slopes.measure(value, x, 0 * right) == slopes.Slopes(5, 5, 0, 0)
+    assert gradient_check.measure(value, x, right) == gradient_check.Slopes(5, 0, 10, 10)
+    assert gradient_check.measure(value, x, -right).misleads
+    assert gradient_check.measure(value, x, 0 * right) == gradient_check.Slopes(5, 5, 0, 0)
 
 
 def test_half_precision_is_seen_and_undone() -> None:

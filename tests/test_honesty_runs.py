@@ -12,8 +12,8 @@ import torch
 from robustbench_cv.adversary.attack import run as run_attack
 from robustbench_cv.adversary.objectives.classification import dlr
 from robustbench_cv.catalogue import ATTACKS, DATASETS, REPORTS
+from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked
-from robustbench_cv.checks.battery import judge
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.models.build import build
@@ -106,6 +106,17 @@ def test_the_verdict_stands_in_the_tables(data: str, tmp_path: Path) -> None:
     checks = REPORTS.build("checks")(results).to_markdown()
     assert "attack looks strong (" in checks
     assert "try: use pgd with 40 steps" in checks
+
+
+def test_an_attack_on_a_model_that_is_never_right_is_not_called_strong(data: str, tmp_path: Path) -> None:
+    results = run(tmp_path / "out", data, f"{model(tmp_path)}(gain=-20)", conditions=(PGD,), limit=6).results
+    group = results.groups()[0]
+    assert results.estimate(group, "clean", "top-1").value == 0
+    assert results.estimate(group, "pgd", "top-1").value == 0
+    (verdict,) = verdicts(results).values()
+    assert verdict.verdict == "not applicable"
+    assert "nothing to break" in verdict.evidence
+    assert results.strength(group, "pgd") == verdict
 
 
 def test_nothing_is_tried_where_nothing_is_asked(data: str, tmp_path: Path) -> None:

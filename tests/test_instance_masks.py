@@ -230,5 +230,5 @@ def test_found_by_name_and_what_it_refuses() -> None:
     assert "masks" not in data[0].attributes
     with pytest.raises(UserError, match="needs a detector"):
         DATASETS.build(f"found:{scenes}(model='lenet5')")
-    with pytest.raises(UserError, match="must lie between"):
+    with pytest.raises(UserError, match="score=2 must be a number above 0 and at most 1"):
         DATASETS.build(f"found:{scenes}(model='mask-rcnn-small', score=2)")

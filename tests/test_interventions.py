@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from torch import Tensor
@@ -13,9 +14,10 @@ from torch import Tensor
 from robustbench_cv.boxes import from_mask
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions.fill import FILLS, painted
-from robustbench_cv.interventions.regions import main_class, objects, things
-from robustbench_cv.interventions.shapes import dilated, pieces, placed
+from robustbench_cv.interventions.fill import FILLS, extend_background, fill_region
+from robustbench_cv.interventions.intervention import removes_objects
+from robustbench_cv.interventions.object_selection import main_class, objects, things
+from robustbench_cv.interventions.shapes import dilate_mask, pieces, place_elsewhere
 from robustbench_cv.interventions.slide_patch import positions
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
@@ -45,7 +47,7 @@ def test_dilation_is_every_pixel_within_the_radius(radius: int) -> None:
     ys, xs = mask.nonzero(as_tuple=True)
     y, x = torch.arange(11)[:, None, None], torch.arange(17)[None, :, None]
     expected = ((y - ys) ** 2 + (x - xs) ** 2 <= radius**2).any(dim=-1)
-    assert torch.equal(dilated(mask, radius), expected)
+    assert torch.equal(dilate_mask(mask, radius), expected)
 
 
 def test_a_placed_shape_goes_everywhere_that_is_free_and_nowhere_else() -> None:
@@ -56,7 +58,7 @@ def test_a_placed_shape_goes_everywhere_that_is_free_and_nowhere_else() -> None:
     taken[4, 4] = True
     seen = set()
     for i in range(400):
-        moved = placed(shape, taken, Noise(0, (str(i),)))
+        moved = place_elsewhere(shape, taken, Noise(0, (str(i),)))
         assert moved.sum() == shape.sum()
         assert not (moved & taken).any()
         seen.add(tuple(from_mask(moved).tolist()[:2]))
@@ -72,7 +74,7 @@ def test_a_placed_shape_goes_everywhere_that_is_free_and_nowhere_else() -> None:
 def test_no_place_is_not_applicable() -> None:
     shape = torch.ones(2, 2, dtype=torch.bool)
     with pytest.raises(NotApplicable, match="no object-free place"):
-        placed(shape, torch.tensor([[False, False], [True, False]]), NOISE)
+        place_elsewhere(shape, torch.tensor([[False, False], [True, False]]), NOISE)
 
 
 def test_pieces_of_a_mask_are_placed_apart() -> None:
@@ -81,7 +83,7 @@ def test_pieces_of_a_mask_are_placed_apart() -> None:
     taken = torch.zeros(8, 20, dtype=torch.bool)
     taken[:4] = taken[:, 9:11] = True
     assert [int(p.sum()) for p in pieces(mask)] == [9, 4]
-    moved = placed(mask, taken, NOISE)
+    moved = place_elsewhere(mask, taken, NOISE)
     assert int(moved.sum()) == 13
     assert not (moved & taken).any()
 
@@ -94,11 +96,56 @@ def test_no_fill_looks_at_what_it_replaces(fill: str) -> None:
     image = Noise(1, ("a",)).uniform((3, 20, 30))[0]
     region = torch.zeros(20, 30, dtype=torch.bool)
     region[5:14, 8:20] = True
-    filled = painted(image, region, fill, NOISE)
-    other = painted(torch.where(region, 1 - image, image), region, fill, NOISE)
+    filled = fill_region(image, region, fill, NOISE)
+    other = fill_region(torch.where(region, 1 - image, image), region, fill, NOISE)
     torch.testing.assert_close(filled, other, atol=1e-6, rtol=0)
     assert torch.equal(filled[:, ~region], image[:, ~region])
     assert (filled[:, region] - image[:, region]).abs().mean() > 0.1
+
+
+PLACES = {
+    "left": (slice(20, 40), slice(0, 18)),
+    "right": (slice(20, 40), slice(46, 64)),
+    "top": (slice(0, 18), slice(20, 40)),
+    "bottom": (slice(30, 48), slice(20, 40)),
+    "top left": (slice(0, 15), slice(0, 15)),
+    "top right": (slice(0, 15), slice(49, 64)),
+    "bottom left": (slice(33, 48), slice(0, 15)),
+    "bottom right": (slice(33, 48), slice(49, 64)),
+    "a whole side": (slice(0, 12), slice(0, 64)),
+    "inside": (slice(15, 33), slice(20, 40)),
+}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_fill_is_the_same_whatever_stood_at_the_border(fill: str) -> None:
+    ramp = torch.stack(
+        [torch.linspace(0, 1, 64).expand(48, 64), torch.linspace(1, 0, 48)[:, None].expand(48, 64), NOISE.uniform((48, 64))[0]]
+    )
+    for rows, columns in PLACES.values():
+        # A second piece lies in the strips that the first may be tiled from.
+        region = torch.zeros(48, 64, dtype=torch.bool)
+        region[rows, columns] = True
+        region[2:6, 22:38] = True
+        stood = [torch.tensor(colour)[:, None, None].expand_as(ramp) for colour in ((0.0, 0, 0), (1.0, 1, 1), (0.9, 0.1, 0.1))]
+        fills = [fill_region(torch.where(region, colour, ramp), region, fill, NOISE) for colour in stood]
+        assert all(torch.equal(other, fills[0]) for other in fills[1:]), (rows, columns)
+
+
+@pytest.mark.parametrize(("fill", "method"), [("telea", cv2.INPAINT_TELEA), ("navier-stokes", cv2.INPAINT_NS)])
+def test_away_from_the_border_a_fill_is_opencvs(fill: str, method: int) -> None:
+    image = NOISE.uniform((3, 48, 64))[0]
+    region = torch.zeros(48, 64, dtype=torch.bool)
+    region[PLACES["inside"]] = True
+    own = cv2.inpaint((image.permute(1, 2, 0) * 255).round().byte().numpy(), region.byte().numpy(), 3.0, method)
+    filled = (fill_region(image, region, fill, NOISE)[:, region] * 255).round().byte()
+    assert torch.equal(filled, torch.from_numpy(own).permute(2, 0, 1)[:, region])
+
+
+def test_masked_pixels_are_extended_from_the_nearest_background() -> None:
+    image = torch.arange(6.0).expand(3, 2, 6)
+    region = torch.tensor([[True, True, False, True, True, False]] * 2)
+    assert extend_background(image, region)[1].tolist() == [[2, 2, 2, 2, 5, 5]] * 2
 
 
 @pytest.mark.parametrize("fill", ["mean", "blur", "telea", "navier-stokes", "tile"])
@@ -107,7 +154,25 @@ def test_fills_continue_an_even_colour(fill: str) -> None:
     region = torch.zeros(16, 24, dtype=torch.bool)
     region[0:9, 3:12] = True  # at the border too
     image = torch.where(region, torch.zeros(()), colour)
-    torch.testing.assert_close(painted(image, region, fill, NOISE), colour.clone(), atol=2 / 255, rtol=0)
+    torch.testing.assert_close(fill_region(image, region, fill, NOISE), colour.clone(), atol=2 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "removes"), [("remove", True), ("remove(fill='exact')", True), ("context-only", True), ("occlude", False)]
+)
+def test_what_takes_objects_away_is_declared(spec: str, *, removes: bool) -> None:
+    assert INTERVENTIONS.build(spec).removes_objects is removes
+
+
+def test_a_users_own_removal_is_one_whatever_its_name(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from robustbench_cv.interventions.remove import Removal\n\n\n"
+        "def emptied():\n    return Removal('all', 'mean', None, 0.5)\n\n\n"
+        "def removed_looking():\n    return lambda sample, noise: sample\n"
+    )
+    assert removes_objects(["occlude()", f"{own}:emptied"])
+    assert not removes_objects(["occlude()", f"{own}:removed_looking", "remove-control"])
 
 
 def test_unknown_fill_lists_the_fills() -> None:
@@ -145,7 +210,7 @@ def test_damage_to_the_labelled_object_is_refused() -> None:
 def test_segmentation_ignores_what_was_filled() -> None:
     sample = synthetic.sample("segmentation")
     after = edit("remove(what='car', dilate=2)", sample)
-    region = dilated(sample.regions["class:car"], 2)
+    region = dilate_mask(sample.regions["class:car"], 2)
     assert torch.equal(after.edit.region, region)
     assert torch.equal(after.target.labels == IGNORE, region)
     assert torch.equal(after.target.labels[~region], sample.target.labels[~region])
@@ -230,12 +295,12 @@ def test_silhouettes_and_boxes() -> None:
     ("spec", "message"),
     [
         ("remove(dilate=-1)", "dilate=-1 must be"),
-        ("remove(max_share=30)", "max_share=30 must be a share"),
+        ("remove(max_share=30)", "max_share=30 must be a number above 0 and at most 1"),
         ("context-only(shape='circle')", "no shape named 'circle'"),
-        ("occlude(share=0)", "share=0 must be a share"),
+        ("occlude(share=0)", "share=0 must be a number above 0 and at most 1"),
         ("occlude(texture='grey')", "no texture named 'grey'; choose one of .'gray'"),
-        ("slide-patch(index=-1)", "index=-1 must be 0 or more"),
-        ("slide-patch(side=0)", "side=0 must be at least 1 pixel"),
+        ("slide-patch(index=-1)", "index=-1 must be a whole number from 0"),
+        ("slide-patch(side=0)", "side=0 must be a whole number from 1"),
         ("swap-context(to='grey')", "no background named 'grey'"),
     ],
 )

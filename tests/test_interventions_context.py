@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ NOISE = Noise(0, ("synthetic/0",))
 
 
 def swap(spec: str, sample: Sample, donors: Sequence[Sample], noise: Noise = NOISE) -> Sample:
-    return INTERVENTIONS.build(spec).with_donors(donors)(sample, noise)
+    return INTERVENTIONS.build(spec).with_donors(Donors(donors))(sample, noise)
 
 
 def borrowed_from(after: Sample, donors: Sequence[Sample]) -> str:
@@ -197,15 +198,71 @@ class Faulty:
 def test_a_data_set_lends_as_its_samples_do_and_broken_ones_are_passed_over() -> None:
     sample, donors = synthetic.sample("classification"), synthetic.donors("classification")
     first = borrowed_from(swap("swap-context", sample, donors), donors)
-    whole = INTERVENTIONS.build("swap-context").with_donors(Faulty(donors, frozenset()))(sample, NOISE)
+    whole = INTERVENTIONS.build("swap-context").with_donors(Donors(Faulty(donors, frozenset())))(sample, NOISE)
     assert borrowed_from(whole, donors) == first
-    rest = INTERVENTIONS.build("swap-context").with_donors(Faulty(donors, frozenset({first})))(sample, NOISE)
+    rest = INTERVENTIONS.build("swap-context").with_donors(Donors(Faulty(donors, frozenset({first}))))(sample, NOISE)
     assert borrowed_from(rest, donors) != first
 
 
 def test_settings_are_read_once() -> None:
     donors = Donors(synthetic.donors("classification"))
     wanted = Setting("sea", None)
-    again = [[d.id for d in donors.ranked(synthetic.sample("classification"), NOISE, lambda s: s == wanted)] for _ in range(2)]
+    again = [[d.id for d in donors.lend(synthetic.sample("classification"), 0, lambda s: s == wanted)] for _ in range(2)]
     assert again[0] == again[1]
-    assert len(donors.seen) == 9
+    assert len(donors.settings) == 9
+
+
+def test_candidates_are_all_of_few_and_64_of_many_whatever_their_order() -> None:
+    for count in (1, 2, 10, 65, 66, 130, 5000):
+        ids = [f"photo {i}" for i in range(count)]
+        donors, backwards = Donors(Named(ids)), Donors(Named(ids[::-1]))
+        for id_ in ("photo 0", "elsewhere"):
+            chosen = [ids[i] for i in donors.candidates(id_, 0)]
+            assert len(set(chosen)) == len(chosen) == min(64, count - (id_ in ids))
+            assert id_ not in chosen
+            assert chosen == [ids[::-1][i] for i in backwards.candidates(id_, 0)]
+    assert chosen != [ids[i] for i in donors.candidates("elsewhere", 1)]
+
+
+def test_every_donor_is_as_likely_to_lend_as_any_other() -> None:
+    donors = Donors(Named([f"photo {i}" for i in range(40)]))
+    first = Counter(donors.candidates(f"sample {i}", 0)[0] for i in range(4000))
+    assert len(first) == 40
+    assert max(first.values()) < 150  # of 100 each, give or take 10
+
+
+def test_a_lost_donor_moves_few_choices() -> None:
+    ids = [f"photo {i}" for i in range(200)]
+    all_, rest = Donors(Named(ids)), Donors(Named(ids[1:]))
+    moved = sum(ids[all_.candidates(f"s{i}", 0)[0]] != ids[1 + rest.candidates(f"s{i}", 0)[0]] for i in range(400))
+    assert moved < 20
+
+
+def test_what_an_edit_depends_on_are_its_candidates_each_read_once() -> None:
+    data = Named([f"photo {i}" for i in range(1000)])
+    donors = Donors(data)
+    first = donors.fingerprints(["photo 3"], 0)
+    assert [id_ for id_, _ in first] == sorted(f"photo {i}" for i in donors.candidates("photo 3", 0))
+    assert donors.fingerprints(["photo 3"], 0) == first
+    assert len(data.read) == 64
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A data set of ids alone, that notes whose bytes are read."""
+
+    ids: Sequence[str]
+    read: list[int] = field(default_factory=list)
+    name: str = "named"
+    task: Task = "classification"
+    labels: Labels = field(default_factory=lambda: Labels(("car", "boat")))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        raise BadSample(f"{self.ids[index]} is but a name")
+
+    def fingerprint(self, index: int) -> str:
+        self.read.append(index)
+        return f"bytes of {self.ids[index]}"

@@ -11,6 +11,7 @@ from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.data.scenes.sample import sample as rendered
 from robustbench_cv.data.scenes.scene import Object, Scene
 from robustbench_cv.errors import NotApplicable
+from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.fill import FILLS
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import ABSENT, IGNORE, MaskTarget, Sample
@@ -100,7 +101,7 @@ def test_rendered_donors_lend_their_empty_stage_with_all_labels() -> None:
     dataset = DATASETS.build("scenes(task='segmentation', samples=20, size=64)")
     for i in range(4):
         sample = dataset[i]
-        after = INTERVENTIONS.build("swap-context").with_donors(dataset)(sample, Noise(0, (sample.id,)))
+        after = INTERVENTIONS.build("swap-context").with_donors(Donors(dataset))(sample, Noise(0, (sample.id,)))
         assert (after.target.labels != IGNORE).all()
         found = sample.regions["objects"]
         assert torch.equal(after.target.labels[found], sample.target.labels[found])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import ForeignError, UserError
 from robustbench_cv.models.adapt import Classifier, Segmenter
 from robustbench_cv.models.build import build, describe
 from robustbench_cv.models.labels import class_names
@@ -108,13 +108,23 @@ def test_a_model_is_taken_as_it_is(file: str) -> None:
         ("net(task='detection', classes='a,b,c')", "raw\\(images\\) -> Candidates"),
         ("net(task='classification', classes='a,b,c', mean='red', std='1')", "mean='red' is not a list of numbers"),
         ("net(task='classification', classes='a,a,c')", "'a' twice"),
-        ("text(task='classification', classes='a')", "returns a str"),
         ("nett", r"no function 'nett'"),
     ],
 )
 def test_what_is_missing_is_said(file: str, call: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(f"{file}:{call}")
+
+
+def test_a_factory_that_returns_no_model_is_named(file: str) -> None:
+    with pytest.raises(ForeignError, match=r"function text must return a model .* or a torch module; it returned a str, which has no info"):
+        build(f"{file}:text(task='classification', classes='a')")
+
+
+@pytest.mark.parametrize("spec", [f"lenet5(checkpoint='{'a' * 400}')", f"lenet5(classes='{'a' * 400}.txt')", f"{'a' * 400}.py:build"])
+def test_a_path_that_no_system_takes_is_refused(spec: str) -> None:
+    with pytest.raises(UserError, match="cannot be looked for: File name too long"):
+        build(spec)
 
 
 def test_a_tag_is_the_weights_argument() -> None:

@@ -74,9 +74,9 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "tasks", "files"),
-    ("suite", "types", "noise", "registry", "boxes", "run_folder", "batching"),
-    ("catalogue",),
+    ("errors", "tasks", "files", "foreign", "terminal", "arguments"),
+    ("suite", "types", "noise", "specs", "entries", "lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
+    ("catalogue", "suite_files"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("results",),
     ("checks", "gates"),

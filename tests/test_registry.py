@@ -1,14 +1,22 @@
 """Specs, lazy look-up, plug-ins, and what wrong names and arguments say."""
 
+import dataclasses
+import gc
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from robustbench_cv.catalogue import ATTACKS, REGISTRIES
-from robustbench_cv.errors import UserError
-from robustbench_cv.registry import Registry, Spec
+import robustbench_cv.registry as registry_module
+from robustbench_cv.adversary import Adversary
+from robustbench_cv.catalogue import ATTACKS, DATASETS, METRICS, MODELS, REGISTRIES, add_plugin
+from robustbench_cv.errors import ForeignError, UserError
+from robustbench_cv.interventions.intervention import Intervention
+from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.registry import Registry, Spec, remember, spec_of
+from robustbench_cv.types import Dataset, Model
 
 
 @pytest.mark.parametrize(
@@ -19,6 +27,15 @@ from robustbench_cv.registry import Registry, Spec
         ("timm:resnet18(pretrained=True)", "timm", {"pretrained": True}, "resnet18"),
         ("coco:/data/a (b)/val", "coco", {}, "/data/a (b)/val"),
         ("my/file.py:build(a='x(y)', b=None)", "my/file.py", {"a": "x(y)", "b": None}, "build"),
+        ("mine (1).py:build(size=3)", "mine (1).py", {"size": 3}, "build"),
+        ("folder:photos (1)", "folder", {}, "photos (1)"),
+        ("folder:photos (my trip)(upright=True)", "folder", {"upright": True}, "photos (my trip)"),
+        ("folder:photos (a=b)()", "folder", {}, "photos (a=b)"),
+        ("folder:it's (1)", "folder", {}, "it's (1)"),
+        ("folder:odd)", "folder", {}, "odd)"),
+        ("masks:x(classes='a)b')", "masks", {"classes": "a)b"}, "x"),
+        ("masks:x(classes='(b=1)')", "masks", {"classes": "(b=1)"}, "x"),
+        ("pgd(eps=-1e400)", "pgd", {"eps": -math.inf}, None),
     ],
 )
 def test_specs_parse_and_print_back(text: str, name: str, args: dict[str, object], target: str | None) -> None:
@@ -35,6 +52,22 @@ def test_specs_parse_and_print_back(text: str, name: str, args: dict[str, object
         ("pgd(eps=1/0)", "is not a number"),
         ("pgd(eps=[1])", "is not a number"),
         ("pgd(eps=)", "cannot be read"),
+        ("pgd(eps=1, eps=2)", "gives eps twice"),
+        ("pgd(**{})", "'\\*\\*'"),
+        ("pgd(eps={[]:1})", "is not a number"),
+        ("pgd(eps={{}})", "is not a number"),
+        ("pgd(eps=1e400/1e400)", "is not a number"),
+        (f"pgd(eps={'9' * 6000})", r"cannot be read"),
+        (f"pgd(eps={'(' * 3000}1{')' * 3000})", r"\.\.\. \(6,010 characters\)' cannot be read"),
+        (f"pgd(eps={'-' * 4000}1)", "is not a number|cannot be read"),
+        (f"pgd(eps={'1/' * 3000}1)", "is not a number|cannot be read"),
+        ("pgd(eps=1)(steps=2)", "one pair of parentheses"),
+        ("pgd(eps='\ud800')", "cannot be read"),
+        ("p" * 20_000, r"more than 10,000 characters"),
+        ("pgd\0", "a NUL character"),
+        ("pgd.", "no weights after the dot"),
+        ("   ", "is not a spec"),
+        ("mine.py:build(3)", "positional"),
         ("pgd)", "is not a spec|no '\\(' opens|no .* named"),
         (":x", "is not a spec"),
         ("", "is not a spec"),
@@ -128,3 +161,208 @@ def test_one_factory_has_a_member_for_each_name(tmp_path: Path) -> None:
     assert registry.build("large(steps=2)") == ("large", 2)
     with pytest.raises(UserError, match="step"):
         registry.build("large(step=2)")
+
+
+PLUGIN = """
+import sys
+from typing import Literal
+from robustbench_cv.arguments import Budget, PositiveInt
+from robustbench_cv.catalogue import attack, metric
+from robustbench_cv.errors import UserError
+HEAD
+@attack()
+def mine(eps: Budget = 8 / 255, steps: PositiveInt = 40, how: Literal["fast", "slow"] = "fast", file: str = "", *, unknown: "Path" = None):
+    \"\"\"Mine.\"\"\"
+    BODY
+"""
+
+
+def _plugin(folder: Path, head: str = "", body: str = "return [eps, steps]") -> Path:
+    path = folder / "mine.py"
+    path.write_text(PLUGIN.replace("HEAD", head).replace("BODY", body))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("steps='x'", r"attack 'mine': steps='x' must be a whole number from 1 to 1,000,000,000; leave it out for 40"),
+        ("steps='20'", r"write steps=20 without quotes"),
+        ("steps=20.0", r"write steps=20$"),
+        ("steps=True", r"steps=True must be a whole number"),
+        ("steps=0", r"must be a whole number from 1"),
+        (f"steps={10**400}", r"steps=a whole number of 1,329 bits must be"),
+        ("eps='8/255'", r"write eps=8/255 without quotes"),
+        ("eps=8", r"eps=8 can be read as 8/255 = 0.0314 .*write eps=8/255"),
+        ("eps=None", r"eps=None must be a number from 0 to 1, in \[0, 1\] pixel units; leave it out for 8/255"),
+        ("eps=True", r"eps=True must be a number"),
+        ("eps=1e400", r"eps=inf must be from 0 to 1"),
+        ("how='medium'", r"how='medium' must be 'fast' or 'slow'; leave it out for 'fast'"),
+        ("file=3", r"file=3 must be text in quotes"),
+    ],
+)
+def test_arguments_are_held_to_the_annotations(tmp_path: Path, arguments: str, message: str) -> None:
+    registry: Registry[object] = Registry("attack")
+    registry.add_file(_plugin(tmp_path))
+    for call in (registry.build, registry.check):
+        with pytest.raises(UserError, match=message.partition("; leave")[0]):
+            call(f"mine({arguments})")
+    with pytest.raises(UserError, match=message):
+        registry.build(f"mine({arguments})")
+
+
+def test_what_an_annotation_admits_is_passed_on_as_it_is(tmp_path: Path) -> None:
+    registry: Registry[object] = Registry("attack")
+    registry.add_file(_plugin(tmp_path, body="return [eps, steps, how, unknown]"))
+    assert registry.build("mine(eps=0, steps=3, unknown='a/path')") == [0, 3, "fast", "a/path"]
+    assert registry.build("mine") == [8 / 255, 40, "fast", None]
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "message"),
+    [
+        ("import nope_nope", "pass", r"mine\.py, line 7: ModuleNotFoundError: No module named 'nope_nope'"),
+        ("raise RuntimeError('boom')", "pass", r"mine\.py, line 7: RuntimeError: boom"),
+        ("sys.exit(0)", "pass", r"mine\.py, line 7: ended the program: sys\.exit\(0\)"),
+        ("", "raise ValueError('boom')", r"mine\.py, function mine, line 11: ValueError: boom"),
+        ("", "sys.exit(0)", r"mine\.py, function mine, line 11: ended the program"),
+        ("", "pass", r"mine\.py, function mine must return an attack; it returned nothing \(None\); is a `return` missing\?"),
+        ("", "return 3", r"it returned a int, which has no name, success, reference, accepts, search"),
+        ("", "return mine", r"it returned a function, which has no name"),
+        ("class A: pass", "return A", r"it returned the class A itself; call it"),
+        ("class A:\n  name = property(lambda s: 1 / 0)", "return A()", r"what attack 'mine' built: ZeroDivisionError"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False], ids=["by name", "by file"])
+def test_code_that_is_not_ours_is_named_when_it_fails(tmp_path: Path, head: str, body: str, message: str, named: bool) -> None:
+    registry: Registry[object] = Registry("attack", product=ATTACKS.product)
+    path = _plugin(tmp_path, head, body)
+    registry.add_file(path)
+    with pytest.raises(ForeignError, match=message if named else message.replace("'mine'", ".*")):
+        registry.build("mine" if named else f"{path}:mine")
+
+
+def test_a_plug_in_says_what_the_user_can_fix_by_itself(tmp_path: Path) -> None:
+    registry: Registry[object] = Registry("attack")
+    registry.add_file(_plugin(tmp_path, body="raise UserError('no such file: give another')"))
+    with pytest.raises(UserError, match="no such file: give another"):
+        registry.build("mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"# \xff\n", r"mine\.py: invalid or missing encoding declaration"),
+        (b"\n\n# \xff\n", r"mine\.py, line 3 is not UTF-8 text; save it as UTF-8"),
+        (b"x = 1\0\n", r"mine\.py.*null bytes"),
+        (b"def f(:\n", r"mine\.py, line 1: "),
+        (b"@attack\ndef f(): ...\n", r"mine\.py, line 1: write @attack\(\) with parentheses"),
+        (b"@attack()\nclass A: ...\n", r"mine\.py, line 1: @attack marks a plain function .* not 'A'"),
+        (b"@attack()\nasync def f(): ...\n", r"line 1: @attack marks a plain function"),
+        (b"N = {}\n@attack(members=N)\ndef f(name): ...\n", r"line 2: members must be written out, .* not 'N'"),
+        (b"@attack(members={'a': 1})\ndef f(name): ...\n", r"line 1: members must be written out"),
+        (b"@attack(members={})\ndef f(name): ...\n", r"line 1: members must be written out"),
+        (b"@attack(members={'a': {}})\ndef f(): ...\n", r"line 1: f\(\) has several names, so its first argument"),
+        (b"@attack(paper=open('x'))\ndef f(): ...\n", r"line 1: .*open\('x'\).* must be written out"),
+        (b"@attack(**FACTS)\ndef f(): ...\n", r"line 1: a mark is read without running the file"),
+        (b"@attack()\ndef f(): ...\n@attack()\ndef f(): ...\n", r"attack 'f' of .*mine\.py is registered already, by .*mine\.py"),
+        (
+            b"@attack()\ndef pgd(): ...\n",
+            r"attack 'pgd' of .*mine\.py is registered already, by robustbench_cv\.attacks\.pgd; give it",
+        ),
+        (b"def f(): ...\n", r"mine\.py marks nothing to register"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_registered_says_where_and_why(tmp_path: Path, text: bytes, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(text)
+    with pytest.raises(UserError, match=message):
+        add_plugin(str(path))
+    assert "f" not in ATTACKS.names()
+
+
+def test_a_plug_in_given_twice_is_one(tmp_path: Path) -> None:
+    registry: Registry[object] = Registry("attack")
+    path = _plugin(tmp_path)
+    assert registry.add_file(path) == registry.add_file(path) == ["mine"]
+
+
+def test_a_member_whose_name_has_a_default_keeps_the_rest_of_its_signature(tmp_path: Path) -> None:
+    path = tmp_path / "sizes.py"
+    path.write_text("@attack(members={'small': {}})\ndef either(name='small', steps=1): return name, steps\n")
+    registry: Registry[object] = Registry("attack")
+    path.write_text("from robustbench_cv.catalogue import attack\n" + path.read_text())
+    registry.add_file(path)
+    assert registry.entry("small").signature == "(steps=1)"
+    assert registry.build("small(steps=2)") == ("small", 2)
+
+
+@pytest.mark.parametrize(
+    ("registry", "spec", "message"),
+    [
+        (ATTACKS, "pgd(step=3)", r"attack 'pgd' takes no 'step'; it takes pgd\(norm"),
+        (ATTACKS, "transfer(source='a')", r"attack 'transfer' needs 'attack'"),
+        (ATTACKS, "fgsm:8", r"attack 'fgsm': eps='8' must be a number"),
+        (ATTACKS, "pdg", "did you mean 'pgd'"),
+        (MODELS, "lenet6.scenes", "did you mean 'lenet5'"),
+        (MODELS, "lenet5(weights=3)", r"weights=3 must be text in quotes"),
+        (MODELS, "lenet5(num_classes=1.5)", r"num_classes=1.5 must be a whole number from 0"),
+        (MODELS, "lenet5.scenes(weights='a')", r"names weights twice"),
+        (MODELS, "timm", r"needs 'name'"),
+        (DATASETS, "scenes(bias='a')", r"bias='a' must be a number from 0 to 1"),
+        (DATASETS, "foldr:x", "did you mean 'folder'"),
+        (DATASETS, "gone.py", "no file gone.py"),
+    ],
+)
+def test_specs_are_checked_without_importing_anything(registry: Registry[object], spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        registry.check(spec)
+
+
+def test_right_specs_pass_the_check(tmp_path: Path) -> None:
+    for spec in ("unet.scenes", "timm:resnet18(pretrained=True)", f"{_plugin(tmp_path)}:mine(anything=3)", "lenet5(input_size='32x32')"):
+        MODELS.check(spec)
+    ATTACKS.check("torchattacks:PGD(eps=8/255, anything=True)")
+    METRICS.check("hallucination-rate", ("labels", "operating_score"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+    """Equal to others of its value, and cannot be referenced weakly."""
+
+    value: int
+
+
+def test_what_is_built_remembers_its_spec_and_is_otherwise_as_it_was(tmp_path: Path) -> None:
+    registry: Registry[object] = Registry("attack")
+    registry.add_file(_plugin(tmp_path, "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass A:\n  steps: int", "return A(3)"))
+    first, second = registry.build("mine(steps=1)"), registry.build("mine(steps=2)")
+    assert first == second
+    assert hash(first) == hash(second)
+    assert [str(spec_of(one)) for one in (first, second)] == ["mine(steps=1)", "mine(steps=2)"]
+    assert spec_of(dataclasses.replace(first, steps=4)) is None  # type: ignore[type-var]
+    assert str(spec_of(remember(Slotted(1), Spec("a")))) == "a"
+    assert spec_of(Slotted(1)) is None
+    assert spec_of("text of no factory") is None
+
+
+def test_a_spec_is_forgotten_with_what_it_built() -> None:
+    attack = ATTACKS.build("fgsm")
+    key = id(attack)
+    assert key in registry_module._specs
+    del attack
+    gc.collect()
+    assert key not in registry_module._specs
+
+
+PROTOCOLS = {
+    "models": Model, "datasets": Dataset, "interventions": Intervention, "attacks": Adversary, "metrics": Metric,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PROTOCOLS)
+def test_a_product_is_what_its_protocol_says(kind: str) -> None:
+    product = REGISTRIES[kind].product
+    said = {*product.attributes, *(["__call__"] if product.is_callable else [])}
+    declared = {name for name, value in vars(PROTOCOLS[kind]).items() if callable(value) or isinstance(value, property)}
+    assert said == {name for name in declared if not name.startswith("_") or name in ("__call__", "__len__", "__getitem__")}

@@ -1,5 +1,6 @@
 """From a suite to records: resuming, killing, what a change redoes, and what never becomes a number."""
 
+import itertools
 import json
 import os
 import signal
@@ -14,11 +15,13 @@ import numpy
 import pytest
 import torch
 
+from robustbench_cv.batching import BatchSize
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.classifiers.lenet5 import LeNet5
 from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.results import Results
-from robustbench_cv.runner.plan import Options, make_plan
+from robustbench_cv.runner.cell import condition_sample
+from robustbench_cv.runner.plan import Options, build_job, make_plan
 from robustbench_cv.runner.run import Outcome, run_suite
 from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Track
 
@@ -226,6 +229,24 @@ def test_limit_takes_the_first_samples_and_reuses_whole_shards(suite: Suite, tmp
     assert len(more.results.records) == 256
 
 
+def test_a_swapped_background_does_not_depend_on_how_many_samples_were_asked_for() -> None:
+    swapped = Condition("swapped", ("swap-context(to='random', what='object')",))
+    images: list[dict[str, torch.Tensor]] = []
+    lent: list[set[int]] = []
+    for samples, limit in ((None, 4), (None, 8), (6, None)):
+        track = Track("classification", ("lenet5.scenes",), ("scenes(size=32)",), (CLEAN, swapped), ("top-1",), samples)
+        plan = make_plan(Suite("swaps", 1, (track,)), Options(limit=limit))
+        (cell,) = [c for c in plan.cells if c.condition.name == "swapped"]
+        job = build_job(plan, cell, BatchSize(4))
+        made = [condition_sample(job, i) for i in cell.indices]
+        images.append({s.id: s.image for s in made if s is not None})
+        lent.append(set(cell.pair.donors.settings))
+    for one, other in itertools.combinations(images, 2):
+        assert one.keys() & other.keys()
+        assert all(torch.equal(one[id_], other[id_]) for id_ in one.keys() & other.keys())
+    assert max(lent[0]) > 8  # from the whole of the data set
+
+
 def test_output_that_is_not_finite_is_failed_and_not_a_score(tmp_path: Path) -> None:
     model = write_model(tmp_path, after="scores = torch.where((x[:, 0, 0, 0] > 0.9)[:, None], float('nan'), scores)")
     results = run(small_suite(model, write_data(tmp_path)), tmp_path / "out").results
@@ -296,13 +317,22 @@ def test_gates_decide_the_exit_code_on_intervals(tmp_path: Path) -> None:
     model, data = write_model(tmp_path), write_data(tmp_path)
 
     def code(bound: float) -> int:
-        return run(small_suite(model, data, gates=(Gate("top-1", "clean", bound),)), tmp_path / "out").exit_code
+        return run(small_suite(model, data, gates=(Gate("top-1", "pgd", bound),)), tmp_path / "out").exit_code
 
     value = run(small_suite(model, data), tmp_path / "out").results
-    estimate = value.estimate(value.groups()[0], "clean", "top-1")
+    estimate = value.estimate(value.groups()[0], "pgd", "top-1")
     assert estimate.low is not None
     assert estimate.high is not None
-    assert [code(estimate.low - 0.01), code((estimate.low + estimate.high) / 2), code(min(1.1, estimate.high + 0.01))] == [0, 3, 1]
+    assert [code(max(0, estimate.low - 0.01)), code((estimate.low + estimate.high) / 2), code(estimate.high + 0.01)] == [0, 3, 1]
+    with pytest.raises(UserError, match=r"the bound 75, but top-1 goes from 0 to 1; for 75 % write 0\.75"):
+        code(75)
+
+
+def test_a_gate_of_a_model_that_is_not_in_the_run_is_refused(tmp_path: Path) -> None:
+    suite = small_suite(write_model(tmp_path), write_data(tmp_path), gates=(Gate("top-1", "clean", 0.5, "tiney"),))
+    with pytest.raises(UserError, match="is for 'tiney', which is not in this run"):
+        run(suite, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("**/*.parquet"))
 
 
 def test_pictures_are_saved_losslessly_with_predictions(suite: Suite, tmp_path: Path) -> None:

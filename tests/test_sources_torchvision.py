@@ -142,3 +142,67 @@ def test_every_builder_builds_and_runs(name: str) -> None:
         values = model.raw(photo(1)).values
     assert values.isfinite().all()
     assert values.shape[1] == len(model.info.classes)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+@pytest.mark.parametrize("auxiliary", [True, False])
+def test_a_classifier_s_checkpoint_may_have_its_auxiliary_heads(name: str, auxiliary: bool, tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        source = models.get_model(name, weights=None, aux_logits=auxiliary, num_classes=3, init_weights=False).eval()
+    path = tmp_path / "c.pth"
+    torch.save({"module." + key: value for key, value in source.state_dict().items()}, path)
+    model: Any = build(f"torchvision:{name}(checkpoint={str(path)!r}, num_classes=3)")
+    assert model.info.parameters == sum(p.numel() for p in source.parameters())
+    x = photo(1, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(model.raw(x).values, source(model.module.prepare(x)))
+
+
+def test_another_library_s_network_without_auxiliary_heads_leaves_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with torch.random.fork_rng():
+        source = models.inception_v3(weights=None, num_classes=3, init_weights=False)
+    torch.save(source.state_dict(), tmp_path / "c.pth")
+    model: Any = build(f"timm:inception_v3(checkpoint={str(tmp_path / 'c.pth')!r}, num_classes=3)")
+    assert torch.equal(model.module.net.fc.bias, source.fc.bias)
+    assert "left AuxLogits (12 tensors)" in caplog.text
+
+
+def test_a_vision_transformer_is_built_for_its_size() -> None:
+    model: Any = build("torchvision:vit_b_16(input_size=64, num_classes=3)")
+    assert model.module.net.encoder.pos_embedding.shape == (1, 17, 768)
+    assert model.raw(photo(1)).values.shape == (1, 3)
+
+
+def test_published_position_embeddings_are_interpolated() -> None:
+    """A network with weights is built as published, then brought to the size: between equal embeddings lies nothing else."""
+    from torchvision.models import VisionTransformer
+
+    from robustbench_cv.models.sources.torchvision_builders import Request
+    from robustbench_cv.models.sources.torchvision_classification import _interpolate_positions
+
+    network = VisionTransformer(image_size=64, patch_size=16, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=8, num_classes=2)
+    with torch.no_grad():
+        network.encoder.pos_embedding[:, 0], network.encoder.pos_embedding[:, 1:] = 1.0, 2.0
+    _interpolate_positions(Request("vit_b_16", "DEFAULT"), network, 96)
+    positions = network.encoder.pos_embedding
+    assert positions.shape == (1, 37, 8)
+    torch.testing.assert_close(positions[:, 0], torch.ones(1, 8))
+    torch.testing.assert_close(positions[:, 1:], torch.full((1, 36, 8), 2.0))
+    assert network(torch.rand(1, 3, 96, 96)).shape == (1, 2)
+    with pytest.raises(UserError, match="a multiple of 16, not 100"):
+        _interpolate_positions(Request("vit_b_16", "DEFAULT"), network, 100)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("torchvision:vit_b_16(input_size=50)", "vit_b_16 cannot be built for input_size=50.*patch size"),
+        ("torchvision:maxvit_t(input_size=64)", "maxvit_t cannot be built for input_size=64"),
+        ("torchvision:squeezenet1_1(input_size=0)", "cannot see images of 0 x 0 px"),
+        ("timm:test_vit(input_size=-16)", "test_vit cannot be built with input_size=-16"),
+        ("timm:test_resnet(input_size=-3)", "cannot see images of -3 x -3 px"),
+    ],
+)
+def test_sizes_that_a_network_cannot_have_are_named(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import importlib.util
 import os
 import subprocess
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
-from robustbench_cv.types import Candidates, predict
+from robustbench_cv.types import Candidates, Labels, predict
 
 NAMES = ["yolov8n", "yolov3-tiny", "yolov5n", "yolov9t", "yolov10n", "yolo11n", "yolo12n", "yolo26n"]
 WITHOUT_SUPPRESSION = {"yolov10n", "yolo26n"}
@@ -140,18 +141,113 @@ def test_suppression_free_networks_report_overlapping_boxes() -> None:
 # --- files -----------------------------------------------------------------------------------------------------------------------------
 
 
-def test_their_own_file_needs_trust(tmp_path: Path) -> None:
-    model: Any = build("ultralytics:yolov8n(num_classes=2, input_size=64)")
-    inner = model.module
-    inner.names = {0: "cat", 1: "dog"}
-    path = tmp_path / "best.pt"
-    torch.save({"model": inner, "ema": None, "epoch": 3}, path)
-    with pytest.raises(UserError, match=r"runs whatever code is in it.*trust=True"):
-        build(f"ultralytics:yolov8n(weights={str(path)!r})")
-    trusted: Any = build(f"ultralytics:yolov8n(weights={str(path)!r}, trust=True, input_size=64)")
-    assert trusted.info.classes.names == ("cat", "dog")
-    assert trusted.info.name == "yolov8n"
-    torch.testing.assert_close(trusted.raw(photos()).log_score, model.raw(photos()).log_score)
+@pytest.fixture(scope="module")
+def yolo() -> nn.Module:
+    """ultralytics' own network of three classes."""
+    model: Any = build("ultralytics:yolov8n(num_classes=3, input_size=64)")
+    inner: nn.Module = model.module
+    for module in inner.modules():
+        module._forward_hooks.clear()
+    return inner
+
+
+def saved(path: Path, inner: nn.Module, names: Any = None, **content: Any) -> Path:
+    """As training leaves it: halved, its average emptied into it."""
+    inner = copy.deepcopy(inner).half()
+    inner.names = names if names is not None else {0: "car", 1: "person", 2: "dog"}  # type: ignore[assignment]
+    torch.save({"model": inner, "ema": None, "epoch": -1, "train_args": {"imgsz": 60}, **content}, path)
+    return path
+
+
+def test_a_trained_file_is_a_model_by_its_path_alone(yolo: nn.Module, tmp_path: Path) -> None:
+    path = saved(tmp_path / "best.pt", yolo)
+    model: Any = build(f"ultralytics:{path}")
+    assert model.info.name == "best"
+    assert model.info.task == "detection"
+    assert model.info.classes.names == ("car", "person", "dog")
+    assert model.side == 64, "the size it was trained at, up to a multiple of its stride"
+    halved = copy.deepcopy(yolo).half().float()
+    assert all(torch.equal(v, halved.state_dict()[k]) for k, v in model.module.state_dict().items())
+    named: Any = build(f"yolov8(weights={str(path)!r}, input_size=64)")
+    torch.testing.assert_close(named.raw(photos()).log_score, model.raw(photos()).log_score)
+    assert type(model.module) not in torch.serialization.get_safe_globals(), "what reads this file reads no other"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["car", "person", "dog"],
+        {1: "car", 2: "person", 3: "dog"},
+        {"0": "car", "1": "person", "2": "dog"},
+        {"dog": 2, "car": 0, "person": 1},
+        {2: "dog", 0: "car", 1: "person"},
+        {"c": "car", "p": "person", "d": "dog"},
+    ],
+)
+def test_class_names_are_read_however_they_are_kept(names: Any, yolo: nn.Module, tmp_path: Path) -> None:
+    assert build(f"ultralytics:{saved(tmp_path / 'best.pt', yolo, names)}").info.classes.names == ("car", "person", "dog")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [({0: "car", 1: "car", 2: "dog"}, "'car' stands for several"), ({0: "a", 3: "b", 7: "c"}, "numbered 0 to 7")]
+)
+def test_names_that_name_no_class_each_are_asked_for(names: Any, message: str, yolo: nn.Module, tmp_path: Path) -> None:
+    path = saved(tmp_path / "best.pt", yolo, names)
+    with pytest.raises(UserError, match=rf"{message}.*classes='a,b,c'"):
+        build(f"ultralytics:{path}")
+    assert build(f"ultralytics:{path}(classes='x,y,z')").info.classes.names == ("x", "y", "z")
+
+
+def test_the_average_of_an_interrupted_training_is_taken_and_a_key_chooses(
+    yolo: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    average = copy.deepcopy(yolo)
+    with torch.no_grad():
+        for parameter in average.parameters():
+            parameter.add_(0.5)
+    path = saved(tmp_path / "last.pt", yolo, ema=average.half())
+    first = "model.0.conv.weight"
+    taken, chosen = (build(f"ultralytics:{path}{key}").module.state_dict()[first] for key in ("", "(key='model')"))  # type: ignore[union-attr]
+    assert "took 'ema' and left 'model' (key='model' takes it)" in caplog.text
+    torch.testing.assert_close(taken, chosen + 0.5, atol=1e-2, rtol=0)
+
+
+def test_other_tasks_are_served_by_their_boxes_or_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from ultralytics.nn.tasks import ClassificationModel, OBBModel, SegmentationModel
+
+    with torch.random.fork_rng():
+        networks = {c: c(f"yolov8n-{n}.yaml", nc=3, verbose=False) for c, n in ((ClassificationModel, "cls"), (SegmentationModel, "seg"))}
+        rotated = OBBModel("yolov8n-obb.yaml", nc=3, verbose=False)
+    x = photos(2, 96, 96)
+    classifying: Any = build(f"ultralytics:{saved(tmp_path / 'cls.pt', networks[ClassificationModel])}(input_size=64)")
+    assert classifying.info.task == "classification"
+    with torch.no_grad():
+        inner = classifying.module.net.network
+        torch.testing.assert_close(classifying.raw(x).values, inner(classifying.module.prepare(x))[1])
+    masks: Any = build(f"ultralytics:{saved(tmp_path / 'seg.pt', networks[SegmentationModel])}")
+    assert masks.info.task == "detection"
+    assert masks.raw(x).log_score.shape[2] == 3
+    assert "its boxes are used, its masks are left" in caplog.text
+    with pytest.raises(UserError, match="ends in OBB, not in a detecting head"):
+        build(f"ultralytics:{saved(tmp_path / 'obb.pt', rotated)}")
+
+
+def test_a_file_that_names_other_code_needs_trust(yolo: nn.Module, tmp_path: Path) -> None:
+    path = saved(tmp_path / "best.pt", yolo, note=Labels(("a",)))
+    for spec in (f"ultralytics:{path}", f"ultralytics:yolov8n(weights={str(path)!r})"):
+        with pytest.raises(UserError, match=r"runs whatever code is in it.*trust=True"):
+            build(spec)
+    assert build(f"ultralytics:{path}(trust=True)").info.classes.names == ("car", "person", "dog")
+
+
+def test_bare_tensors_say_no_network(yolo: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    torch.save(yolo.state_dict(), path)
+    with pytest.raises(UserError, match=r"holds bare tensors.*name it, as in ultralytics:yolov8n"):
+        build(f"ultralytics:{path}")
+    assert len(build(f"ultralytics:yolov8n(weights={str(path)!r}, num_classes=3)").info.classes) == 3
+    with pytest.raises(UserError, match="is a file already"):
+        build(f"ultralytics:{path}(weights={str(path)!r})")
 
 
 def test_a_malicious_file_does_not_run(tmp_path: Path) -> None:
@@ -161,8 +257,9 @@ def test_a_malicious_file_does_not_run(tmp_path: Path) -> None:
 
     path = tmp_path / "evil.pt"
     torch.save({"model": Evil()}, path)
-    with pytest.raises(UserError, match="trust=True"):
-        build(f"ultralytics:yolov8n(weights={str(path)!r})")
+    for spec in (f"ultralytics:yolov8n(weights={str(path)!r})", f"ultralytics:{path}"):
+        with pytest.raises(UserError, match="trust=True"):
+            build(spec)
     assert not (tmp_path / "ran").exists()
 
 

@@ -124,9 +124,8 @@ class Problem(Generic[R]):
             with torch.enable_grad():
                 raw = self._raw(view(self._constraint.apply(self.x0, leaf)))
                 scores = self._score(raw)
-                self._require_gradient(scores)
                 # Rows are independent, so the sum's gradient holds each sample's own.
-                grads += torch.autograd.grad(scores.sum(), leaf)
+                grads.append(self._gradient(scores, leaf))
             each.append(scores.detach())
             raws = [raw]
             self._backwards += 1
@@ -146,9 +145,8 @@ class Problem(Generic[R]):
         with torch.enable_grad():
             raw = self._raw(self._constraint.apply(self.x0, leaf))
             values = scores(raw, self.victim.goals)
-            self._require_gradient(values)
-            columns = values.sum(dim=0).unbind()
-            each = [torch.autograd.grad(column, leaf, retain_graph=column is not columns[-1])[0] for column in columns]
+            columns = values.unbind(dim=1)
+            each = [self._gradient(column, leaf, retain_graph=column is not columns[-1]) for column in columns]
         grads, values = torch.stack(each, dim=1), values.detach()
         self._backwards += len(each)
         peaks = _peaks(grads.flatten(2))
@@ -251,9 +249,14 @@ class Problem(Generic[R]):
         values: Tensor = self._objective(raw, self.victim.goals, self.step / max(self.steps, 1))
         return values
 
-    def _require_gradient(self, scores: Tensor) -> None:
-        if not scores.requires_grad:
+    def _gradient(self, scores: Tensor, leaf: Tensor, *, retain_graph: bool = False) -> Tensor:
+        """Of the sum of scores (N,) by theta. NotApplicable where none reaches it, also where only weights of the model ask for one."""
+        gradient = None
+        if scores.requires_grad:
+            (gradient,) = torch.autograd.grad(scores.sum(), leaf, retain_graph=retain_graph, allow_unused=True)
+        if gradient is None:
             raise no_gradient(self._name, self.victim.model.info.name, self._objective.accepts)
+        return gradient
 
     def _see(self, theta: Tensor, finite: Tensor, raw: R) -> None:
         self._unusable |= ~finite

@@ -59,7 +59,8 @@ class Attacked:
     spec: the attack's. survivors: up to a few of the samples that it did not break, of one image shape, targets in the model's indices.
     attacked, survived: how many samples there were in all. backwards: mean gradients a sample. zero: share of the attacked samples that
     were not broken and whose every gradient was exactly zero. no_gradient: the model let none through. curve: the same attack at other
-    budgets, and at this one. found: what was measured already, see `tried`.
+    budgets, and at this one. broken: where none survived, a few of the samples as the attack met them. found: what was measured already,
+    see `tried`.
     """
 
     model: AnyModel
@@ -74,6 +75,7 @@ class Attacked:
     severity: float | None = None
     curve: Sequence[Budget] = ()
     others: Sequence[Other] = ()
+    broken: Sequence[Sample] = ()
     seed: int = 0
     device: str = "cpu"
     found: dict[Any, Any] = field(default_factory=dict)
@@ -155,6 +157,14 @@ class Attacked:
         """Which survivors an attack breaks: bool (n,). model: in place of the attacked one."""
         found = [self._run(attack, model or self.model, chunk)[1] for chunk in self.chunks(self.survivors)]
         return torch.cat(found)
+
+    def broken_before(self) -> int:
+        """How many of `broken` met the attack's criterion before it, so that there was nothing to break."""
+        before = 0
+        for chunk in self.chunks(self.broken) if self.broken else ():
+            images = torch.stack([s.image for s in chunk]).to(self.device)
+            before += int(self._judge(images, chunk).sum())
+        return before
 
     def breaks_by_transfer(self, other: Other) -> Tensor:
         """Which survivors are broken by what the same attack makes for another model: bool (n,)."""

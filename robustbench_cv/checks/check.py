@@ -54,16 +54,16 @@ class Preflight:
 
 
 @dataclass(frozen=True, eq=False)
-class Aftermath:
-    """After a run: its results, and the models by name and task, for checks that predict again."""
+class AfterRun:
+    """After a run: its results, and the models by task and name, for checks that predict again."""
 
     results: Results
-    models: Mapping[tuple[str, str], AnyModel]
+    models: Mapping[tuple[Task, str], AnyModel]
     device: str = "cpu"
 
 
 Before: TypeAlias = Callable[[Preflight], Finding]
-After: TypeAlias = Callable[[Aftermath], Sequence[Finding]]
+After: TypeAlias = Callable[[AfterRun], Sequence[Finding]]
 OfAttack: TypeAlias = Callable[["Attacked"], Finding]
 Check: TypeAlias = Before | After | OfAttack
 """The decorator says when: @check(stage="before"), @check(stage="attack") (after each attack on each model) or @check(stage="after").

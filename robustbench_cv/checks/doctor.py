@@ -10,8 +10,9 @@ from pathlib import Path
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.data.class_map import ClassMap
-from robustbench_cv.errors import BadSample, NotApplicable
+from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import SEVERITY, Finding
+from robustbench_cv.foreign import read_sample
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
 SAMPLES = 64
@@ -34,10 +35,11 @@ def examine(model: AnyModel, dataset: Dataset, class_map: ClassMap, indices: Seq
     info = model.info
     samples = _readable(dataset, class_map, indices)
     if not samples:
-        return [Finding("S01", "image range", "stop", "no sample could be read", "mend the data set", info.name, dataset.name)]
+        finding = Finding("S01", "image range", "stop", "no sample could be read", "mend the data set")
+        return [replace(finding, model=info.name, dataset=dataset.name, task=info.task)]
     found = _one_cause(_examine_all(Preflight(model, info.task, samples, dataset.name, device)))
     found.sort(key=lambda f: (SEVERITY.index(f.verdict), f.check))
-    return [replace(f, model=info.name, dataset=dataset.name) for f in found]
+    return [replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in found]
 
 
 def _readable(dataset: Dataset, class_map: ClassMap, indices: Sequence[int]) -> list[Sample]:
@@ -45,8 +47,8 @@ def _readable(dataset: Dataset, class_map: ClassMap, indices: Sequence[int]) -> 
     found = []
     for i in indices[:: max(1, len(indices) // SAMPLES)][:SAMPLES]:
         try:
-            found.append(class_map.sample(dataset[i]))
-        except (BadSample, NotApplicable):
+            found.append(class_map.sample(read_sample(dataset, i)))
+        except (BadSample, ForeignError, NotApplicable):
             continue
     return found
 
@@ -75,7 +77,9 @@ def _not_tried(name: str, stopped: Finding) -> Finding:
 def _examine_one(name: str, subject: Preflight) -> Finding:
     try:
         finding: Finding = CHECKS.build(name)(subject)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except RobustBenchError:
+        raise
+    except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         evidence = f"the model raised {type(error).__name__}: {reason} ({Path(frame.filename).name}, line {frame.lineno})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,16 @@ def one_shape(subject: Preflight, most: int = ENOUGH) -> Tensor:
     """Up to eight images of the commonest shape, on the subject's device: (N, 3, H, W)."""
     commonest = max(positions_by_shape(s.image for s in subject.samples), key=len)
     return torch.stack([subject.samples[i].image for i in commonest[:most]]).to(subject.device)
+
+
+def has_output(raw: Raw) -> bool:
+    """Whether there is anything to compare: a finite score, or a candidate."""
+    return bool(raw.valid.any()) if isinstance(raw, Candidates) else bool(raw.values.isfinite().any())
+
+
+def nothing_reported(predictions: Iterable[Prediction]) -> bool:
+    """Whether all of them are of a detector that found nothing: two such agree whatever was done to the images."""
+    return all(isinstance(p, BoxPrediction) and len(p.boxes) == 0 for p in predictions)
 
 
 def comparable(raw: Raw) -> Tensor:

@@ -50,7 +50,8 @@ class Quality(NamedTuple):
     """How good the predictions of N samples are.
 
     right: top-1, share of scored pixels, or F1 of the reported boxes at IoU 0.5, float64 (N,) in [0, 1]. fine: a finer measure that
-    ranks two predictions of one sample, float64 (N,). skill: agreement with the labels beyond chance, up to 1.
+    ranks two predictions of one sample, float64 (N,). skill: agreement with the labels beyond chance, up to 1; of a detector the mean of
+    `right` over the samples that hold an object or in which it reports one.
     """
 
     right: numpy.ndarray
@@ -64,8 +65,16 @@ def measure(subject: Preflight, found: Sequence[Prediction]) -> Quality:
     score = subject.model.info.operating_score
     right = numpy.array([_right(p, t, score) for p, t in pairs])
     fine = right if subject.task != "classification" else numpy.array([_likelihood(p, t) for p, t in pairs])
-    skill = float(right.mean()) if subject.task == "detection" else beyond_chance(_labels(pairs), len(pairs))
-    return Quality(right, fine, skill)
+    if subject.task != "detection":
+        return Quality(right, fine, beyond_chance(_labels(pairs), len(pairs)))
+    told = [r for r, (p, t) in zip(right, pairs, strict=True) if _says_or_holds(p, t, score)]
+    return Quality(right, fine, float(numpy.mean(told)) if told else 0.0)
+
+
+def _says_or_holds(prediction: Prediction, target: Target, operating_score: float) -> bool:
+    assert isinstance(prediction, BoxPrediction)
+    assert isinstance(target, BoxTarget)
+    return bool((prediction.scores >= operating_score).any()) or bool((~target.crowd).any())
 
 
 def beyond_chance(pairs: Iterable[tuple[Tensor, Tensor]], n: int) -> float:
@@ -177,6 +186,14 @@ def _compared(name: str, declared: Quality, changed: Quality, p: float) -> Compa
 def _sign_test(before: numpy.ndarray, after: numpy.ndarray) -> float:
     wins, losses = int((after > before).sum()), int((after < before).sum())
     return mcnemar(wins, losses).one_sided if wins > losses else 1.0
+
+
+def no_evidence(declared: Quality, comparisons: Sequence[Comparison]) -> str:
+    """Why nothing was compared: chance explains what is right under every reading, so that none can be better. Empty where it does not."""
+    if max([declared.skill, *(c.skill for c in comparisons)]) > 0:
+        return ""
+    highest = max([float(declared.right.mean()), *(c.changed for c in comparisons)])
+    return f"nothing to compare: chance explains what is right under every reading ({highest:.3f} at best)"
 
 
 def best(comparisons: Sequence[Comparison]) -> Comparison | None:

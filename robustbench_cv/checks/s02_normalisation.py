@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Change, Preflight
-from robustbench_cv.checks.quality import Comparison, Quality, best, compare, measure
+from robustbench_cv.checks.quality import Comparison, Quality, best, compare, measure, no_evidence
 from robustbench_cv.findings import Finding
 
 _TITLE = "normalisation"
@@ -58,6 +58,9 @@ def _examine(subject: Preflight) -> Finding:
     better = best(tried)
     if better is not None:
         return Finding("S02", _TITLE, better.verdict, str(better), known[better.name][1], gain=better.gain)
+    nothing = no_evidence(declared, tried)
+    if nothing:
+        return Finding("S02", _TITLE, "not applicable", nothing)
     highest = max(tried, key=lambda c: c.changed)
     return Finding("S02", _TITLE, "pass", f"none of {len(tried)} other readings is better; the best: {highest}")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.outputs import comparable, differ, gap, one_shape
+from robustbench_cv.checks.outputs import comparable, differ, gap, has_output, one_shape
 from robustbench_cv.checks.precision import Float64
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import Model
@@ -30,6 +30,9 @@ def s07_batch() -> Before:
 
 def _examine(subject: Preflight) -> Finding:
     model, images = cast("Model[Any]", subject.model), one_shape(subject)
+    with torch.no_grad():
+        if not has_output(model.raw(images)):
+            return Finding("S07", _TITLE, "not applicable", f"no finite score and no candidate on {len(images)} images to compare")
     worst, changed = _difference(model, images)
     if worst <= _TOLERANCE:
         return Finding(

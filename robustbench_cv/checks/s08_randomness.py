@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.outputs import comparable, differ, gap, one_shape
+from robustbench_cv.checks.outputs import comparable, differ, gap, has_output, one_shape
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import Model
 
@@ -35,6 +35,8 @@ def _examine(subject: Preflight) -> Finding:
     with torch.no_grad():
         raws = [model.raw(images) for _ in range(_PASSES)]
         predictions = [model.decode(raw) for raw in raws]
+    if not any(has_output(raw) for raw in raws):
+        return Finding("S08", _TITLE, "not applicable", f"no finite score and no candidate on {len(images)} images to compare")
     rows = [comparable(raw) for raw in raws]
     worst = max(gap(rows[0], row) for row in rows[1:]) / float(rows[0].abs().max().clamp(min=1e-6))
     if worst > _TOLERANCE:

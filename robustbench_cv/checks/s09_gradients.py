@@ -11,10 +11,11 @@ from robustbench_cv.adversary.attack import Attack, aim_of
 from robustbench_cv.adversary.objectives.classification import margin
 from robustbench_cv.adversary.victim import frozen_eval
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks import slopes
+from robustbench_cv.checks import gradient_check
 from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.check import Before, OfAttack, Preflight
-from robustbench_cv.checks.slopes import NONE, Slopes
+from robustbench_cv.checks.gradient_check import NONE, Slopes
+from robustbench_cv.checks.outputs import has_output
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import IGNORE, Candidates, ClassTarget, Logits, MaskTarget, Model, Raw, Sample, Target
 
@@ -39,17 +40,26 @@ def s09_gradients() -> Before:
 
 def _examine(subject: Preflight) -> Finding:
     model = cast("Model[Any]", subject.model)
+    samples = [(s, s.image.to(subject.device)[None]) for s in subject.samples[:_ENOUGH]]
+    with torch.no_grad():
+        samples = [(s, x) for s, x in samples if has_output(model.raw(x))]
+    if not samples:
+        return Finding("S09", _TITLE, "not applicable", "nothing to compare: no finite score and no candidate on any image")
     with frozen_eval(model):
-        found = [_slopes(model, s, s.image.to(subject.device)[None]) for s in subject.samples[:_ENOUGH]]
+        found = [_slopes(model, s, x) for s, x in samples]
     if any(f is None for f in found):
         return Finding("S09", _TITLE, "warn", "no gradient reaches the image: white-box attacks cannot run", REMEDY)
     total = sum((f for f in found if f is not None), NONE)
     if total.zero == total.samples:
         evidence = f"every gradient is exactly zero on {total.samples} images: a white-box attack would prove nothing"
         return Finding("S09", _TITLE, "warn", evidence, REMEDY)
+    if total.tried == 0:
+        return Finding("S09", _TITLE, "not applicable", f"{_NO_DIRECTION} ({total.zero} of {total.samples} gradients are zero)")
     evidence = f"{_agreement(total)}; {total.zero} of {total.samples} gradients are zero"
     return Finding("S09", _TITLE, "stop", evidence, _MISLEADING) if total.misleads else Finding("S09", _TITLE, "pass", evidence)
 
+
+_NO_DIRECTION = "nothing to compare: no gradient promises a change above rounding"
 
 _MISLEADING = "the gradient points elsewhere: look for a backward pass of one's own (straight-through, custom autograd) or a second path"
 
@@ -61,11 +71,13 @@ def _agreement(found: Slopes) -> str:
 def _slopes(model: Model[Any], sample: Sample, image: Tensor) -> Slopes | None:
     leaf = image.clone().requires_grad_()
     score = _rightness(model.raw(leaf), sample.target)
-    if not score.requires_grad:
-        return None
-    # Materialised: an image that the score does not use has gradient zero.
-    (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True, materialize_grads=True)
-    return slopes.measure(lambda x: _rightness(model.raw(x), sample.target)[None], image, gradient)
+    gradient = _gradient(score, leaf)
+    return None if gradient is None else gradient_check.measure(lambda x: _rightness(model.raw(x), sample.target)[None], image, gradient)
+
+
+def _gradient(value: Tensor, leaf: Tensor) -> Tensor | None:
+    """None where no path leads to the leaf, also where weights that the model does not register ask for gradients behind the cut."""
+    return torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
 
 
 def _rightness(raw: Raw, target: Target) -> Tensor:
@@ -95,8 +107,10 @@ def _of_attack(subject: Attacked) -> Finding:
     found = min((m for m in measured if m is not None), key=lambda m: m.zero, default=None)
     # A gradient that another loss has was lost to the loss, not in the model: S10 speaks of that.
     if is_saturated(subject) or subject.zero <= FEW_ZEROS:
-        if found is None or not found.misleads:
-            return Finding("S09", _TITLE, "pass", _agreement(found) if found is not None else "no survivor to try")
+        if found is None or found.tried == 0:
+            return Finding("S09", _TITLE, "not applicable", "no survivor to try" if found is None else _NO_DIRECTION)
+        if not found.misleads:
+            return Finding("S09", _TITLE, "pass", _agreement(found))
         return Finding("S09", _TITLE, "stop", _agreement(found), _MISLEADING)
     evidence = f"every gradient was exactly zero for {subject.zero:.1%} of the images"
     return Finding("S09", _TITLE, "stop" if subject.zero > MOST_ZEROS else "warn", evidence, REMEDY)
@@ -130,8 +144,8 @@ def _measured(subject: Attacked, part: Attack[Any], objective: Any) -> Slopes | 
         with frozen_eval(model):
             leaf = images.clone().requires_grad_()
             values = objective(model.raw(leaf), goals)
-            if not values.requires_grad:
+            gradient = _gradient(values.sum(), leaf)
+            if gradient is None:
                 return None
-            (gradient,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True, materialize_grads=True)
-            total += slopes.measure(lambda x, g=goals: objective(model.raw(x), g), images, gradient)  # type: ignore[misc]
+            total += gradient_check.measure(lambda x, g=goals: objective(model.raw(x), g), images, gradient)  # type: ignore[misc]
     return total

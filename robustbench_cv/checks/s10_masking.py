@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.check import OfAttack
-from robustbench_cv.checks.probes import PROBES, Tried
+from robustbench_cv.checks.comparison_attacks import PROBES, Tried
 from robustbench_cv.checks.s09_gradients import FEW_ZEROS, MOST_ZEROS, is_saturated
 from robustbench_cv.findings import Finding, Verdict
 
@@ -39,9 +39,9 @@ def s10_masking() -> OfAttack:
 def _of_attack(subject: Attacked) -> Finding:
     if is_saturated(subject):
         return _saturated(subject)
-    for tried in _in_order(subject, "noise", "white box", "black box", "one step", "transfer", "other loss"):
+    for name, tried in _in_order(subject, "noise", "white box", "black box", "one step", "transfer", "other loss"):
         if tried.beats:
-            remedy = "use loss='dlr'" if tried.how.endswith("loss") else _BLIND if subject.backwards == 0 else _MASKED
+            remedy = "use loss='dlr'" if name == "other loss" else _BLIND if subject.backwards == 0 else _MASKED
             return Finding("S10", _TITLE, "warn", str(tried), remedy)
     rise = _rise(subject)
     if rise:
@@ -52,7 +52,7 @@ def _of_attack(subject: Attacked) -> Finding:
         evidence = f"with {free.how} {free.n - free.broken} of {free.n} survivors remain, where any image can become grey"
         looks_for_the_boundary = subject.lone is not None and subject.lone.optimizer.may_leave_ball
         return Finding("S10", _TITLE, "warn", evidence, _UNFINISHED if looks_for_the_boundary else _MASKED)
-    every = list(_in_order(subject, *PROBES))
+    every = [tried for _, tried in _in_order(subject, *PROBES)]
     if not every:
         return Finding("S10", _TITLE, "not applicable", "nothing that could be tried fits this attack")
     return Finding("S10", _TITLE, "pass", _summary(every))
@@ -67,11 +67,11 @@ def _summary(found: Sequence[Tried]) -> str:
     return "; ".join([*said, *some])
 
 
-def _in_order(subject: Attacked, *names: str) -> Iterator[Tried]:
+def _in_order(subject: Attacked, *names: str) -> Iterator[tuple[str, Tried]]:
     for name in names:
         tried = subject.tried(name, PROBES[name])
         if isinstance(tried, Tried):
-            yield tried
+            yield name, tried
 
 
 def _saturated(subject: Attacked) -> Finding:

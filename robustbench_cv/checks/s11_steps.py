@@ -5,7 +5,7 @@ from __future__ import annotations
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.check import OfAttack
-from robustbench_cv.checks.probes import PROBES, Trace, Tried, trace
+from robustbench_cv.checks.comparison_attacks import PROBES, Trace, Tried, trace
 from robustbench_cv.checks.s09_gradients import is_saturated
 from robustbench_cv.findings import Finding
 

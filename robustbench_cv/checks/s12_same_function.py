@@ -9,6 +9,7 @@ from torch import Tensor
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
+from robustbench_cv.checks.outputs import has_output, nothing_reported
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import BoxPrediction, Candidates, ClassPrediction, MaskPrediction, Model, Prediction, Raw
 
@@ -34,6 +35,13 @@ def _examine(subject: Preflight) -> Finding:
         evidence = f"{len(differing)} of {len(samples)} raw outputs differ when gradients are recorded, first {differing[0]!r}"
         remedy = "an attack would follow another function: let raw() do the same in both cases, preprocessing included"
         return Finding("S12", _TITLE, "stop", evidence, remedy)
+    with torch.no_grad():
+        raws = [model.raw(x) for x in images]
+        if not any(has_output(raw) for raw in raws):
+            return Finding("S12", _TITLE, "not applicable", f"no finite score and no candidate on {len(samples)} images to compare")
+        if nothing_reported(p for raw in raws for p in model.decode(raw)):
+            evidence = f"{len(samples)} raw outputs are alike with and without gradients; no box was decoded from them"
+            return Finding("S12", _TITLE, "pass", evidence)
     return Finding("S12", _TITLE, "pass", f"{len(samples)} predictions follow from raw(), with and without gradients alike")
 
 

@@ -9,9 +9,9 @@ import torch
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.check import Before, OfAttack, Preflight
-from robustbench_cv.checks.outputs import differ, one_shape
+from robustbench_cv.checks.comparison_attacks import Tried
+from robustbench_cv.checks.outputs import differ, nothing_reported, one_shape
 from robustbench_cv.checks.precision import Float32, half_precision
-from robustbench_cv.checks.probes import Tried
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import Model
 
@@ -39,6 +39,8 @@ def _examine(subject: Preflight) -> Finding:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         return Finding("S13", _TITLE, "warn", f"{said} and cannot be run in float32 ({reason})", _REMEDY)
+    if nothing_reported(p for pair in pairs for p in pair):
+        return Finding("S13", _TITLE, "not applicable", f"{said}; nothing is reported on {len(pairs)} images, in either format")
     changed = sum(differ(a, b, model.info.operating_score) for a, b in pairs)
     evidence = f"{said}; {changed} of {len(pairs)} predictions differ in float32"
     return Finding("S13", _TITLE, "warn" if changed else "note", evidence, _REMEDY if changed else "")

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import After, Aftermath
+from robustbench_cv.checks.check import After, AfterRun
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import CellRow
 from robustbench_cv.run_folder import RunFolder, read_json
@@ -38,9 +38,9 @@ class _Reread:
     flipped: tuple[str, ...]
 
 
-def _examine(aftermath: Aftermath) -> Sequence[Finding]:
-    reread = list(_reread(aftermath))
-    if not reread:
+def _examine(after_run: AfterRun) -> Sequence[Finding]:
+    reread = list(_reread(after_run))
+    if not any(r.images for r in reread):
         return [Finding("S14", _TITLE, "not applicable", "no image was saved")]
     stops = [_stop(r) for r in reread if r.flipped]
     if stops:
@@ -54,22 +54,22 @@ def _stop(reread: _Reread) -> Finding:
     evidence = f"{count} saved images or their predictions are not those that were judged, first {reread.flipped[0]!r}"
     remedy = "the model is not deterministic, or the run folder was changed: delete the folder and run again"
     cell = reread.cell
-    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition)
+    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition, task=cell.task)
 
 
-def _reread(aftermath: Aftermath) -> Iterator[_Reread]:
-    assert aftermath.results.folder is not None, "an after-run check needs a run folder"
-    folder = RunFolder(aftermath.results.folder)
-    for cell in aftermath.results.run.cells:
+def _reread(after_run: AfterRun) -> Iterator[_Reread]:
+    assert after_run.results.folder is not None, "an after-run check needs a run folder"
+    folder = RunFolder(after_run.results.folder)
+    for cell in after_run.results.run.cells:
         index = folder.image_index(cell.key)
-        if not index.exists() or (cell.model, cell.task) not in aftermath.models:
+        if not index.exists() or (cell.task, cell.model) not in after_run.models:
             continue
         entries = read_json(index, list) or []
-        yield _Reread(cell, len(entries), tuple(_flipped(aftermath, cell, entries, folder)))
+        yield _Reread(cell, len(entries), tuple(_flipped(after_run, cell, entries, folder)))
 
 
-def _flipped(aftermath: Aftermath, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
-    model = cast("Model[Any]", aftermath.models[cell.model, cell.task])
+def _flipped(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
+    model = cast("Model[Any]", after_run.models[cell.task, cell.model])
     images = folder.images(cell.key)
     try:
         exact = safetensors.torch.load_file(folder.exact_images(cell.key))
@@ -79,7 +79,7 @@ def _flipped(aftermath: Aftermath, cell: CellRow, entries: Sequence[dict[str, An
     for k, entry in enumerate(entries):
         image, after = exact[str(k)], entry["after"]
         with torch.no_grad():
-            again = model.decode(model.raw(image[None].to(aftermath.device)))[0]
+            again = model.decode(model.raw(image[None].to(after_run.device)))[0]
         if not _is_shown(images / after["image"], image) or not _same(again, after["prediction"], images, model.info.operating_score):
             yield entry["sample"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.quality import compare_finely, measure
+from robustbench_cv.checks.quality import compare_finely, measure, no_evidence
 from robustbench_cv.findings import Finding
 
 _TITLE = "channel order"
@@ -17,8 +17,11 @@ def s21_channels() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    swapped = measure(subject, subject.predictions(lambda x: x.flip(1)))
-    found = compare_finely("red and blue swapped", measure(subject, subject.declared), swapped)
+    declared = measure(subject, subject.declared)
+    found = compare_finely("red and blue swapped", declared, measure(subject, subject.predictions(lambda x: x.flip(1))))
+    nothing = no_evidence(declared, [found])
+    if nothing:
+        return Finding("S21", _TITLE, "not applicable", nothing)
     if not found.is_better:
         return Finding("S21", _TITLE, "pass", str(found))
     remedy = "the model (or the images) are BGR: flip the channels inside the model, x.flip(1), or read images as RGB"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator
 
 import torch
 
-from robustbench_cv.catalogue import check
+from robustbench_cv.catalogue import METRICS, check
 from robustbench_cv.checks.check import After, Before, Preflight
 from robustbench_cv.findings import Finding
+from robustbench_cv.interventions.intervention import removes_objects
+from robustbench_cv.registry import Spec
 from robustbench_cv.results import Group, Results
 from robustbench_cv.types import BoxPrediction, BoxTarget
 
@@ -28,6 +31,8 @@ def _before(subject: Preflight) -> Finding:
     score = subject.model.info.operating_score
     reported = [p.labels[p.scores >= score] for p in subject.declared if isinstance(p, BoxPrediction)]
     labels = torch.cat(reported).tolist()
+    if not labels:
+        return Finding("S25", _TITLE, "not applicable", "nothing is reported: hallucination rates of 0 are no merit here")
     unseen = [label for label in labels if label not in present]
     evidence = f"{len(unseen)} of {len(labels)} reported boxes are of classes that no sample holds"
     if unseen:
@@ -38,7 +43,7 @@ def _before(subject: Preflight) -> Finding:
 @check(stage="after")
 def s25_hallucinations() -> After:
     """Refuses average precision alone after a removal: a class that is gone leaves the mean, so seeing it everywhere costs nothing."""
-    return lambda aftermath: list(_after(aftermath.results)) or [Finding("S25", _TITLE, "not applicable", "no detector met a removal")]
+    return lambda after_run: list(_after(after_run.results)) or [Finding("S25", _TITLE, "not applicable", "no detector met a removal")]
 
 
 def _after(results: Results) -> Iterator[Finding]:
@@ -48,19 +53,25 @@ def _after(results: Results) -> Iterator[Finding]:
 
 
 def _of_group(results: Results, group: Group) -> Iterator[Finding]:
-    rates = [name for name in results.metrics(group.task) if name.startswith("hallucination")]
+    rates = [name for name in results.metrics(group.task) if _sees_removed_classes(name)]
     for condition in results.conditions(group.task, "intervention"):
-        if not _removes(condition.interventions):
+        if not removes_objects(condition.interventions):
             continue
-        where = (group.model, group.dataset, condition.name)
+        said = functools.partial(
+            Finding, "S25", _TITLE, model=group.model, dataset=group.dataset, condition=condition.name, task=group.task
+        )
         if not rates:
-            remedy = "add hallucination-rate to the track's metrics"
-            yield Finding("S25", _TITLE, "stop", "average precision alone cannot judge a removal", remedy, *where)
+            yield said("stop", "average precision alone cannot judge a removal", "add hallucination-rate to the track's metrics")
             continue
-        found = results.evidence(group, condition.name, rates[0])
-        evidence = f"{rates[0]} is measured on {len(found)} samples: {sum(v == 1 for v in found.values())} still show a removed class"
-        yield Finding("S25", _TITLE, "pass" if found else "note", evidence, "", *where)
+        outcomes = results.evidence(group, condition.name, rates[0])
+        if not outcomes:
+            yield said("not applicable", f"{rates[0]} could be measured on no sample")
+            continue
+        still_seen = sum(v == 1 for v in outcomes.values())
+        yield said("pass", f"{rates[0]} is measured on {len(outcomes)} samples: {still_seen} still show a removed class")
 
 
-def _removes(specs: Sequence[str]) -> bool:
-    return any(spec.partition("(")[0] in ("remove", "context-only", "context_only") for spec in specs)
+def _sees_removed_classes(metric: str) -> bool:
+    """Whether a metric says of itself that it counts classes which are reported after their removal."""
+    name = Spec.parse(metric).name
+    return not name.endswith(".py") and bool(METRICS.entry(name).facts.get("sees_removed_classes"))

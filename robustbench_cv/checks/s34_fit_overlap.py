@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, check
-from robustbench_cv.checks.check import After, Aftermath
+from robustbench_cv.checks.check import After, AfterRun
 from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.findings import Finding
 from robustbench_cv.registry import Spec
@@ -24,11 +27,11 @@ NAMED = 5
 @check(stage="after")
 def s34_fit_overlap() -> After:
     """Compares the samples that each fitted attack learned from with those that it was judged on; one in both blocks the number."""
-    return lambda aftermath: list(_examine(aftermath)) or [Finding("S34", _TITLE, "not applicable", "no attack is fitted first")]
+    return lambda after_run: list(_examine(after_run)) or [Finding("S34", _TITLE, "not applicable", "no attack is fitted first")]
 
 
-def _examine(aftermath: Aftermath) -> Iterator[Finding]:
-    results = aftermath.results
+def _examine(after_run: AfterRun) -> Iterator[Finding]:
+    results = after_run.results
     for group in results.groups():
         for condition in results.conditions(group.task, "attack"):
             attack = _fitted_attack(condition.attack or "")
@@ -48,22 +51,26 @@ def _fitted_attack(spec: str) -> UniversalAttack[Any] | None:
 
 
 def _compared(results: Results, group: Group, condition: str, attack: UniversalAttack[Any]) -> Finding:
-    where = (group.model, group.dataset, condition)
-    learned = set(attack.fitted_on if attack.theta is not None else _kept(results.folder, attack.name, group))
-    rows = results.records
-    mine = (rows.model == group.model) & (rows.dataset == group.dataset) & (rows.condition == condition) & (rows.task == group.task)
-    judged = set(rows[mine]["sample"])
+    said = functools.partial(Finding, "S34", _TITLE, model=group.model, dataset=group.dataset, condition=condition, task=group.task)
+    learned = set(attack.fitted_on if attack.theta is not None else _recorded_ids(results, group, attack))
+    judged = set(results.rows(group, condition)["sample"])
+    if not judged:
+        return said("not applicable", "no sample was judged")
     if not learned:
         evidence = "nobody knows what this file was fitted on: there is no record beside it"
-        return Finding("S34", _TITLE, "warn", evidence, "keep the .json that was written beside the picture", *where)
+        return said("warn", evidence, "keep the .json that was written beside the picture")
     shared = sorted(learned & judged)
     if shared:
         some = ", ".join(shared[:NAMED]) + (f" and {len(shared) - NAMED} more" if len(shared) > NAMED else "")
-        return Finding("S34", _TITLE, "stop", f"{len(shared)} of {len(judged)} judged samples were fitted on: {some}", _REMEDY, *where)
-    return Finding("S34", _TITLE, "pass", f"{len(learned)} samples fitted on, {len(judged)} judged, none in both", "", *where)
+        return said("stop", f"{len(shared)} of {len(judged)} judged samples were fitted on: {some}", _REMEDY)
+    return said("pass", f"{len(learned)} samples fitted on, {len(judged)} judged, none in both")
 
 
-def _kept(folder: Path | None, name: str, group: Group) -> Sequence[str]:
-    """The ids in the run folder's records of this attack on this model."""
-    records = [] if folder is None else [read_json(p, dict) or {} for p in RunFolder(folder).artefact_records(name)]
-    return [id_ for record in records if (record.get("model"), record.get("task")) == (group.model, group.task) for id_ in record["ids"]]
+def _recorded_ids(results: Results, group: Group, attack: UniversalAttack[Any]) -> Sequence[str]:
+    """The ids in the run folder's records of this very attack, with its arguments, fitted on this very model."""
+    if results.folder is None:
+        return []
+    model = {"model": group.model, "weights_sha256": results.model_row(group).weights_sha256}
+    facts = json.loads(msgspec.json.encode(attack.fit_facts() | model))
+    records = [read_json(path, dict) or {} for path in RunFolder(results.folder).artefact_records(attack.name)]
+    return [id_ for record in records if all(record.get(k) == v for k, v in facts.items()) for id_ in record["ids"]]

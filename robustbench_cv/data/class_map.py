@@ -97,6 +97,12 @@ class ClassMap:
         table = [f"{d:<{left}}  {m:<{right}}  {how}".rstrip() for d, m, how in rows]
         return "\n".join([*table, *(f"note: {note}" for note in self.notes)])
 
+    def summary(self) -> str:
+        """One line where every class has a partner of exactly its name; else the table of `describe`, below a line."""
+        if all(how == "same name" for how in self.how) and not self.notes:
+            return f"{len(self.index)} classes, each matched with the model's class of the same name"
+        return f"how classes are matched\n{self.describe()}"
+
     def key(self) -> str:
         """A hash of what the map does, the same on every machine."""
         return hashlib.sha256(json.dumps([self.data.names, self.model.names, self.index]).encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from robustbench_cv.arguments import PositiveFraction
 from robustbench_cv.boxes import iou, to_mask
 from robustbench_cv.catalogue import DATASETS, dataset
 from robustbench_cv.data.source import check_task
@@ -22,7 +23,7 @@ SAME = 0.5
 
 
 @dataset(tasks="classification, detection")
-def found(data: str, *, model: str, score: float = 0.5, task: Task | None = None) -> Dataset:
+def found(data: str, *, model: str, score: PositiveFraction = 0.5, task: Task | None = None) -> Dataset:
     """Model-found objects: found:folder:/data/photos(model='mask-rcnn(weights="DEFAULT")').
 
     data: spec of a data set for classification or detection. model: spec of a detector; without masks of its own, its boxes stand for them.
@@ -36,8 +37,6 @@ def found(data: str, *, model: str, score: float = 0.5, task: Task | None = None
     detector = build(model)
     if detector.info.task != "detection":
         raise UserError(f"found needs a detector, and {model!r} is for {detector.info.task}; mask-rcnn finds objects with their outlines")
-    if not 0 < score < 1:
-        raise UserError(f"score={score} must lie between 0 and 1, such as 0.5")
     return FoundObjects(inner, detector, score)
 
 

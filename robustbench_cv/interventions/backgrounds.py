@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.interventions.exact import same_classes
-from robustbench_cv.interventions.fill import GRAY, blurred, painted, statistical_noise
-from robustbench_cv.interventions.regions import classes, objects, things
-from robustbench_cv.interventions.shapes import dilated, scaled
+from robustbench_cv.interventions.counterfactual import same_classes
+from robustbench_cv.interventions.fill import GRAY, blur_known_pixels, fill_region, statistical_noise
+from robustbench_cv.interventions.object_selection import classes, objects, things
+from robustbench_cv.interventions.shapes import dilate_mask, scale_length
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import IGNORE, MaskTarget, Sample
 
@@ -53,7 +53,7 @@ def blur(sample: Sample, noise: Noise) -> Tensor:
     known = ~objects(sample)
     if not known.any():
         raise NotApplicable(f"sample {sample.id} has no background pixel to blur")
-    return blurred(sample.image, known, float(scaled(*SIGMA, *known.shape))).clamp(0, 1)
+    return blur_known_pixels(sample.image, known, float(scale_length(*SIGMA, *known.shape))).clamp(0, 1)
 
 
 def noise(sample: Sample, noise: Noise) -> Tensor:
@@ -68,7 +68,7 @@ PLAIN: dict[str, Callable[[Sample, Noise], Tensor]] = {"gray": gray, "black": bl
 """Backgrounds that are made from the sample itself, by name."""
 
 
-def borrowed(donor: Sample, like: Sample, fill: str, noise: Noise) -> Background | None:
+def borrow_background(donor: Sample, like: Sample, fill: str, noise: Noise) -> Background | None:
     """A donor's background at the size of `like`; None where the donor's objects are unknown or leave too little of it.
 
     A rendered donor is drawn again without objects. Any other has its objects, grown by the default dilation of a removal, filled in; those
@@ -78,16 +78,18 @@ def borrowed(donor: Sample, like: Sample, fill: str, noise: Noise) -> Background
         clean = donor.scene.context_only()
         if isinstance(donor.target, MaskTarget):
             same_classes(donor, clean)
-        return _fitted(clean.image, _labels(clean), classes(clean), donor, like)
+        return _resize_background(clean.image, _labels(clean), classes(clean), donor, like)
     try:
         own = objects(donor)
     except NotApplicable:
         return None
     if float(own.float().mean()) > MOST_FILLED:
         return None
-    region = dilated(own, scaled(5, 480, *own.shape)) if own.any() else own
+    region = dilate_mask(own, scale_length(5, 480, *own.shape)) if own.any() else own
     surfaces = {name: mask & ~region for name, mask in classes(donor).items() if name not in things(donor)}
-    return _fitted(painted(donor.image, region, fill, noise), _labels(donor).masked_fill(region, IGNORE), surfaces, donor, like)
+    return _resize_background(
+        fill_region(donor.image, region, fill, noise), _labels(donor).masked_fill(region, IGNORE), surfaces, donor, like
+    )
 
 
 def _labels(sample: Sample) -> Tensor:
@@ -96,7 +98,7 @@ def _labels(sample: Sample) -> Tensor:
     return torch.full(sample.image.shape[-2:], IGNORE)
 
 
-def _fitted(image: Tensor, labels: Tensor, surfaces: dict[str, Tensor], donor: Sample, like: Sample) -> Background:
+def _resize_background(image: Tensor, labels: Tensor, surfaces: dict[str, Tensor], donor: Sample, like: Sample) -> Background:
     size = like.image.shape[-2:]
     regions = {f"class:{name}": mask for name, mask in surfaces.items()}
     if image.shape[-2:] != size:

@@ -1,13 +1,16 @@
-"""Other samples that lend a background: which one serves a sample depends on the two ids and the seed, not on the donors' order."""
+"""Other samples that lend a background: which one serves a sample depends on the ids and the seed, not on the donors' order."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy
 
 from robustbench_cv.errors import BadSample
-from robustbench_cv.interventions.regions import main_class
+from robustbench_cv.interventions.object_selection import main_class
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Dataset, Sample
 
@@ -41,27 +44,60 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Donors:
-    """Samples to borrow from, read one at a time. `seen` remembers their settings, so that few are read twice."""
+    """Samples to borrow from, read one at a time. `settings` remembers theirs by position, so that few are read twice.
+
+    Share one among all cells of a data set: its ids are hashed once.
+    """
 
     source: Sequence[Sample] | Dataset
-    seen: dict[int, Setting] = field(default_factory=dict, repr=False)
+    settings: dict[int, Setting] = field(default_factory=dict, repr=False)
+    _fingerprints: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
-    def ranked(self, sample: Sample, noise: Noise, wanted: Callable[[Setting], bool]) -> Iterator[Sample]:
-        """Of the 64 other samples whose ids' hashes rank first, those of a wanted setting; unreadable ones are passed over."""
-        ids = self._ids()
-        ranks = ((Noise(noise.seed, (f"{sample.id}\x00{id_}",), noise.purpose).key(), i) for i, id_ in enumerate(ids) if id_ != sample.id)
-        for _, i in heapq.nsmallest(MOST_TRIED, ranks):
-            if i in self.seen and not wanted(self.seen[i]):
+    def lend(self, sample: Sample, seed: int, wanted: Callable[[Setting], bool]) -> Iterator[Sample]:
+        """Of the sample's candidates, those of a wanted setting; unreadable ones are passed over."""
+        for i in self.candidates(sample.id, seed):
+            if i in self.settings and not wanted(self.settings[i]):
                 continue
             try:
                 donor = self.source[i]
             except BadSample:
                 continue  # an unusable file is reported where it is a sample of its own
-            self.seen[i] = Setting.of(donor)
-            if wanted(self.seen[i]):
+            self.settings[i] = Setting.of(donor)
+            if wanted(self.settings[i]):
                 yield donor
 
+    def candidates(self, sample_id: str, seed: int) -> list[int]:
+        """Positions of the up to 64 other samples that may lend to this one, in the order in which they are tried.
+
+        The ids' hashes lie on a ring, on which random points of the sample's own choose the next ids (consistent hashing, Karger et al.,
+        STOC 1997); a hash of both ids and the seed ranks them. So a choice depends on ids and seed alone, a donor that is added or lost
+        moves few choices, and one costs no more among a million ids than among a thousand.
+        """
+        hashes, positions = self._ring
+        if not len(hashes):
+            return []
+        points = Noise(seed, (sample_id,), "donors").rng().integers(0, 2**64, 4 * MOST_TRIED, dtype=numpy.uint64)
+        next_ids = numpy.searchsorted(hashes, points)
+        # Among few ids the points miss some: the first one's neighbours follow.
+        neighbours = next_ids[0] + numpy.arange(min(len(hashes), MOST_TRIED + 1))
+        order = positions[numpy.concatenate([next_ids, neighbours]) % len(hashes)]
+        others = [i for i in dict.fromkeys(order.tolist()) if self._ids[i] != sample_id][:MOST_TRIED]
+        return sorted(others, key=lambda i: Noise(seed, (f"{sample_id}\x00{self._ids[i]}",), "donors").key())
+
+    def fingerprints(self, sample_ids: Iterable[str], seed: int) -> list[tuple[str, str]]:
+        """(id, fingerprint) of every sample that may lend to one of these, by id: what their edits depend on. Each is read once."""
+        assert not isinstance(self.source, Sequence), "a list of samples has no fingerprints"
+        candidates = {i for id_ in sample_ids for i in self.candidates(id_, seed)}
+        self._fingerprints.update({i: self.source.fingerprint(i) for i in candidates - self._fingerprints.keys()})
+        return sorted((self._ids[i], self._fingerprints[i]) for i in candidates)
+
+    @cached_property
     def _ids(self) -> Sequence[str]:
-        if isinstance(self.source, Sequence):
-            return [donor.id for donor in self.source]
-        return self.source.ids
+        return [donor.id for donor in self.source] if isinstance(self.source, Sequence) else self.source.ids
+
+    @cached_property
+    def _ring(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The ids' hashes in ascending order, uint64 (N,), and the ids' positions in that order, int64 (N,)."""
+        hashes = numpy.array([int.from_bytes(blake2b(i.encode(), digest_size=8).digest(), "big") for i in self._ids], dtype=numpy.uint64)
+        order = numpy.argsort(hashes, kind="stable")
+        return hashes[order], order

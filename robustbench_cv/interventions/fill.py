@@ -21,10 +21,10 @@ RADIUS_PX = 3.0
 Painter = Callable[[Tensor, Tensor, Noise], Tensor]
 
 
-def painted(image: Tensor, region: Tensor, method: str, noise: Noise) -> Tensor:
+def fill_region(image: Tensor, region: Tensor, method: str, noise: Noise) -> Tensor:
     """A copy of the image (3, H, W) with the region (H, W) filled by one of FILLS; all other pixels are bit-identical.
 
-    >>> painted(torch.ones(3, 2, 2), torch.tensor([[True, False], [False, False]]), "black", Noise(0, ("a",)))[0]
+    >>> fill_region(torch.ones(3, 2, 2), torch.tensor([[True, False], [False, False]]), "black", Noise(0, ("a",)))[0]
     tensor([[0., 1.],
             [1., 1.]])
     """
@@ -57,7 +57,7 @@ def statistical_noise(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
 
 def blur(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
     """A Gaussian average of the rest of the image, wide enough (a third of the largest piece's shorter side) to reach the middle."""
-    return blurred(image, ~region, max(1.0, _thickness(region) / 3))
+    return blur_known_pixels(image, ~region, max(1.0, _thickness(region) / 3))
 
 
 def telea(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
@@ -77,9 +77,10 @@ def navier_stokes(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
 def tile(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
     """Each piece covered by repeating the larger background strip above, below, left or right of its bounding box.
 
-    The idea of "Only-BG-T", Xiao et al., ICLR 2021, arXiv:2006.09994; which strip is repeated is a project choice.
+    The idea of "Only-BG-T", Xiao et al., ICLR 2021, arXiv:2006.09994; which strip is repeated is a project choice. Where another piece
+    lies in the strip, its pixels are those of its nearest background.
     """
-    out = image.clone()
+    out = image = extend_background(image, region)
     height, width = region.shape
     for part in pieces(region):
         x1, y1, x2, y2 = (int(v) for v in from_mask(part))
@@ -111,7 +112,7 @@ FILLS: dict[str, Painter] = {
 """Fills by name. "exact" is not among them: it renders the edited description again."""
 
 
-def blurred(image: Tensor, known: Tensor, sigma: float) -> Tensor:
+def blur_known_pixels(image: Tensor, known: Tensor, sigma: float) -> Tensor:
     """The image blurred from its known pixels alone (normalised convolution), sigma in pixels; their mean where none is near."""
     weights = known.to(image.dtype)[None]
     soft = _gaussian(torch.cat([image * weights, weights]), sigma)
@@ -119,6 +120,18 @@ def blurred(image: Tensor, known: Tensor, sigma: float) -> Tensor:
     # A trace of the mean keeps the quotient defined far from every known pixel.
     trace = 1e-4
     return (soft[:3] + trace * average) / (soft[3:] + trace)
+
+
+def extend_background(image: Tensor, region: Tensor) -> Tensor:
+    """The image (3, H, W) with each pixel of the region (H, W) replaced by the nearest pixel outside it, of which there is at least one."""
+    import cv2
+
+    _, labels = cv2.distanceTransformWithLabels(region.to(torch.uint8).numpy(), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    nearest = torch.from_numpy(labels).long()
+    known = (~region).flatten().nonzero()[:, 0]
+    places = torch.zeros(int(nearest.max()) + 1, dtype=torch.int64)
+    places[nearest.flatten()[known]] = known  # with these labels every known pixel has a number of its own
+    return image.flatten(1)[:, places[nearest.flatten()]].reshape(image.shape)
 
 
 def _gaussian(planes: Tensor, sigma: float) -> Tensor:
@@ -138,9 +151,10 @@ def _thickness(region: Tensor) -> float:
 def _opencv(image: Tensor, region: Tensor, method: int) -> Tensor:
     import cv2
 
-    # OpenCV's in-painters do not treat the outermost pixels of very small images; a replicated frame gives them neighbours.
+    # OpenCV's in-painters take the outermost pixels for known, masked or not: a frame gives them neighbours, and what they find in the
+    # frame and under the mask are background colours, not those of what is replaced.
     frame = 2
-    source = (image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    source = (extend_background(image, region).permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     source = cv2.copyMakeBorder(source, frame, frame, frame, frame, cv2.BORDER_REPLICATE)
     hole = cv2.copyMakeBorder(region.to(torch.uint8).numpy(), frame, frame, frame, frame, cv2.BORDER_REPLICATE)
     filled = numpy.ascontiguousarray(cv2.inpaint(source, hole, RADIUS_PX, method)[frame:-frame, frame:-frame])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from robustbench_cv.catalogue import INTERVENTIONS
+from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import Dataset, Sample
+from robustbench_cv.types import Sample
 
 
 class Intervention(Protocol):
@@ -26,11 +28,28 @@ class Intervention(Protocol):
         """Spec of the placebo: the same edit where no object is; None for an intervention that is itself a control."""
         ...
 
+    @property
+    def removes_objects(self) -> bool:
+        """Whether its purpose is to take objects away, so that a model that still reports them hallucinates.
+
+        False for a placebo, and for edits that cover a part of an object or change what is behind it.
+        """
+        ...
+
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample: ...
+
+
+def removes_objects(specs: Sequence[str]) -> bool:
+    """Whether any of these interventions takes objects away."""
+    # A user's own that does not say so is taken not to.
+    return any(getattr(INTERVENTIONS.build(spec), "removes_objects", False) for spec in specs)
 
 
 @runtime_checkable
 class NeedsDonors(Protocol):
-    """An intervention that takes material (backgrounds) from other samples. The runner hands it the data once, before the first call."""
+    """An intervention that takes material (backgrounds) from other samples, of the whole data set, however few of it a run looks at.
 
-    def with_donors(self, donors: Sequence[Sample] | Dataset) -> Intervention: ...
+    The runner hands them over once, before the first call; whatever is taken comes from the sample's candidates among them.
+    """
+
+    def with_donors(self, donors: Donors) -> Intervention: ...

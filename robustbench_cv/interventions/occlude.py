@@ -1,14 +1,27 @@
-"""Hide part of an object."""
+"""Hide a share of an object behind an occluder, and the placebo of it: the same occluder where no object is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.arguments import PositiveFraction
 from robustbench_cv.catalogue import intervention
+from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.occlusion import Occlusion, OcclusionPlacebo
+from robustbench_cv.interventions.object_selection import instances, members, needed_regions, objects, select
+from robustbench_cv.interventions.occluders import STYLES, TEXTURES, covering_pixels
+from robustbench_cv.interventions.shapes import pieces, place_elsewhere
+from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, make_edited, origin, paired_noise
+from robustbench_cv.noise import Noise
+from robustbench_cv.registry import Spec
+from robustbench_cv.types import Sample
 
 
 @intervention()
-def occlude(share: float = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
+def occlude(share: PositiveFraction = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
     """Cover a share of each chosen object's visible pixels (project choice: the visible mask's area, not the box's).
 
     what: "auto" (the labelled object in classification, each object else), or as in `remove`. texture: "gray", "noise" (random pixels),
@@ -22,6 +35,89 @@ def occlude(share: float = 0.5, what: str = "auto", texture: str = "gray", style
 
 
 @intervention()
-def occlude_control(share: float = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
+def occlude_control(share: PositiveFraction = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
     """The placebo of `occlude`: an occluder of the same shape and texture at a random place that touches no object (project choice)."""
     return OcclusionPlacebo(Occlusion(share, what, texture, style))
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """Cover a share of each chosen object. See `occlude` for the parameters."""
+
+    share: float
+    what: str
+    texture: str
+    style: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UserError(f"share={self.share} must be a share of the object in (0, 1], such as 0.5")
+        for name, value, choices in (("texture", self.texture, TEXTURES), ("style", self.style, STYLES)):
+            if value not in choices:
+                raise UserError(f"no {name} named {value!r}; choose one of {sorted(choices)}")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return needed_regions(self.what)
+
+    @property
+    def control(self) -> str | None:
+        return str(Spec("occlude-control", {name: getattr(self, name) for name in ("share", "what", "texture", "style")}))
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired_noise(noise, "occlude")
+        chosen, region = self.occluder(sample, stream)
+        return self.covered(sample, region, stream, "occlude", int((chosen & region).sum()) / int(chosen.sum()))
+
+    def occluder(self, sample: Sample, stream: Noise) -> tuple[Tensor, Tensor]:
+        """The chosen objects' visible pixels and the occluder's, both bool (H, W). It lies behind every object that was not chosen,
+        and each object has its own."""
+        chosen = select(sample, self.what, stream, erase=False)
+        found = instances(sample)
+        visible = {k: found[k] & chosen for k in members(sample, chosen)}
+        # Where no instance is known, each connected piece counts as an object.
+        apart = list(visible.items()) or list(enumerate(pieces(chosen)))
+        everything = objects(sample) | chosen
+        region = torch.zeros_like(chosen)
+        for k, mask in apart:
+            order = STYLES[self.style](mask, stream.fork(f"object {k}"))
+            region |= covering_pixels(mask, order, self.share) & (mask | ~everything)
+        union = torch.stack([mask for _, mask in apart]).any(dim=0)
+        return union, region
+
+    def covered(self, sample: Sample, region: Tensor, stream: Noise, kind: str, share: float, unscored: Tensor | None = None) -> Sample:
+        """The sample with the region painted over; label maps ignore it, and `unscored` too."""
+        image = torch.where(region, TEXTURES[self.texture](sample, stream), sample.image)
+        ignore = region if unscored is None else region | unscored
+        target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
+        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region), share=share)
+
+
+@dataclass(frozen=True)
+class OcclusionPlacebo:
+    """The occluder of the same shape and texture where it touches no object; `edit.share` is 0."""
+
+    occlusion: Occlusion
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.occlusion.needs | {"objects"}
+
+    @property
+    def control(self) -> str | None:
+        return None
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired_noise(noise, "occlude")
+        chosen, over = self.occlusion.occluder(sample, stream)
+        region = place_elsewhere(over, objects(sample) | chosen, stream)
+        # What the occluder hides is not scored here either, so that both effects are of the same pixels.
+        return self.occlusion.covered(sample, region, stream, "occlude-control", 0.0, unscored=over)

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from robustbench_cv.boxes import from_mask, to_mask
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.fill import GRAY, blur
-from robustbench_cv.interventions.regions import objects
+from robustbench_cv.interventions.object_selection import objects
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Sample
 
@@ -46,10 +46,10 @@ def blobs(mask: Tensor, noise: Noise) -> Tensor:
 STYLES: dict[str, Order] = {"block": block, "blobs": blobs}
 
 
-def covering(mask: Tensor, order: Tensor, share: float) -> Tensor:
+def covering_pixels(mask: Tensor, order: Tensor, share: float) -> Tensor:
     """The occluder, bool (H, W), that covers the share of the mask which is nearest to `share` among those the order can reach.
 
-    >>> covering(torch.ones(1, 4, dtype=torch.bool), torch.tensor([[3.0, 1, 0, 2]]), 0.5)
+    >>> covering_pixels(torch.ones(1, 4, dtype=torch.bool), torch.tensor([[3.0, 1, 0, 2]]), 0.5)
     tensor([[False,  True,  True, False]])
     """
     ranks = order[mask].sort().values

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from robustbench_cv.arguments import NonNegativeInt, PositiveFraction
 from robustbench_cv.catalogue import intervention
+from robustbench_cv.errors import UserError
+from robustbench_cv.interventions import counterfactual
+from robustbench_cv.interventions.fill import fill_region, known_fill
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.removal import Placebo, Removal
+from robustbench_cv.interventions.object_selection import members, needed_regions, objects, select
+from robustbench_cv.interventions.shapes import bounding_boxes, dilate_mask, place_elsewhere, scale_length
+from robustbench_cv.interventions.target_update import (
+    as_crowd,
+    cut_regions,
+    erase_objects,
+    ignore_pixels,
+    lost_classes,
+    make_edited,
+    origin,
+    paired_noise,
+)
+from robustbench_cv.noise import Noise
+from robustbench_cv.registry import Spec
+from robustbench_cv.types import Sample
 
 
 @intervention(paper="arXiv:1812.06707")
-def remove(what: str = "auto", fill: str = "telea", dilate: int | None = None, max_share: float = 0.3) -> Intervention:
+def remove(
+    what: str = "auto", fill: str = "telea", dilate: NonNegativeInt | None = None, max_share: PositiveFraction = 0.3
+) -> Intervention:
     """Fill an object's mask, slightly grown, so that it is gone; the target follows.
 
     what: "auto" (the labelled object in classification, all objects else), "object", "all", "random-object", "random-class",
@@ -24,21 +49,108 @@ def remove(what: str = "auto", fill: str = "telea", dilate: int | None = None, m
 
 
 @intervention(paper="arXiv:1812.06707")
-def remove_control(what: str = "auto", fill: str = "telea", dilate: int | None = None, max_share: float = 0.3) -> Intervention:
+def remove_control(
+    what: str = "auto", fill: str = "telea", dilate: NonNegativeInt | None = None, max_share: PositiveFraction = 0.3
+) -> Intervention:
     """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object (project choice)."""
     return Placebo(Removal(what, fill, dilate, max_share))
 
 
-@intervention(paper="arXiv:2006.09994")
-def context_only(what: str = "auto", fill: str = "black", shape: str = "mask") -> Intervention:
-    """The context without the object, whose outline or box stays visible: "No-FG", "Only-BG-B", "Only-BG-T" of Xiao et al., ICLR 2021.
+DILATION = 5.0, 480
+"""Default growth of a removed mask: 5 px where the shorter side is 480 px. The 5 px are an independent re-implementation's, the scaling
+with the image is a project choice."""
 
-    fill="black", shape="mask" is No-FG; fill="black", shape="box" Only-BG-B; fill="tile", shape="box" Only-BG-T; any fill serves.
+
+@dataclass(frozen=True)
+class Removal:
+    """Fill the mask of what is removed. See `remove` and `context_only` for the parameters."""
+
+    what: str
+    fill: str
+    dilate: int | None
+    max_share: float
+    shape: str = "mask"
+    kind: str = "remove"
+
+    def __post_init__(self) -> None:
+        known_fill(self.fill, "exact")
+        if self.dilate is not None and self.dilate < 0:
+            raise UserError(f"dilate={self.dilate} must be a number of pixels, 0 or more (None: 5 px at 480 px, scaled)")
+        if not 0 < self.max_share <= 1:
+            raise UserError(f"max_share={self.max_share} must be a share of the image in (0, 1], such as 0.3")
+        if self.shape not in SHAPES:
+            raise UserError(f"no shape named {self.shape!r}; choose one of {sorted(SHAPES)}")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return needed_regions(self.what)
+
+    @property
+    def control(self) -> str | None:
+        names = ("what", "fill", "dilate", "max_share") if self.kind == "remove" else ("what", "fill", "shape")
+        return str(Spec(f"{self.kind}-control", {name: getattr(self, name) for name in names}))
+
+    @property
+    def removes_objects(self) -> bool:
+        return True
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired_noise(noise, "removal")
+        taken = self.taken(sample, stream)
+        if self.fill == "exact":
+            return counterfactual.render_without(sample, taken, members(sample, taken), self.kind)
+        region = self.region(taken)
+        target, before, gone = erase_objects(sample, taken, region)
+        regions = cut_regions(sample, region, gone)
+        image = fill_region(sample.image, region, self.fill, stream)
+        return make_edited(sample, self.kind, image, region, target, before, regions, lost_classes(sample.regions, regions))
+
+    def taken(self, sample: Sample, stream: Noise) -> Tensor:
+        """The visible pixels of what is removed: bool (H, W)."""
+        return select(sample, self.what, stream, self.max_share)
+
+    def region(self, taken: Tensor) -> Tensor:
+        """The pixels that are filled: bool (H, W)."""
+        radius = scale_length(*DILATION, *taken.shape) if self.dilate is None else self.dilate
+        return dilate_mask(SHAPES[self.shape](taken), radius)
+
+
+@dataclass(frozen=True)
+class Placebo:
+    """The fill of a removal at a place of the same shape that touches no object; nothing is removed.
+
+    What the removal takes is not scored here either (pixels ignored, boxes crowd), so that both effects are of the same objects.
+    An exact removal leaves no artefact: its placebo renders the unchanged description again and must have no effect at all.
     """
-    return Removal(what, fill, 0, 1.0, shape, "context-only")
+
+    removal: Removal
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.removal.needs | {"objects"}
+
+    @property
+    def control(self) -> str | None:
+        return None
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired_noise(noise, "removal")
+        kind = f"{self.removal.kind}-control"
+        taken = self.removal.taken(sample, stream)
+        if self.removal.fill == "exact":
+            return counterfactual.render_unchanged(sample, taken, members(sample, taken), kind)
+        erased = self.removal.region(taken)
+        erase_objects(sample, taken, erased)  # what the removal cannot serve, its placebo does not either
+        region = place_elsewhere(erased, objects(sample) | taken, stream)
+        gone = members(sample, taken)
+        target, before = (as_crowd(ignore_pixels(t, region | erased), gone) for t in (sample.target, origin(sample)))
+        image = fill_region(sample.image, region, self.removal.fill, stream)
+        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region))
 
 
-@intervention(paper="arXiv:2006.09994")
-def context_only_control(what: str = "auto", fill: str = "black", shape: str = "mask") -> Intervention:
-    """The placebo of `context_only`: the same outline or box, filled in the same way, where no object is (project choice)."""
-    return Placebo(Removal(what, fill, 0, 1.0, shape, "context-only"))
+SHAPES: dict[str, Callable[[Tensor], Tensor]] = {"mask": lambda mask: mask, "box": bounding_boxes}
+"""What is filled: the object's outline, or the bounding box of each of its connected pieces."""

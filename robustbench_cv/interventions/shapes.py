@@ -20,12 +20,12 @@ TRIALS = 32
 """Random offsets tried before all are searched."""
 
 
-def scaled(pixels: float, at: int, height: int, width: int) -> int:
+def scale_length(pixels: float, at: int, height: int, width: int) -> int:
     """A length given for images whose shorter side is `at`, at this size; at least 1."""
     return max(1, round(pixels * min(height, width) / at))
 
 
-def dilated(mask: Tensor, radius: int) -> Tensor:
+def dilate_mask(mask: Tensor, radius: int) -> Tensor:
     """The mask grown by a disk of this radius in pixels: bool (H, W)."""
     if radius <= 0:
         return mask.clone()
@@ -49,7 +49,7 @@ def pieces(mask: Tensor) -> list[Tensor]:
     return sorted(parts, key=lambda part: -int(part.sum()))
 
 
-def boxed(mask: Tensor) -> Tensor:
+def bounding_boxes(mask: Tensor) -> Tensor:
     """Each connected piece replaced by its bounding box."""
     out = torch.zeros_like(mask)
     for part in pieces(mask):
@@ -57,7 +57,7 @@ def boxed(mask: Tensor) -> Tensor:
     return out
 
 
-def placed(mask: Tensor, forbidden: Tensor, noise: Noise) -> Tensor:
+def place_elsewhere(mask: Tensor, forbidden: Tensor, noise: Noise) -> Tensor:
     """The same shape where it touches nothing forbidden: each connected piece moved on its own, mirrored or not, whole inside the image.
 
     Every free place is equally likely. Area and outline are kept exactly. NotApplicable where a piece fits nowhere.

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from robustbench_cv.arguments import NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions.fill import known_fill, painted
-from robustbench_cv.interventions.follow import cut, edited, ignored, origin, paired
+from robustbench_cv.interventions.fill import fill_region, known_fill
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.regions import objects
-from robustbench_cv.interventions.shapes import placed, scaled
+from robustbench_cv.interventions.object_selection import objects
+from robustbench_cv.interventions.shapes import place_elsewhere, scale_length
+from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 from robustbench_cv.types import Sample
@@ -41,8 +42,8 @@ def positions(height: int, width: int, side: int | None = None, stride: int | No
     [Square(top=0, left=0, bottom=1, right=1), Square(top=0, left=2, bottom=1, right=4), Square(top=2, left=0, bottom=4, right=1), \
 Square(top=2, left=2, bottom=4, right=4)]
     """
-    side = scaled(SIDE, AT, height, width) if side is None else side
-    stride = scaled(STRIDE, AT, height, width) if stride is None else stride
+    side = scale_length(SIDE, AT, height, width) if side is None else side
+    stride = scale_length(STRIDE, AT, height, width) if stride is None else stride
     return [
         Square(max(top, 0), max(left, 0), min(top + side, height), min(left + side, width))
         for top in _starts(height, side, stride)
@@ -56,7 +57,9 @@ def _starts(length: int, side: int, stride: int) -> Iterator[int]:
 
 
 @intervention(paper="arXiv:1311.2901")
-def slide_patch(index: int = 0, side: int | None = None, stride: int | None = None, fill: str = "gray") -> Intervention:
+def slide_patch(
+    index: NonNegativeInt = 0, side: PositiveInt | None = None, stride: PositiveInt | None = None, fill: str = "gray"
+) -> Intervention:
     """Cover the square at one position of the grid (see `positions`): index 0 is the top left one, counted row by row.
 
     side, stride: pixels; None is 32 and 8 at a shorter side of 224 px, scaled. fill: "gray", "black", "mean", "noise" or any other fill.
@@ -65,7 +68,9 @@ def slide_patch(index: int = 0, side: int | None = None, stride: int | None = No
 
 
 @intervention(paper="arXiv:1311.2901")
-def slide_patch_control(index: int = 0, side: int | None = None, stride: int | None = None, fill: str = "gray") -> Intervention:
+def slide_patch_control(
+    index: NonNegativeInt = 0, side: PositiveInt | None = None, stride: PositiveInt | None = None, fill: str = "gray"
+) -> Intervention:
     """The placebo of `slide_patch`: a square of the same size at a random place that touches no object (project choice)."""
     return PatchPlacebo(SlidePatch(index, side, stride, fill))
 
@@ -95,8 +100,12 @@ class SlidePatch:
     def control(self) -> str | None:
         return str(Spec("slide-patch-control", {name: getattr(self, name) for name in ("index", "side", "stride", "fill")}))
 
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        return self.covered(sample, self.square(sample), paired(noise, "slide-patch"), "slide-patch")
+        return self.covered(sample, self.square(sample), paired_noise(noise, "slide-patch"), "slide-patch")
 
     def square(self, sample: Sample) -> Tensor:
         """The covered pixels: bool (H, W). NotApplicable where the image has no such position."""
@@ -111,10 +120,10 @@ class SlidePatch:
 
     def covered(self, sample: Sample, region: Tensor, stream: Noise, kind: str, unscored: Tensor | None = None) -> Sample:
         """The sample with the region painted over; label maps ignore it, and `unscored` too."""
-        image = painted(sample.image, region, self.fill, stream)
+        image = fill_region(sample.image, region, self.fill, stream)
         ignore = region if unscored is None else region | unscored
-        target, before = ignored(sample.target, ignore), ignored(origin(sample), ignore)
-        return edited(sample, kind, image, region, target, before, cut(sample, region))
+        target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
+        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region))
 
 
 @dataclass(frozen=True)
@@ -131,8 +140,12 @@ class PatchPlacebo:
     def control(self) -> str | None:
         return None
 
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired(noise, "slide-patch")
+        stream = paired_noise(noise, "slide-patch")
         square = self.patch.square(sample)
-        region = placed(square, objects(sample), stream)
+        region = place_elsewhere(square, objects(sample), stream)
         return self.patch.covered(sample, region, stream, "slide-patch-control", unscored=square)

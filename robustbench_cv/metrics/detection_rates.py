@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy
 
+from robustbench_cv.arguments import Fraction
 from robustbench_cv.catalogue import metric
 from robustbench_cv.metrics.matching import Objects, overlaps
 from robustbench_cv.metrics.metric import Metric
@@ -28,25 +29,25 @@ _IOU = 0.5  # to overlap, one way or the other
 
 
 @metric(task="detection")
-def detection_rate(operating_score: float) -> Metric:
+def detection_rate(operating_score: Fraction) -> Metric:
     """Share of the annotated objects that are found (recall at the operating score, IoU 0.5, right class)."""
     return _share("detection-rate", FOUND, operating_score, higher_is_better=True)
 
 
 @metric(task="detection")
-def vanished(operating_score: float) -> Metric:
+def vanished(operating_score: Fraction) -> Metric:
     """Share of the annotated objects that no reported box overlaps, whatever its class."""
     return _share("vanished", VANISHED, operating_score, higher_is_better=False)
 
 
 @metric(task="detection")
-def mislabelled(operating_score: float) -> Metric:
+def mislabelled(operating_score: Fraction) -> Metric:
     """Share of the annotated objects that are overlapped by reported boxes of other classes only."""
     return _share("mislabelled", MISLABELLED, operating_score, higher_is_better=False)
 
 
 @metric(task="detection")
-def fabricated_per_image(operating_score: float) -> Metric:
+def fabricated_per_image(operating_score: Fraction) -> Metric:
     """Reported boxes per image that overlap no annotated object."""
     return Ratio(
         "fabricated-per-image",

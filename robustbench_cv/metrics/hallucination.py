@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from robustbench_cv.arguments import Fraction
 from robustbench_cv.boxes import to_mask
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable
@@ -50,20 +51,20 @@ class Places(NamedTuple):
     outside: bool
 
 
-@metric()
-def hallucination_rate(labels: Labels, operating_score: float) -> Metric:
+@metric(sees_removed_classes=True)
+def hallucination_rate(labels: Labels, operating_score: Fraction) -> Metric:
     """Share of removals after which a removed class is still reported, anywhere in the image."""
     return _rate("hallucination-rate", labels, operating_score, any)
 
 
-@metric()
-def hallucination_inside(labels: Labels, operating_score: float) -> Metric:
+@metric(sees_removed_classes=True)
+def hallucination_inside(labels: Labels, operating_score: Fraction) -> Metric:
     """Share of removals after which a removed class is still reported where it was (detectors and segmenters)."""
     return _rate("hallucination-inside", labels, operating_score, lambda places: places.inside, local=True)
 
 
-@metric()
-def hallucination_outside(labels: Labels, operating_score: float) -> Metric:
+@metric(sees_removed_classes=True)
+def hallucination_outside(labels: Labels, operating_score: Fraction) -> Metric:
     """Share of removals after which a removed class is reported elsewhere in the image (detectors and segmenters)."""
     return _rate("hallucination-outside", labels, operating_score, lambda places: places.outside, local=True)
 

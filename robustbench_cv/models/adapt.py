@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.preprocessing import Interpolation, Preprocessing
+from robustbench_cv.models.state_fit import lazy_layers
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import ClassPrediction, HasModule, Labels, Logits, MaskPrediction, ModelInfo, PixelLogits, Prediction
 
@@ -131,8 +132,20 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def freeze(module: N) -> N:
-    """eval() and requires_grad_(False), once and for all; the same module. Gradients still reach the input."""
-    return module.eval().requires_grad_(False)
+    """eval() and requires_grad_(False), once and for all; the same module. Gradients still reach the input.
+
+    A graph of torch.export has no modes: it computes what it computed when it was exported, so that only the modules around it change
+    theirs. UserError for lazy layers that no image has given a shape yet.
+    """
+    lazy = [name for name, tensor in module.named_parameters() if nn.parameter.is_lazy(tensor)]
+    if lazy:
+        raise UserError(lazy_layers(lazy))
+    try:
+        module.eval()
+    except NotImplementedError:
+        for part in module.modules():
+            part.training = False
+    return module.requires_grad_(False)
 
 
 def describe_module(module: nn.Module, name: str, task: Task, classes: Labels, *facts: str, operating_score: float = 0.25) -> ModelInfo:

@@ -4,39 +4,50 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from robustbench_cv.catalogue import MODELS
+from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import to
+from robustbench_cv.models.checkpoint import with_key
 from robustbench_cv.models.from_user import model_from_factory
-from robustbench_cv.registry import Scalar, Spec
+from robustbench_cv.registry import Scalar, Spec, remember, tagged
 from robustbench_cv.types import AnyModel, HasModule
 
 
 def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) -> AnyModel:
     """The model that a spec names, in eval mode, frozen, on a device.
 
-    "arch.tag" is arch(weights='tag'). `more`: further arguments of its factory. A factory in a file may return a model, or a bare
-    torch module: then `task` and `classes` (and `mean`, `std`, `input_size`, `checkpoint`) say what it is. UserError for unknown
-    names, with the closest ones, for arguments that nothing takes, and where there is no such device. device="meta" makes the layers
-    without their numbers, in no memory: for counting and for shapes.
+    "arch.tag" is arch(weights='tag'). Beside checkpoint='FILE', key='KEY' takes one of several state dicts in the file. `more`: further
+    arguments of its factory. A factory in a file may return a model, or a bare torch module: then `task` and `classes` (and `mean`, `std`,
+    `input_size`, `checkpoint`) say what it is. UserError for unknown names, with the closest ones, for arguments that nothing takes, and
+    where there is no such device. device="meta" makes the layers without their numbers, in no memory: for counting and for shapes.
     """
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
-    spec = replace(tagged(spec), args={**spec.args, **tagged(spec).args, **more})
+    spec = key_into_checkpoint(tagged(replace(spec, args={**spec.args, **more})))
     with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext():
         model = model_from_factory(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
     made: AnyModel = to(model, device)
-    return made
+    return remember(made, spec)
 
 
-def tagged(spec: Spec) -> Spec:
-    """The spec with its tag as an argument: "unet.scenes" is unet(weights='scenes')."""
-    name, dot, tag = spec.name.partition(".")
-    if not dot or spec.name.endswith(".py"):
+def key_into_checkpoint(spec: Spec) -> Spec:
+    """The spec with key= taken into the file that checkpoint= names. UserError for a key of no file.
+
+    A factory in a file may mean something else by `key`, as long as it names no checkpoint.
+    """
+    file = next((name for name in ("checkpoint", "weights") if Path(str(spec.args.get(name) or "")).suffix), None)
+    if "key" not in spec.args or (spec.name.endswith(".py") and file != "checkpoint"):
         return spec
-    return replace(spec, name=name, args={"weights": tag, **spec.args})
+    key, args = str(spec.args["key"]), {name: value for name, value in spec.args.items() if name != "key"}
+    if file is not None:
+        return replace(spec, args={**args, file: with_key(str(spec.args[file]), key)})
+    if spec.target is not None and Path(spec.target).is_file():
+        return replace(spec, args=args, target=with_key(spec.target, key))
+    raise UserError(f"{spec}: key= chooses one of several state dicts in the file that checkpoint= names; give both")
 
 
 def describe(model: AnyModel) -> dict[str, Scalar]:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
-import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.quantized import dequantize
+from robustbench_cv.files import is_file
+from robustbench_cv.models.state_fit import AVERAGED, COUNTER, load_into, some, words
+from robustbench_cv.models.weights_content import read_weights
+
+__all__ = ["COUNTER", "LOG", "State", "has_auxiliary_heads", "load_checkpoint", "load_into", "read_state", "split_key", "with_key"]
 
 LOG = logging.getLogger("robustbench_cv")
 
 NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params")
 """Keys under which training scripts keep the state dict, in the order in which they are tried."""
 
-PREFIXES = ("_orig_mod.", "module.", "model.", "net.", "backbone.", "encoder.")
-"""What wrappers put before every name: torch.compile, DataParallel, training frameworks."""
+KEY = "#"
+"""Between a file's path and the key of the state dict that is wanted of it."""
 
-COUNTER = "num_batches_tracked"
+DEEPEST = 8
+"""Dictionaries within dictionaries in which a state dict is looked for (project choice)."""
 
 
 class State(NamedTuple):
@@ -41,119 +44,98 @@ def load_checkpoint(module: nn.Module, path: str | Path, where: str) -> tuple[st
     return notes
 
 
+def with_key(path: str, key: str) -> str:
+    """The path of a checkpoint with the key of the state dict that is wanted of it: what `key=` beside `checkpoint=` means."""
+    return f"{path}{KEY}{key}"
+
+
 def read_state(path: str | Path) -> State:
-    """The state dict in a .safetensors file or a torch file (.pt, .pth, .bin, .ckpt, .tar).
+    """The state dict in a .safetensors file or a torch file (.pt, .pth, .bin, .ckpt, .tar); of several the plain one, with a note.
 
-    Torch files are read with weights_only=True: one that would run code is refused. UserError where there is no readable state dict.
+    "FILE#KEY" takes the one under that key, or the tensors whose names begin with it. Torch files are read with weights_only=True: one
+    that would run code is refused. UserError where there is no readable state dict, and where nothing says which of several is meant.
     """
-    path = Path(path)
-    if not path.is_file():
+    path, key = split_key(Path(path))
+    if not is_file(path):
         raise UserError(f"no checkpoint file {path} (looked from {Path.cwd()})")
-    if path.suffix == ".safetensors":
-        return State(dequantize(_read_safetensors(path)))
-    return _unwrap(_read_torch(path), path)
+    content = read_weights(path)
+    found = dict(_state_dicts(content))
+    if not found:
+        keys = some(sorted(map(str, content))) if isinstance(content, Mapping) else ""
+        what = f"a dict with {keys}" if keys else "an empty dict" if content == {} else f"a {type(content).__name__}"
+        raise UserError(f"{path} holds {what}, not a state dict; save `model.state_dict()`, alone or under 'state_dict'")
+    name = _chosen(list(found), path) if key is None else _named(found, key, path)
+    if name not in found:
+        return State(_behind(found, name))
+    return State(found[name], tuple(_left(content, found, name)))
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a complete safetensors file: {error}") from error
+def has_auxiliary_heads(path: str | Path) -> bool:
+    """Whether a checkpoint brings classifiers half way through the network, which only training asks."""
+    return any(part.lower().startswith("aux") for name in read_state(path).tensors for part in name.split("."))
 
 
-def _read_torch(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "nsupported" in line), "")
-        raise UserError(
-            f"{path} is refused: it holds more than tensors and could run code when opened. {reason} "
-            "If you trust its origin, open it where that is safe and save `model.state_dict()` alone (best as .safetensors)"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be read as a torch file: {str(error).split(chr(10))[0] or type(error).__name__}") from error
+def split_key(path: Path) -> tuple[Path, str | None]:
+    """A file and the key that is wanted of it; a file whose own name has the sign in it is taken as it is."""
+    file, sign, key = str(path).rpartition(KEY)
+    return (Path(file), key) if sign and not is_file(path) else (path, None)
 
 
-def _unwrap(content: Any, path: Path) -> State:
-    notes: list[str] = []
-    while isinstance(content, Mapping) and not _is_flat(content):
-        nest = next((key for key in NESTS if isinstance(content.get(key), Mapping)), None)
-        if nest is None:
-            break
-        others = sorted(str(key) for key in content if key != nest)
-        notes.append(f"took {nest!r} and left {_some(others)}" if others else f"took {nest!r}")
-        content = content[nest]
-    if not isinstance(content, Mapping) or not _is_flat(content):
-        keys = _some(sorted(map(str, content))) if isinstance(content, Mapping) else ""
-        found = f"a dict with {keys}" if keys else f"a {type(content).__name__}"
-        raise UserError(f"{path} holds {found}, not a state dict; save `model.state_dict()`, alone or under 'state_dict'")
-    return State(dict(content), tuple(notes))
-
-
-def _is_flat(content: Mapping[Any, Any]) -> bool:
-    return len(content) > 0 and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
-
-
-def load_into(module: nn.Module, state: Mapping[str, Tensor], where: str) -> tuple[str, ...]:
-    """Load every tensor into its namesake; notes on what was renamed or cast. UserError, and an untouched module, on any mismatch.
-
-    A prefix that all names share and the module does not know is taken off. Half-precision values are cast to the module's type.
-    Only BatchNorm's batch counters, which evaluation never reads, may be missing or spare.
-    """
-    wanted = module.state_dict()
-    state, notes = _strip(dict(state), wanted)
-    state = {k: v for k, v in state.items() if k in wanted or not k.endswith(COUNTER)}
-    missing = [k for k in wanted if k not in state and not k.endswith(COUNTER)]
-    unexpected = [k for k in state if k not in wanted]
-    shared = {k: (tuple(state[k].shape), tuple(w.shape)) for k, w in wanted.items() if k in state}
-    misshapen = [f"{k} {theirs} for {ours}" for k, (theirs, ours) in shared.items() if theirs != ours]
-    if missing or unexpected or misshapen:
-        raise UserError(_mismatch(where, len(wanted), missing, unexpected, misshapen))
-    cast = sorted({str(v.dtype).removeprefix("torch.") for k, v in state.items() if v.dtype != wanted[k].dtype})
-    if cast:
-        notes.append(f"cast {' and '.join(cast)} values to the module's own type")
-    module.load_state_dict({**wanted, **state})
-    return tuple(notes)
-
-
-def _strip(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    notes: list[str] = []
-    while state and not any(key in wanted for key in state):
-        prefix = next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None)
-        if prefix is None:
-            break
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-        notes.append(f"took the prefix {prefix!r} off every name")
-    return state, notes
-
-
-def _mismatch(where: str, total: int, missing: list[str], unexpected: list[str], misshapen: list[str]) -> str:
-    parts = [
-        f"{len(names)} {what} ({_some(names)})"
-        for names, what in ((missing, "missing"), (unexpected, "unexpected"), (misshapen, "of another shape"))
-        if names
+def _state_dicts(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every dictionary of tensors, by the keys that lead to it. One with a few tensors beside a larger one holds results, not weights."""
+    if not isinstance(content, Mapping) or len(path) > DEEPEST:
+        return
+    tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    inner = [
+        found
+        for key, value in content.items()
+        if isinstance(key, str) and "optim" not in key.lower()
+        for found in _state_dicts(value, (*path, key))
     ]
-    text = f"{where}: the checkpoint does not fit the module's {total} tensors: {'; '.join(parts)}"
-    prefix = _offset(missing, unexpected)
-    if prefix:
-        return f"{text}. {prefix}"
-    if misshapen and not missing and not unexpected:
-        return f"{text}. The same architecture with another number of classes? Give num_classes= or classes="
-    return f"{text}. Is it a checkpoint of this architecture?"
+    if tensors and len(tensors) > max((len(state) for _, state in inner), default=0):
+        yield ".".join(path), tensors
+    else:
+        yield from inner
 
 
-def _offset(missing: list[str], unexpected: list[str]) -> str:
-    for short, long, whose in ((missing, unexpected, "the file's"), (unexpected, missing, "the module's")):
-        for name in long:
-            base = next((key for key in short if name.endswith("." + key)), None)
-            if base is not None:
-                return f"Most likely {whose} names have {name.removesuffix(base)!r} in front: {name!r} against {base!r}"
-    return ""
+def _chosen(names: list[str], path: Path) -> str:
+    """The plain one of several state dicts, under a key that training scripts use. UserError where nothing says which that is."""
+    plain = [name for name in names if not words(name) & AVERAGED] or names
+    known = sorted((name for name in plain if set(name.split(".")) <= set(NESTS)), key=lambda name: [*map(NESTS.index, name.split("."))])
+    if known or len(plain) == 1:
+        return (known or plain)[0]
+    keys = " or ".join(f"key={name!r}" for name in plain)
+    raise UserError(f"{path} holds {len(plain)} state dicts; choose one with {keys} beside checkpoint=")
 
 
-def _some(names: Iterable[str], count: int = 3) -> str:
-    names = list(names)
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+def _named(found: Mapping[str, dict[str, Tensor]], key: str, path: Path) -> str:
+    """The state dict that a key means: its own name, the only one below it, or the beginning of tensors' names."""
+    below = [name for name in found if name == key or name.startswith(f"{key}.")]
+    if len(below) == 1 or key in below:
+        return key if key in below else below[0]
+    if not below and _behind(found, key):
+        return key
+    keys = some([name for name in below or found if name], 10) or "a single state dict, without a key"
+    raise UserError(f"{path} has no state dict under key={key!r}; it has {keys}")
+
+
+def _behind(found: Mapping[str, dict[str, Tensor]], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names have the prefix before a dot, without it; of the first state dict that has such."""
+    dotted = f"{prefix}."
+    parts = ({name.removeprefix(dotted): tensor for name, tensor in state.items() if name.startswith(dotted)} for state in found.values())
+    return next((part for part in parts if part), {})
+
+
+def _left(content: Any, found: Mapping[str, object], name: str) -> Iterator[str]:
+    """Notes on what was taken and what was left: other state dicts first, with the key that takes them."""
+    rivals = [other for other in found if other != name]
+    siblings: list[str] = []
+    for key in name.split(".") if name else ():
+        siblings += [str(other) for other in content if other != key and not any(r == other or r.startswith(f"{other}.") for r in rivals)]
+        content = content.get(key, {})
+    spare = sorted(str(key) for key, value in content.items() if not isinstance(value, Tensor))
+    left = [*(f"{rival} (key={rival!r} takes it)" for rival in rivals), *sorted(siblings)]
+    if name:
+        yield f"took {name!r}" + (f" and left {some(left)}" if left else "")
+    if spare:
+        yield f"left {some(spare)}, which are no tensors"

@@ -9,11 +9,12 @@ from typing import Any, Protocol, get_args, runtime_checkable
 
 from torch import nn
 
+from robustbench_cv.catalogue import MODELS
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import classifier, segmenter
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
-from robustbench_cv.registry import Spec
+from robustbench_cv.registry import Product, Spec
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import AnyModel, Labels
 
@@ -22,6 +23,10 @@ FACTS = ("task", "classes", "mean", "std", "input_size", "checkpoint", "name")
 
 DETECTORS = {"torchvision": "robustbench_cv.models.sources.torchvision_detection"}
 """By the library that a bare module comes from: the module whose `detector(module, names, name)` adapts its detectors, if it has one."""
+
+
+TORCH_MODULE = Product("a torch module", ("forward", "state_dict"))
+MODEL_OR_MODULE = Product("a model (info, raw, decode) or a torch module", MODELS.product.attributes, alternative=TORCH_MODULE)
 
 
 @runtime_checkable
@@ -37,28 +42,25 @@ class LooksLikeModel(Protocol):
 def model_from_factory(spec: Spec, factory: Callable[..., Any]) -> AnyModel:
     """Call a file's factory and adapt what it returns.
 
-    Arguments that the factory takes are its own; the rest are FACTS about a bare module. UserError where one is neither, or missing.
+    Arguments that the factory takes are its own; the rest are FACTS about a bare module. A factory that takes num_classes gets the number
+    of `classes`. UserError where one is neither, or missing.
     """
     signature = inspect.signature(factory)
     takes_all = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     own = {k: v for k, v in spec.args.items() if k in signature.parameters or (takes_all and k not in FACTS)}
     facts = {k: v for k, v in spec.args.items() if k not in own}
+    if "num_classes" in signature.parameters and "num_classes" not in own and isinstance(spec.args.get("classes"), str):
+        own["num_classes"] = len(class_names(str(spec.args["classes"])))
     unknown = sorted(set(facts) - set(FACTS))
     if unknown:
         raise UserError(f"{spec}: nothing takes {', '.join(unknown)}; the factory is {signature}, and of a module can be said {FACTS}")
-    try:
-        signature.bind(**own)
-    except TypeError as error:
-        raise UserError(f"{spec}: {error}; the factory is {signature}") from error
-    made = factory(**own)
+    made = MODELS.call(spec, factory, own, MODEL_OR_MODULE)
     if isinstance(made, LooksLikeModel):
         if facts:
             raise UserError(f"{spec}: the factory returns a model, which says itself what it is; leave out {', '.join(facts)}")
         model: AnyModel = made
         return model
-    if isinstance(made, nn.Module):
-        return model_from_module(made, str(spec), facts)
-    raise UserError(f"{spec}: the factory returns a {type(made).__name__}, neither a model (info, raw, decode) nor a torch module")
+    return model_from_module(made, str(spec), facts)
 
 
 def model_from_module(module: nn.Module, where: str, facts: Mapping[str, Any]) -> AnyModel:

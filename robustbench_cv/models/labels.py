@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import is_file
 
 
 def class_names(text: str) -> tuple[str, ...]:
@@ -18,7 +19,7 @@ def class_names(text: str) -> tuple[str, ...]:
     """
     path = Path(text)
     if "," not in text and path.suffix == ".txt":
-        if not path.is_file():
+        if not is_file(path):
             raise UserError(f"no file {path} with class names (looked from {Path.cwd()}); or write classes='a,b,c'")
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     else:

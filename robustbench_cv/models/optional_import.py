@@ -6,7 +6,7 @@ import importlib
 from types import ModuleType
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.registry import Lookup, record_lookup
+from robustbench_cv.lookups import Lookup, record_lookup
 
 PACKAGES = {
     "classical": "skimage",

@@ -35,6 +35,8 @@ class Preprocessing(nn.Module):
         super().__init__()
         if (mean is None) != (std is None):
             raise UserError("mean and std come together; give both or neither")
+        if size is not None and min(size) < 1:
+            raise UserError(f"a network cannot see images of {size[1]} x {size[0]} px; give an input_size of at least 1")
         if size is not None and short is not None and short < max(size):
             raise UserError(f"a short side of {short} px is less than the crop {size}; raise it or stretch instead")
         self.register_buffer("mean", _channels("mean", mean), persistent=False)

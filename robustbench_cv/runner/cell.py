@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.batching import finite_rows, in_batches
-from robustbench_cv.errors import BadSample, NotApplicable
+from robustbench_cv.catalogue import INTERVENTIONS, METRICS
+from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
+from robustbench_cv.foreign import calling, named, one_by_one, read_sample
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import Record
@@ -18,6 +20,8 @@ from robustbench_cv.registry import Spec
 from robustbench_cv.runner.job import Job
 from robustbench_cv.runner.search import Attacked, attack_samples
 from robustbench_cv.types import Evidence, Model, Prediction, Sample
+
+NOT_FINITE = "the model's output is not finite (NaN or infinity)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,7 @@ class _Pair:
 def run_cell(job: Job) -> CellOutput:
     """Edit, attack, predict, measure. A sample that cannot serve becomes a record with its reason, never a score.
 
-    Raises BadSample for an unreadable sample unless job.skip_bad.
+    Raises BadSample for an unreadable sample, and ForeignError for one on which anyone's model, edit or attack fails, unless job.skip_bad.
     """
     entries = [_prepare(job, i) for i in job.indices]
     records: dict[str, Record] = {e.sample: e for e in entries if isinstance(e, Record)}
@@ -63,8 +67,10 @@ def run_cell(job: Job) -> CellOutput:
     served: list[tuple[_Pair, Attacked | None]] = []
     for pair, made in zip(pairs, attacked, strict=True):
         if made is not None and made.failed:
+            # Without a trace somebody's code failed, under --skip-bad; with one, the model gave NaN or infinity.
+            code = "not-finite" if made.trace is not None else ""
             records[pair.after.id] = replace(
-                job.blank, sample=pair.after.id, status="failed", reason=made.failed, reason_code="not-finite", attack=made.trace
+                job.blank, sample=pair.after.id, status="failed", reason=made.failed, reason_code=code, attack=made.trace
             )
         else:
             served.append((pair if made is None else replace(pair, after=replace(pair.after, image=made.image)), made))
@@ -94,11 +100,15 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, Attacked | None]], records: d
     predicted: dict[str, Prediction] = {}
     for (pair, made), prediction, original in zip(served, predictions, originals, strict=True):
         id_ = pair.after.id
-        if prediction is None or original is None:
-            reason = "the model's output is not finite (NaN or infinity)"
-            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason, reason_code="not-finite")
+        if isinstance(prediction, str) or isinstance(original, str):
+            reason = prediction if isinstance(prediction, str) else str(original)
+            code = "not-finite" if reason == NOT_FINITE else ""
+            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason, reason_code=code)
             continue
         record = _record(job, pair, prediction, original)
+        if record.status == "failed":
+            records[id_] = record
+            continue
         records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.skipped)
         predicted[id_] = prediction
         if len(shots) < job.pictures:
@@ -109,35 +119,38 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, Attacked | None]], records: d
 def _prepare(job: Job, index: int) -> _Pair | Record:
     id_ = job.dataset.ids[index]
     try:
-        before = after = job.dataset[index]
+        before = after = read_sample(job.dataset, index)
         for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
             # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
-            after = intervention(after, Noise(job.blank.seed, (id_,), Spec.parse(spec).name))
+            noise = Noise(job.blank.seed, (id_,), Spec.parse(spec).name)
+            with calling(f"intervention {spec}, {named([id_])}", ours=INTERVENTIONS.is_bundled(spec)):
+                after = intervention(after, noise)
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
     except NotApplicable as reason:
         return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason))
-    except BadSample as fault:
+    except (BadSample, ForeignError) as fault:
         if not job.skip_bad:
             raise
-        return replace(job.blank, sample=id_, status="failed", reason=str(fault), reason_code="unreadable")
+        code = "unreadable" if isinstance(fault, BadSample) else ""
+        return replace(job.blank, sample=id_, status="failed", reason=str(fault), reason_code=code)
 
 
-def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | None]:
-    """A prediction for each sample, in the evaluated classes; None where the raw output is not finite."""
+def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | str]:
+    """A prediction for each sample, in the evaluated classes; the reason where there is none."""
     model = cast("Model[Any]", job.model)
 
-    def work(images: Tensor, _: list[int]) -> list[Prediction | None]:
-        with torch.no_grad():
+    def work(images: Tensor, positions: list[int]) -> list[Prediction | str]:
+        with calling(f"model {job.blank.model!r}, {named([samples[i].id for i in positions])}"), torch.no_grad():
             raw = model.raw(images.to(job.device))
             finite = finite_rows(raw).tolist()
             decoded = model.decode(raw)
-        return [job.class_map.prediction(p) if good else None for p, good in zip(decoded, finite, strict=True)]
+        return [job.class_map.prediction(p) if good else NOT_FINITE for p, good in zip(decoded, finite, strict=True)]
 
-    return in_batches(samples, job.batch_size, work)
+    return in_batches(samples, job.batch_size, one_by_one(work, str if job.skip_bad else None))
 
 
-def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Prediction | None]) -> list[Prediction | None]:
+def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Prediction | str]) -> list[Prediction | str]:
     """Of the unedited images: all of them where pairs are measured, those that are shown where an attack is, none again where clean."""
     if job.interventions:
         return _predict(job, befores)
@@ -146,21 +159,27 @@ def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Pr
 
 
 def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction) -> Record:
-    evidence, excluded = _measure(job.metrics, prediction, pair.after)
     reference: dict[str, Evidence] = {}
-    if pair.after.edit is not None:
-        reference, _ = _measure(job.metrics, original, replace(pair.before, target=pair.after.edit.before, edit=pair.after.edit))
+    try:
+        evidence, excluded = _measure(job.metrics, prediction, pair.after)
+        if pair.after.edit is not None:
+            reference, _ = _measure(job.metrics, original, replace(pair.before, target=pair.after.edit.before, edit=pair.after.edit))
+    except ForeignError as fault:
+        if not job.skip_bad:
+            raise
+        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(fault))
     return replace(job.blank, sample=pair.after.id, evidence=evidence, reference=reference, excluded=excluded)
 
 
 def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Sample) -> tuple[dict[str, Evidence], dict[str, str]]:
     evidence: dict[str, Evidence] = {}
     excluded: dict[str, str] = {}
-    for metric in metrics.values():
+    for name, metric in metrics.items():
         if metric.evidence_key in evidence or metric.evidence_key in excluded:
             continue
         try:
-            evidence[metric.evidence_key] = metric.measure(prediction, sample)
+            with calling(f"metric {name}, {named([sample.id])}", ours=METRICS.is_bundled(name)):
+                evidence[metric.evidence_key] = metric.measure(prediction, sample)
         except NotApplicable as reason:
             excluded[metric.evidence_key] = str(reason)
     return evidence, excluded

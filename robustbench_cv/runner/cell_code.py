@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
-from robustbench_cv.registry import Lookup
+from robustbench_cv.lookups import Lookup
 from robustbench_cv.runner import cell, job, pictures
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.suite import Condition

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from robustbench_cv.errors import BadSample
+from robustbench_cv.errors import BadSample, ForeignError
+from robustbench_cv.foreign import read_sample
 from robustbench_cv.models.complexity.profile import count
 from robustbench_cv.results import ComplexityRow
 from robustbench_cv.run_folder import COMPLEXITY, RunFolder, json_file
@@ -20,13 +21,13 @@ def stored_complexity(folder: RunFolder, pair: Pair, device: str, reader: Depend
 def _counted(pair: Pair) -> ComplexityRow:
     name, data = pair.row.name, pair.dataset_row.name
     try:
-        image = pair.dataset[pair.indices[0]].image
-    except BadSample as reason:
+        image = read_sample(pair.dataset, pair.indices[0]).image
+    except (BadSample, ForeignError) as reason:
         return ComplexityRow(name, data, None, (), f"its first image cannot be read: {reason}")
     size = (image.shape[-2], image.shape[-1])
     try:
         seen = count(pair.model, image)
-    except Exception as error:  # a foreign model may do anything; without this figure the run is as good as before
+    except (Exception, SystemExit) as error:  # a foreign model may do anything; without this figure the run is as good as before
         return ComplexityRow(name, data, None, size, f"it could not be watched: {type(error).__name__}: {error}")
     if seen.macs == 0:
         return ComplexityRow(name, data, None, size, "it does its work outside torch, where nothing is counted")

@@ -27,7 +27,7 @@ from typing import NamedTuple, TypeVar
 import robustbench_cv
 from robustbench_cv.catalogue import REGISTRIES
 from robustbench_cv.errors import UserError
-from robustbench_cv.registry import Lookup, recorded_lookups
+from robustbench_cv.lookups import Lookup, recorded_lookups
 from robustbench_cv.run_folder import digest
 
 T = TypeVar("T")
@@ -70,11 +70,15 @@ class _Import(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """What counts of a file's content. lookups: registry and name of each entry that it builds by a literal name."""
+    """What counts of a file's content. lookups: registry and name of each entry that it builds by a literal name.
+
+    homes: of a package that imports its public names when they are asked for, the module of each, as its _HOMES says.
+    """
 
     sha256: str
     imports: tuple[_Import, ...]
     lookups: tuple[tuple[str, str], ...]
+    homes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,12 +177,12 @@ class DependencyReader:
 
     def _homes(self, package: str) -> Mapping[str, str]:
         """Where the names come from that one of our packages only passes on: whoever takes one does not depend on the others."""
-        if package == _PACKAGE:
-            return {name: f"{_PACKAGE}.{home}" for name, home in robustbench_cv.HOMES.items()}
-        found, _ = _locate(package, None, frozenset()) if package.startswith(f"{_PACKAGE}.") else ([], "")
-        if not found or found[0].package != package:
+        files, _ = _locate(package, None, frozenset()) if package.partition(".")[0] == _PACKAGE else ([], "")
+        if not files or files[0].package != package:
             return {}
-        return {name: _absolute(i, found[0]) for i in self._source(found[0].path).imports for name in i.names}
+        source = self._source(files[0].path)
+        imported = {name: _absolute(i, files[0]) for i in source.imports for name in i.names}
+        return imported | {name: f"{package}.{home}" for name, home in source.homes}
 
 
 def built_with_code(reader: DependencyReader, build: Callable[[], T]) -> tuple[T, Dependencies]:
@@ -329,11 +333,15 @@ def _read(content: bytes, *, is_code: bool = True) -> _Source:
         return _read(content, is_code=False)
     imports: list[_Import] = []
     lookups: list[tuple[str, str]] = []
+    homes: tuple[tuple[str, str], ...] = ()
     for node in _running(tree):
         if isinstance(node, ast.Import):
             imports += [_Import(alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imports.append(_Import(node.module or "", tuple(alias.name for alias in node.names), node.level))
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOMES" and isinstance(node.value, ast.Dict):
+            pairs = zip(node.value.keys, node.value.values, strict=True)
+            homes = tuple((str(k.value), str(v.value)) for k, v in pairs if isinstance(k, ast.Constant) and isinstance(v, ast.Constant))
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
             called, literal = ast.unparse(node.func), node.args[0].value
             variable, _, method = called.rpartition(".")
@@ -342,7 +350,7 @@ def _read(content: bytes, *, is_code: bool = True) -> _Source:
             elif variable in _BY_VARIABLE and method in ("build", "factory"):
                 lookups.append((variable, literal.partition("(")[0].partition(":")[0].partition(".")[0]))
     code = ast.dump(_Bare().visit(tree))
-    return _Source(hashlib.sha256(code.encode()).hexdigest(), tuple(dict.fromkeys(imports)), tuple(dict.fromkeys(lookups)))
+    return _Source(hashlib.sha256(code.encode()).hexdigest(), tuple(dict.fromkeys(imports)), tuple(dict.fromkeys(lookups)), homes)
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:

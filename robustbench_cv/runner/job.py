@@ -57,7 +57,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
     for spec in condition.interventions:
         edit = INTERVENTIONS.build(spec)
         if isinstance(edit, NeedsDonors):
-            edit = edit.with_donors(pair.dataset)
+            edit = edit.with_donors(pair.donors)
         edits.append(edit)
     track = next(t for t in plan.tracks if t.task == cell.row.task)
     attack, blank = _attack(plan, cell, folder), blank_record(plan, cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from robustbench_cv.adversary.combinators.transfer import surrogates
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
+from robustbench_cv.foreign import calling
+from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.intervention import NeedsDonors
 from robustbench_cv.models.adapt import weights_sha256
 from robustbench_cv.models.labels import require_classes
@@ -24,10 +27,11 @@ from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, b
 from robustbench_cv.runner.job import build_metric
 from robustbench_cv.runner.model_outputs import identify
 from robustbench_cv.runner.planned import Options, Pair, Plan, PlannedCell
-from robustbench_cv.runner.unchanged import data_sha256
 from robustbench_cv.runner.universal_fit import plan_fit
 from robustbench_cv.runner.warm_start import smaller_budget
 from robustbench_cv.suite import Condition, Suite, Track, check_gates
+from robustbench_cv.suite_files import check_specs
+from robustbench_cv.terminal import encodable
 from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import AnyModel, Dataset, HasModule
 
@@ -42,9 +46,10 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
 
     folder: where the answers of earlier models are, with which those of these are compared.
     """
+    check_specs(suite, options.models, options.data)
     seed = suite.seed if options.seed is None else options.seed
     reader = DependencyReader()
-    models = dict(_asked(model, options.device, reader) for model in options.models)
+    models = _asked(options, reader)
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
@@ -61,8 +66,9 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
         maker = _CellMaker(suite, seed, track, conditions, options, reader, folder)
         cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
-    replaced = [name for track in suite.tracks for name in track.models] if options.models else []
-    check_gates(suite, [p.row.name for p in pairs], replaced)
+    # Gates for the suite's own models wait for them where others take their place.
+    replaced = [spec for track in suite.tracks for spec in track.models] if options.models else []
+    check_gates(suite, [*(p.row.name for p in pairs), *replaced], {m.name: m for t in tracks for m in t.metrics})
     suite = msgspec.structs.replace(suite, seed=seed)
     return Plan(suite=suite, tracks=tuple(tracks), pairs=tuple(pairs), cells=tuple(cells), options=options, reader=reader)
 
@@ -75,17 +81,24 @@ class _Built(NamedTuple):
 
 
 class _Data(NamedTuple):
-    """A data set, what it was asked for as, and the code that it was built from."""
+    """A data set, what it was asked for as, what it lends to edits, and the code that it was built from."""
 
     spec: str
     dataset: Dataset
+    donors: Donors
     code: Dependencies
 
 
-def _asked(model: str | AnyModel, device: str, reader: DependencyReader) -> tuple[str, _Built]:
-    if isinstance(model, str):
-        return model, _built(model, device, reader)
-    return f"object:{model.info.name}", _Built(model, model_code(reader, model))
+def _asked(options: Options, reader: DependencyReader) -> dict[str, _Built]:
+    """The models of the options by spec; two of one name that were handed over built, of different tasks, are told apart by task."""
+    asked: dict[str, _Built] = {}
+    for model in options.models:
+        if isinstance(model, str):
+            asked[model] = _built(model, options.device, reader)
+        else:
+            spec = f"object:{model.info.name}"
+            asked[spec if spec not in asked else f"{spec}-{model.info.task}"] = _Built(model, model_code(reader, model))
+    return asked
 
 
 def _built(spec: str, device: str, reader: DependencyReader) -> _Built:
@@ -129,7 +142,15 @@ def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader
     dataset, code = built_with_code(reader, lambda: DATASETS.build(spec, **more))
     if dataset.task != track.task:
         raise UserError(f"data {spec!r} is for {dataset.task}, this track is {track.task}; name data of that task with --data")
-    return _Data(spec, dataset, code)
+    return _Data(spec, dataset, Donors(_whole(spec, dataset)), code)
+
+
+def _whole(spec: str, dataset: Dataset) -> Dataset:
+    """The data set as its spec alone describes it, where the number of samples was asked for beside it; else itself."""
+    parameter = inspect.signature(DATASETS.factory(spec)).parameters.get("samples")
+    if parameter is None or parameter.default is parameter.empty or "samples" in Spec.parse(spec).args:
+        return dataset
+    return DATASETS.build(spec, task=dataset.task)
 
 
 def _model_row(spec: str, model: AnyModel) -> ModelRow:
@@ -145,15 +166,13 @@ def _weights(model: AnyModel) -> str:
 def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Options, folder: RunFolder | None) -> Pair:
     model, dataset, spec = built.model, data.dataset, data.spec
     class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
-    # Not every reader takes `samples`, and a spec may say a number of its own.
-    most = options.limit or (None if "samples" in Spec.parse(spec).args else track.samples)
-    count = len(dataset) if most is None else min(most, len(dataset))
-    if count == 0:
-        raise UserError(f"data {spec!r} holds no sample")
-    # by a hash of the id: any limit is a fair draw (folders are sorted by class), and a larger one holds a smaller one's shards
-    indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
-    fingerprints = tuple(dataset.fingerprint(i) for i in indices)
-    dataset_row = DatasetRow(dataset.name, spec, dataset.task, count, digest([dataset.ids[i] for i in indices]))
+    _require_text(f"model {row.spec!r}", (row.name, *row.classes))
+    _require_text(f"data {spec!r}", (dataset.name, *dataset.labels.names, *dataset.ids))
+    with calling(f"data {spec!r}", ours=True):
+        # Not every reader takes `samples`, and a spec may say a number of its own.
+        most = options.limit or (None if "samples" in Spec.parse(spec).args else track.samples)
+        indices, fingerprints = _chosen(dataset, spec, most)
+    dataset_row = DatasetRow(dataset.name, spec, dataset.task, len(indices), digest([dataset.ids[i] for i in indices]))
     return Pair(
         model=model,
         row=row,
@@ -162,9 +181,27 @@ def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Opti
         class_map=class_map,
         indices=indices,
         fingerprints=fingerprints,
+        donors=data.donors,
         code=built.code | data.code,
         answers=identify(folder, [row, dataset.name], model, dataset, indices, options.device),
     )
+
+
+def _require_text(whose: str, names: Sequence[str]) -> None:
+    """UserError for a name that no file can hold."""
+    for name in names:
+        if encodable(name) != name:
+            raise UserError(f"{whose}: the name {name!r} is no text (a file name that is not UTF-8?); rename it")
+
+
+def _chosen(dataset: Dataset, spec: str, most: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The positions of the samples of a run, and their fingerprints."""
+    count = len(dataset) if most is None else min(most, len(dataset))
+    if count == 0:
+        raise UserError(f"data {spec!r} holds no sample")
+    # by a hash of the id: any limit is a fair draw (folders are sorted by class), and a larger one holds a smaller one's shards
+    indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
+    return indices, tuple(dataset.fingerprint(i) for i in indices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,10 +257,8 @@ class _CellMaker:
         fit = plan_fit(pair, condition, self._seed, self._options, self._reader)
         engine = engine_code(self._reader, condition, is_fitted=fit is not None, is_warm=parts.base is not None)
         code = engine | pair.code | parts.code | metrics
-        donors = data_sha256(pair.dataset) if parts.takes_donors else ""
         common = {
             "code": code.sha256,
-            "donors": donors,
             "fit": fit.key if fit else "",
             "surrogates": [[spec, _weights(model), self._answers(spec, model, pair)] for spec, model in parts.surrogates.items()],
             "model": pair.identity,
@@ -237,9 +272,11 @@ class _CellMaker:
         for start in range(0, len(pair.indices), SHARD):
             indices = pair.indices[start : start + SHARD]
             pictures = PICTURES if start == 0 else 0
-            data = [[pair.dataset.ids[i], f] for i, f in zip(indices, pair.fingerprints[start : start + SHARD], strict=True)]
+            ids = [pair.dataset.ids[i] for i in indices]
+            data = [[id_, f] for id_, f in zip(ids, pair.fingerprints[start : start + SHARD], strict=True)]
+            lent = pair.donors.fingerprints(ids, self._seed) if parts.takes_donors else []
             base = below[start // SHARD] if below else None
-            key = digest(common | {"data": data, "pictures": pictures, "base": base})[:32]
+            key = digest(common | {"data": data, "donors": lent, "pictures": pictures, "base": base})[:32]
             row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
             yield PlannedCell(
                 row=row,
@@ -248,7 +285,7 @@ class _CellMaker:
                 indices=indices,
                 pictures=pictures,
                 code=code,
-                donors=donors,
+                lent=lent,
                 fit=fit,
                 base=base,
             )

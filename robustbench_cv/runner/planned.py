@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.results import CellRow, DatasetRow, ModelRow, Pairing, TrackRow
 from robustbench_cv.run_folder import digest
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
@@ -39,7 +40,9 @@ class Options:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pair:
-    """A model on a data set: classes matched, samples chosen, their fingerprints taken. code: what both were built from.
+    """A model on a data set: classes matched, samples chosen, their fingerprints taken.
+
+    donors: what edits may borrow from, the whole of the data set whatever the limit. code: what both were built from.
 
     answers: a name for what the model says of a few fixed images.
     """
@@ -51,6 +54,7 @@ class Pair:
     class_map: ClassMap
     indices: tuple[int, ...]
     fingerprints: tuple[str, ...]
+    donors: Donors
     code: Dependencies
     answers: str
 
@@ -83,7 +87,8 @@ class FitPlan:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PlannedCell:
-    """A cell with what building its job takes. code: what its records come from. donors: hash of the data that its edits take from.
+    """A cell with what building its job takes. code: what its records come from. lent: id and fingerprint of each
+    sample that its edits may borrow from.
 
     fit: what its attack is fitted on first, if it is one of those. base: the key of the cell whose broken samples this one takes over;
     None for most.
@@ -95,7 +100,7 @@ class PlannedCell:
     indices: tuple[int, ...]
     pictures: int
     code: Dependencies
-    donors: str = ""
+    lent: Sequence[tuple[str, str]] = ()
     fit: FitPlan | None = None
     base: str | None = None
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self
 
+from robustbench_cv.terminal import elided, one_line
+
+WIDTH = 48
+"""Characters of a bar's text."""
+
 
 class Progress(Protocol):
     """A bar over samples; used as a context manager."""
@@ -42,7 +47,9 @@ class Bar:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
-        columns = (TextColumn("{task.description:<48.48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        # Names are no markup: "[/x]" in one would end the run.
+        text = TextColumn(f"{{task.description:<{WIDTH}}}", markup=False)
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = RichProgress(*columns, console=Console(stderr=True))
         self._task = self._bar.add_task("", total=total)
 
@@ -54,7 +61,8 @@ class Bar:
         self._bar.stop()
 
     def describe(self, text: str) -> None:
-        self._bar.update(self._task, description=text)
+        """text: names of others, shown on one line and elided in the middle."""
+        self._bar.update(self._task, description=elided(one_line(text), WIDTH))
 
     def advance(self, samples: int) -> None:
         self._bar.advance(self._task, samples)

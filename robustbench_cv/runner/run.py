@@ -14,8 +14,8 @@ import msgspec
 
 from robustbench_cv import __version__
 from robustbench_cv.batching import BatchSize
-from robustbench_cv.catalogue import CHECKS, SUITES
-from robustbench_cv.checks.check import Aftermath
+from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import write_json
@@ -35,9 +35,9 @@ from robustbench_cv.runner.planned import Options, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.strength import stored_strength
-from robustbench_cv.runner.unchanged import require_same_donors, require_unchanged
-from robustbench_cv.suite import Suite, read_suite
-from robustbench_cv.types import AnyModel, BoxPrediction
+from robustbench_cv.runner.unchanged import require_unchanged
+from robustbench_cv.suite import Suite
+from robustbench_cv.types import BoxPrediction
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +60,6 @@ class Outcome:
             return EXIT_CHECK
         outcomes = {v.outcome for v in judge(self.results)}
         return EXIT_REGRESSION if "fail" in outcomes else EXIT_INCONCLUSIVE if "inconclusive" in outcomes else EXIT_PASS
-
-
-def find_suite(name: str) -> Suite:
-    """A suite by registered name or YAML file."""
-    return read_suite(Path(name)) if name.endswith((".yaml", ".yml")) else SUITES.build(name)
 
 
 def run_suite(
@@ -95,8 +90,8 @@ def _run(
     announce: Callable[[str], None],
 ) -> Outcome:
     plan = make_plan(suite, options, folder)
-    for pairing in plan.pairings():
-        announce(pairing.class_map)
+    for pair in plan.pairs:
+        announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
     info = _run_info(plan, command, folder)
     examined = [(pair, stored_preflight(folder, pair, options.device, plan.reader)) for pair in plan.pairs]
     findings = [finding for _, of_pair in examined for finding in of_pair]
@@ -113,9 +108,9 @@ def _run(
     _announce(strengths, announce)
     findings += strengths
 
-    models: dict[tuple[str, str], AnyModel] = {(p.row.name, p.row.task): p.model for p in plan.pairs}
+    models = {(p.row.task, p.row.name): p.model for p in plan.pairs}
     before = dataclasses.replace(Results.open(folder.root), findings=tuple(findings))
-    findings += [f for name in check_names("after") for f in CHECKS.build(name)(Aftermath(before, models, options.device))]
+    findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
     write_json(folder.findings, findings)
     results = Results.open(folder.root)
     return Outcome(results, len(missing), len(wanted) - len(missing), results.report(folder.root))
@@ -149,27 +144,14 @@ def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> N
 def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progress: Callable[[int], Progress]) -> None:
     batch_size = BatchSize(plan.options.batch_size)
     with progress(sum(c.row.n for c in cells)) as bar:
-        for cell, following in zip(cells, [*cells[1:], None], strict=False):
+        for cell in cells:
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
             output = _output(plan, cell, batch_size, folder)
             require_unchanged(cell)
             _store_cell(folder, cell, output)
-            if cell.donors and (following is None or (following.pair, following.condition) != (cell.pair, cell.condition)):
-                _keep_if_donors_are_the_same(folder, cell, cells)
             write_json(folder.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
             bar.advance(cell.row.n)
-
-
-def _keep_if_donors_are_the_same(folder: RunFolder, cell: PlannedCell, computed: Sequence[PlannedCell]) -> None:
-    """Of a whole condition at once, since it takes reading all the data: its new parts are deleted again where the data moved."""
-    try:
-        require_same_donors(cell)
-    except UserError:
-        for other in computed:
-            if (other.pair, other.condition) == (cell.pair, cell.condition):
-                folder.part(other.row.key).unlink(missing_ok=True)
-        raise
 
 
 def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
@@ -216,7 +198,7 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         versions=_versions(plan.code),
         code_sha256=plan.code.code_sha256,
         tracks=plan.tracks,
-        models=tuple({(p.row.name, p.row.task): p.row for p in plan.pairs}.values()),
+        models=tuple({(p.row.task, p.row.name): p.row for p in plan.pairs}.values()),
         datasets=tuple({(p.dataset_row.name, p.row.task): p.dataset_row for p in plan.pairs}.values()),
         pairings=plan.pairings(),
         cells=tuple(c.row for c in plan.cells),
@@ -254,14 +236,17 @@ def _device_name(device: str) -> str:
     return f"{device} ({torch.get_num_threads()} threads)"
 
 
-def choose_device(asked: str) -> str:
-    """ "auto": the GPU where there is one. UserError for a device that torch does not have here."""
+def choose_device(asked: str, *, meta: bool = False) -> str:
+    """ "auto": the GPU where there is one. UserError for a device that torch does not have here. meta: nothing is to be computed."""
     import torch
 
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked.startswith("meta") and not meta:
+        raise UserError(f"--device {asked} holds no numbers, so nothing can be computed on it; use cpu, cuda or auto")
     try:
         torch.empty(1, device=asked)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {asked}: not to be had here ({error}); use cpu or auto") from error
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *(["mps"] if torch.backends.mps.is_available() else [])]
+        raise UserError(f"--device {asked}: not to be had here; this machine has {', '.join(there)}, and auto chooses one") from error
     return asked

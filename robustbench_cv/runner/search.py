@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import AttackResult
 from robustbench_cv.adversary.attack import run as run_attack
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.batching import in_batches
+from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.errors import ForeignError
+from robustbench_cv.foreign import calling, named, one_by_one
 from robustbench_cv.metrics.similarity import structural_similarity
 from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
@@ -29,7 +33,7 @@ class Attacked:
     """What an attack made of one sample. failed: why the model broke down on it; skipped: why there was nothing to attack."""
 
     image: Tensor
-    trace: AttackTrace
+    trace: AttackTrace | None
     failed: str = ""
     skipped: str = ""
 
@@ -43,23 +47,39 @@ class Attacked:
 
 def attack_samples(job: Job, samples: Sequence[Sample]) -> list[Attacked]:
     """The job's attack on samples whose targets are in the model's class indices; a row each, in their order."""
-    purpose = Spec.parse(job.condition.attack or "").name
+    spec = job.condition.attack or ""
+    purpose, ours = Spec.parse(spec).name, ATTACKS.is_bundled(spec)
     radius = radius_of(job.attack)
 
     model = cast("Model[Any]", job.model)
-    # A universal attack is judged against references of its own, where it lies, and searches nothing.
-    searching = samples and not isinstance(job.attack, UniversalAttack)
-    faster = fold(model, samples[0].image[None].to(job.device)) if searching else None
+    faster, most = _prepare_search(job, samples)
 
     def work(images: Tensor, positions: list[int]) -> list[Attacked]:
-        noise = Noise(job.blank.seed, tuple(samples[i].id for i in positions), purpose)
-        made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
+        ids = tuple(samples[i].id for i in positions)
+        noise = Noise(job.blank.seed, ids, purpose)
+        with calling(f"attack {spec} on model {job.blank.model!r}, {named(ids)}", ours=ours):
+            made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
         likeness = structural_similarity(images.to(made.images.device), made.images)
         return [Attacked.of(made, i, radius, likeness) for i in range(len(images))]
 
-    largest = max((s.image for s in samples), key=lambda image: image.numel(), default=None)
-    most = largest_batch(model, largest) if largest is not None and job.device.startswith("cpu") else None
-    return in_batches(samples, job.batch_size, work, most)
+    broken = (lambda fault: Attacked(torch.empty(0), None, str(fault))) if job.skip_bad else None
+    return in_batches(samples, job.batch_size, one_by_one(work, broken), most)
+
+
+def _prepare_search(job: Job, samples: Sequence[Sample]) -> tuple[Model[Any] | None, int | None]:
+    """The model with folded batch norms, and the most images that a pass may hold; None for what there is not, or fails on an image."""
+    model = cast("Model[Any]", job.model)
+    if not samples:
+        return None, None
+    largest = max((s.image for s in samples), key=lambda image: image.numel())
+    try:
+        with calling(f"model {job.blank.model!r}"):
+            # A universal attack is judged against references of its own, where it lies, and searches nothing.
+            searches = not isinstance(job.attack, UniversalAttack)
+            faster = fold(model, samples[0].image[None].to(job.device)) if searches else None
+            return faster, largest_batch(model, largest) if job.device.startswith("cpu") else None
+    except ForeignError:
+        return None, None  # the attack meets the same, and then the sample is known
 
 
 def radius_of(attack: Any) -> float | None:

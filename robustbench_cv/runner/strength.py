@@ -9,10 +9,11 @@ from typing import Any
 import pandas
 
 from robustbench_cv.batching import BatchSize
+from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
-from robustbench_cv.checks.battery import judge
-from robustbench_cv.errors import BadSample, NotApplicable, RobustBenchError
+from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import STRENGTH, Finding
+from robustbench_cv.foreign import calling, read_sample
 from robustbench_cv.records import read_parts
 from robustbench_cv.run_folder import STRENGTH_VERDICT, RunFolder, json_file
 from robustbench_cv.runner.cell import condition_sample
@@ -24,6 +25,9 @@ from robustbench_cv.types import Sample
 
 NO_GRADIENT = "follows gradients and model"
 """What the reason of every sample says where the model let no gradient through (see adversary.problem)."""
+
+LOOKED_AT = 64
+"""Samples, of those that an attack broke, of which is asked whether they were right before (project choice)."""
 
 
 def stored_strength(folder: RunFolder, plan: Plan, describe: Callable[[str], None] = lambda text: None) -> list[Finding]:
@@ -82,13 +86,18 @@ def _judged(
 ) -> Finding:
     if any(c.fit is not None for c in cells):
         evidence = "one perturbation for all samples, fitted on others: compare it with itself shuffled, not with attacks on each sample"
-        verdict = Finding("S10", STRENGTH, "not applicable", evidence)
-        return replace(verdict, model=pair.row.name, dataset=pair.dataset_row.name, condition=condition.name)
+        return _said_of(pair, condition, Finding("S10", STRENGTH, "not applicable", evidence))
     try:
-        verdict = judge(_subject(folder, plan, pair, condition, cells, others, curve))
+        with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", ours=True):
+            verdict = judge(_subject(folder, plan, pair, condition, cells, others, curve))
     except RobustBenchError as reason:
         verdict = Finding("S10", STRENGTH, "note", f"not judged: {reason}")
-    return replace(verdict, model=pair.row.name, dataset=pair.dataset_row.name, condition=condition.name)
+    return _said_of(pair, condition, verdict)
+
+
+def _said_of(pair: Pair, condition: Condition, verdict: Finding) -> Finding:
+    model, dataset = pair.row.name, pair.dataset_row.name
+    return replace(verdict, code="attack-strength", model=model, dataset=dataset, condition=condition.name, task=pair.row.task)
 
 
 def _subject(
@@ -103,10 +112,10 @@ def _subject(
     rows = _rows(folder, cells)
     traces = dict(_attacked(rows))
     survivors = [sample for sample, trace in traces.items() if not trace["success"]]
-    chosen = _samples(plan, pair, cells, survivors)
+    chosen = _samples(plan, pair, cells, survivors, _tried(plan))
     refused = int(rows["reason"].str.contains(NO_GRADIENT, regex=False).sum())
     if refused and not traces:
-        everyone = _samples(plan, pair, cells, list(rows["sample"]))
+        everyone = _samples(plan, pair, cells, list(rows["sample"]), _tried(plan))
         return _of(plan, pair, condition, everyone, attacked=refused, survived=refused, no_gradient=True)
     n = max(1, len(traces))
     budgets = [Budget(float(c.severity or 0), _broken(_rows(folder, _cells(plan, pair, c)))) for c in curve]
@@ -115,6 +124,7 @@ def _subject(
         pair,
         condition,
         chosen,
+        broken=[] if survivors else _samples(plan, pair, cells, list(traces), LOOKED_AT),
         attacked=len(traces),
         survived=len(survivors),
         backwards=sum(t["backwards"] for t in traces.values()) / n,
@@ -153,14 +163,14 @@ def _broken(rows: pandas.DataFrame) -> dict[str, bool]:
     return {sample: bool(trace["success"]) for sample, trace in _attacked(rows)}
 
 
-def _samples(plan: Plan, pair: Pair, cells: Sequence[PlannedCell], wanted: Sequence[str]) -> list[Sample]:
-    """The first of the wanted samples as the attack met them, all of one shape, as many as the battery may try."""
+def _samples(plan: Plan, pair: Pair, cells: Sequence[PlannedCell], wanted: Sequence[str], most: int) -> list[Sample]:
+    """The first of the wanted samples as the attack met them, all of one shape."""
     chosen: list[Sample] = []
     remaining = set(wanted)
     for cell in cells:
         job = build_job(plan, cell, BatchSize(plan.options.batch_size))
         for index in cell.indices:
-            if len(chosen) == _tried(plan):
+            if len(chosen) == most:
                 return chosen
             if pair.dataset.ids[index] not in remaining:
                 continue
@@ -177,6 +187,6 @@ def _others(others: Sequence[Pair], cells: Sequence[PlannedCell], chosen: Sequen
     for pair in others:
         places = {pair.dataset.ids[i]: i for i in pair.indices}
         try:
-            yield Other(pair.model, [pair.class_map.sample(pair.dataset[places[s.id]]) for s in chosen])
-        except (NotApplicable, BadSample):
+            yield Other(pair.model, [pair.class_map.sample(read_sample(pair.dataset, places[s.id])) for s in chosen])
+        except (NotApplicable, BadSample, ForeignError):
             continue

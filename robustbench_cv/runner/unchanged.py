@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.run_folder import digest
 from robustbench_cv.runner.planned import PlannedCell
 from robustbench_cv.types import Dataset
 
 
 def require_unchanged(cell: PlannedCell) -> None:
-    """UserError where a sample of the cell, or code that its records come from, is no longer what it was when the cell was planned."""
+    """UserError where a sample, one that edits may borrow from, or code is no longer what it was when the cell was planned."""
     pair = cell.pair
     require_same_samples(pair.dataset, cell.indices, [pair.fingerprint_of[i] for i in cell.indices])
+    donors = pair.donors.source
+    if cell.lent and not isinstance(donors, Sequence):
+        places = {id_: i for i, id_ in enumerate(donors.ids)}
+        require_same_samples(donors, [places[id_] for id_, _ in cell.lent], [fingerprint for _, fingerprint in cell.lent])
     edited = cell.code.edited()
     if edited:
         raise UserError(
@@ -30,17 +33,3 @@ def require_same_samples(dataset: Dataset, indices: Sequence[int], fingerprints:
             f"sample {moved[0]!r}{more} of data {dataset.name!r} changed while the run was going on: what was computed on it is not "
             "stored; leave the data alone and run the same command again"
         )
-
-
-def require_same_donors(cell: PlannedCell) -> None:
-    """UserError where any sample of the data set, whose material the cell's edits may have taken, changed since the cell was planned."""
-    if cell.donors != data_sha256(cell.pair.dataset):
-        raise UserError(
-            f"data {cell.pair.dataset.name!r}, from which {cell.condition.name!r} takes material, changed while the run was going on: what "
-            "was computed with it is not stored; leave the data alone and run the same command again"
-        )
-
-
-def data_sha256(dataset: Dataset) -> str:
-    """Of every sample of a data set: for edits that take material from any of them."""
-    return digest([[id_, dataset.fingerprint(i)] for i, id_ in enumerate(dataset.ids)])

@@ -14,6 +14,7 @@ from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, DATASETS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.foreign import calling, read_sample
 from robustbench_cv.registry import Spec
 from robustbench_cv.run_folder import ARTEFACT, Storage
 from robustbench_cv.runner.dependencies import DependencyReader, built_with_code
@@ -61,11 +62,12 @@ def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: O
     data, class_map = plan.data, plan.class_map
     if data is None or class_map is None:
         return plan.attack
-    provenance = {"model": pair.row.name, "task": pair.row.task, "weights_sha256": pair.row.weights_sha256, "data": data.name, "seed": seed}
+    provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": data.name, "seed": seed}
 
     def make() -> FittedTheta:
         samples = _samples(data, plan.indices, class_map)
-        theta = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
+        with calling(f"fitting {plan.attack.name} on model {pair.row.name!r}", ours=True):
+            theta = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
         require_same_samples(data, plan.indices, plan.fingerprints)
         return theta
 
@@ -114,7 +116,7 @@ def _training_data(attack: UniversalAttack[Any], pair: Pair) -> tuple[Dataset, t
 def _samples(data: Dataset, indices: tuple[int, ...], class_map: ClassMap) -> Iterator[Sample]:
     for i in indices:
         try:
-            yield class_map.sample(data[i])
+            yield class_map.sample(read_sample(data, i))
         except NotApplicable:
             continue
 

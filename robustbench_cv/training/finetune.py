@@ -16,6 +16,8 @@ from robustbench_cv.models.build import build
 from robustbench_cv.models.transfer_learning.replace_head import with_input
 from robustbench_cv.models.weights.card import Card
 from robustbench_cv.models.weights.description import Description, write
+from robustbench_cv.models.weights.self_contained import is_self_contained
+from robustbench_cv.registry import Spec
 from robustbench_cv.tasks import Task
 from robustbench_cv.training import finetune_scores
 from robustbench_cv.training.finetune_lesson import Lesson, Settings
@@ -60,9 +62,15 @@ def finetune(
     description = Description(str(lesson.begun.spec), pool.labels.names, lesson.recipe.size, mean, std)
     known: Any = with_input(lesson.begun.model, description)
     write(out, known.module, description, bits=32)
-    metrics = measure(build(f"finetuned:{out}"), lesson.recipe, judged, device)
+    metrics = measure(build(use_as(out, lesson.begun.spec)), lesson.recipe, judged, device)
     title = f"finetune {spec} {settings}"
-    return write_card(out, f"finetuned:{out.name}", title, run, learned, pool, judged, metrics, known.info.parameters, seconds)
+    name = str(replace(use_as(out, lesson.begun.spec), target=out.name))
+    return write_card(out, name, title, run, learned, pool, judged, metrics, known.info.parameters, seconds)
+
+
+def use_as(out: Path, network: Spec) -> Spec:
+    """What builds the written model: finetuned:OUT, and its network beside it where a weights file may not name that by itself."""
+    return Spec("finetuned", {} if is_self_contained(network) else {"architecture": str(network)}, str(out))
 
 
 def _any(spec: str, task: Task) -> Recipe:

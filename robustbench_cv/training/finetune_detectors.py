@@ -13,7 +13,6 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from robustbench_cv.catalogue import MODELS, RECIPES
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.build import tagged
 from robustbench_cv.models.detectors.darknet.detector import DarknetDetector
 from robustbench_cv.models.detectors.darknet.heads import GridHead
 from robustbench_cv.models.detectors.localisation_regression import OneBox
@@ -26,7 +25,7 @@ from robustbench_cv.models.sources.torchvision_masks import has_masks
 from robustbench_cv.models.sources.ultralytics import UltralyticsDetector
 from robustbench_cv.models.transfer_learning.replace_head import replace_head
 from robustbench_cv.models.weights.initial_weights import parse_size
-from robustbench_cv.registry import Scalar, Spec
+from robustbench_cv.registry import Scalar, Spec, tagged
 from robustbench_cv.training import finetune_losses as lowered
 from robustbench_cv.training.augment import chain, flip, light
 from robustbench_cv.training.evaluate import evaluate

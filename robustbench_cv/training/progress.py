@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from robustbench_cv.terminal import elided, one_line
+
 Advance: TypeAlias = Callable[[int, int, str], None]
 """Told (done, total, remark)."""
 
@@ -17,14 +19,14 @@ def bar(what: str, total: int) -> Iterator[Advance]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[remark]}"),
+        TextColumn("{task.fields[remark]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total, remark="")
+        task = progress.add_task(elided(one_line(what), 48), total=total, remark="")
         yield lambda done, total, remark: progress.update(task, completed=done, total=total, remark=remark)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from robustbench_cv.arguments import Fraction, PositiveInt
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.classifiers.cifar_resnet import CifarResNet
 from robustbench_cv.models.classifiers.lenet5 import LeNet5
@@ -26,7 +27,7 @@ def _data(split: str, samples: int, task: Task, **more: float) -> str:
 
 
 @recipe(model="cifar-resnet20.scenes")
-def scenes_classifier(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 20, size: int = 64) -> Recipe:
+def scenes_classifier(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 20, size: PositiveInt = 64) -> Recipe:
     """ResNet-20 at 64x64, its first convolution with stride 2: top-1 at least 0.95."""
     return Recipe(
         name="scenes-classifier",
@@ -45,7 +46,7 @@ def scenes_classifier(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 2
 
 
 @recipe(model="lenet5.scenes")
-def scenes_lenet5(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 20) -> Recipe:
+def scenes_lenet5(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 20) -> Recipe:
     """LeNet-5 at 32x32: the weak twin that shows Scenes is not trivial."""
     return Recipe(
         name="scenes-lenet5",
@@ -63,7 +64,7 @@ def scenes_lenet5(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 20) -
 
 
 @recipe(model="unet.scenes")
-def scenes_segmenter(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 12, width: int = 10) -> Recipe:
+def scenes_segmenter(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 12, width: PositiveInt = 10) -> Recipe:
     """U-Net of width 10 at 96x96: mIoU at least 0.80."""
     return Recipe(
         name="scenes-segmenter",
@@ -82,7 +83,7 @@ def scenes_segmenter(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 12
 
 
 @recipe(model="yolov3-small.scenes")
-def scenes_detector(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 10, width: int = 16) -> Recipe:
+def scenes_detector(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 10, width: PositiveInt = 16) -> Recipe:
     """yolov3-small at 96x96, anchors by k-means of the training boxes: AP50 at least 0.80."""
     return Recipe(
         name="scenes-detector",

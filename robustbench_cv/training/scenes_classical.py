@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from robustbench_cv.arguments import Fraction, PositiveInt
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.detectors.deformable.network import Mixtures, Shape
 from robustbench_cv.models.detectors.fast_rcnn import FastRCNN
@@ -25,7 +26,7 @@ SAMPLES = 3000
 
 
 @recipe(model="fast-rcnn.scenes")
-def scenes_fast_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 14, width: int = 16) -> Recipe:
+def scenes_fast_rcnn(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 14, width: PositiveInt = 16) -> Recipe:
     """Fast R-CNN at 96x96 with the small network; proposals are made once, before the first step."""
     proposals = region_based.fit_on_proposals(SelectiveSearch.for_side(SIZE))
     schedule = Schedule(epochs, peak=3e-3, batch=8)
@@ -34,7 +35,7 @@ def scenes_fast_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 14
 
 
 @recipe(model="rcnn.scenes")
-def scenes_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 5, width: int = 12) -> Recipe:
+def scenes_rcnn(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 5, width: PositiveInt = 12) -> Recipe:
     """R-CNN at 96x96 on crops of 32 px: fine-tuned under softmax, then machines and box regressions on the first 1000 images."""
     schedule = Schedule(epochs, peak=3e-3, batch=8)
     made = _recipe("rcnn", lambda n: RCNN(n, width), region_based.fine_tuning_loss, schedule, samples, bias, {"width": width})
@@ -42,7 +43,7 @@ def scenes_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 5, widt
 
 
 @recipe(model="sppnet.scenes")
-def scenes_sppnet(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 16) -> Recipe:
+def scenes_sppnet(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 6, width: PositiveInt = 16) -> Recipe:
     """SPP-net at 96x96, trained as R-CNN. Deviation: the convolutions, untrained at the start, are fine-tuned as well."""
     schedule = Schedule(epochs, peak=3e-3, batch=8)
     made = _recipe("sppnet", lambda n: SPPNet(n, width), region_based.fine_tuning_loss, schedule, samples, bias, {"width": width})
@@ -50,7 +51,7 @@ def scenes_sppnet(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, wi
 
 
 @recipe(model="sliding-window.scenes")
-def scenes_sliding_window(bias: float = 0.8, samples: int = 4000, epochs: int = 5, width: int = 16) -> Recipe:
+def scenes_sliding_window(bias: Fraction = 0.8, samples: PositiveInt = 4000, epochs: PositiveInt = 5, width: PositiveInt = 16) -> Recipe:
     """Sliding windows at 96x96."""
     schedule = Schedule(epochs, peak=4e-3, batch=16)
     made = _recipe(
@@ -60,14 +61,18 @@ def scenes_sliding_window(bias: float = 0.8, samples: int = 4000, epochs: int = 
 
 
 @recipe(model="localisation-regression.scenes")
-def scenes_localisation_regression(bias: float = 0.8, samples: int = 4000, epochs: int = 12, width: int = 16) -> Recipe:
+def scenes_localisation_regression(
+    bias: Fraction = 0.8, samples: PositiveInt = 4000, epochs: PositiveInt = 12, width: PositiveInt = 16
+) -> Recipe:
     """One box an image, the largest object's, at 96x96; the other objects cost it recall."""
     name, schedule = "localisation-regression", Schedule(epochs, peak=3e-3, batch=16)
     return _recipe(name, lambda n: LocalisationRegression(n, width), region_based.one_box_loss, schedule, samples, bias, {"width": width})
 
 
 @recipe(model="dpm.scenes")
-def scenes_dpm(bias: float = 0.8, samples: int = 1000, objects: int = 90, backgrounds: int = 60, rounds: int = 2) -> Recipe:
+def scenes_dpm(
+    bias: Fraction = 0.8, samples: PositiveInt = 1000, objects: PositiveInt = 90, backgrounds: PositiveInt = 60, rounds: PositiveInt = 2
+) -> Recipe:
     """Part models at 160x160: one component a class and its mirror, four parts, cells of 4 px. No gradient descent, so no epochs."""
     shape = Shape(components=1, root=7, parts=4, part=4, cell=4, octave=3)
     made = _recipe("dpm", lambda n: Mixtures(n, shape), region_based.one_box_loss, Schedule(1), samples, bias, vars(shape))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.classifiers.alexnet_original import AlexNet
 from robustbench_cv.models.classifiers.densenet import mini_densenet
@@ -118,7 +119,9 @@ PLANS = {
         "scenes-vit": {"model": "vit-mini.scenes"},
     }
 )
-def scenes_classifiers(name: str, bias: float = 0.8, samples: int = 8000, epochs: int = 0, peak: float = 0.0) -> Recipe:
+def scenes_classifiers(
+    name: str, bias: Fraction = 0.8, samples: PositiveInt = 8000, epochs: NonNegativeInt = 0, peak: NonNegativeNumber = 0.0
+) -> Recipe:
     """A small classifier of another architecture on Scenes.
 
     bias: how firmly objects keep to their contexts. epochs, peak (the highest rate): 0 is what the architecture trains best with here.

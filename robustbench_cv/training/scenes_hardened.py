@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from robustbench_cv.arguments import Budget, Fraction, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.checkpoint import load_into, read_state
 from robustbench_cv.models.weights.description import read_description
@@ -23,7 +24,12 @@ from robustbench_cv.training.training_set import TrainingSet
 
 @recipe(model="cifar-resnet20.scenes-hardened")
 def scenes_classifier_hardened(
-    eps: float = 4 / 255, attack_steps: int = 2, share: float = 1.0, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6
+    eps: Budget = 4 / 255,
+    attack_steps: PositiveInt = 2,
+    share: PositiveFraction = 1.0,
+    bias: Fraction = 0.8,
+    samples: PositiveInt = SAMPLES,
+    epochs: PositiveInt = 6,
 ) -> Recipe:
     """cifar-resnet20.scenes, trained on against PGD of two steps at 4/255.
 
@@ -36,7 +42,12 @@ def scenes_classifier_hardened(
 
 @recipe(model="retinanet-small.scenes-hardened")
 def scenes_detector_hardened(
-    eps: float = 4 / 255, attack_steps: int = 2, share: float = 1.0, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 1
+    eps: Budget = 4 / 255,
+    attack_steps: PositiveInt = 2,
+    share: PositiveFraction = 1.0,
+    bias: Fraction = 0.8,
+    samples: PositiveInt = SAMPLES,
+    epochs: PositiveInt = 1,
 ) -> Recipe:
     """retinanet-small.scenes, trained on against PGD of two steps at 4/255 on the sum of its losses.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import Fraction, PositiveInt
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.detectors.darknet import published_cfgs
 from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead
@@ -27,7 +28,13 @@ def _data(samples: int, bias: float) -> str:
 
 @recipe(model="yolov1.scenes")
 def scenes_yolov1(
-    bias: float = 0.8, samples: int = SAMPLES, epochs: int = 2, first: int = 6, width: int = 8, widest: int = 40, hidden: int = 256
+    bias: Fraction = 0.8,
+    samples: PositiveInt = SAMPLES,
+    epochs: PositiveInt = 2,
+    first: PositiveInt = 6,
+    width: PositiveInt = 8,
+    widest: PositiveInt = 40,
+    hidden: PositiveInt = 256,
 ) -> Recipe:
     """YOLOv1 at 128x128 with a 4x4 grid of cells of 32 px; `first` epochs with a readout that its cells share.
 
@@ -60,7 +67,9 @@ def scenes_yolov1(
 
 
 @recipe(model="yolov2.scenes")
-def scenes_yolov2(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 8, widest: int = 48) -> Recipe:
+def scenes_yolov2(
+    bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 6, width: PositiveInt = 8, widest: PositiveInt = 48
+) -> Recipe:
     """YOLOv2 at 96x96 with cells of 16 px and five anchors by k-means of the training boxes, as in its paper."""
     arguments = {"width": width, "widest": widest, "stride": 16}
 
@@ -88,7 +97,9 @@ def scenes_yolov2(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, wi
 
 
 @recipe(model="ssd300.scenes")
-def scenes_ssd(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 6, width: int = 8, widest: int = 48) -> Recipe:
+def scenes_ssd(
+    bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 6, width: PositiveInt = 8, widest: PositiveInt = 48
+) -> Recipe:
     """SSD300's four finest levels at 96x96 (12, 6, 3 and 2 places a side), with batch normalisation instead of a pre-trained VGG."""
     arguments = {"width": width, "widest": widest, "levels": LEVELS, "batch_norm": 1}
     return Recipe(

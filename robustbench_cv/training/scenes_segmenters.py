@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.segmenters.deconvnet import DeconvNet
 from robustbench_cv.models.segmenters.deeplabv3plus import DeepLabV3Plus
@@ -50,7 +51,7 @@ PLANS = {
         "scenes-deeplabv3plus": {"model": "deeplabv3plus.scenes"},
     },
 )
-def scenes_segmenters(name: str, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 0) -> Recipe:
+def scenes_segmenters(name: str, bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: NonNegativeInt = 0) -> Recipe:
     """A segmenter of a few hundred thousand parameters at 64x64 or 65x65, without dropout or auxiliary heads.
 
     epochs: 0 for its own number.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import Fraction, PositiveInt
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.models.detectors.faster_rcnn_small import with_pyramid, without_pyramid
 from robustbench_cv.models.detectors.mask_rcnn_small import with_masks
@@ -25,21 +26,23 @@ SIDE = 96
         "scenes-faster-rcnn-fpn": {"model": "faster-rcnn-fpn-small.scenes"},
     }
 )
-def scenes_faster_rcnn(name: str, bias: float = 0.8, samples: int = SAMPLES, epochs: int = 5, width: int = 16) -> Recipe:
+def scenes_faster_rcnn(
+    name: str, bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 5, width: PositiveInt = 16
+) -> Recipe:
     """Faster R-CNN at 96x96, with one feature map or a pyramid."""
     build = with_pyramid if name.endswith("fpn") else without_pyramid
     return _recipe(name, name.replace("scenes-", "") + "-small", lambda n: build(n, width, SIDE), loss(1), bias, samples, epochs, width)
 
 
 @recipe(model="mask-rcnn-small.scenes")
-def scenes_mask_rcnn(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 4, width: int = 16) -> Recipe:
+def scenes_mask_rcnn(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 4, width: PositiveInt = 16) -> Recipe:
     """Mask R-CNN at 96x96: boxes and masks at once."""
     name = "mask-rcnn-small"
     return _recipe("scenes-mask-rcnn", name, lambda n: with_masks(n, width, SIDE), loss(1), bias, samples, epochs, width, masks=True)
 
 
 @recipe(model="retinanet-small.scenes")
-def scenes_retinanet(bias: float = 0.8, samples: int = SAMPLES, epochs: int = 5, width: int = 16) -> Recipe:
+def scenes_retinanet(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 5, width: PositiveInt = 16) -> Recipe:
     """RetinaNet at 96x96."""
     return _recipe("scenes-retinanet", "retinanet-small", lambda n: one_stage(n, width, SIDE), loss(0), bias, samples, epochs, width)
 

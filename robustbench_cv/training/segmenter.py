@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import recipe
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.segmenters.unet import UNet
@@ -14,13 +15,13 @@ from robustbench_cv.training.recipe import Recipe, Schedule
 
 @recipe(model="unet")
 def segmenter(
-    size: int | str = "160x120",
-    width: int = 16,
-    epochs: int = 40,
-    batch: int = 8,
-    peak: float = 3e-3,
-    eps: float = 0.0,
-    attack_steps: int = 2,
+    size: PositiveInt | str = "160x120",
+    width: PositiveInt = 16,
+    epochs: PositiveInt = 40,
+    batch: PositiveInt = 8,
+    peak: NonNegativeNumber = 3e-3,
+    eps: Budget = 0.0,
+    attack_steps: PositiveInt = 2,
 ) -> Recipe:
     """U-Net on a mask data set of yours; the file it writes is used as unet(checkpoint='FILE').
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from robustbench_cv.catalogue import RECIPES
+from robustbench_cv.lookups import unrecorded_lookups
 from robustbench_cv.models import build as models
 from robustbench_cv.models.weights.initial_weights import FOLDER, cache
-from robustbench_cv.registry import Spec, unrecorded_lookups
+from robustbench_cv.registry import Spec
+from robustbench_cv.terminal import say
 from robustbench_cv.training.train import train
 from robustbench_cv.types import AnyModel
 
@@ -32,6 +33,6 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
 
 
 def _train(recipe: str, path: Path) -> None:
-    print(f"{path.stem} is trained on first use, by the recipe {recipe}, into {path}", file=sys.stderr)
+    say(f"{path.stem} is trained on first use, by the recipe {recipe}, into {path}", err=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     train(recipe, out=path)

@@ -21,9 +21,9 @@ from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
-from robustbench_cv.checks import probes
+from robustbench_cv.checks import comparison_attacks
+from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked
-from robustbench_cv.checks.battery import judge
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.findings import STRENGTH
 from robustbench_cv.registry import Spec
@@ -120,9 +120,9 @@ def test_its_budget_is_known_to_the_records(spec: str) -> None:
 @pytest.mark.parametrize(("spec", "task"), CASES)
 def test_its_strength_can_be_judged(spec: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if nothing had been broken, so that everything is tried that fits; at small cost."""
-    monkeypatch.setattr(probes, "QUERIES", dict.fromkeys(probes.QUERIES, 5))
-    monkeypatch.setattr(probes, "DRAWS", 2)
-    monkeypatch.setattr(probes, "LONGER", 3)
+    monkeypatch.setattr(comparison_attacks, "QUERIES", dict.fromkeys(comparison_attacks.QUERIES, 5))
+    monkeypatch.setattr(comparison_attacks, "DRAWS", 2)
+    monkeypatch.setattr(comparison_attacks, "LONGER", 3)
     model = MODELS[task]()
     x0 = images(2)
     samples = [Sample(f"s{i}", x, target) for i, (x, target) in enumerate(zip(x0, targets(model, x0), strict=True))]

@@ -11,6 +11,7 @@ import torch
 
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable
+from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.fill import FILLS
 from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
 from robustbench_cv.noise import Noise
@@ -45,7 +46,7 @@ def build(spec: str, task: str, *, backwards: bool = False) -> Intervention:
     made = INTERVENTIONS.build(spec)
     if isinstance(made, NeedsDonors):
         lent = synthetic.donors(task)
-        return made.with_donors(lent[::-1] if backwards else lent)
+        return made.with_donors(Donors(lent[::-1] if backwards else lent))
     return made
 
 
@@ -149,6 +150,18 @@ def test_control_is_the_same_edit_where_no_object_is(spec: str, task: str) -> No
 
 @each
 @each_task
+def test_a_removal_says_so_and_its_placebo_does_not(spec: str, task: str) -> None:
+    intervention, (sample, after) = build(spec, task), pair(spec, task)
+    if intervention.removes_objects:
+        assert after.edit is not None
+        assert after.edit.removed or (after.regions.keys() < sample.regions.keys())
+        assert intervention.control is not None
+    if intervention.control is not None:
+        assert not build(intervention.control, task).removes_objects
+
+
+@each
+@each_task
 def test_without_regions_a_sample_is_not_applicable_or_truly_edited(spec: str, task: str) -> None:
     bare = replace(synthetic.sample(task), regions={})
     if spec.startswith("slide-patch") and not spec.startswith("slide-patch-control"):
@@ -209,7 +222,7 @@ def test_laws_on_rendered_scenes(spec: str, task: str) -> None:
     for i in range(4):
         sample = dataset[i]
         made = INTERVENTIONS.build(spec)
-        made = made.with_donors(dataset) if isinstance(made, NeedsDonors) else made
+        made = made.with_donors(Donors(dataset)) if isinstance(made, NeedsDonors) else made
         digest = synthetic.digest(sample)
         noise = Noise(5, (sample.id,))
         try:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robustbench_cv.adversary.constraint import TINY, Constraint
 from robustbench_cv.adversary.constraints.l1_projection import project_onto_l1_ball, sparse_sign
+from robustbench_cv.arguments import pixel_slip
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Target
@@ -194,13 +195,7 @@ def require_pixel_units(name: str, value: float) -> None:
     """UserError unless `value` is a length in [0, 1] pixel units; a whole number is taken for a slip of 8 for 8/255."""
     if 0 <= value <= 1 and not (isinstance(value, int) and value):
         return
-    if value > 0:
-        raise UserError(
-            f"{name}={value!r} can be read as {value:g}/255 = {value / 255:.4f} of the pixel range (write {name}={value:g}/255), "
-            f"as {value:g} % (write {name}={value / 100:g}), or as {value:g} times the whole range [0, 1] "
-            f"(write {name}=1.0 for an attack without a bound)"
-        )
-    raise UserError(f"{name}={value!r} must be from 0 to 1, in [0, 1] pixel units: write {name}=8/255")
+    raise UserError(pixel_slip(name, value))
 
 
 def _lengths(values: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def _climb(attack: UniversalAttack[R], model: Model[R], served: Sequence[_Served
         value = _mean_objective(attack, model, [served[i] for i in chosen], theta, step, noise)
         passes += len(chosen)
         cost = -value + sum((term(theta) for term in attack.terms), torch.zeros((), device=theta.device))
-        if not cost.requires_grad:
+        if step == 0 and not _reaches(value, theta):
             raise NotApplicable(f"attack {attack.name!r} follows gradients and model {model.info.name!r} gives none to its input")
         (grad,) = torch.autograd.grad(cost, theta)
         values.append(float(value.detach()))
@@ -122,6 +122,11 @@ def _climb(attack: UniversalAttack[R], model: Model[R], served: Sequence[_Served
     kept = attack.surface.kept(theta.detach().cpu())
     ids = tuple(s.id for s in served)
     return FittedTheta(kept, ids, _trace(values), forwards + passes, passes, (int(height), int(width)))
+
+
+def _reaches(value: Tensor, theta: Tensor) -> bool:
+    """Whether the model's part of the cost has a gradient by theta: the terms have one of their own, and hidden weights may ask for one."""
+    return value.requires_grad and torch.autograd.grad(value, theta, retain_graph=True, allow_unused=True)[0] is not None
 
 
 def _mean_objective(

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+from robustbench_cv.arguments import Fraction, Range, Seed
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.scenes.classes import OBJECTS, PIXELS
 from robustbench_cv.data.scenes.generate import generate
 from robustbench_cv.data.scenes.render import RENDERER_VERSION
 from robustbench_cv.data.scenes.sample import sample
 from robustbench_cv.data.scenes.scene import Scene
-from robustbench_cv.errors import UserError
-from robustbench_cv.tasks import TASKS, Task
+from robustbench_cv.tasks import Task
 from robustbench_cv.types import Dataset, Labels, Sample
+
+MOST = 1_000_000
+"""Scenes of one data set (a project choice): each is rendered when it is asked for, and their ids are listed before."""
 
 SMALLEST, LARGEST = 32, 1024
 """Sides in pixels between which the drawing is meant to be looked at."""
@@ -22,26 +26,19 @@ SMALLEST, LARGEST = 32, 1024
 
 @dataset()
 def scenes(
-    split: str = "test", samples: int = 500, size: int = 96, bias: float = 0.8, seed: int = 0, task: Task = "classification"
+    split: str = "test",
+    samples: Annotated[int, Range(1, MOST)] = 500,
+    size: Annotated[int, Range(SMALLEST, LARGEST)] = 96,
+    bias: Fraction = 0.8,
+    seed: Seed = 0,
+    task: Task = "classification",
 ) -> Dataset:
     """Rendered pictures of ten kinds of objects in eight contexts, with exact counterfactuals.
 
     split: any name; "train" and "test" share no scene, whatever the other arguments. samples: how many. size: pixels a side.
     bias: the probability, 0-1, that an object is in its class's usual context. UserError on values out of range.
     """
-    _check(samples, size, bias, task)
     return Scenes(split, samples, size, bias, seed, task)
-
-
-def _check(samples: int, size: int, bias: float, task: str) -> None:
-    if not 0 <= bias <= 1:
-        raise UserError(f"bias {bias} is no probability; give 0 to 1 (0.8 is usual)")
-    if not SMALLEST <= size <= LARGEST:
-        raise UserError(f"size {size} is out of range; scenes are drawn at {SMALLEST} to {LARGEST} pixels a side")
-    if samples < 1:
-        raise UserError(f"samples {samples} is too few; ask for at least 1")
-    if task not in TASKS:
-        raise UserError(f"no task {task!r}; Scenes serves {', '.join(TASKS)}")
 
 
 @dataclass(frozen=True)

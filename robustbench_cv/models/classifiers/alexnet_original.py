@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.building_blocks import brightness, conv, dense, he_initialisation, output_size
@@ -29,11 +30,11 @@ def alexnet_original(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    stem: int = 0,
-    units: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    stem: NonNegativeInt = 0,
+    units: NonNegativeInt = 0,
 ) -> Classifier:
     """AlexNet with its two towers; `alexnet` is the one-tower network of which weights are published.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
+
+BRIGHTNESS = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in brightness (ITU-R BT.601)."""
 
 
 def conv(inside: int, outside: int, side: int, *, stride: int = 1, pad: int = 0, groups: int = 1) -> list[nn.Module]:
@@ -29,6 +32,11 @@ def brightness() -> nn.Module:
     """Local response normalisation of Krizhevsky et al. 2012, section 3.3: a / (2 + 1e-4 sum a^2)^0.75 over 5 neighbouring maps."""
     # torch divides its alpha by the number of neighbours, the paper does not.
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+
+
+def grey(images: Tensor) -> Tensor:
+    """The brightness of images: (N, 3, H, W) -> (N, 1, H, W), with the weights of ITU-R BT.601. Differentiable."""
+    return (images * images.new_tensor(BRIGHTNESS).view(3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 def output_size(layers: Iterable[nn.Module], size: tuple[int, int]) -> tuple[int, int]:

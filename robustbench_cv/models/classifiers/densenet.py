@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_torchvision
@@ -31,8 +32,8 @@ def densenet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """Densely connected network: each layer reads the maps of all layers before it.
 
@@ -55,9 +56,9 @@ def densenet_mini(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    growth: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    growth: NonNegativeInt = 0,
 ) -> Classifier:
     """DenseNet in small: four blocks of four layers.
 

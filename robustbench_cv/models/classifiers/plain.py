@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.building_blocks import he_initialisation, normed
@@ -43,9 +44,9 @@ def plain(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
 ) -> Classifier:
     """The layers of ResNet-18 to ResNet-152 without shortcuts, and so without the convolutions on them.
 
@@ -73,9 +74,9 @@ def cifar_plain20(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    stem: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    stem: NonNegativeInt = 0,
 ) -> Classifier:
     """The layers of `cifar-resnet20` without shortcuts: as many parameters, since those have none.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_timm
@@ -31,8 +32,8 @@ def senet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """ResNet-50 whose blocks weigh their maps, and SENet-154, the winner of ILSVRC 2017.
 
@@ -55,9 +56,9 @@ def seresnet_mini(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
 ) -> Classifier:
     """SE-ResNet-10: a basic block with squeeze and excitation at each of four resolutions.
 

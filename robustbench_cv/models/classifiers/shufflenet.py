@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
@@ -29,8 +30,8 @@ def shufflenet_v2(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """ShuffleNetV2 1.0x: channels split instead of grouped.
 
@@ -57,11 +58,11 @@ def shufflenet_v1(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    groups: int = 0,
-    width: int = 0,
-    stem: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    groups: NonNegativeInt = 0,
+    width: NonNegativeInt = 0,
+    stem: NonNegativeInt = 0,
 ) -> Classifier:
     """ShuffleNet 1x for 224 px: 1x1 convolutions in groups, the channels shuffled between them.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.building_blocks import dense, he_initialisation, normed, output_size
@@ -32,8 +33,8 @@ def vgg(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """VGG with 11, 13, 16 or 19 layers (configurations A, B, D, E).
 
@@ -56,9 +57,9 @@ def vgg_mini(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
 ) -> Classifier:
     """VGG-11 in small: its eight convolutions and three fully connected layers, with batch normalisation.
 

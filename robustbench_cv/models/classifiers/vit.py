@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
@@ -26,8 +27,8 @@ def vit(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """ViT-B/16: a transformer over patches of 16x16 px. Other sizes: timm:vit_large_patch16_224.
 
@@ -50,9 +51,9 @@ def vit_mini(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    depth: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    depth: NonNegativeInt = 0,
 ) -> Classifier:
     """ViT in small: patches of 8x8 px, four heads of 16; the mean of the patches is classified, not a token of its own.
 

@@ -135,9 +135,9 @@ def _backward(model: AnyModel, x: Tensor) -> Memory | None:
         nonlocal reached
         image = x.clone().requires_grad_()
         outputs = [t for t in vars(model.raw(image)).values() if isinstance(t, Tensor) and t.requires_grad]
-        reached = bool(outputs)
-        if reached:
-            torch.autograd.grad([t.sum() for t in outputs], image)
+        if outputs:
+            (gradient,) = torch.autograd.grad([t.sum() for t in outputs], image, allow_unused=True)
+            reached = gradient is not None
 
     _, memory = _measured(lambda: trace_ops(run, memory_only=True), x.device)
     return memory if reached else None

@@ -6,6 +6,7 @@ gradient reaches the pixels wherever HOG has one.
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.deformable.network import Mixtures, PartModels, Shape
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
@@ -28,17 +29,17 @@ def dpm(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    components: int = 0,
-    root: int = 0,
-    parts: int = 0,
-    part: int = 0,
-    cell: int = 0,
-    octave: int = 0,
-    threshold: float = 0.25,
-    operating_score: float = 0.5,
-    nms_iou: float = 0.3,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    components: NonNegativeInt = 0,
+    root: NonNegativeInt = 0,
+    parts: NonNegativeInt = 0,
+    part: NonNegativeInt = 0,
+    cell: NonNegativeInt = 0,
+    octave: NonNegativeInt = 0,
+    threshold: Fraction = 0.25,
+    operating_score: Fraction = 0.5,
+    nms_iou: Fraction = 0.3,
 ) -> BoxDetector:
     """Three components a class and their mirrors, eight parts of 6x6 cells each, cells of 8 px, ten levels an octave.
 

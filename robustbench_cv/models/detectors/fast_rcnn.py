@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.region_based.backbones import VGG16, Compact, hidden
 from robustbench_cv.models.detectors.region_based.box_coding import decode
@@ -37,12 +38,12 @@ def fast_rcnn(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    threshold: float = 0.01,
-    operating_score: float = 0.5,
-    nms_iou: float = 0.3,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    threshold: Fraction = 0.01,
+    operating_score: Fraction = 0.5,
+    nms_iou: Fraction = 0.3,
 ) -> BoxDetector:
     """Fast R-CNN with VGG-16 and proposals of selective search. Needs scikit-image.
 

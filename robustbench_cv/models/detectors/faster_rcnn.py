@@ -18,6 +18,7 @@ from torchvision.models.detection import FasterRCNN, fasterrcnn_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import load_checkpoint
@@ -43,13 +44,13 @@ def faster_rcnn(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
+    num_classes: NonNegativeInt = 0,
     roi: str = "align",
     fpn: bool = True,
-    min_size: int = 800,
-    max_size: int = 1333,
-    score_thresh: float = 0.05,
-    detections_per_img: int = 100,
+    min_size: PositiveInt = 800,
+    max_size: PositiveInt = 1333,
+    score_thresh: Fraction = 0.05,
+    detections_per_img: PositiveInt = 100,
 ) -> TorchvisionDetector:
     """ResNet-50 Faster R-CNN, with a choice of how regions are cut out, and with or without a pyramid.
 

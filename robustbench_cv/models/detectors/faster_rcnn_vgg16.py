@@ -20,6 +20,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.darknet.detector import names_for
 from robustbench_cv.models.detectors.faster_rcnn_regions import Regions
@@ -44,12 +45,12 @@ def faster_rcnn_vgg16(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    hidden: int = 0,
-    threshold: float = 0.05,
-    operating_score: float = 0.5,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    hidden: NonNegativeInt = 0,
+    threshold: Fraction = 0.05,
+    operating_score: Fraction = 0.5,
 ) -> TorchvisionDetector:
     """The VOC network: 13 convolutions of VGG-16, the region proposal network, RoI pooling, fc6 and fc7, two heads.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.faster_rcnn_library import from_torchvision
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector
@@ -20,11 +21,11 @@ def keypoint_rcnn(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    min_size: int = 0,
-    max_size: int = 0,
-    score_thresh: float = 0.0,
-    detections_per_img: int = 0,
+    num_classes: NonNegativeInt = 0,
+    min_size: NonNegativeInt = 0,
+    max_size: NonNegativeInt = 0,
+    score_thresh: Fraction = 0.0,
+    detections_per_img: NonNegativeInt = 0,
 ) -> TorchvisionDetector:
     """People and their key points. Predictions are the boxes: the key points have no place in this benchmark and are not computed.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.region_based.backbones import Compact, OverFeat, hidden
 from robustbench_cv.models.detectors.region_based.box_coding import decode
@@ -32,12 +33,12 @@ def localisation_regression(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    threshold: float = 0.005,
-    operating_score: float = 0.25,
-    nms_iou: float = 0.5,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    threshold: Fraction = 0.005,
+    operating_score: Fraction = 0.25,
+    nms_iou: Fraction = 0.5,
 ) -> BoxDetector:
     """A class head and a box head on the layers of OverFeat's fast network: one box an image, whatever it shows.
 

@@ -8,6 +8,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.faster_rcnn_small import FEWER, aligned, pyramid_anchors
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, scaling, side_of
@@ -30,11 +31,11 @@ def mask_rcnn_small(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    threshold: float = 0.01,
-    operating_score: float = 0.5,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    threshold: Fraction = 0.01,
+    operating_score: Fraction = 0.5,
 ) -> TorchvisionDetector:
     """faster-rcnn-fpn-small with a mask of 20x20 for every detection; two convolutions stand for the paper's four.
 

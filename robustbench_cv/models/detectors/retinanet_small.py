@@ -9,6 +9,7 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead, RetinaNetHead, RetinaNetRegressionHead
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.faster_rcnn_small import RATIOS
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, scaling, side_of
@@ -31,11 +32,11 @@ def retinanet_small(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    threshold: float = 0.01,
-    operating_score: float = 0.3,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    threshold: Fraction = 0.01,
+    operating_score: Fraction = 0.3,
 ) -> TorchvisionDetector:
     """Focal loss on every anchor of three pyramid levels; two convolutions in each head stand for the paper's four.
 

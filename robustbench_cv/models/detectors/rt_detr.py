@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
@@ -27,14 +28,14 @@ def rt_detr(
     pretrained: bool = False,
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 0,
-    queries: int = 300,
-    width: int = 256,
-    layers: int = 6,
-    stem: int = 64,
-    threshold: float = 0.001,
-    operating_score: float = 0.5,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt = 0,
+    queries: PositiveInt = 300,
+    width: PositiveInt = 256,
+    layers: PositiveInt = 6,
+    stem: PositiveInt = 64,
+    threshold: Fraction = 0.001,
+    operating_score: Fraction = 0.5,
 ) -> AnyModel:
     """RT-DETR of transformers with a ResNet-50-vd: the encoder's best places become queries, every class has a score of its own.
 

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
 from robustbench_cv.models.letterbox import Letterbox
@@ -40,12 +41,12 @@ def sliding_window(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    threshold: float = 0.02,
-    operating_score: float = 0.5,
-    nms_iou: float = 0.3,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    threshold: Fraction = 0.02,
+    operating_score: Fraction = 0.5,
+    nms_iou: Fraction = 0.3,
 ) -> BoxDetector:
     """A classifier of 32x32 windows with a class for the background, over five sizes and three shapes of windows. Boxes are not corrected.
 

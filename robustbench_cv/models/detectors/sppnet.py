@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.region_based.backbones import ZF5, Compact, hidden
 from robustbench_cv.models.detectors.region_based.box_coding import decode
@@ -34,12 +35,12 @@ def sppnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    threshold: float = 0.25,
-    operating_score: float = 0.5,
-    nms_iou: float = 0.3,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    threshold: Fraction = 0.25,
+    operating_score: Fraction = 0.5,
+    nms_iou: Fraction = 0.3,
 ) -> BoxDetector:
     """SPP-net with ZF-5, a pyramid of 50 bins, fc6, fc7, a machine and a box regression a class, at one scale. Needs scikit-image.
 

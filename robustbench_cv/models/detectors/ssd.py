@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
@@ -37,15 +38,15 @@ def ssd(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    widest: int = 0,
-    levels: int = 0,
-    batch_norm: int = 0,
-    threshold: float = 0.01,
-    operating_score: float = 0.25,
-    nms_iou: float = 0.45,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    widest: NonNegativeInt = 0,
+    levels: NonNegativeInt = 0,
+    batch_norm: NonNegativeInt = 0,
+    threshold: Fraction = 0.01,
+    operating_score: Fraction = 0.25,
+    nms_iou: Fraction = 0.45,
 ) -> SsdDetector:
     """SSD300 (VOC: 20 classes, 8,732 boxes) and SSD512 (COCO: 80 classes, 24,564 boxes).
 

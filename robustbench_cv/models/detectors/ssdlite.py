@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.types import AnyModel
 
@@ -19,9 +20,9 @@ def ssdlite(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    score_thresh: float | None = None,
-    nms_thresh: float | None = None,
+    num_classes: NonNegativeInt = 0,
+    score_thresh: Fraction | None = None,
+    nms_thresh: Fraction | None = None,
 ) -> AnyModel:
     """torchvision:ssdlite320_mobilenet_v3_large under a name of its own; its arguments mean the same.
 

@@ -5,9 +5,11 @@ Several have no paper: their documentation stands in its place. YOLOv5 is there 
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.sources.ultralytics import UltralyticsDetector, ultralytics
+from robustbench_cv.models.sources.ultralytics import ultralytics
+from robustbench_cv.types import AnyModel
 
 SIZES = {"yolov9": ("t", "s", "m", "c", "e"), "yolov10": ("n", "s", "m", "b", "l", "x")}
 OTHERS = ("n", "s", "m", "l", "x")
@@ -35,19 +37,19 @@ def yolo_ultralytics(
     weights: str = "",
     trust: bool = False,
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 640,
+    num_classes: NonNegativeInt = 0,
+    input_size: PositiveInt = 640,
     one_to_one: bool = False,
-    threshold: float = 0.001,
-    operating_score: float = 0.25,
-) -> UltralyticsDetector:
+    threshold: Fraction = 0.001,
+    operating_score: Fraction = 0.25,
+) -> AnyModel:
     """A detector of ultralytics below its predict(): the same as ultralytics:yolov8n, by the architecture's name.
 
     size: n, s, m, l or x (YOLOv9: t, s, m, c or e; YOLOv10 has b too); the smallest unless given. weights: a file on this machine, a state
-    dict or, with trust=True, ultralytics' own .pt, which runs code when opened; nothing is downloaded. classes: "a,b,c"; num_classes where
-    names are not known (default COCO's 80). input_size: the longer side in px that the network sees, a multiple of 32. one_to_one: of
-    YOLOv10 and YOLO26, the head that reports each object once. threshold: the least score that decode keeps; operating_score: from where a
-    box counts as reported. UserError where the package is missing, the size unknown, or the file refused.
+    dict or ultralytics' own .pt (with trust=True also one that names other code, which runs); nothing is downloaded. classes: "a,b,c";
+    num_classes where names are not known (default COCO's 80). input_size: the longer side in px that the network sees, a multiple of 32.
+    one_to_one: of YOLOv10 and YOLO26, the head that reports each object once. threshold: the least score that decode keeps;
+    operating_score: from where a box counts as reported. UserError where the package is missing, the size unknown, or the file refused.
     """
     sizes = SIZES.get(name, OTHERS)
     if size and size not in sizes:

@@ -6,6 +6,7 @@ Darknet's (all classes, all confidences, all boxes). Deviation: images are scale
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import published_cfgs
@@ -33,16 +34,16 @@ def yolov1(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    widest: int = 0,
-    hidden: int = 0,
-    stride: int = 0,
-    batch_norm: int = 0,
-    threshold: float = 0.005,
-    operating_score: float = 0.2,
-    nms_iou: float = 0.5,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    widest: NonNegativeInt = 0,
+    hidden: NonNegativeInt = 0,
+    stride: NonNegativeInt = 0,
+    batch_norm: NonNegativeInt = 0,
+    threshold: Fraction = 0.005,
+    operating_score: Fraction = 0.2,
+    nms_iou: Fraction = 0.5,
 ) -> DarknetDetector:
     """Version 1: the paper's network, and those of Darknet's published files (yolov1-darknet, yolov1-tiny), which differ from it.
 

@@ -6,6 +6,7 @@ bounded at 55 anchors. `yolov3-small` is the size that trains on Scenes.
 
 from __future__ import annotations
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import published_cfgs
@@ -33,12 +34,12 @@ def yolov3(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    threshold: float = 0.005,
-    operating_score: float = 0.25,
-    nms_iou: float = 0.45,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    threshold: Fraction = 0.005,
+    operating_score: Fraction = 0.25,
+    nms_iou: Fraction = 0.45,
 ) -> DarknetDetector:
     """Version 3, with spatial pyramid pooling (yolov3-spp), and the tiny one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
@@ -34,12 +35,12 @@ def yolov3_small(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    threshold: float = 0.005,
-    operating_score: float = 0.25,
-    nms_iou: float = 0.45,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    threshold: Fraction = 0.005,
+    operating_score: Fraction = 0.25,
+    nms_iou: Fraction = 0.45,
 ) -> YoloDetector:
     """Three scales, nine anchors, objectness and independent classes, a fraction of YOLOv3's size.
 

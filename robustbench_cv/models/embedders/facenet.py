@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.classifiers.building_blocks import brightness, conv, he_initialisation
 from robustbench_cv.models.embedders.embedder import Embedder, Twins, embedder
@@ -70,7 +71,9 @@ MODULES = (
     parameters=7_456_304,
     reduced="width=8, dimension=16, input_size=64",
 )
-def facenet(weights: str = "", checkpoint: str = "", input_size: int | str = "", width: int = 0, dimension: int = 0) -> Embedder:
+def facenet(
+    weights: str = "", checkpoint: str = "", input_size: NonNegativeInt | str = "", width: NonNegativeInt = 0, dimension: NonNegativeInt = 0
+) -> Embedder:
     """NN2 for 224 px: 128 numbers an image, of length 1; pairs of squared distance below about 1 count as the same.
 
     weights: a tag. checkpoint: a weights file. With neither, random parameters, the same every time. input_size: the side or 'WxH' to

@@ -9,14 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.classifiers.building_blocks import conv, output_size
+from robustbench_cv.models.classifiers.building_blocks import conv, grey, output_size
 from robustbench_cv.models.embedders.embedder import Embedder, Twins, embedder
 from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.initial_weights import initial_weights
-
-GREY = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in brightness (ITU-R BT.601)."""
 
 
 @model(
@@ -28,7 +26,9 @@ GREY = (0.299, 0.587, 0.114)
     parameters=38_951_745,
     reduced="width=2, input_size=80",
 )
-def siamese(weights: str = "", checkpoint: str = "", input_size: int | str = "", width: int = 0, channels: int = 0) -> Embedder:
+def siamese(
+    weights: str = "", checkpoint: str = "", input_size: NonNegativeInt | str = "", width: NonNegativeInt = 0, channels: NonNegativeInt = 0
+) -> Embedder:
     """One twin for 105 px: 4096 numbers an image, each 0-1; the distance of a pair is minus the score of being the same.
 
     weights: a tag. checkpoint: a weights file. With neither, random parameters, the same every time. input_size: the side or 'WxH' to
@@ -65,7 +65,7 @@ class Siamese(Twins):
     def forward(self, images: Tensor) -> Tensor:
         """Differentiable."""
         if self.channels == 1:
-            images = (images * images.new_tensor(GREY).view(3, 1, 1)).sum(dim=1, keepdim=True)
+            images = grey(images)
         return torch.sigmoid(self.embedding(self.features(images).flatten(1)))
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:

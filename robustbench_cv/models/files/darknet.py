@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.detectors.darknet import cfg
@@ -23,10 +24,10 @@ def darknet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    input_size: int = 0,
-    threshold: float = 0.005,
-    operating_score: float = 0.25,
-    nms_iou: float = 0.45,
+    input_size: NonNegativeInt = 0,
+    threshold: Fraction = 0.005,
+    operating_score: Fraction = 0.25,
+    nms_iou: Fraction = 0.45,
 ) -> DarknetDetector:
     """A detector in Darknet's files: darknet:yolov3.cfg(weights='yolov3.weights', classes='coco.names.txt').
 

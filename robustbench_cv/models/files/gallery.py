@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import DATASETS, model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier
@@ -12,7 +13,7 @@ from robustbench_cv.models.embedders import embedder as embedders
 
 
 @model()
-def gallery(embedder: str, *, data: str = "scenes(split='train')", shots: int = 5) -> Classifier:
+def gallery(embedder: str, *, data: str = "scenes(split='train')", shots: PositiveInt = 5) -> Classifier:
     """What attacks, interventions and suites take: gallery:facenet, or gallery(embedder="facenet(checkpoint='mine.safetensors')").
 
     embedder: spec of one. data: spec of a classification data set whose classes are the identities; its first `shots` pictures of each are

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.weights.description import Description
@@ -36,10 +37,10 @@ def deeplabv3plus(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    middle: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    middle: NonNegativeInt = 0,
 ) -> Segmenter:
     """DeepLabv3+ for images of any size; sides of 16k+1 px are the ones it aligns (513 in the paper).
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter, segmenter
@@ -42,11 +43,11 @@ def fcn(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    hidden: int = 0,
-    window: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    hidden: NonNegativeInt = 0,
+    window: NonNegativeInt = 0,
 ) -> Segmenter:
     """Fully convolutional VGG-16 for images of any size; the number in the name is the stride of its finest scores.
 

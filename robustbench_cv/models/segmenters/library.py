@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
+from robustbench_cv.arguments import LARGEST_COUNT, NonNegativeInt, Range
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter
@@ -47,8 +49,8 @@ def torchvision_segmenter(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    min_size: int = -1,
+    num_classes: NonNegativeInt = 0,
+    min_size: Annotated[int, Range(-1, LARGEST_COUNT)] = -1,
     backbone: str = "",
 ) -> Segmenter:
     """DeepLabv3 and, as later work builds it, FCN on a dilated residual network; LR-ASPP on MobileNetV3.

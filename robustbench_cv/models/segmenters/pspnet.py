@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter, segmenter
@@ -38,10 +39,10 @@ def pspnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
-    depth: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
+    depth: NonNegativeInt = 0,
 ) -> Segmenter:
     """PSPNet for images of any size; sides of 8k+1 px are the ones it aligns (473 and 713 in the paper).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter
@@ -32,7 +33,12 @@ SIZES: dict[str, dict[str, Any]] = {
     extra="huggingface",
 )
 def segformer(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = "", size: str = "b0"
+    weights: str = "",
+    checkpoint: str = "",
+    classes: str = "",
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    size: str = "b0",
 ) -> Segmenter:
     """SegFormer with the encoder MiT-B0 to B5, for images of any size.
 

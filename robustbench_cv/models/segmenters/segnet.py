@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.segmenters import vgg
@@ -35,9 +36,9 @@ def segnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
 ) -> Segmenter:
     """SegNet for images of any size.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.weights.description import Description
@@ -22,9 +23,9 @@ def unet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int | str = "",
-    width: int = 0,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt | str = "",
+    width: NonNegativeInt = 0,
 ) -> Segmenter:
     """U-Net of five levels for images of any size.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import load_checkpoint
@@ -30,10 +31,10 @@ def hf(
     pretrained: bool = False,
     checkpoint: str = "",
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 0,
-    threshold: float = 0.001,
-    operating_score: float = 0.5,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt = 0,
+    threshold: Fraction = 0.001,
+    operating_score: Fraction = 0.5,
 ) -> AnyModel:
     """A model of the hub or of a folder: hf:facebook/detr-resnet-50(pretrained=True), hf:/data/my-detr(pretrained=True).
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter, segmenter
@@ -23,7 +24,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation that most encoders were trained with, and that random ones take too."""
 
 
-@model()
+@model(library="segmentation_models_pytorch")
 def smp(
     name: str,
     *,
@@ -31,8 +32,8 @@ def smp(
     encoder_weights: str | None = None,
     checkpoint: str | None = None,
     classes: str | None = None,
-    num_classes: int | None = None,
-    input_size: int | str = "",
+    num_classes: PositiveInt | None = None,
+    input_size: NonNegativeInt | str = "",
 ) -> Segmenter:
     """A segmenter of segmentation_models_pytorch: smp:Unet(encoder='resnet34', encoder_weights='imagenet', classes='sky,road').
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
@@ -19,15 +20,15 @@ from robustbench_cv.models.sources.offline import missing_weights, reachable
 from robustbench_cv.types import Labels
 
 
-@model()
+@model(library="timm")
 def timm(
     name: str,
     *,
     pretrained: bool = False,
     checkpoint: str | None = None,
     classes: str | None = None,
-    num_classes: int | None = None,
-    input_size: int | None = None,
+    num_classes: PositiveInt | None = None,
+    input_size: PositiveInt | None = None,
 ) -> Classifier:
     """A timm classifier: timm:resnet50.a1_in1k(pretrained=True).
 
@@ -101,6 +102,10 @@ def _module(name: str, pretrained: bool, count: int | None, input_size: int | No
             module: nn.Module = create_model(name, pretrained=pretrained, **options)
         except OSError as error:
             raise missing_weights(f"timm:{name}", _url(config), _folder(config), str(error).split("\n", maxsplit=1)[0]) from error
+        except (AssertionError, ValueError, RuntimeError, ArithmeticError) as error:
+            given = ", ".join(f"{key}={value}" for key, value in (("num_classes", count), ("input_size", input_size)) if value is not None)
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"timm:{name} cannot be built with {given or 'its own settings'}: {reason}") from error
     return module
 
 

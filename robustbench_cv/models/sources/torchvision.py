@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from robustbench_cv.arguments import Fraction, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.sources.torchvision_builders import Request, task_of
@@ -13,21 +14,21 @@ from robustbench_cv.tasks import Task
 from robustbench_cv.types import AnyModel
 
 
-@model()
+@model(library="torchvision")
 def torchvision(
     name: str,
     *,
     weights: str | None = None,
     checkpoint: str | None = None,
     classes: str | None = None,
-    num_classes: int | None = None,
-    input_size: int | None = None,
-    min_size: int | None = None,
-    max_size: int | None = None,
-    score_thresh: float | None = None,
-    nms_thresh: float | None = None,
-    detections_per_img: int | None = None,
-    topk_candidates: int | None = None,
+    num_classes: PositiveInt | None = None,
+    input_size: PositiveInt | None = None,
+    min_size: PositiveInt | None = None,
+    max_size: PositiveInt | None = None,
+    score_thresh: Fraction | None = None,
+    nms_thresh: Fraction | None = None,
+    detections_per_img: PositiveInt | None = None,
+    topk_candidates: PositiveInt | None = None,
 ) -> AnyModel:
     """A torchvision model: torchvision:resnet50(weights='DEFAULT').
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from robustbench_cv.models.adapt import Segmenter, segmenter
-from robustbench_cv.models.checkpoint import read_state
+from robustbench_cv.models.checkpoint import has_auxiliary_heads
 from robustbench_cv.models.sources.torchvision_builders import Request, build_module
 from robustbench_cv.types import Labels
 
@@ -18,7 +18,7 @@ def segmentation(request: Request, *, min_size: int | None = None) -> Segmenter:
     min_size: the short side in px that the network sees, instead of the published 520; 0 leaves the image's size alone.
     The background is a class of its own here, named "background".
     """
-    auxiliary = request.checkpoint is not None and any(k.startswith("aux_") for k in read_state(request.checkpoint).tensors)
+    auxiliary = request.checkpoint is not None and has_auxiliary_heads(request.checkpoint)
     made = build_module(request, options={"aux_loss": True} if auxiliary else None)
     transforms = made.published.transforms()
     names = made.names or Labels.numbered(request.num_classes or 0).names

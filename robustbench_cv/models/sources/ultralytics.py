@@ -12,23 +12,25 @@ import importlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.boxes import clip
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.adapt import describe_module, freeze
-from robustbench_cv.models.checkpoint import load_checkpoint
+from robustbench_cv.models.adapt import Classifier, classifier, describe_module, freeze
+from robustbench_cv.models.checkpoint import LOG, load_checkpoint, split_key
 from robustbench_cv.models.detections import detections
 from robustbench_cv.models.labels import class_names
-from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
+from robustbench_cv.models.sources.ultralytics_files import SavedModel, classes_in_file, find_file, read_saved_model, rounded_side
+from robustbench_cv.types import AnyModel, BoxPrediction, Candidates, Labels, ModelInfo
 
 GREY = 114 / 255
 """The border's colour."""
@@ -39,50 +41,118 @@ REPLACED = (("PIL.Image", "open"), ("cv2", "imread"), ("cv2", "imwrite"), ("cv2"
 """What importing ultralytics replaces."""
 
 
-@model()
+@model(library="ultralytics")
 def ultralytics(
     name: str,
     *,
     weights: str = "",
     trust: bool = False,
     classes: str = "",
-    num_classes: int = 0,
-    input_size: int = 640,
+    num_classes: NonNegativeInt = 0,
+    input_size: NonNegativeInt = 0,
     one_to_one: bool = False,
-    threshold: float = 0.001,
-    operating_score: float = 0.25,
-    nms_iou: float = 0.7,
-    top: int = 300,
-) -> UltralyticsDetector:
-    """A detector of ultralytics: ultralytics:yolov8n(weights='yolov8n.pt', trust=True).
+    threshold: Fraction = 0.001,
+    operating_score: Fraction = 0.25,
+    nms_iou: Fraction = 0.7,
+    top: PositiveInt = 300,
+) -> AnyModel:
+    """A model of ultralytics: ultralytics:yolov8n(weights='yolov8n.pt'), or a trained file by its path alone: ultralytics:runs/best.pt.
 
-    weights: a file on this machine: a state dict (.safetensors or torch file), or ultralytics' own .pt, which runs code when opened and
-    needs trust=True; nothing is downloaded. Without it random weights from a fixed seed, and the name says so. classes: "a,b,c" or a text
-    file, one a line (default: the file's own names, else numbers); num_classes where names are not known (default 80). input_size: the
-    longer side in px that the network sees, a multiple of its stride. one_to_one: of networks that have it (YOLOv10, YOLO26), the head
-    trained to report each object once, without suppression (ultralytics' nms=False); else the other one, as it does itself. threshold,
-    nms_iou and top are those of ultralytics' validation. UserError where the package is missing, the architecture unknown, or the file
-    refused.
+    A path brings its network, its class names, its task and the size it was trained at; networks with masks or key points serve as
+    detectors of boxes, classifying ones as classifiers. weights: a file on this machine: a state dict (.safetensors or torch file), or
+    ultralytics' own .pt, of which only classes of torch and ultralytics are rebuilt; trust=True rebuilds whatever it names, which runs its
+    code. Nothing is downloaded. Without weights random ones from a fixed seed, and the name says so. classes: "a,b,c" or a text file, one
+    a line (default: the file's own names, else numbers); num_classes where names are not known (default 80). input_size: the longer side
+    in px that the network sees, a multiple of its stride (default: a path's own, else 640). one_to_one: of networks that have it (YOLOv10,
+    YOLO26), the head trained to report each object once, without suppression (ultralytics' nms=False); else the other one, as it does
+    itself. threshold, nms_iou and top are those of ultralytics' validation. UserError where the package is missing, the architecture
+    unknown, or the file refused.
     """
     tasks = _package()
     given = class_names(classes) if classes else None
-    network, named = _network(tasks, name, weights, trust, num_classes or (len(given) if given else 80))
-    head = _head(network, name)
+    file, _ = split_key(Path(name))
+    by_path = file.suffix.lower() == ".pt"
+    if by_path and weights:
+        raise UserError(f"ultralytics:{name} is a file already; leave weights={weights!r} out, or name an architecture before it")
+    saved = _saved(tasks, name if by_path else weights, trust)
+    if by_path and saved is None:
+        raise UserError(f"{name} holds bare tensors, which say no network: name it, as in ultralytics:yolov8n(weights={name!r})")
+    network = saved.network if saved else _built(tasks, name, weights, num_classes or (len(given) if given else 80))
+    title = file.stem if by_path else name if weights else f"{name} (random weights)"
+    side = input_size or (saved.side if saved and by_path else 0)
+    names = saved.names if saved else None
+    if type(_last_layer(network)).__name__ == "Classify":
+        return _classifier(network, title, given, names, side or 224)
+    settings = Settings(operating_score, threshold, nms_iou, top)
+    return _detector(network, title, given, names, side or 640, settings, one_to_one=one_to_one, exact=bool(input_size))
+
+
+class Settings(NamedTuple):
+    """From where a box counts as reported, and what decode keeps."""
+
+    operating_score: float
+    threshold: float
+    nms_iou: float
+    top: int
+
+
+def _saved(tasks: Any, file: str, trust: bool) -> SavedModel | None:
+    if not file:
+        return None
+    find_file(file)
+    return read_saved_model(tasks, file, trust=trust)
+
+
+def _detector(
+    network: nn.Module,
+    title: str,
+    given: tuple[str, ...] | None,
+    names: Any,
+    side: int,
+    settings: Settings,
+    *,
+    one_to_one: bool,
+    exact: bool,
+) -> UltralyticsDetector:
+    """exact: the user said the side, which is not rounded then."""
+    head = _head(network, title)
     if one_to_one:
         if getattr(head, "one2one_cv2", None) is None:
-            raise UserError(f"ultralytics:{name} has no one-to-one head; leave one_to_one out (YOLOv10 and YOLO26 have one)")
+            raise UserError(f"ultralytics:{title} has no one-to-one head; leave one_to_one out (YOLOv10 and YOLO26 have one)")
         head.end2end = True
-    labels = _labels(given, named, int(head.nc), name)
+    labels = _labels(given, names, int(head.nc), title)
     stride = int(max(head.stride.max().item(), 32))
-    if input_size < stride or input_size % stride:
-        raise UserError(f"ultralytics:{name} needs an input_size that is a multiple of {stride}, not {input_size}")
-    facts = (f"input={input_size}", f"threshold={threshold}", f"nms_iou={nms_iou}", f"top={top}", f"one_to_one={head.end2end}")
-    title = name if weights else f"{name} (random weights)"
+    side = side if exact else rounded_side(side, stride)
+    if side < stride or side % stride:
+        raise UserError(f"ultralytics:{title} needs an input_size that is a multiple of {stride}, not {side}")
+    _, threshold, nms_iou, top = settings
+    facts = (f"input={side}", f"threshold={threshold}", f"nms_iou={nms_iou}", f"top={top}", f"one_to_one={head.end2end}")
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.register_forward_hook(_in_order)
-    info = describe_module(freeze(network), title, "detection", labels, *facts, operating_score=operating_score)
-    return UltralyticsDetector(network, info, input_size, stride, threshold, nms_iou, top)
+    info = describe_module(freeze(network), title, "detection", labels, *facts, operating_score=settings.operating_score)
+    return UltralyticsDetector(network, info, side, stride, threshold, nms_iou, top)
+
+
+class ClassScores(nn.Module):
+    """The scores before softmax of a classifying network, which gives (probabilities, scores) in evaluation."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, classes)."""
+        output = self.network(x)
+        scores: Tensor = output[1] if isinstance(output, tuple) else output
+        return scores
+
+
+def _classifier(network: nn.Module, title: str, given: tuple[str, ...] | None, names: Any, side: int) -> Classifier:
+    """As ultralytics validates: the short side scaled to `side`, the middle cut out, pixels in [0, 1]."""
+    count = int(_last_layer(network).linear.out_features)
+    labels = _labels(given, names, count, title)
+    return classifier(ClassScores(network), name=title, classes=labels, input_size=(side, side), resize="crop")
 
 
 @dataclass(frozen=True)
@@ -223,18 +293,8 @@ def _package() -> Any:
     return tasks
 
 
-def _network(tasks: Any, name: str, weights: str, trust: bool, count: int) -> tuple[nn.Module, Mapping[int, str] | None]:
-    """The DetectionModel, and the class names that its file holds."""
-    path = Path(weights).expanduser()
-    if weights and not path.is_file():
-        raise UserError(
-            f"no file {path} (looked from {Path.cwd()}); nothing is downloaded here. Where there is a network, get it from "
-            f"https://github.com/ultralytics/assets/releases and give its path"
-        )
-    if weights and trust and path.suffix != ".safetensors":
-        pickled = _pickled(path)
-        if pickled is not None:
-            return pickled, dict(getattr(pickled, "names", {})) or None
+def _built(tasks: Any, name: str, weights: str, count: int) -> nn.Module:
+    """The DetectionModel of an architecture, with a file's tensors or random ones."""
     _known(name)
     # A fixed seed, so that random weights are the same in every process and a run on them can be resumed. On the CPU even where a model
     # without numbers is asked for (device="meta"): the constructor runs the network to learn its strides.
@@ -242,34 +302,8 @@ def _network(tasks: Any, name: str, weights: str, trust: bool, count: int) -> tu
         torch.manual_seed(0)
         network: nn.Module = tasks.DetectionModel(f"{name}.yaml", nc=count, verbose=False)
     if weights:
-        try:
-            load_checkpoint(network, path, f"ultralytics:{name}")
-        except UserError as error:
-            if "could run code" not in str(error):
-                raise
-            raise UserError(
-                f"{path} is a pickle, as ultralytics writes them: opening it runs whatever code is in it. If you trust where it came from, "
-                f"say ultralytics:{name}(weights={weights!r}, trust=True); if not, ask for a .safetensors file of the state dict"
-            ) from error
-    return network, None
-
-
-def _pickled(path: Path) -> nn.Module | None:
-    """The module in ultralytics' own file; None where the file holds bare tensors. Runs the file's code."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=False)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{path} was written with a package that is not here ({error.name}); it may be of the old yolov5 repository"
-        ) from error
-    except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as a torch file: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
-    inner = (content.get("ema") or content.get("model")) if isinstance(content, Mapping) else content
-    if isinstance(inner, nn.Module):
-        return inner.float()
-    return None
+        load_checkpoint(network, Path(weights).expanduser(), f"ultralytics:{name}")
+    return network
 
 
 def _known(name: str) -> None:
@@ -285,23 +319,30 @@ def _known(name: str) -> None:
         raise UserError(f"ultralytics has no detector {name!r}{hint}")
 
 
-def _head(network: Any, name: str) -> Any:
-    from ultralytics.nn.modules.head import Detect
+WITH_BOXES = {"Detect": "", "v10Detect": "", "Segment": "masks", "Segment26": "masks", "Pose": "key points", "Pose26": "key points"}
+"""Heads whose boxes are read as those of a detector, and what else they say."""
 
+
+def _last_layer(network: Any) -> Any:
     layers = getattr(network, "model", None)
-    if (
-        not isinstance(layers, nn.Sequential)
-        or type(layers[-1]).__name__ not in ("Detect", "v10Detect")
-        or not isinstance(layers[-1], Detect)
-    ):
-        found = type(layers[-1]).__name__ if isinstance(layers, nn.Sequential) else type(network).__name__
-        raise UserError(f"ultralytics:{name} ends in {found}, not in a detecting head; this source serves detectors of boxes")
-    return layers[-1]
+    return layers[-1] if isinstance(layers, nn.Sequential) and len(layers) else None
 
 
-def _labels(given: tuple[str, ...] | None, named: Mapping[int, str] | None, count: int, name: str) -> Labels:
+def _head(network: nn.Module, name: str) -> Any:
+    head = _last_layer(network)
+    kind = type(network if head is None else head).__name__
+    if head is None or kind not in WITH_BOXES or not type(head).__module__.startswith("ultralytics."):
+        raise UserError(
+            f"ultralytics:{name} ends in {kind}, not in a detecting head; this source serves detectors of upright boxes, with or without "
+            "masks and key points, and classifiers"
+        )
+    if WITH_BOXES[kind]:
+        LOG.warning("ultralytics:%s: its boxes are used, its %s are left", name, WITH_BOXES[kind])
+    return head
+
+
+def _labels(given: tuple[str, ...] | None, names: Any, count: int, name: str) -> Labels:
     if given is not None and len(given) != count:
         raise UserError(f"ultralytics:{name}: {len(given)} class names for {count} outputs; give one for each")
-    if given is not None:
-        return Labels(given)
-    return Labels(tuple(named[i] for i in range(count))) if named and len(named) == count else Labels.numbered(count)
+    named = given or classes_in_file(names, count, f"ultralytics:{name}")
+    return Labels(named) if named else Labels.numbered(count)

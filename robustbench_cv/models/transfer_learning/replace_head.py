@@ -12,15 +12,15 @@ from torch import Tensor
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Prepared, freeze
-from robustbench_cv.models.build import build, tagged
+from robustbench_cv.models.build import build, key_into_checkpoint
 from robustbench_cv.models.checkpoint import COUNTER
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.weights.description import Description, read_description
 from robustbench_cv.models.weights.initial_weights import bundled, weights_file
-from robustbench_cv.registry import Scalar, Spec
+from robustbench_cv.registry import Scalar, Spec, tagged
 from robustbench_cv.types import AnyModel, Labels
 
-ORIGIN = ("weights", "pretrained", "checkpoint", "classes", "num_classes", "input_size")
+ORIGIN = ("weights", "pretrained", "checkpoint", "encoder_weights", "trust", "classes", "num_classes", "input_size")
 """Arguments that say where a model's weights and classes come from, not what its network is."""
 
 
@@ -40,7 +40,7 @@ def replace_head(spec: Spec | str, classes: Labels, **sizes: Scalar) -> Replaced
     sizes: arguments of the new model's factory that its weights have no part in, such as a detector's input_size. UserError where the
     factory takes no class names.
     """
-    spec = tagged(Spec.parse(spec) if isinstance(spec, str) else spec)
+    spec = key_into_checkpoint(tagged(Spec.parse(spec) if isinstance(spec, str) else spec))
     donor = build(spec)
     bare = without_origin(spec)
     bare = replace(bare, args={**bare.args, **sizes})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,8 +16,12 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.quantized import quantize
+from robustbench_cv.models.weights_content import is_safetensors
 
 KEY = "robustbench_cv"
+
+LARGEST_SIDE = 16_384
+"""px that a file may say its network takes (project choice)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def _stored(tensor: Tensor, bits: Bits) -> Tensor:
 
 def read_description(path: Path) -> Description | None:
     """What a file says about itself; None for a weights file from elsewhere. UserError where our entry is damaged."""
-    if path.suffix != ".safetensors" or not path.is_file():
+    if not path.is_file() or not is_safetensors(path):
         return None
     try:
         with safe_open(path, "pt") as file:
@@ -72,13 +78,55 @@ def read_description(path: Path) -> Description | None:
 
 def _parse(text: str, path: Path) -> Description:
     try:
-        found: dict[str, Any] = json.loads(text)
-        pairs = {name: _tuple(found.get(name)) for name in ("input_size", "mean", "std")}
-        arguments = {str(k): int(v) for k, v in found["arguments"].items()}
-        return Description(found["architecture"], tuple(found["classes"]), arguments=arguments, **pairs)
+        said: dict[str, Any] = json.loads(text)
+        return Description(
+            architecture=_text(said["architecture"], "architecture"),
+            classes=_names(said["classes"]),
+            input_size=_size(said.get("input_size")),
+            mean=_channels(said.get("mean"), "mean"),
+            std=_channels(said.get("std"), "std"),
+            arguments={_text(name, "argument"): _whole(value, name) for name, value in said["arguments"].items()},
+        )
+    except RecursionError as error:
+        raise UserError(f"{path}: its {KEY!r} metadata is nested too deeply; write the file with robustbench-cv train") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: its {KEY!r} metadata cannot be read ({error!r}); write the file with robustbench-cv train") from error
+        reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: its {KEY!r} metadata cannot be read ({reason}); write the file with robustbench-cv train") from error
 
 
-def _tuple(values: Any) -> Any:
-    return None if values is None else tuple(values)
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{what}={value!r} is no text")
+    return value
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(name, str) and name for name in values):
+        raise ValueError("classes are no list of names")
+    twice = sorted(name for name, count in Counter(values).items() if count > 1)
+    if twice:
+        raise ValueError(f"classes name {twice[0]!r} twice")
+    return tuple(values)
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name}={value!r} is no whole number")
+    return value
+
+
+def _size(values: Any) -> tuple[int, int] | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or len(values) != 2 or not all(0 < _whole(side, "input_size") <= LARGEST_SIDE for side in values):
+        raise ValueError(f"input_size={values!r} is not a height and a width from 1 to {LARGEST_SIDE} px")
+    return values[0], values[1]
+
+
+def _channels(values: Any, what: str) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    numbers = isinstance(values, list) and all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    if not numbers or len(values) != 3 or (what == "std" and min(values) <= 0):
+        raise ValueError(f"{what}={values!r} is not three numbers, one a channel of RGB{', above 0' * (what == 'std')}")
+    return tuple(values)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import LOG, State, load_into, read_state
 from robustbench_cv.models.weights.description import Description, read_description
+from robustbench_cv.models.weights.dry_build import require_buildable
 from robustbench_cv.types import Labels
 
 N = TypeVar("N", bound=nn.Module)
@@ -43,6 +44,9 @@ class InitialWeights:
 
     def make(self, build: Callable[[], N]) -> N:
         """The network, with every one of this start's tensors loaded. UserError where they do not fit."""
+        if self.described and self.state is not None and self.path is not None and self.path.parent != FOLDER:
+            said = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+            require_buildable(build, self.state.tensors, f"{self.path} says that its network is {self.name}({said})")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = build()
@@ -76,6 +80,10 @@ def initial_weights(
     if said.architecture != architecture:
         hint = f"use {said.architecture}(checkpoint={str(path)!r})"
         raise UserError(f"{path} holds weights of {said.architecture}, not of {architecture}: {hint}")
+    unknown = sorted(set(said.arguments) - set(default.arguments))
+    if unknown:
+        known = ", ".join(sorted(default.arguments)) or "no arguments"
+        raise UserError(f"{path} says {unknown[0]}={said.arguments[unknown[0]]}, which {architecture} does not have; it has {known}")
     return InitialWeights(
         name=f"{architecture}.{weights}" if weights else architecture,
         classes=_labels(classes, said.classes),
@@ -91,7 +99,8 @@ def initial_weights(
 
 def bundled(architecture: str) -> list[str]:
     """Tags of the bundled weights of an architecture."""
-    return sorted(path.name.split(".")[1] for path in FOLDER.glob(f"{architecture}.*.safetensors"))
+    parts = (path.name.split(".") for path in FOLDER.glob("*.safetensors"))
+    return sorted(tag for name, tag, *_ in parts if name == architecture)
 
 
 def parse_size(text: int | str | None) -> tuple[int, int] | None:

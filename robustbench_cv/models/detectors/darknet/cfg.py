@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,9 @@ from robustbench_cv.errors import UserError
 
 ALIASES = {"network": "net", "conv": "convolutional", "conn": "connected", "max": "maxpool"}
 """Shorter names that Darknet knows for the same layers."""
+
+LARGEST_FILE = 10_000_000
+"""Bytes of a cfg (project choice): the largest published ones have a few tens of thousands."""
 
 T = TypeVar("T", int, float)
 
@@ -27,13 +31,17 @@ class Section:
         """As written."""
         return self.options.get(key, default)
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """UserError where it is no integer, or missing without a default."""
-        return self._number(key, default, int)
+    def integer(self, key: str, default: int | None = None, *, least: int | None = None, most: int | None = None) -> int:
+        """UserError where it is no integer, below `least` or above `most`, or missing without a default."""
+        return self._within(self._number(key, default, int), key, least, most)
 
-    def real(self, key: str, default: float | None = None) -> float:
-        """UserError where it is no number, or missing without a default."""
-        return self._number(key, default, float)
+    def real(self, key: str, default: float | None = None, *, least: float | None = None, most: float | None = None) -> float:
+        """UserError where it is no finite number, below `least` or above `most`, or missing without a default."""
+        return self._within(self._number(key, default, float), key, least, most)
+
+    def flag(self, key: str) -> bool:
+        """0 or 1; 0 where it is missing."""
+        return self.integer(key, 0, least=0, most=1) == 1
 
     def integers(self, key: str) -> tuple[int, ...]:
         """A comma list, empty where the key is missing."""
@@ -55,14 +63,33 @@ class Section:
 
     def _parsed(self, text: str, key: str, kind: type[T]) -> T:
         try:
-            return kind(text)
-        except ValueError as error:
-            raise self.wrong(f"has {key}={text}, which is no {'integer' if kind is int else 'number'}") from error
+            value = kind(text)
+        except (ValueError, OverflowError) as error:
+            raise self.wrong(f"has {key}={_shortened(text)}, which is no {'integer' if kind is int else 'number'}") from error
+        if not math.isfinite(value):
+            raise self.wrong(f"has {key}={_shortened(text)}, which is no finite number")
+        return value
+
+    def _within(self, value: T, key: str, least: T | None, most: T | None) -> T:
+        if (least is None or value >= least) and (most is None or value <= most):
+            return value
+        allowed = (
+            f"from {least} to {most}"
+            if least is not None and most is not None
+            else f"{least} or more"
+            if most is None
+            else f"{most} or less"
+        )
+        raise self.wrong(f"has {key}={_shortened(str(value))}; it must be {allowed}")
 
     def wrong(self, what: str) -> UserError:
         """An error that names this section."""
         where = f" (line {self.line})" if self.line else ""
         return UserError(f"the Darknet section [{self.kind}]{where} {what}")
+
+
+def _shortened(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def parse(text: str, where: str = "cfg") -> tuple[Section, ...]:
@@ -94,6 +121,8 @@ def read(path: str | Path) -> tuple[Section, ...]:
     """The sections of a file. UserError where it cannot be read or is no cfg."""
     path = Path(path).expanduser()
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise UserError(f"{path} has {path.stat().st_size:,} bytes, far more than a Darknet cfg; the .weights file goes into weights=")
         return parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"no Darknet cfg {path}: {error.strerror} (looked from {Path.cwd()})") from error

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.interventions.regions import MEMBER, instances, named, share
+from robustbench_cv.interventions.object_selection import MEMBER, instances, named_region, share
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import ABSENT, IGNORE, BoxTarget, ClassTarget, Edit, MaskTarget, Sample, Target
 
@@ -22,7 +22,7 @@ DAMAGED = 0.25
 """An object that loses more than this share of its visible pixels to another one's edit is no longer scored (project choice)."""
 
 
-def paired(noise: Noise, purpose: str) -> Noise:
+def paired_noise(noise: Noise, purpose: str) -> Noise:
     """The streams of this sample for `purpose`, the same under every condition: an edit and its control choose the same object."""
     return Noise(noise.seed, noise.ids, purpose)
 
@@ -32,7 +32,7 @@ def origin(sample: Sample) -> Target:
     return sample.target if sample.edit is None else sample.edit.before
 
 
-def ignored(target: Target, region: Tensor) -> Target:
+def ignore_pixels(target: Target, region: Tensor) -> Target:
     """A label map with the region's pixels ignored; other targets as they are."""
     if isinstance(target, MaskTarget):
         return MaskTarget(target.labels.masked_fill(region, IGNORE))
@@ -48,7 +48,7 @@ def as_crowd(target: Target, indices: Collection[int]) -> Target:
     return replace(target, crowd=crowd)
 
 
-def keeping(target: BoxTarget, before: BoxTarget, kept: list[int]) -> tuple[BoxTarget, BoxTarget]:
+def keep_objects(target: BoxTarget, before: BoxTarget, kept: list[int]) -> tuple[BoxTarget, BoxTarget]:
     """Only the objects `kept`: the new target, and its `before`, which holds all others behind them as crowd."""
     others = [k for k in range(len(before.boxes)) if k not in set(kept)]
     ordered = as_crowd(before.select(torch.tensor(kept + others, dtype=torch.long)), range(len(kept), len(before.boxes)))
@@ -56,7 +56,7 @@ def keeping(target: BoxTarget, before: BoxTarget, kept: list[int]) -> tuple[BoxT
     return target.select(torch.tensor(kept, dtype=torch.long)), ordered
 
 
-def without(sample: Sample, taken: Tensor, region: Tensor) -> tuple[Target, Target, frozenset[int]]:
+def erase_objects(sample: Sample, taken: Tensor, region: Tensor) -> tuple[Target, Target, frozenset[int]]:
     """Target, `before` and the indices of the objects gone, after the objects in `taken` were erased by an edit of `region`.
 
     NotApplicable where the edit damages the labelled object of a classification sample without removing it.
@@ -68,25 +68,25 @@ def without(sample: Sample, taken: Tensor, region: Tensor) -> tuple[Target, Targ
     target, before = sample.target, origin(sample)
     if isinstance(target, ClassTarget):
         after = label_without(sample, target, taken)
-        if after is target and target.label != ABSENT and share(named(sample, "object"), region) > DAMAGED:
+        if after is target and target.label != ABSENT and share(named_region(sample, "object"), region) > DAMAGED:
             raise NotApplicable(f"the edit would cover over {DAMAGED:.0%} of the labelled object of sample {sample.id}")
         return after, before, gone
     if isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
         kept = [k for k in range(len(target.boxes)) if k not in gone]
-        target, before = keeping(target, before, kept)
+        target, before = keep_objects(target, before, kept)
         damaged = [i for i, k in enumerate(kept) if share(found[k], region) > DAMAGED]
         return as_crowd(target, damaged), as_crowd(before, damaged), gone
-    return ignored(target, region), ignored(before, region), gone
+    return ignore_pixels(target, region), ignore_pixels(before, region), gone
 
 
 def label_without(sample: Sample, target: ClassTarget, taken: Tensor) -> ClassTarget:
     """The label after `taken` was erased: ABSENT if the labelled object was in it, else as it was."""
-    if target.label == ABSENT or share(named(sample, "object"), taken) < MEMBER:
+    if target.label == ABSENT or share(named_region(sample, "object"), taken) < MEMBER:
         return target
     return ClassTarget(ABSENT)
 
 
-def cut(sample: Sample, region: Tensor, gone: Collection[int] = ()) -> dict[str, Tensor]:
+def cut_regions(sample: Sample, region: Tensor, gone: Collection[int] = ()) -> dict[str, Tensor]:
     """The sample's regions less the edited pixels; objects gone are dropped and the others numbered anew. Amodal masks stay whole."""
     kept = [k for k in instances(sample) if k not in gone]
     number = {k: i for i, k in enumerate(kept)}
@@ -101,7 +101,7 @@ def cut(sample: Sample, region: Tensor, gone: Collection[int] = ()) -> dict[str,
     return out
 
 
-def lost(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> frozenset[str]:
+def lost_classes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> frozenset[str]:
     """Names of the classes that had visible pixels before and have none after."""
     return frozenset(name[6:] for name, mask in before.items() if name.startswith("class:") and mask.any() and not _any(after.get(name)))
 
@@ -110,7 +110,7 @@ def _any(mask: Tensor | None) -> bool:
     return mask is not None and bool(mask.any())
 
 
-def edited(
+def make_edited(
     sample: Sample,
     kind: str,
     image: Tensor,

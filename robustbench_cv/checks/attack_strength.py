@@ -21,26 +21,40 @@ _FIRST = ("s13-attack-precision", "s09-attack-gradients", "s11-steps")
 def judge(subject: Attacked) -> Finding:
     """The verdict: "attack looks strong" passes; "attack looks weak because ..." marks the number, or blocks it where nothing was attacked.
 
-    Its id is that of the check that objects. Where no sample survived, nothing is left to try.
+    Its id is that of the check that objects. Where no sample survived, nothing is left to try; where none was right before the attack,
+    or none could be attacked, nothing can be said.
     """
+    return replace(_judge(subject), title=STRENGTH, code="attack-strength")
+
+
+def _judge(subject: Attacked) -> Finding:
     if not subject.is_evaluation:
         return Finding("S10", STRENGTH, "not applicable", "a control, which attacks nothing")
     if subject.attacked == 0:
         return Finding("S10", STRENGTH, "not applicable", "no sample was attacked")
     if subject.survived == 0:
-        return Finding("S10", STRENGTH, "pass", f"attack looks strong: it broke all {subject.attacked} samples")
+        return _of_all_broken(subject)
     if not subject.survivors:
         return _from_records(subject)
     found: list[Finding] = [CHECKS.build(name)(subject) for name in _names()]
     objections = [f for f in found if f.verdict in ("stop", "warn")]
     if objections:
         first = objections[0]
-        return replace(first, title=STRENGTH, evidence=f"attack looks weak because {first.evidence}", remedy=f"try: {first.remedy}")
+        return replace(first, evidence=f"attack looks weak because {first.evidence}", remedy=f"try: {first.remedy}")
     if not any(f.check == "S10" and f.verdict == "pass" for f in found):
         return Finding("S10", STRENGTH, "note", "not judged: nothing that could be tried fits this attack")
     said = "; ".join(f.evidence for f in found if f.check in ("S10", "S11") and f.verdict == "pass")
     number = f"{len(subject.survivors)} of {subject.survived} survivors tried"
     return Finding("S10", STRENGTH, "pass", f"attack looks strong ({number}): {said}")
+
+
+def _of_all_broken(subject: Attacked) -> Finding:
+    before, looked_at = subject.broken_before(), len(subject.broken)
+    if looked_at and before == looked_at:
+        evidence = f"nothing to break: the unchanged images met the criterion already ({before} of {looked_at} looked at)"
+        return Finding("S10", STRENGTH, "not applicable", evidence)
+    noted = f"; {before} of {looked_at} looked at were broken before it" if before else ""
+    return Finding("S10", STRENGTH, "pass", f"attack looks strong: it broke all {subject.attacked} samples{noted}")
 
 
 def _names() -> list[str]:

@@ -9,8 +9,16 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.interventions.follow import as_crowd, edited, ignored, keeping, label_without, lost, origin
-from robustbench_cv.interventions.regions import classes, instances, share, things
+from robustbench_cv.interventions.object_selection import classes, instances, share, things
+from robustbench_cv.interventions.target_update import (
+    as_crowd,
+    ignore_pixels,
+    keep_objects,
+    label_without,
+    lost_classes,
+    make_edited,
+    origin,
+)
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import IGNORE, BoxTarget, ClassTarget, Editable, MaskTarget, Sample, Target
 
@@ -18,47 +26,47 @@ SAME = 0.99
 """An object of the sample is found again in the counterfactual where its visible pixels are (an edit may uncover more of it)."""
 
 
-def described(sample: Sample) -> Editable:
+def scene_of(sample: Sample) -> Editable:
     """The description that the sample was rendered from; NotApplicable where there is none."""
     if sample.scene is None:
         raise NotApplicable(f"sample {sample.id} was not rendered from a description; only such samples have exact counterfactuals")
     return sample.scene
 
 
-def removed(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
+def render_without(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
     """The sample rendered without the objects `gone`, whose visible pixels are `taken`.
 
     The region is every pixel that differs (an object's shadow too) and every pixel taken. Label maps ignore it, as they do for a fill, so
     that the two differ in the pixels alone. Boxes are the counterfactual's; NotApplicable where a hidden object comes to light.
     """
-    scene = described(sample)
+    scene = scene_of(sample)
     if not gone:
         raise NotApplicable(f"no object of sample {sample.id}'s description belongs to what is to be removed")
     truth = scene.without(gone)
-    region = _differing(sample, truth) | taken
+    region = _differing_pixels(sample, truth) | taken
     target, before = sample.target, origin(sample)
     if isinstance(target, ClassTarget):
         target = label_without(sample, target, taken)
     elif isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
-        kept, before = keeping(target, before, [k for k in range(len(target.boxes)) if k not in gone])
-        target = _uncovered(sample, truth, kept, gone)
+        kept, before = keep_objects(target, before, [k for k in range(len(target.boxes)) if k not in gone])
+        target = _boxes_as_rendered(sample, truth, kept, gone)
     else:
-        target, before = ignored(target, region), ignored(before, region)
-    return _rendered(sample, truth, kind, region, target, before, lost(sample.regions, truth.regions))
+        target, before = ignore_pixels(target, region), ignore_pixels(before, region)
+    return _make_rendered(sample, truth, kind, region, target, before, lost_classes(sample.regions, truth.regions))
 
 
-def unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
-    """The placebo of `removed`: nothing is removed, what the removal leaves out of the score is left out here too."""
-    scene = described(sample)
-    erased = _differing(sample, scene.without(gone)) | taken
+def render_unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
+    """The placebo of `render_without`: nothing is removed, what the removal leaves out of the score is left out here too."""
+    scene = scene_of(sample)
+    erased = _differing_pixels(sample, scene.without(gone)) | taken
     truth = scene.without(())
-    target, before = (as_crowd(ignored(t, erased), gone) for t in (sample.target, origin(sample)))
-    return _rendered(sample, truth, kind, _differing(sample, truth), target, before, frozenset())
+    target, before = (as_crowd(ignore_pixels(t, erased), gone) for t in (sample.target, origin(sample)))
+    return _make_rendered(sample, truth, kind, _differing_pixels(sample, truth), target, before, frozenset())
 
 
-def moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) -> Sample:
+def render_moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) -> Sample:
     """The same objects rendered in another context, drawn from the sample's stream, or again in their own."""
-    scene = described(sample)
+    scene = scene_of(sample)
     here = sample.attributes.get("context")
     if here is None:
         raise NotApplicable(f"sample {sample.id} does not say its context")
@@ -71,9 +79,9 @@ def moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) -> Sample
     if isinstance(target, MaskTarget) and isinstance(before, MaskTarget) and isinstance(truth.target, MaskTarget):
         same_classes(sample, truth)
         unknown = (truth.target.labels == IGNORE) | (target.labels == IGNORE) | (before.labels == IGNORE)
-        target, before = ignored(truth.target, unknown), ignored(before, unknown)
+        target, before = ignore_pixels(truth.target, unknown), ignore_pixels(before, unknown)
     kept = {f"class:{name}": mask for name, mask in things(sample).items()}
-    return _rendered(sample, truth, kind, _differing(sample, truth), target, before, lost(kept, truth.regions))
+    return _make_rendered(sample, truth, kind, _differing_pixels(sample, truth), target, before, lost_classes(kept, truth.regions))
 
 
 def same_classes(sample: Sample, truth: Sample) -> None:
@@ -100,7 +108,7 @@ def _numbers(sample: Sample) -> dict[str, int]:
     return out
 
 
-def _uncovered(sample: Sample, truth: Sample, kept: BoxTarget, gone: Collection[int]) -> BoxTarget:
+def _boxes_as_rendered(sample: Sample, truth: Sample, kept: BoxTarget, gone: Collection[int]) -> BoxTarget:
     """The kept objects with the boxes and areas that they have now. NotApplicable where the pair would not be of the same objects."""
     if not isinstance(truth.target, BoxTarget):
         return kept
@@ -119,10 +127,12 @@ def _uncovered(sample: Sample, truth: Sample, kept: BoxTarget, gone: Collection[
     )
 
 
-def _differing(sample: Sample, truth: Sample) -> Tensor:
+def _differing_pixels(sample: Sample, truth: Sample) -> Tensor:
     return (sample.image != truth.image).any(dim=0)
 
 
-def _rendered(sample: Sample, truth: Sample, kind: str, region: Tensor, target: Target, before: Target, removed: frozenset[str]) -> Sample:
-    made = edited(sample, kind, truth.image, region, target, before, truth.regions, removed)
+def _make_rendered(
+    sample: Sample, truth: Sample, kind: str, region: Tensor, target: Target, before: Target, removed: frozenset[str]
+) -> Sample:
+    made = make_edited(sample, kind, truth.image, region, target, before, truth.regions, removed)
     return replace(made, scene=truth.scene, attributes=truth.attributes)

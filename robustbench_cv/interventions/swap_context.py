@@ -1,23 +1,49 @@
-"""Putting objects, cut out by their masks, in front of another background."""
+"""Show an object in another context: cut out by its mask and pasted on another background."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, where
 
+from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions import exact
-from robustbench_cv.interventions.backgrounds import PLAIN, Background, borrowed
+from robustbench_cv.interventions import counterfactual
+from robustbench_cv.interventions.backgrounds import PLAIN, Background, borrow_background
 from robustbench_cv.interventions.donors import MOST_TRIED, Donors, Setting
 from robustbench_cv.interventions.fill import known_fill
-from robustbench_cv.interventions.follow import cut, edited, ignored, keeping, lost, origin, paired
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.regions import members, needed, select, things
+from robustbench_cv.interventions.object_selection import members, needed_regions, select, things
+from robustbench_cv.interventions.target_update import (
+    cut_regions,
+    ignore_pixels,
+    keep_objects,
+    lost_classes,
+    make_edited,
+    origin,
+    paired_noise,
+)
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
-from robustbench_cv.types import IGNORE, BoxTarget, Dataset, MaskTarget, Sample, Target
+from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget, Sample, Target
+
+
+@intervention(paper="arXiv:2006.09994")
+def swap_context(to: str = "random", what: str = "auto", fill: str = "telea") -> Intervention:
+    """Paste the objects, cut out by their binary masks, at their own place on another background.
+
+    to: "random" (a donor of another context), "same" (of the same context), "context:<name>"; "gray", "black", "blur" (the original without
+    its objects, blurred), "noise"; "exact" and "exact-same" render the description again in another or in its own context (Scenes).
+    what: the objects to keep: "auto" (the labelled one in classification, all else), or as in `remove`.
+    fill: how a donor's own objects are covered, unless it can be rendered without them.
+
+    The control of every swap is the swap to a donor of the same context: it has the same cut-out edges on a natural background, and differs
+    in the context alone (the idea of "BG-Gap", Xiao et al., ICLR 2021). An exact swap has no edges; its control must have no effect at all.
+    Boxes of pasted objects stay. Label maps take the donor's labels where those are known, and the unedited image is scored at the same
+    positions.
+    """
+    return Swap(to, what, fill)
+
 
 SETTINGS = ("random", "same")
 """Backgrounds that a donor lends."""
@@ -44,7 +70,7 @@ class Swap:
 
     @property
     def needs(self) -> frozenset[str]:
-        return needed(self.what)
+        return needed_regions(self.what)
 
     @property
     def control(self) -> str | None:
@@ -53,33 +79,37 @@ class Swap:
         to = "exact-same" if self.to == "exact" else "same"
         return str(Spec("swap-context", {"to": to, "what": self.what, "fill": self.fill}))
 
-    def with_donors(self, donors: Sequence[Sample] | Dataset) -> Intervention:
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def with_donors(self, donors: Donors) -> Intervention:
         """The same swap, borrowing from these samples, whose targets are in the class indices of the samples to come."""
-        return replace(self, donors=Donors(donors))
+        return replace(self, donors=donors)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired(noise, "swap-context")
+        stream = paired_noise(noise, "swap-context")
         if self.to in RENDERED:
-            return exact.moved(sample, self.kind, stream, elsewhere=self.to == "exact")
+            return counterfactual.render_moved(sample, self.kind, stream, elsewhere=self.to == "exact")
         pasted = select(sample, self.what, stream, erase=False)
         background = Background.of(PLAIN[self.to](sample, stream)) if self.to in PLAIN else self._borrowed(sample, stream)
         target, before = _targets(sample, pasted, background)
-        regions = cut(sample, ~pasted, [k for k in range(_count(sample)) if k not in members(sample, pasted)])
+        regions = cut_regions(sample, ~pasted, [k for k in range(_count(sample)) if k not in members(sample, pasted)])
         for name, mask in background.regions.items():
             behind = mask & ~pasted
             regions[name] = regions[name] | behind if name in regions else behind
         image = where(pasted, sample.image, background.image)
-        objects_lost = lost({f"class:{name}": mask for name, mask in things(sample).items()}, regions)
-        made = edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
+        objects_lost = lost_classes({f"class:{name}": mask for name, mask in things(sample).items()}, regions)
+        made = make_edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
         facts = {name: fact for name, fact in sample.attributes.items() if name != "context"}
         return replace(made, attributes=facts if background.context is None else facts | {"context": background.context})
 
     def _borrowed(self, sample: Sample, stream: Noise) -> Background:
         if self.donors is None:
-            raise UserError(f"swap-context(to={self.to!r}) borrows backgrounds: call with_donors(samples) first")
+            raise UserError(f"swap-context(to={self.to!r}) borrows backgrounds: call with_donors(Donors(samples)) first")
         here = Setting.of(sample)
-        for donor in self.donors.ranked(sample, stream.fork("donor"), lambda there: here.suits(self.to, there)):
-            background = borrowed(donor, sample, self.fill, stream)
+        for donor in self.donors.lend(sample, stream.seed, lambda there: here.suits(self.to, there)):
+            background = borrow_background(donor, sample, self.fill, stream)
             if background is not None:
                 return background
         raise NotApplicable(
@@ -98,9 +128,9 @@ def _targets(sample: Sample, pasted: Tensor, background: Background) -> tuple[Ta
     target, before = sample.target, origin(sample)
     if isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
         pasted_objects = set(members(sample, pasted))
-        return keeping(target, before, [k for k in range(len(target.boxes)) if k in pasted_objects])
+        return keep_objects(target, before, [k for k in range(len(target.boxes)) if k in pasted_objects])
     if isinstance(target, MaskTarget) and isinstance(before, MaskTarget):
         labels = where(pasted, target.labels, background.labels.to(target.labels.dtype))
         unknown = (labels == IGNORE) | (before.labels == IGNORE)
-        return ignored(MaskTarget(labels), unknown), ignored(before, unknown)
+        return ignore_pixels(MaskTarget(labels), unknown), ignore_pixels(before, unknown)
     return target, before

@@ -23,7 +23,7 @@ STUFF = frozenset(SURFACES.split())
 """Names that mean a surface, not an object: consulted only where a sample says neither "objects" nor "instance:<k>"."""
 
 
-def named(sample: Sample, name: str) -> Tensor:
+def named_region(sample: Sample, name: str) -> Tensor:
     """The region of that name, bool (H, W). NotApplicable where it is missing or empty."""
     mask = sample.regions.get(name)
     if mask is None:
@@ -51,7 +51,7 @@ def classes(sample: Sample) -> dict[str, Tensor]:
 
 def things(sample: Sample) -> dict[str, Tensor]:
     """The class regions that are objects: mostly inside "objects" where that is known, else not named like a surface."""
-    known = _annotated(sample)
+    known = _annotated_pixels(sample)
     if known is None:
         return {name: mask for name, mask in classes(sample).items() if name.lower() not in STUFF}
     return {name: mask for name, mask in classes(sample).items() if share(mask, known) >= MEMBER}
@@ -59,7 +59,7 @@ def things(sample: Sample) -> dict[str, Tensor]:
 
 def objects(sample: Sample) -> Tensor:
     """Every pixel of an annotated object, bool (H, W), possibly none. NotApplicable where the sample says nothing of objects."""
-    known = _annotated(sample)
+    known = _annotated_pixels(sample)
     if known is not None:
         return known
     if not classes(sample):
@@ -67,7 +67,7 @@ def objects(sample: Sample) -> Tensor:
     return _union(list(things(sample).values()), sample)
 
 
-def _annotated(sample: Sample) -> Tensor | None:
+def _annotated_pixels(sample: Sample) -> Tensor | None:
     if "objects" in sample.regions:
         return sample.regions["objects"]
     masks = list(instances(sample).values())
@@ -114,13 +114,13 @@ def select(sample: Sample, what: str, noise: Noise, max_share: float = 1.0, *, e
     if what in ("random-class", "context-class", "random-object"):
         mask = _draw(sample, what, noise, max_share, erase=erase)
     elif what == "object":
-        mask = named(sample, "object")
+        mask = named_region(sample, "object")
     elif what == "all":
         mask = objects(sample)
         if not mask.any():
             raise NotApplicable(f"sample {sample.id} has no object")
     else:
-        mask = named(sample, f"class:{what.removeprefix('class:')}")
+        mask = named_region(sample, f"class:{what.removeprefix('class:')}")
     obstacle = _obstacle(sample, mask, max_share, whole_class=erase and what not in ("object", "random-object"))
     if obstacle:
         raise NotApplicable(f"{what!r} of sample {sample.id} {obstacle}")
@@ -163,7 +163,7 @@ def _is_crowd(sample: Sample, index: int) -> bool:
     return isinstance(sample.target, BoxTarget) and bool(sample.target.crowd[index])
 
 
-def needed(what: str) -> frozenset[str]:
+def needed_regions(what: str) -> frozenset[str]:
     """Names of the regions that `what` reads, for documentation."""
     if what in ("auto", "object"):
         return frozenset({"object", "objects"} if what == "auto" else {"object"})

@@ -1,0 +1,69 @@
+"""The command line: one file a command, which parses, calls the API and prints. Torch is imported only by commands that compute.
+
+Exit codes: 0 pass, 1 a gate failed, 2 wrong usage, 3 inconclusive, 4 a check said stop, 5 the machine failed (memory, disk, a key pressed),
+6 code that is not ours failed (a model, a factory, a plug-in, another library), 7 a bug of this package. Nothing but a finished run ends
+with 0, 1, 3 or 4.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+from click.shell_completion import shell_complete
+
+from robustbench_cv import __version__, terminal
+from robustbench_cv.cli import doctor, finetune, listing, profile, report, run, show, speed, train
+from robustbench_cv.cli.exits import exit_code_of
+from robustbench_cv.runner.memory import keep_freed_memory
+
+PROGRAM = "robustbench-cv"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """The robustness benchmark for computer vision whose numbers defend themselves.
+
+    robustbench-cv COMMAND --help shows a command's options, with examples.
+    """
+
+
+for _command in (
+    run.command,
+    doctor.command,
+    report.command,
+    listing.command,
+    show.command,
+    train.command,
+    finetune.command,
+    profile.command,
+    speed.command,
+):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: errors for people on stderr, an exit code from the table above."""
+    # Before torch loads: threads that wait by spinning make a shared core several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
+    terminal.prepare()
+    variable = "_ROBUSTBENCH_CV_COMPLETE"
+    if variable in os.environ:
+        sys.exit(shell_complete(cli, {}, PROGRAM, variable, os.environ[variable]))
+    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    context = None
+    try:
+        with cli.make_context(PROGRAM, arguments) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except BaseException as error:
+        return exit_code_of(error, context)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,76 @@
+"""doctor: every check on a model and a data set, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from robustbench_cv.catalogue import DATASETS, MODELS
+from robustbench_cv.cli import options
+from robustbench_cv.cli.titled import WHAT, option, titled_command
+from robustbench_cv.terminal import plain, say
+
+EXAMPLES = [
+    ("robustbench-cv doctor --model cifar-resnet20.scenes --data scenes", "a bundled model on the embedded data"),
+    ("robustbench-cv doctor --model my_model.py:build --data coco:/data/coco/val2017", "your own model and data"),
+]
+
+
+@titled_command("doctor", examples=EXAMPLES)
+@option("--model", title=WHAT, required=True, metavar="SPEC", help="The model.")
+@option("--data", title=WHAT, required=True, metavar="SPEC", help="The data set, of which up to 64 samples are read.")
+@options.class_map
+@options.device
+@options.plugin
+def command(model: str, data: str, device: str, class_map: str) -> int:
+    """Is any number going to be wrong? Runs every check on a model and up to 64 samples."""
+    from robustbench_cv.data.class_names import parse_overrides
+
+    MODELS.check(model)
+    DATASETS.check(data)
+    pairs = parse_overrides(class_map)
+
+    from robustbench_cv.api import examine_specs
+    from robustbench_cv.runner.run import EXIT_CHECK
+
+    findings = examine_specs(model, data, device=device, class_map=pairs, announce=say)
+    _print_findings(findings)
+    return EXIT_CHECK if any(f.verdict == "stop" for f in findings) else 0
+
+
+def _print_findings(findings: Sequence[Any]) -> None:
+    """One row a check, the severest first, then one line that says what to do next."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"pass": "green", "note": "cyan", "warn": "yellow", "stop": "bold red", "not applicable": "dim"}
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("check", max_width=26)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("evidence, and what to do")
+    for f in findings:
+        verdict = "n/a" if f.verdict == "not applicable" else f.verdict
+        remedy = f"\n[bold]→ {_literal(f.remedy)}[/]" if f.remedy else ""
+        row = (_literal(f"{f.check} {f.title}"), f"[{colours[f.verdict]}]{verdict}[/]", _literal(f.evidence) + remedy)
+        table.add_row(*row, style="dim" if verdict == "n/a" else "")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(_advice(findings))
+
+
+def _literal(text: str) -> str:
+    """Text of a finding, whose brackets and control characters are shown instead of obeyed."""
+    from rich.markup import escape
+
+    return escape(plain(text))
+
+
+def _advice(findings: Sequence[Any]) -> str:
+    stops = [f.check for f in findings if f.verdict == "stop"]
+    if stops:
+        return f"[bold red]stop[/]: {', '.join(stops)}. A run would block every number of this model on this data."
+    warned = [f.check for f in findings if f.verdict == "warn"]
+    if warned:
+        return f"[yellow]warn[/]: {', '.join(warned)}. A run goes on and marks the numbers."
+    return "[green]pass[/]: no check objects."

@@ -1,0 +1,67 @@
+"""What ends a command early: a sentence for people on stderr, and the exit code that says of what kind it was."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+
+import click
+
+from robustbench_cv.cli.titled import debug_asked
+from robustbench_cv.errors import ForeignError, RobustBenchError, describe
+from robustbench_cv.foreign import is_ours, located, ran_out_of_memory
+from robustbench_cv.terminal import elided, say
+
+USAGE, MACHINE, FOREIGN, BUG = 2, 5, 6, 7
+"""Exit codes of what never finished; those of a finished run are in runner/run.py."""
+
+
+def exit_code_of(error: BaseException, context: click.Context | None) -> int:
+    """Say what happened and return the exit code. The traceback is shown with --debug alone."""
+    if isinstance(error, click.ClickException):
+        text = io.StringIO()
+        error.show(text)
+        say(text.getvalue().rstrip(), err=True)
+        return USAGE
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has gone (list | head): nobody is left to tell, and flushing at exit would only fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return MACHINE
+    code, sentence = _judged(error)
+    if debug_asked(context):
+        say("".join(traceback.format_exception(error)), err=True)
+    elif code in (FOREIGN, BUG):
+        sentence += " (--debug shows the traceback)"
+    say(sentence, err=True)
+    return code
+
+
+def _judged(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+        return MACHINE, "interrupted; the same command again goes on from here"
+    if isinstance(error, ForeignError):
+        return FOREIGN, f"error: {error}"
+    if isinstance(error, RobustBenchError):
+        return USAGE, f"error: {error}"
+    if ran_out_of_memory(error):
+        return MACHINE, f"error: memory ran out ({describe(error)}); use a smaller --batch-size or --limit, or another --device"
+    if isinstance(error, OSError) and is_ours(error):
+        return MACHINE, f"error: {_of_the_system(error)}"
+    if isinstance(error, UnicodeEncodeError) and error.encoding.startswith("utf"):
+        return (
+            USAGE,
+            f"error: {elided(error.object, 200)!r} is no text (a file name that is not UTF-8?) and cannot be written; rename it",
+        )
+    where = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    if not is_ours(error):
+        return FOREIGN, f"error: {where}{located(error)}"
+    return BUG, f"error: a bug in robustbench-cv: {where}{describe(error)}; please report it with the command that you typed"
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the system refused, and for which file."""
+    if error.strerror is None:
+        return describe(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -1,0 +1,32 @@
+"""report: a run's report, written again from its folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from robustbench_cv.cli import options
+from robustbench_cv.cli.titled import WRITES, option, titled_command
+from robustbench_cv.terminal import say
+
+EXAMPLES = [
+    ("robustbench-cv report runs/quick", "the report of a run, written again in its folder"),
+    ("robustbench-cv report runs/quick --out /tmp/quick", "the same, somewhere else"),
+]
+
+
+@titled_command("report", examples=EXAMPLES)
+@click.argument("folder", type=options.FOLDER)
+@option("--out", title=WRITES, type=options.FOLDER, metavar="FOLDER", help="Where to write; the run folder itself unless given.")
+@options.plugin
+def command(folder: Path, out: Path | None) -> None:
+    """Write the report of the run in FOLDER again, from that folder alone."""
+    target = options.usable_folder(out or folder)
+
+    from robustbench_cv.results import Results
+
+    results = Results.open(folder)
+    say(f"writes {target}/report/ and {target}/summary.csv")
+    results.report(target)
+    say(f"report: {(target / 'report' / 'index.html').resolve()}")
