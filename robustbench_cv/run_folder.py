@@ -106,7 +106,7 @@ class RunFolder:
 
     def artefact_records(self, attack: str) -> Iterator[Path]:
         """The records of everything that was fitted as an attack of this name."""
-        return iter(sorted((self.root / "artefacts").glob(f"*/{attack}.json")))
+        return iter(sorted((self.root / "artefacts").glob(f"*/{file_name(attack)}.json")))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

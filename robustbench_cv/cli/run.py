@@ -11,6 +11,7 @@ import click
 
 from robustbench_cv.cli import options
 from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.terminal import say
 
 EXAMPLES = [
@@ -75,7 +76,7 @@ def command(suite: str, class_map: str, out: Path | None, **settings: Any) -> in
     outcome = api.execute(chosen, out=folder, class_map=pairs, command=typed, progress=Bar, announce=say, **settings)
     say(_summary(outcome.results))
     say(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}")
-    say(f"report: {(folder / 'report' / 'index.html').resolve()}")
+    say(f"report: {RunFolder(folder).report_page.resolve()}")
     return outcome.exit_code
 
 

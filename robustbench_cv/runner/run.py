@@ -37,7 +37,8 @@ from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.strength import stored_strength
 from robustbench_cv.runner.unchanged import require_unchanged
 from robustbench_cv.suite import Suite
-from robustbench_cv.types import BoxPrediction
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import AnyModel, BoxPrediction
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def _run(
     _announce(strengths, announce)
     findings += strengths
 
-    models = {(p.row.task, p.row.name): p.model for p in plan.pairs}
+    models: dict[tuple[Task, str], AnyModel] = {(p.row.task, p.row.name): p.model for p in plan.pairs}
     before = dataclasses.replace(Results.open(folder.root), findings=tuple(findings))
     findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
     write_json(folder.findings, findings)
