@@ -42,7 +42,9 @@ def art(name: str, by_sample: bool = True, **arguments: Scalar) -> External:
         made: ArtLike = library[name](estimator, **given)
         return made
 
-    return from_art(f"art:{name}", make, _budget(bound.arguments), by_sample=by_sample)
+    steps = bound.arguments.get("max_iter")
+    count = steps if isinstance(steps, int) else None
+    return from_art(f"art:{name}", make, _budget(bound.arguments), by_sample=by_sample, steps=count)
 
 
 def _budget(arguments: dict[str, Any]) -> Constraint:

@@ -14,21 +14,21 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:2302.02213", task="segmentation")
+@attack(paper="arXiv:2302.02213", task="segmentation", renamed="share=wrong_fraction")
 def cospgd(
     norm: str = "linf",
     eps: Length = 8 / 255,
     steps: PositiveInt = 20,
     alpha: Length | None = None,
     restarts: PositiveInt = 1,
-    share: PositiveFraction = 0.5,
+    wrong_fraction: PositiveFraction = 0.5,
     squash: Literal["sigmoid", "softmax"] = "sigmoid",
 ) -> Attack[PixelLogits]:
     """PGD that weighs each pixel by how near its prediction still is to its label.
 
     squash: what makes the logits comparable to the label's unit vector; the authors' code takes 'softmax', the SEA authors' 'sigmoid'.
-    alpha, share: see `seg-pgd`.
+    alpha, wrong_fraction: see `seg-pgd`.
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
-    return Attack("cospgd", cos_pgd_loss(squash), pixels_wrong(share), region, Ascent(move), steps, restarts)
+    return Attack("cospgd", cos_pgd_loss(squash), pixels_wrong(wrong_fraction), region, Ascent(move), steps, restarts)

@@ -12,10 +12,10 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1806.02299", task="detection", fitted=True)
+@attack(paper="arXiv:1806.02299", task="detection", fitted=True, renamed="share=area")
 def dpatch(
     target: str = "",
-    share: Area = 0.083,
+    area: Area = 0.083,
     side: PositiveInt = 32,
     fit: str = "auto",
     limit: PositiveInt = 128,
@@ -30,7 +30,7 @@ def dpatch(
     target: the patch shall be the only object, of this class, in images that have none of it; '': untargeted, everything that the detector
     reports is to be lost. Adam in place of plain gradient steps (project choice). shuffled, file: see `adversarial-patch`.
     """
-    surface = Pasted(side, "corner", share, share)
+    surface = Pasted(side, "corner", area, area)
     training = Training(fit, limit, steps, batch, "adam", alpha)
     aim = {"target": target}
     if target:

@@ -39,7 +39,9 @@ def foolbox(name: str, eps: Length | None = None, norm: str | None = None, by_sa
     # Attacks of no single norm (rotations, say) have a distance of another kind, or none.
     own = {math.inf: "linf", 2: "l2", 1: "l1"}.get(getattr(example.distance, "p", 2), "l2")
     region = ball(norm or own, math.inf if eps is None else eps)
-    return from_foolbox(f"foolbox:{name}", lambda: made(**arguments), region, by_sample=by_sample)
+    steps = getattr(example, "steps", None)
+    count = steps if isinstance(steps, int) else None
+    return from_foolbox(f"foolbox:{name}", lambda: made(**arguments), region, by_sample=by_sample, steps=count)
 
 
 def _attacks() -> Any:

@@ -13,15 +13,15 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1801.02608", task="classification")
+@attack(paper="arXiv:1801.02608", task="classification", renamed="share=area")
 def patch(
-    share: Area = 0.02, where: Place = "corner", steps: PositiveInt = 50, alpha: Length = 0.05, restarts: PositiveInt = 1
+    area: Area = 0.02, where: Place = "corner", steps: PositiveInt = 50, alpha: Length = 0.05, restarts: PositiveInt = 1
 ) -> Attack[Logits]:
     """Free pixels in a square of 2 % of the image, by sign steps of `alpha` (project choice) from random pixels.
 
     where: 'corner', 'centre', 'random' or 'object'. The paper's loss also names a target class; this one is untargeted.
     """
     require_pixel_units("alpha", alpha)
-    square = Patch(share, where)
+    square = Patch(area, where)
     move = chain(steepest(square), scale(alpha))
     return Attack("patch", cross_entropy(), misclassified(), square, Ascent(move), steps, restarts, keep="first")

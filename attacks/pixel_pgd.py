@@ -12,20 +12,20 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:1711.09856", task="segmentation")
+@attack(paper="arXiv:1711.09856", task="segmentation", renamed="share=wrong_fraction")
 def pixel_pgd(
     norm: str = "linf",
     eps: Length = 8 / 255,
     steps: PositiveInt = 20,
     alpha: Length | None = None,
     restarts: PositiveInt = 1,
-    share: PositiveFraction = 0.5,
+    wrong_fraction: PositiveFraction = 0.5,
 ) -> Attack[PixelLogits]:
     """Iterative FGSM over all scored pixels alike, from a random point of the ball (the paper starts at the image): SegPGD's baseline.
 
-    alpha: step size, by default 2.5 eps / steps (project choice). share: of the scored pixels that must be wrong for the image to count
-    as broken (project choice); of all iterates, the one with the most wrong pixels is kept.
+    alpha: step size, by default 2.5 eps / steps (project choice). wrong_fraction: of the scored pixels that must be wrong for the image to
+    count as broken (project choice); of all iterates, the one with the most wrong pixels is kept.
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
-    return Attack("pixel-pgd", pixel_cross_entropy(), pixels_wrong(share), region, Ascent(move), steps, restarts)
+    return Attack("pixel-pgd", pixel_cross_entropy(), pixels_wrong(wrong_fraction), region, Ascent(move), steps, restarts)

@@ -12,9 +12,9 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1906.11897", task="detection", fitted=True)
+@attack(paper="arXiv:1906.11897", task="detection", fitted=True, renamed="share=area")
 def robust_dpatch(
-    share: Area = 0.083,
+    area: Area = 0.083,
     brightness: Fraction = 0.2,
     side: PositiveInt = 32,
     fit: str = "auto",
@@ -31,7 +31,7 @@ def robust_dpatch(
     +- 0.2 brightness and 0.01 a step are project choices, and a random place stands for the authors' random crop.
     plain, shuffled, file: see `adversarial-patch`.
     """
-    surface = Pasted(side, "random", share, share, Look(quarter_turns=True, brightness=brightness))
+    surface = Pasted(side, "random", area, area, Look(quarter_turns=True, brightness=brightness))
     training = Training(fit, limit, steps, batch, "sign", alpha)
     made = UniversalAttack("robust-dpatch", lose_everything(), hidden(), surface, training, own_detections)
     return configure(made, file=file, shuffled=shuffled, plain=plain)

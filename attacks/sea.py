@@ -11,13 +11,15 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:2306.12941", task="segmentation", reduced="steps=5")
-def sea(norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 300, share: PositiveFraction = 0.5) -> Ensemble[PixelLogits]:
+@attack(paper="arXiv:2306.12941", task="segmentation", reduced="steps=5", renamed="share=wrong_fraction")
+def sea(
+    norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 300, wrong_fraction: PositiveFraction = 0.5
+) -> Ensemble[PixelLogits]:
     """Four losses, each raised by APGD in balls that shrink to eps; of each image the result with the lowest pixel accuracy: a worst case.
 
     steps: of each loss, 30 / 30 / 40 % of them in balls of 2, 1.5 and 1 eps. Pixel accuracy under it is the paper's; mIoU is that of the
-    images so chosen, not of a choice made for mIoU. share: see `seg-pgd`.
+    images so chosen, not of a choice made for mIoU. wrong_fraction: see `seg-pgd`.
     """
     losses = (tracked(masked_cross_entropy()), tracked(seg_pgd_loss()), tracked(jensen_shannon()), masked_spherical())
-    parts = tuple(shrinking_radius(f"sea: {loss.name}", loss, pixels_wrong(share), norm, eps, steps) for loss in losses)
+    parts = tuple(shrinking_radius(f"sea: {loss.name}", loss, pixels_wrong(wrong_fraction), norm, eps, steps) for loss in losses)
     return Ensemble("sea, worst case by image", parts, exhaustive=True)

@@ -11,18 +11,23 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:1703.08603", task="segmentation", reduced="eps=16/255, steps=40, gamma=4/255, share=0.5")
+@attack(
+    paper="arXiv:1703.08603",
+    task="segmentation",
+    reduced="eps=16/255, steps=40, gamma=4/255, wrong_fraction=0.5",
+    renamed="share=wrong_fraction",
+)
 def seg_dag(
-    eps: Budget | None = None, steps: PositiveInt = 200, gamma: Budget = 0.5 / 255, share: PositiveFraction = 0.99
+    eps: Budget | None = None, steps: PositiveInt = 200, gamma: Budget = 0.5 / 255, wrong_fraction: PositiveFraction = 0.99
 ) -> Attack[PixelLogits]:
     """Every pixel to another of the image's classes, our reading of the paper; the authors' released code paints shapes instead.
 
-    A step moves the largest entry by gamma and the others in proportion; it ends when at most 1 % of the pixels keep their label (share;
-    both as in the authors' code). Unbounded, as published, apart from [0, 1]; eps: an L-infinity budget to keep within.
+    A step moves the largest entry by gamma and the others in proportion; it ends when at most 1 % of the pixels keep their label
+    (wrong_fraction; both as in the authors' code). Unbounded, as published, apart from [0, 1]; eps: an L-infinity budget to keep within.
     """
     region = ball("linf", eps)
     move = chain(linf_normalised(), scale(gamma))
-    success = pixels_wrong(share)
+    success = pixels_wrong(wrong_fraction)
     return Attack(
         "dag-paper", pixels_to_other_classes(), success, region, Ascent(move), steps, 1, "clean", "first", adversarial_pixel_labels
     )

@@ -12,11 +12,11 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:2108.06179", task="segmentation", fitted=True)
+@attack(paper="arXiv:2108.06179", task="segmentation", fitted=True, renamed="share=area, wrong=wrong_fraction")
 def seg_patch(
-    share: Area = 0.1,
+    area: Area = 0.1,
     rotation: Degrees = 15.0,
-    wrong: PositiveFraction = 0.25,
+    wrong_fraction: PositiveFraction = 0.25,
     side: PositiveInt = 32,
     fit: str = "auto",
     limit: PositiveInt = 128,
@@ -27,12 +27,12 @@ def seg_patch(
     plain: bool = False,
     file: str = "",
 ) -> UniversalAttack[PixelLogits]:
-    """A square of `share` of the image, anywhere, that raises the cross-entropy of the pixels it does *not* cover; those are not judged.
+    """A square of `area` of the image, anywhere, that raises the cross-entropy of the pixels it does *not* cover; those are not judged.
 
-    Broken: at least `wrong` of the other pixels (project choice). The paper weighs pixels that are still right against wrong ones; here
-    each pixel's loss is capped instead. rotation: +- degrees. plain, shuffled, file: see `adversarial-patch`.
+    Broken: at least `wrong_fraction` of the other pixels (project choice). The paper weighs pixels that are still right against wrong ones;
+    here each pixel's loss is capped instead. rotation: +- degrees. plain, shuffled, file: see `adversarial-patch`.
     """
-    surface = Pasted(side, "random", share, share, Look(rotation=rotation))
+    surface = Pasted(side, "random", area, area, Look(rotation=rotation))
     training = Training(fit, limit, steps, batch, "adam", alpha)
-    made = UniversalAttack("seg-patch", capped_cross_entropy(PixelLogits), pixels_wrong(wrong), surface, training)
+    made = UniversalAttack("seg-patch", capped_cross_entropy(PixelLogits), pixels_wrong(wrong_fraction), surface, training)
     return configure(made, file=file, shuffled=shuffled, plain=plain)

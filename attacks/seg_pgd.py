@@ -12,20 +12,20 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:2207.12391", task="segmentation")
+@attack(paper="arXiv:2207.12391", task="segmentation", renamed="share=wrong_fraction")
 def seg_pgd(
     norm: str = "linf",
     eps: Length = 8 / 255,
     steps: PositiveInt = 20,
     alpha: Length | None = None,
     restarts: PositiveInt = 1,
-    share: PositiveFraction = 0.5,
+    wrong_fraction: PositiveFraction = 0.5,
 ) -> Attack[PixelLogits]:
     """PGD that first turns the pixels still right and step by step weighs in the wrong ones.
 
-    alpha: step size, by default 2.5 eps / steps (project choice). share: of the scored pixels that must be wrong for the image to count
-    as broken (project choice); of all iterates, the one with the most wrong pixels is kept.
+    alpha: step size, by default 2.5 eps / steps (project choice). wrong_fraction: of the scored pixels that must be wrong for the image to
+    count as broken (project choice); of all iterates, the one with the most wrong pixels is kept.
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
-    return Attack("seg-pgd", seg_pgd_loss(), pixels_wrong(share), region, Ascent(move), steps, restarts)
+    return Attack("seg-pgd", seg_pgd_loss(), pixels_wrong(wrong_fraction), region, Ascent(move), steps, restarts)

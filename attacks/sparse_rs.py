@@ -11,14 +11,14 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:2006.12834", task="classification", gradient=False, reduced="pixels=8, queries=60")
+@attack(paper="arXiv:2006.12834", task="classification", gradient=False, reduced="pixels=8, queries=60", renamed="share=swap_fraction")
 def sparse_rs(
-    pixels: PositiveInt = 24, queries: PositiveInt = 10_000, share: PositiveFraction = 0.3, loss: str = "margin"
+    pixels: PositiveInt = 24, queries: PositiveInt = 10_000, swap_fraction: PositiveFraction = 0.3, loss: str = "margin"
 ) -> Attack[Logits]:
     """Score-based, one forward pass a query: `pixels` pixels in corner colours, a share of them swapped and kept where the margin shrinks.
 
-    The L0 version, untargeted, the first set counted among the queries. Margin, share 0.3 and 10,000 queries as the authors run
+    The L0 version, untargeted, the first set counted among the queries. Margin, swap_fraction 0.3 and 10,000 queries as the authors run
     it; 24 pixels are a project choice, for images of 32 x 32. loss: 'margin', 'ce' or 'dlr'.
     """
-    goal, search = misclassify(loss), SparseRS(share)
+    goal, search = misclassify(loss), SparseRS(swap_fraction)
     return Attack("sparse-rs", goal.objective, goal.success, L0(pixels), search, queries, 1, "clean", goal.keep, goal.reference)

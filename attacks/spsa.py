@@ -11,12 +11,12 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R
 
 
-@attack(paper="arXiv:1802.05666", task="classification", gradient=False, reduced="queries=200, samples=20")
+@attack(paper="arXiv:1802.05666", task="classification", gradient=False, reduced="queries=200, probes=20", renamed="samples=probes")
 def spsa(
     norm: str = "linf",
     eps: Length = 8 / 255,
     queries: PositiveInt = 2560,
-    samples: PositiveInt = 256,
+    probes: PositiveInt = 256,
     delta: PositiveNumber = 0.01,
     alpha: Length = 0.01,
     loss: str = "margin",
@@ -27,39 +27,46 @@ def spsa(
     delta, alpha and the margin loss as in the paper. 256 probes a step (128 pairs, as in common
     re-implementations) and ten steps are project choices. tile: see nes.
     """
-    return _searched("spsa", misclassify(loss), norm, eps, queries, samples, delta, alpha, tile)
+    return _searched("spsa", misclassify(loss), norm, eps, queries, probes, delta, alpha, tile)
 
 
-@attack(paper="arXiv:1802.05666", task="segmentation", gradient=False, reduced="eps=32/255, queries=400, samples=40, alpha=0.08")
+@attack(
+    paper="arXiv:1802.05666",
+    task="segmentation",
+    gradient=False,
+    reduced="eps=32/255, queries=400, probes=40, alpha=0.08",
+    renamed="samples=probes, share=wrong_fraction",
+)
 def spsa_pixels(
     norm: str = "linf",
     eps: Length = 8 / 255,
     queries: PositiveInt = 2560,
-    samples: PositiveInt = 256,
+    probes: PositiveInt = 256,
     delta: PositiveNumber = 0.01,
     alpha: Length = 0.01,
-    share: PositiveFraction = 0.5,
+    wrong_fraction: PositiveFraction = 0.5,
     tile: PositiveInt = 1,
 ) -> Attack[PixelLogits]:
-    """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). share: of the pixels that must be wrong."""
-    return _searched("spsa-pixels", misclassify_pixels(share), norm, eps, queries, samples, delta, alpha, tile)
+    """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). wrong_fraction: of the scored
+    pixels that must be wrong."""
+    return _searched("spsa-pixels", misclassify_pixels(wrong_fraction), norm, eps, queries, probes, delta, alpha, tile)
 
 
-@attack(paper="arXiv:1802.05666", task="detection", gradient=False, reduced="eps=16/255, queries=120, samples=20")
+@attack(paper="arXiv:1802.05666", task="detection", gradient=False, reduced="eps=16/255, queries=120, probes=20", renamed="samples=probes")
 def spsa_vanish(
     norm: str = "linf",
     eps: Length = 8 / 255,
     queries: PositiveInt = 2560,
-    samples: PositiveInt = 256,
+    probes: PositiveInt = 256,
     delta: PositiveNumber = 0.01,
     alpha: Length = 0.01,
     tile: PositiveInt = 1,
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return _searched("spsa-vanish", vanish_detections(), norm, eps, queries, samples, delta, alpha, tile)
+    return _searched("spsa-vanish", vanish_detections(), norm, eps, queries, probes, delta, alpha, tile)
 
 
-def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, samples: int, delta: float, alpha: float, tile: int) -> Attack[R]:
-    steps, pairs = steps_within(name, queries, samples)
+def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, probes: int, delta: float, alpha: float, tile: int) -> Attack[R]:
+    steps, pairs = steps_within(name, queries, probes)
     search = EstimatedAscent(chain(adam(), scale(alpha)), tiled_directions(signs, tile), delta, pairs)
     return Attack(name, goal.objective, goal.success, ball(norm, eps), search, steps, 1, "clean", goal.keep, goal.reference)

@@ -45,7 +45,9 @@ def torchattacks(name: str, by_sample: bool = True, **arguments: Scalar) -> Exte
     bound.apply_defaults()
     if name.startswith("EAD") and bound.arguments["max_iterations"] < 10:
         raise UserError(f"torchattacks:{name} divides by max_iterations // 10: give at least 10")
-    return External(f"torchattacks:{name}", _maker(name, library[name], arguments), _budget(name, bound.arguments), by_sample)
+    steps, made = bound.arguments.get("steps"), _maker(name, library[name], arguments)
+    count = steps if isinstance(steps, int) else None
+    return External(f"torchattacks:{name}", made, _budget(name, bound.arguments), by_sample, count)
 
 
 def _library() -> dict[str, type[Any]]:

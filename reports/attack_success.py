@@ -9,13 +9,13 @@ from robustbench_cv.metrics.intervals import wilson
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
-_UNIT = "success rate"
-_COLUMNS = ("model", "condition", "attacked", "broken", "success [95 % interval]", "of its plain form's [95 % interval]")
+_COLUMNS = ("model", "condition", "attacked", "broken", "success", "of its plain form's")
 
 
 @report()
@@ -29,8 +29,8 @@ def _table(results: Results, task: Task) -> Table:
     rows = [_row(results, group, one, conditions, marks) for group in reporting.groups_of(results, task) for one in conditions]
     caption = f"{reporting.TASK_TITLES[task]}: samples that each attack was tried on, and how many it broke by its own criterion."
     notes = (
-        "A sample is attacked where it has what the attack is aimed at. The last column: of the samples that the same patch breaks when it "
-        "is seen straight on in even light (plain=True), the share that it also breaks under the sampled conditions.",
+        "Intervals are 95 %. A sample is attacked where it has what the attack is aimed at. The last column: of the samples that the same "
+        "patch breaks when it is seen straight on in even light (plain), the share that it also breaks under the sampled conditions.",
     )
     return Table(
         cells_of(_COLUMNS, rows), caption, f"attack-success-{task}", (*marks.notes, *notes), task, blocks="model", title="Attack success"
@@ -43,17 +43,21 @@ def _row(results: Results, group: Group, condition: Condition, conditions: list[
     success = _rate(list(broken.values()))
     blocked = results.blocked(group, condition.name) is not None
     counts: list[Cell] = [None, None] if blocked else [len(broken), sum(broken.values())]
-    shown = reporting.guarded(results, group, [condition.name], _UNIT, success, marks)
-    plain = next((c for c in conditions if c.attack is not None and c.attack == _plain_of(condition)), None)
+    shown = reporting.guarded(results, group, [condition.name], "rate", success, marks)
+    plain = _plain_of(results, group.task, condition, conditions)
     if plain is not None:
         both = [broken[sample] for sample, done in _broken(results, group, plain).items() if done and sample in broken]
-        kept = reporting.guarded(results, group, [condition.name, plain.name], _UNIT, _rate(both), marks)
+        kept = reporting.guarded(results, group, [condition.name, plain.name], "rate", _rate(both), marks)
     return [reporting.title_of(group), condition.name, *counts, shown, kept]
 
 
-def _plain_of(condition: Condition) -> str:
-    """The spec of the same attack without random conditions, as suites write it."""
-    return f"{(condition.attack or '').removesuffix(')')}, plain=True)"
+def _plain_of(results: Results, task: Task, condition: Condition, conditions: list[Condition]) -> Condition | None:
+    """Where the same fitted patch is judged without its random conditions; None for what is not judged under such."""
+    sampled = results.facts(task, condition.name).attack
+    if sampled is None or sampled.judged != "sampled":
+        return None
+    others = {c.name: results.facts(task, c.name).attack for c in conditions}
+    return next((c for c in conditions if (o := others[c.name]) is not None and (o.judged, o.fit) == ("plain", sampled.fit)), None)
 
 
 def _broken(results: Results, group: Group, condition: Condition) -> Mapping[str, bool]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from robustbench_cv.catalogue import report
 from robustbench_cv.findings import Finding, Verdict
 from robustbench_cv.rendering.cells import Cell
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Report, Results
+from robustbench_cv.results import Results
 
 _VERDICTS: dict[Verdict, str] = {
     "stop": "stop: the numbers it touches are blocked",

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from robustbench_cv.catalogue import report
+from robustbench_cv.palette import PALETTE, RULE
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes, Number
-from robustbench_cv.rendering.figures import PALETTE, RULE, Chart, percent_axis, say, shortened
+from robustbench_cv.rendering.figures import Chart, say, shortened, value_axis
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, MetricRow, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
@@ -48,24 +50,21 @@ def _chart(results: Results, task: Task) -> Chart:
                 rows.append((*head, e.value, e.low, e.high, e.n, e.excluded))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS))
     frame = frame.astype(dict.fromkeys(("parameters", "macs", "value", "low", "high"), float))
-    percent = reporting.unit_of(metric) == "percent"
+    scale = results.metric_row(task, metric)
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} against multiply-adds per image (1 MAC = 2 FLOP). Full circles: clean images; "
-        "open circles: the worst case over the attacks. A circle's area is proportional to the parameters, down to a tenth of the largest."
+        "open circles: the worst case over the attacks of one budget. A circle's area is proportional to the parameters, down to a tenth "
+        "of the largest."
     )
     every = (*missing, *notes.notes)
-    return Chart(
-        frame, lambda axes, f: _draw(axes, f, metric, percent=percent), caption, f"complexity-{task}", every, task, "Complexity", (6.8, 3.9)
-    )
+    return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"complexity-{task}", every, task, "Complexity", (6.8, 3.9))
 
 
-def _draw(axes: Axes, frame: pandas.DataFrame, metric: str, *, percent: bool) -> None:
+def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
     drawn = _drawable(frame)
     axes.set_xlabel("GMAC per image, at the data's own image size")
-    axes.set_ylabel(metric)
-    if percent:
-        axes.set_ylim(-0.08, 1.08)  # room for a large circle at either end
-        percent_axis(axes.yaxis)
+    axes.set_ylabel(metric.name)
+    value_axis(axes.yaxis, axes.set_ylim, metric, margin=0.08)  # room for a large circle at either end
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     if drawn.empty:
@@ -139,8 +138,7 @@ def _count(parameters: float) -> str:
 
 def _table(results: Results, task: Task) -> Table:
     metric, notes = results.metrics(task)[0], Footnotes()
-    heading = reporting.heading_of(metric)
-    columns = ["model", "parameters", "GMAC", "GFLOP", "image", f"clean {heading}", f"worst {heading}", "worst under"]
+    columns = ["model", "parameters", "GMAC", "GFLOP", "image", f"clean {metric}", f"worst {metric}", "worst under"]
     rows: list[list[Cell]] = []
     for group in reporting.groups_of(results, task):
         cost = results.complexity(group)
@@ -162,13 +160,13 @@ def _clean(results: Results, group: Group, metric: str, notes: Footnotes) -> Num
 
 
 def _worst(results: Results, group: Group, metric: str, notes: Footnotes) -> tuple[Number | None, str]:
-    """A rate's per-sample worst case; of other metrics the worst value under one attack, with its name. None without attacks."""
+    """A rate's worst case within the budget of most attacks; of other metrics the worst value under one attack. None without attacks."""
     attacks = results.conditions(group.task, "attack")
     if not attacks:
         return None, ""
-    worst = reporting.shown_worst_case(results, group, metric, notes)
+    worst = reporting.leading_worst_case(results, group, metric, notes)
     if worst is not None:
-        return worst, "each sample's worst attack"
+        return worst[1], f"each sample's worst attack of {reporting.budget_name(worst[0])}"
     shown: list[tuple[Condition, Number]] = [(a, reporting.shown(results, group, a.name, metric, notes)) for a in attacks]
     valued = [(n.estimate.value, a.name, n) for a, n in shown if n.estimate.value is not None]
     if not valued:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Cell, Footnotes
+from robustbench_cv.rendering.cells import Cell, Footnotes, Quantity
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
@@ -35,26 +38,41 @@ def _table(results: Results, task: Task) -> Table:
     return Table(cells_of(_COLUMNS, rows), caption, f"context-{task}", every, task, "model", "Context sensitivity")
 
 
-def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[list[Cell]]:
-    """The primary metric, and every other that means something here (a hallucination needs a removal)."""
+def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes) -> Iterator[list[Cell]]:
+    """The primary metric, and every other that means something here (a hallucination needs a removal), with its base rates."""
     first, *others = results.metrics(group.task)
     defined = [m for m in others if reporting.shown(results, group, condition.name, m, Footnotes()).state != "undefined"]
-    return [_row(results, group, condition, metric, notes, first=metric == first) for metric in (first, *defined)]
+    for metric in (first, *defined):
+        yield _row(results, group, condition, metric, notes, first=metric == first)
+        yield from _base_rates(results, group, condition, metric, notes)
 
 
 def _row(results: Results, group: Group, condition: Condition, metric: str, notes: Footnotes, *, first: bool) -> list[Cell]:
-    after = reporting.shown(results, group, condition.name, metric, notes)
+    """One row over one set of samples: those of the effect, where there is one."""
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
-    n = effect.estimate.n if effect.state == "shown" else after.estimate.n
-    name = condition.name if first else ""
+    both = results.paired_samples(group, condition.name, metric) if effect.state == "shown" else None
+    after = reporting.shown(results, group, condition.name, metric, notes, both)
+    blocked = after.state == "blocked"
     return [
         reporting.title_of(group),
-        name,
-        reporting.heading_of(metric),
+        condition.name if first else "",
+        reporting.quantity_of(results, group.task, metric),
         after,
         effect,
         control or "no control",
         difference or "no control",
-        None if after.state == "blocked" else n,
-        None if after.state == "blocked" else len(results.rows(group, condition.name)) - n,
+        None if blocked else after.estimate.n,
+        None if blocked else after.estimate.excluded,
     ]
+
+
+def _base_rates(results: Results, group: Group, condition: Condition, metric: str, notes: Footnotes) -> Iterator[list[Cell]]:
+    """Beside a rate of removed classes that are still reported: the same question asked where the class never was, and of the placebo."""
+    rates = results.base_rates(group, condition.name, metric)
+    if rates is None:
+        return
+    names = [condition.name, *results.controls(group.task, condition.name)]
+    unit = reporting.unit_of(results, group.task, metric)
+    for name, rate in (("of images that never held it", rates.never_held), ("of the placebo", rates.placebo)):
+        number = reporting.guarded(results, group, names, unit, rate, notes)
+        yield [reporting.title_of(group), "", Quantity(f"{metric} {name}", unit), number, *[None] * 3, rate.n, rate.excluded]

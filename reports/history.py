@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING
 
 import pandas
 
-from robustbench_cv.catalogue import MODELS, report
-from robustbench_cv.errors import UserError
-from robustbench_cv.registry import Scalar, Spec
+from robustbench_cv.catalogue import report
+from robustbench_cv.palette import BY_KIND, MUTED, RULE
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes
-from robustbench_cv.rendering.figures import MUTED, NOTHING, PALETTE, RULE, Chart, percent_axis, say
+from robustbench_cv.rendering.figures import NOTHING, Chart, say, value_axis
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, MetricRow, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INKS = {"clean": "#1c2733", "attack": PALETTE[1], "intervention": PALETTE[0]}
 _COLUMNS = ("year", "model", "family", "parameters", "condition", "kind", "value", "low", "high", "n")
 
 
@@ -48,18 +47,8 @@ def _entries(results: Results, task: Task) -> list[_Entry]:
 
 
 def _entry(results: Results, group: Group) -> _Entry:
-    row = results.model_row(group)
-    facts = _facts(row.spec)
-    year, family = facts.get("year"), facts.get("family")
-    return _Entry(group, row.name, year if isinstance(year, int) else 9999, str(family or ""), row.parameters)
-
-
-def _facts(spec: str) -> dict[str, Scalar]:
-    """What the registry says of an architecture; nothing for a model from elsewhere."""
-    try:
-        return dict(MODELS.entry(Spec.parse(spec).name.partition(".")[0]).facts)
-    except UserError:
-        return {}
+    row, known = results.model_row(group), results.architecture(group)
+    return _Entry(group, row.name, 9999 if known.year is None else known.year, known.family, row.parameters)
 
 
 def _shown(results: Results, task: Task) -> list[Condition]:
@@ -77,11 +66,12 @@ def _table(results: Results, task: Task) -> Table:
             columns.append(condition.name)
     rows = [_row(results, entry, conditions, metric, notes) for entry in _entries(results, task)]
     caption = (
-        f"{reporting.TASK_TITLES[task]}: {reporting.heading_of(metric)} by the year of the architecture, clean, under attack and with its "
+        f"{reporting.TASK_TITLES[task]}: {metric} by the year of the architecture, clean, under attack and with its "
         "context changed; 95 % intervals. Effect − control is what the context itself is worth: the change that the edit makes, less the "
         "change that the same edit makes where no object is."
     )
-    return Table(cells_of(columns, rows), caption, f"history-{task}", tuple(notes.notes), task, title="By year")
+    said = (*notes.notes, *reporting.scoring_note(results, task))
+    return Table(cells_of(columns, rows), caption, f"history-{task}", said, task, title="By year")
 
 
 def _row(results: Results, entry: _Entry, conditions: list[Condition], metric: str, notes: Footnotes) -> list[Cell]:
@@ -103,12 +93,14 @@ def _chart(results: Results, task: Task) -> Chart:
             facts = (entry.year, entry.name, entry.family, entry.parameters)
             rows.append((*facts, condition.name, condition.kind, e.value, e.low, e.high, e.n))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
+    scale = results.metric_row(task, metric)
     caption = f"{reporting.TASK_TITLES[task]}: {metric} of every architecture, oldest first; bars are 95 % intervals."
+    said = (*notes.notes, *reporting.scoring_note(results, task))
     size = (6.4, 1.3 + 0.3 * len(entries))
-    return Chart(frame, lambda axes, f: _draw(axes, f, metric), caption, f"history-{task}", tuple(notes.notes), task, "History", size)
+    return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"history-{task}", said, task, "History", size)
 
 
-def _draw(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:
+def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
     models = list(dict.fromkeys(frame["model"]))
     conditions = list(dict.fromkeys(zip(frame["condition"], frame["kind"], strict=True)))
     drawn: dict[str, int] = {}
@@ -117,8 +109,8 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:
         drawn[kind] = drawn.get(kind, 0) + 1
         part = frame[(frame["condition"] == name) & frame["value"].notna()]
         heights = [models.index(model) for model in part["model"]]
-        axes.hlines(heights, part["low"], part["high"], color=_INKS[kind], alpha=0.25, linewidth=2.4)
-        axes.plot(part["value"], heights, marker, color=_INKS[kind], label=name)
+        axes.hlines(heights, part["low"], part["high"], color=BY_KIND[kind], alpha=0.25, linewidth=2.4)
+        axes.plot(part["value"], heights, marker, color=BY_KIND[kind], label=name)
     if not frame["value"].notna().any():
         say(axes, NOTHING)
     years = dict(zip(frame["model"], frame["year"], strict=True))
@@ -128,8 +120,8 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    axes.set(xlim=(-0.02, 1.02), xlabel=metric)
-    percent_axis(axes.xaxis)
+    axes.set_xlabel(metric.name)
+    value_axis(axes.xaxis, axes.set_xlim, metric)
     for y in range(1, len(models)):
         axes.axhline(y - 0.5, color=RULE, linewidth=0.4)
     axes.legend(frameon=False, fontsize=8, labelcolor=MUTED, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)

@@ -15,8 +15,9 @@ from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Cell, Footnotes
 from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
+from robustbench_cv.rendering.items import Item, Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Group, Report, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
@@ -30,25 +31,28 @@ _COLUMNS = ("model", "dataset", "condition", "distance", "value", "low", "high",
 @report()
 def perturbations() -> Report:
     """A table of sizes, structural similarity and passes of the broken images; for attacks without a bound, who survives which distance."""
-    return lambda results: [
-        item
-        for task in reporting.tasks_of(results)
-        if results.conditions(task, "attack")
-        for item in (_table(results, task), *_distances(results, task))
-    ]
+
+    def made(results: Results) -> list[Item]:
+        items: list[Item] = []
+        for task in reporting.tasks_of(results):
+            if results.conditions(task, "attack"):
+                items += [_table(results, task), *_distances(results, task)]
+        return items
+
+    return made
 
 
 def _table(results: Results, task: Task) -> Table:
     notes = Footnotes()
     columns: list[str | tuple[str, str]] = ["model", "condition", "budget", "broken", "tried"]
-    columns += [(what, which) for what in ("size", "SSIM", "forwards", "backwards") for which in ("10 %", "median", "90 %")]
+    columns += [(what, which) for what in ("size", "SSIM", "forwards", "backwards") for which in ("10th", "median", "90th")]
     rows: list[list[Cell]] = []
     for group in reporting.groups_of(results, task):
         for condition in results.conditions(task, "attack"):
             rows.append([reporting.title_of(group), *_row(results, group, condition, notes)])
     caption = (
-        f"{reporting.TASK_TITLES[task]}: the images that each attack broke, at the quantiles of their perturbations. Size is in the "
-        "attack's own norm; SSIM is 1 for an image left as it was; forwards and backwards are passes through the model."
+        f"{reporting.TASK_TITLES[task]}: the images that each attack broke, at the 10th, 50th and 90th percentile of their perturbations. "
+        "Size is in the attack's own norm; SSIM is 1 for an image left as it was; forwards and backwards are passes through the model."
     )
     return Table(cells_of(columns, rows), caption, f"perturbations-{task}", notes.notes, task, blocks="model", title="Perturbations")
 
@@ -60,8 +64,7 @@ def _row(results: Results, group: Group, condition: Condition, notes: Footnotes)
         mark = notes.warning(f"blocked by {blocked}") if blocked else notes.remark("this attack was tried on no sample.")
         return [f"{condition.name}{mark}", *[None] * (3 + 4 * len(_QUANTILES))]
     broken = traces[traces["success"].astype(bool)]
-    radius = traces["radius"].iloc[0]
-    bound = "none" if radius is None else reporting.budget_of(condition, float(radius))
+    bound = reporting.budget_of(results.facts(group.task, condition.name).attack)
     found: list[Cell] = [condition.name, bound, len(broken), len(traces)]
     for name in ("size", "ssim", "forwards", "backwards"):
         values = broken[name].dropna().astype(float)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from robustbench_cv.catalogue import METRICS, report
-from robustbench_cv.errors import UserError
-from robustbench_cv.registry import Spec
+from robustbench_cv.catalogue import report
 from robustbench_cv.rendering.cells import Cell
+from robustbench_cv.rendering.items import Report
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import Report, Results
+from robustbench_cv.results import Results
 from robustbench_cv.suite import Condition
 
 
@@ -44,7 +43,7 @@ def _models(results: Results) -> Table:
 def _data(results: Results) -> Table:
     rows: list[list[Cell]] = []
     for d in results.run.datasets:
-        maps = [(p.model, p.class_map) for p in results.run.pairings if p.dataset == d.name] or [("", "")]
+        maps = [(p.model, p.class_map) for p in results.run.pairings if (p.task, p.dataset) == (d.task, d.name)] or [("", "")]
         rows += [[d.name, d.spec, d.task, d.n, d.ids_sha256, model, class_map] for model, class_map in maps]
     columns = ("data set", "spec", "task", "samples", "sample ids, sha256", "model", "classes, matched by name")
     return Table(cells_of(columns, rows), "Data sets, and how their classes were matched with each model's.", "data", title="Data")
@@ -68,22 +67,20 @@ def _metrics(results: Results) -> Table:
             "primary" if i == 0 else "",
             "higher" if row.higher_is_better else "lower",
             _interval(is_rate=row.is_rate),
-            _define(row.name),
+            row.definition,
         ]
         for track in results.run.tracks
         for i, row in enumerate(track.metrics)
     ]
-    columns = ("task", "metric", "role", "better", "95 % interval", "definition")
-    return Table(cells_of(columns, rows), "Metrics and their definitions.", "metrics", blocks="task", title="Metrics")
+    columns = ("task", "metric", "role", "better", "interval", "definition")
+    return Table(
+        cells_of(columns, rows),
+        "Metrics, how their 95 % intervals are made, and their definitions.",
+        "metrics",
+        blocks="task",
+        title="Metrics",
+    )
 
 
 def _interval(*, is_rate: bool) -> str:
     return "Wilson" if is_rate else "bootstrap over images"
-
-
-def _define(metric: str) -> str:
-    """The first line of the metric's own documentation; empty for one that is not installed here."""
-    try:
-        return METRICS.entry(Spec.parse(metric).name).summary
-    except UserError:
-        return ""

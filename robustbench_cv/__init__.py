@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from robustbench_cv.api import run
+    from robustbench_cv.api import report, run, table
     from robustbench_cv.errors import NotApplicable, UserError
     from robustbench_cv.registry import Spec
     from robustbench_cv.results import Results
@@ -35,7 +35,9 @@ _HOMES = {
     "UserError": "errors",
     "build": "training.train_on_demand",
     "predict": "types",
+    "report": "api",
     "run": "api",
+    "table": "api",
 }
 """The module of each public name: nothing is imported before it is used."""
 
@@ -53,7 +55,9 @@ __all__ = [
     "UserError",
     "build",
     "predict",
+    "report",
     "run",
+    "table",
 ]
 
 

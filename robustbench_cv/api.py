@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pandas
+
 from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.checks.doctor import examine
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.models.labels import require_classes
+from robustbench_cv.rendering.film_strips import Gallery
+from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.progress_bar import Progress, silent
@@ -105,6 +109,22 @@ def _in_range(name: str, value: int | None, least: int, most: int) -> int | None
     if value is not None and not least <= value <= most:
         raise UserError(f"{name}={value} must be a whole number from {least} to {most}")
     return value
+
+
+def report(results: Results, out: str | Path) -> list[Path]:
+    """Write the run's reports (csv, md, tex, figures, one html page), summary.csv and junit.xml under a folder; the paths written."""
+    return publish(results, Path(out), results.run.reports)
+
+
+def table(results: Results, name: str) -> pandas.DataFrame:
+    """The frame of a report by its spec ("main-table", "context-sensitivity"); of its first part where it has several.
+
+    UserError for a report that is not registered, or that has nothing to show of this run.
+    """
+    framed = [item for item in build_items(results, [name], typed=[name]) if not isinstance(item, Gallery)]
+    if not framed:
+        raise UserError(f"report {name!r} has no table to show of this run")
+    return framed[0].frame
 
 
 def examine_specs(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Product, Registry, marker
+from robustbench_cv.specs import Spec
 
 if TYPE_CHECKING:
     from robustbench_cv.interventions.intervention import Intervention
     from robustbench_cv.metrics.metric import Metric
-    from robustbench_cv.results import Report
     from robustbench_cv.suite import Suite
     from robustbench_cv.types import Dataset
 
@@ -18,12 +20,17 @@ MODEL = Product("a model (info, raw, decode)", ("info", "raw", "decode"))
 DATASET = Product("a data set", ("name", "task", "labels", "ids", "fingerprint", "__len__", "__getitem__"))
 INTERVENTION = Product("an intervention", ("needs", "control", "removes_objects"), is_callable=True)
 ATTACK = Product("an attack", ("name", "success", "reference", "accepts", "search"))
-METRIC = Product("a metric", ("name", "higher_is_better", "is_rate", "evidence_key", "measure", "reduce", "resample"))
+METRIC = Product(
+    "a metric",
+    ("name", "higher_is_better", "is_rate", "unit", "range", "counts_absent", "evidence_key", "chance", "measure", "reduce", "resample"),
+)
 CHECK = Product("a check, a function of what it examines", is_callable=True)
 RECIPE = Product("a recipe", ("name", "architecture", "task", "network", "loss", "augment", "schedule", "metrics", "size"))
 SUITE = Product("a suite", ("name", "version", "tracks", "seed", "gates", "reports", "strength"))
 REPORT = Product("a report, a function of the results", is_callable=True)
 """By structure, as the contracts are: a factory of yours imports nothing from here. A test holds the attributes to the protocols."""
+
+T = TypeVar("T")
 
 MODELS: Registry[Any] = Registry(
     "model",
@@ -43,7 +50,7 @@ METRICS: Registry[Metric] = Registry("metric", "robustbench_cv.metrics", product
 CHECKS: Registry[Any] = Registry("check", "robustbench_cv.checks", product=CHECK)
 RECIPES: Registry[Any] = Registry("recipe", "robustbench_cv.training", product=RECIPE)
 SUITES: Registry[Suite] = Registry("suite", "robustbench_cv.suites", product=SUITE)
-REPORTS: Registry[Report] = Registry("report", "robustbench_cv.reports", product=REPORT)
+REPORTS: Registry[Any] = Registry("report", "robustbench_cv.reports", product=REPORT)
 
 REGISTRIES: dict[str, Registry[Any]] = {
     registry.kind + "s": registry for registry in (MODELS, DATASETS, INTERVENTIONS, ATTACKS, METRICS, CHECKS, RECIPES, SUITES, REPORTS)
@@ -60,11 +67,30 @@ suite = marker("suite")
 report = marker("report")
 
 
+_PLUGINS: set[Path] = set()
+"""The plug-in files that the user named."""
+
+
+def build_stored(registry: Registry[T], spec: str, typed: Collection[str] = (), **more: Any) -> T:
+    """What a spec in a run folder names, built: a folder may name what is registered, and never a file of code.
+
+    typed: specs that the user typed in this very call, and files of plug-ins that the user loaded, are the user's own wish. UserError.
+    """
+    name = Spec.parse(spec).name
+    if name.endswith(".py") and spec not in typed and Path(name).resolve() not in _PLUGINS:
+        raise UserError(
+            f"the run folder names {spec!r} as a {registry.kind}: that would run a file of code, and results never do. "
+            f"If you know the file, read the folder with --plugin {name}"
+        )
+    return registry.build(spec, **more)
+
+
 def add_plugin(path: str) -> list[str]:
     """Register everything that a plug-in file marks, of any kind; its names as "kind name". The file is read, not run.
 
     UserError where it cannot be read, where it marks nothing, and for a name that is registered already.
     """
+    _PLUGINS.add(Path(path).resolve())
     names = [f"{registry.kind} {name}" for registry in REGISTRIES.values() for name in registry.add_file(path)]
     if not names:
         raise UserError(

@@ -37,7 +37,14 @@ class ForeignError(RobustBenchError):
 
 
 class NotApplicable(RobustBenchError):
-    """A sample (or model, or metric) that an operation cannot serve, with the reason. Never a score."""
+    """A sample (or model, or metric) that an operation cannot serve, with the reason. Never a score.
+
+    code: what kind of reason it is, for whoever acts on it ("no-gradient", "not-finite"); empty where nobody does.
+    """
+
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @contextmanager

@@ -9,12 +9,15 @@ Verdict = Literal["pass", "note", "warn", "stop", "not applicable"]
 
 SEVERITY: tuple[Verdict, ...] = ("stop", "warn", "note", "pass", "not applicable")
 
-STRENGTH = "attack strength"
-"""Title of the one finding that every attack on every model gets: whether it looks strong or weak."""
+Code = Literal["", "attack-strength", "nothing-to-break", "no-skill", "detections-capped"]
+"""Which finding this is, for programs; its title and evidence are for people.
 
-Code = Literal["", "attack-strength", "no-skill", "detections-capped"]
-"""attack-strength: the verdict on an attack. no-skill: the model does no better than chance, or finds nothing. detections-capped: images
-hold more objects of a class than average precision counts."""
+attack-strength: the verdict on an attack. nothing-to-break: the same, where the unchanged images met the criterion already. no-skill: the
+model does no better than chance, or finds nothing. detections-capped: images hold more objects of a class than average precision counts.
+"""
+
+STRENGTH = "attack strength"
+"""Title of that verdict."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,8 @@ class Finding:
     gain: float | None = None
     task: str = ""
     code: Code = ""
+
+    @property
+    def is_strength(self) -> bool:
+        """Whether this is the verdict on an attack."""
+        return self.code in ("attack-strength", "nothing-to-break")

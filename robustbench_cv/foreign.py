@@ -25,12 +25,12 @@ _TOOLS = ("torch", "numpy", "pandas", "PIL", "cv2", "scipy", "pyarrow", "msgspec
 
 
 @contextmanager
-def calling(whose: str, *, ours: bool = False) -> Iterator[None]:
+def calling(whose: str, ours: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Run somebody's code: what it raises becomes a ForeignError, and so does its `sys.exit()`, whatever the exit code.
 
     This package's own exceptions and KeyboardInterrupt pass, and so does running out of memory, for the halving of batches to catch.
-    whose: the code, and what it was called with, as the message begins. ours: whether this package's own code runs there too; what that
-    raises is a bug and passes, with a note of where it was.
+    whose: the code, and what it was called with, as the message begins. ours: asked on an error, whether this package's own code runs there
+    too; what that raises is a bug and passes, with a note of where it was.
     """
     try:
         yield
@@ -39,7 +39,7 @@ def calling(whose: str, *, ours: bool = False) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if ran_out_of_memory(error):
             raise
-        if ours and is_ours(error):
+        if ours() and is_ours(error):
             error.add_note(whose)
             raise
         raise ForeignError(f"{whose}: {located(error)}") from error

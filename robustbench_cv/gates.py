@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from robustbench_cv.metrics.failures import best_interval
+from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Gate
 
-Outcome = Literal["pass", "fail", "inconclusive"]
+Outcome = Literal["pass", "fail", "inconclusive", "not applicable"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a gate says of one model on one data set."""
+    """What a gate says of one model on one data set; "not applicable" where the run has no such model."""
 
     gate: Gate
     group: Group
@@ -28,15 +30,39 @@ def judge(results: Results) -> list[Verdict]:
 
 
 def _judge(gate: Gate, results: Results) -> Iterator[Verdict]:
-    for group in results.groups():
-        names = {c.name for c in results.conditions(group.task)}
-        if gate.metric not in results.metrics(group.task) or gate.condition not in names or gate.model not in ("*", group.model):
-            continue
-        found = results.estimate(group, gate.condition, gate.metric)
-        if found.value is None or found.low is None or found.high is None:
-            yield Verdict(gate, group, "inconclusive", found.reason or "no interval")
-            continue
-        higher_is_better = results.metric(group, gate.metric).higher_is_better
-        low, high, bound = (found.low, found.high, gate.at_least) if higher_is_better else (-found.high, -found.low, -gate.at_least)
-        outcome: Outcome = "pass" if low >= bound else "fail" if high < bound else "inconclusive"
-        yield Verdict(gate, group, outcome, f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}], n={found.n}, bound {gate.at_least}")
+    measured = [
+        group
+        for group in results.groups()
+        if gate.metric in results.metrics(group.task) and gate.condition in {c.name for c in results.conditions(group.task)}
+    ]
+    named = [group for group in measured if gate.model in ("*", group.model)]
+    for group in named:
+        yield Verdict(gate, group, *_decide(gate, results, group))
+    if not named and measured:
+        models = ", ".join(dict.fromkeys(group.model for group in measured))
+        nobody = Group(measured[0].task, gate.model, "")
+        yield Verdict(gate, nobody, "not applicable", f"no model of this run is called that; it has {models}")
+
+
+def _decide(gate: Gate, results: Results, group: Group) -> tuple[Outcome, str]:
+    number = results.estimate(group, gate.condition, gate.metric)
+    sign = 1 if results.metric_row(group.task, gate.metric).higher_is_better else -1
+    if number.failed:
+        return _with_failed(gate, number, sign)
+    if number.value is None or number.low is None or number.high is None:
+        return "inconclusive", number.reason or "no interval"
+    low, high = sorted((sign * number.low, sign * number.high))
+    bound = sign * gate.at_least
+    outcome: Outcome = "pass" if low >= bound else "fail" if high < bound else "inconclusive"
+    return outcome, f"{number.value:.4f} [{number.low:.4f}, {number.high:.4f}], n={number.n}, bound {gate.at_least}"
+
+
+def _with_failed(gate: Gate, number: Estimate, sign: int) -> tuple[Outcome, str]:
+    """Never passed; failed where not even all failed samples right would reach the bound."""
+    total, interval = number.n + number.failed, best_interval(number)
+    said = f"{number.failed} of {total} samples failed"
+    if interval is None or number.all_wrong is None or number.all_right is None:
+        return "inconclusive", f"{said}, bound {gate.at_least}"
+    said += f": between {number.all_wrong:.4f} (all of them wrong) and {number.all_right:.4f} (all right), bound {gate.at_least}"
+    best = max(sign * end for end in interval)
+    return ("fail" if best < sign * gate.at_least else "inconclusive"), said

@@ -146,6 +146,7 @@ class Registry(Generic[T]):
                 f"{whose} takes nothing after a colon, such as {shortened(spec.target)!r}; it takes {entry.name}{entry.signature}"
             )
         args: dict[str, Scalar] = dict(spec.args)
+        _require_current(whose, entry, args)
         unknown = [name for name in args if (name not in known and "**" not in known) or name in positional]
         missing = [name for name, hint in known.items() if hint.required and name not in (*args, *positional, *given)]
         if unknown or missing:
@@ -194,6 +195,8 @@ class Registry(Generic[T]):
         signature = inspect.signature(factory)
         first = () if spec.target is None or spec.name.endswith(".py") else (spec.target,)
         whose = f"{self.kind} {shortened(str(spec))!r}"
+        if not spec.name.endswith(".py"):
+            _require_current(f"{self.kind} {spec.name!r}", self.entry(spec.name), arguments)
         try:
             signature.bind(*first, **arguments)
         except TypeError as error:
@@ -245,6 +248,14 @@ def spec_of(made: object) -> Spec | None:
     """
     reference, spec = _specs.get(id(made), (None, None))
     return spec if (reference() if isinstance(reference, weakref.ref) else reference) is made else None
+
+
+def _require_current(whose: str, entry: Entry, arguments: Mapping[str, Any]) -> None:
+    """UserError for an argument that has another name now, as the entry's fact `renamed="old=new, ..."` says."""
+    for pair in str(entry.facts.get("renamed") or "").split(", "):
+        old, _, new = pair.partition("=")
+        if old in arguments and old:
+            raise UserError(f"{whose}: {old}= is called {new}= now; write {new}={arguments[old]!r}")
 
 
 def _add(entries: dict[str, Entry], entry: Entry, kind: str) -> None:

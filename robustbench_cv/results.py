@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy
 import pandas
 
-from robustbench_cv.catalogue import METRICS, REPORTS
+from robustbench_cv.adversary.facts import AttackFacts, Norm
+from robustbench_cv.catalogue import METRICS, build_stored
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
+from robustbench_cv.metrics.base_rates import BaseRates, base_rates
+from robustbench_cv.metrics.failures import with_failures
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
-from robustbench_cv.metrics.metric import Estimate, Metric
+from robustbench_cv.metrics.metric import Estimate, Metric, Unit
+from robustbench_cv.metrics.parts import Background
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
 from robustbench_cv.run_folder import RunFolder
@@ -26,14 +30,11 @@ from robustbench_cv.suite import Condition, Gate, Kind
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence, Labels
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _AGAIN = "delete it, and the same `robustbench-cv run` makes it again"
 
 T = TypeVar("T")
-
-Report: TypeAlias = Callable[["Results"], Any]
-"""Results in; a Table, a Chart, a Gallery or a sequence of them out."""
 
 
 class ModelRow(msgspec.Struct, frozen=True):
@@ -58,13 +59,48 @@ class DatasetRow(msgspec.Struct, frozen=True):
     ids_sha256: str
 
 
-class MetricRow(msgspec.Struct, frozen=True):
-    """A metric of a track, by the name it was asked for."""
+class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of a track, by the name it was asked for, with what it declares of itself (see Metric).
+
+    high: None where there is no largest value. definition: the first line of its documentation.
+    """
 
     name: str
     evidence_key: str
     higher_is_better: bool
     is_rate: bool
+    unit: Unit
+    low: float
+    high: float | None
+    counts_absent: bool
+    definition: str = ""
+
+    @classmethod
+    def of(cls, name: str, metric: Metric) -> MetricRow:
+        """The row of a built metric. UserError where it does not declare what reports must know of it."""
+        missing = [
+            fact for fact in ("evidence_key", "higher_is_better", "is_rate", "unit", "range", "counts_absent") if not hasattr(metric, fact)
+        ]
+        if missing:
+            raise UserError(f"metric {name!r} does not declare its {', '.join(missing)}; see Metric in robustbench_cv/metrics/metric.py")
+        low, high = metric.range
+        return cls(
+            name=name,
+            evidence_key=metric.evidence_key,
+            higher_is_better=metric.higher_is_better,
+            is_rate=metric.is_rate,
+            unit=metric.unit,
+            low=low,
+            high=high,
+            counts_absent=metric.counts_absent,
+        )
+
+
+class ConditionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the built parts of a condition declare. removes_objects: an edit takes objects away. attack: None where there is none."""
+
+    removes_objects: bool = False
+    attack: AttackFacts | None = None
 
 
 class CellRow(msgspec.Struct, frozen=True):
@@ -81,29 +117,40 @@ class CellRow(msgspec.Struct, frozen=True):
 class Pairing(msgspec.Struct, frozen=True):
     """How a data set's classes were matched with a model's, as text."""
 
+    task: Task
     model: str
     dataset: str
     class_map: str
 
 
 class TrackRow(msgspec.Struct, frozen=True):
-    """One task of the run: names of models and data sets, every condition with its controls, the metrics."""
+    """One task of the run: names of models and data sets, every condition with its controls, the metrics; facts of conditions by name."""
 
     task: Task
     models: tuple[str, ...]
     datasets: tuple[str, ...]
     conditions: tuple[Condition, ...]
     metrics: tuple[MetricRow, ...]
+    facts: dict[str, ConditionFacts] = {}
 
 
 class ComplexityRow(msgspec.Struct, frozen=True):
     """What a model costs on one image of a data set, image (h, w) px: macs multiply-adds, None where the note says why not."""
 
+    task: Task
     model: str
     dataset: str
     macs: int | None
     image: tuple[int, ...]
     note: str = ""
+
+
+class ArchitectureRow(msgspec.Struct, frozen=True):
+    """What the registry knows of a model's architecture, by the model's spec. year: None where it knows none."""
+
+    spec: str
+    year: int | None = None
+    family: str = ""
 
 
 class RunInfo(msgspec.Struct, frozen=True):
@@ -126,6 +173,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     reports: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     complexity: tuple[ComplexityRow, ...] = ()
+    architectures: tuple[ArchitectureRow, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def track(self, task: Task) -> TrackRow:
@@ -151,6 +199,24 @@ class Effect:
     effect: Estimate
     control: Estimate | None
     difference: Estimate | None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One radius of one norm, with the attacks that have it."""
+
+    norm: Norm
+    radius: float
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A model's primary metric on clean images beside what an answer that does not look at them would score."""
+
+    metric: str
+    estimate: Estimate
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -180,21 +246,25 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A finished (or unfinished) run. records: the fields of Record as columns, JSON fields decoded."""
+    """A finished (or unfinished) run. records: the fields of Record as columns, JSON fields decoded.
+
+    typed: specs (mine.py:metric) that whoever made the run typed; what else the folder names must be registered, see `build_stored`.
+    """
 
     run: RunInfo
     records: pandas.DataFrame
     findings: tuple[Finding, ...] = ()
     folder: Path | None = None
+    typed: frozenset[str] = frozenset()
 
     @classmethod
-    def open(cls, folder: Path) -> Results:
-        """Read a run folder. UserError where there is none, or where it was written by a newer version."""
+    def open(cls, folder: Path, typed: Collection[str] = ()) -> Results:
+        """Read a run folder. UserError where there is none, where a file of it is damaged, or where another version wrote it."""
         run = read_run(folder)
         files = RunFolder(folder)
         parts = [files.part(cell.key) for cell in run.cells]
         findings = load_json(files.findings, tuple[Finding, ...], remedy=_AGAIN) if files.findings.exists() else ()
-        return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder)
+        return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder, frozenset(typed))
 
     def groups(self) -> list[Group]:
         """Every model on every data set, in the order of the suite."""
@@ -207,17 +277,36 @@ class Results:
         """Names of a task's metrics; the first is the primary one."""
         return [m.name for m in self.run.metrics(task)]
 
+    def metric_row(self, task: Task, name: str) -> MetricRow:
+        """What a metric declares of itself: of a track's own as it was during the run, of any other as it is built now."""
+        row = next((m for m in self.run.metrics(task) if m.name == name), None)
+        if row is not None:
+            return row
+        group = next(g for g in self.groups() if g.task == task)
+        return MetricRow.of(name, self.metric(group, name))
+
+    def facts(self, task: Task, condition: str) -> ConditionFacts:
+        """What the built attack and edits of a condition declare."""
+        return self.run.track(task).facts.get(condition, ConditionFacts())
+
     def model_row(self, group: Group) -> ModelRow:
+        """By name and task: two tasks may have models of one name."""
         return next(m for m in self.run.models if (m.name, m.task) == (group.model, group.task))
+
+    def architecture(self, group: Group) -> ArchitectureRow:
+        """What is known of the model's architecture; a row without year and family where nothing is."""
+        spec = self.model_row(group).spec
+        return next((a for a in self.run.architectures if a.spec == spec), ArchitectureRow(spec))
 
     def complexity(self, group: Group) -> ComplexityRow | None:
         """What the model costs on an image of the data set; None where the run did not count it."""
-        return next((c for c in self.run.complexity if (c.model, c.dataset) == (group.model, group.dataset)), None)
+        wanted = (group.task, group.model, group.dataset)
+        return next((c for c in self.run.complexity if (c.task, c.model, c.dataset) == wanted), None)
 
     def metric(self, group: Group, name: str) -> Metric:
         """A metric as it was during the run, for this group's model."""
         row = self.model_row(group)
-        return METRICS.build(name, labels=Labels(row.classes), operating_score=row.operating_score)
+        return build_stored(METRICS, name, self.typed, labels=Labels(row.classes), operating_score=row.operating_score)
 
     @functools.cached_property
     def _by_cell(self) -> dict[tuple[str, str, str, str], pandas.DataFrame]:
@@ -241,11 +330,63 @@ class Results:
         if blocked:
             return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
         evidence = list(self.evidence(group, condition, metric).values())
-        excluded = len(self.rows(group, condition)) - len(evidence)
-        return self._cached(("estimate", group, condition, metric), lambda: self._estimate(group, metric, evidence, excluded))
+        excluded, failed = len(self.rows(group, condition)) - len(evidence), len(self.failed(group, condition))
+        return self._cached(("estimate", group, condition, metric), lambda: self._estimate(group, metric, evidence, excluded, failed))
 
-    def _estimate(self, group: Group, metric: str, evidence: Sequence[Evidence], excluded: int) -> Estimate:
-        return estimate(self.metric(group, metric), evidence, excluded=excluded, seed=self.run.seed)
+    def _estimate(self, group: Group, metric: str, evidence: Sequence[Evidence], excluded: int, failed: int) -> Estimate:
+        built = self.metric(group, metric)
+        return with_failures(estimate(built, evidence, excluded=excluded, seed=self.run.seed), built, failed)
+
+    def estimate_of(self, group: Group, condition: str, metric: str, samples: Collection[str], *, reference: bool = False) -> Estimate:
+        """As `estimate`, over some of the samples; reference: of the unedited images instead. Nothing is blocked here."""
+        evidence = self.evidence(group, condition, metric, reference=reference)
+        chosen = [e for sample, e in evidence.items() if sample in samples]
+        failed = len(self.failed(group, condition))
+        return self._estimate(group, metric, chosen, len(self.rows(group, condition)) - len(chosen), failed)
+
+    def failed(self, group: Group, condition: str) -> frozenset[str]:
+        """The samples that should have an outcome and have none: the model answered NaN, or the file could not be read."""
+        rows = self.rows(group, condition)
+        return frozenset(rows.loc[rows["status"] == "failed", "sample"])
+
+    def chance(self, group: Group) -> Chance | None:
+        """Where the clean number cannot be told from an answer that does not look at the image; None elsewhere.
+
+        By the lower end of the 95 % interval (project choice); a single sample, without an interval, by its value.
+        """
+        clean, metric = self.conditions(group.task, "clean"), self.metrics(group.task)[0]
+        if not clean or not self.metric_row(group.task, metric).higher_is_better:
+            return None
+        number = self.estimate(group, clean[0].name, metric)
+        guess = self.metric(group, metric).chance(list(self.evidence(group, clean[0].name, metric).values()))
+        least = number.low if number.low is not None else number.value
+        return None if least is None or guess is None or least > guess else Chance(metric, number, guess)
+
+    def paired_samples(self, group: Group, condition: str, metric: str) -> list[str]:
+        """The samples that `effect` is of: those with evidence before and after the intervention, and before and after its control."""
+        names = [condition, *self.controls(group.task, condition)]
+        sides = [set(self.evidence(group, name, metric, reference=reference)) for name in names for reference in (False, True)]
+        return sorted(set.intersection(*sides))
+
+    def controls(self, task: Task, condition: str) -> list[str]:
+        """The placebo of an intervention, by name; empty where it has none."""
+        return [c.name for c in self.conditions(task, "control") if c.control_of == condition][:1]
+
+    def base_rates(self, group: Group, condition: str, metric: str) -> BaseRates | None:
+        """What a rate of removed classes that are still reported must be held against; None where nothing of that was kept."""
+        background = getattr(self.metric(group, metric), "background", None)
+        clean = self.conditions(group.task, "clean")
+        if not isinstance(background, Background) or not clean or self.blocked(group, condition):
+            return None
+        kept = [self._kept(group, name, background.key) for name in (condition, *self.controls(group.task, condition), clean[0].name)]
+        if not kept[0]:
+            return None
+        placebo, seed = kept[1] if len(kept) > 2 else {}, self.run.seed
+        return self._cached(("base rates", group, condition), lambda: base_rates(kept[0], placebo, kept[-1], seed=seed))
+
+    def _kept(self, group: Group, condition: str, key: str) -> dict[str, Evidence]:
+        rows = self.rows(group, condition)
+        return {sample: values[key] for sample, values in zip(rows["sample"], rows["evidence"], strict=True) if key in values}
 
     def effect(self, group: Group, condition: str, metric: str) -> Effect:
         """After minus before of an intervention, of its control, and the difference of the two on the samples that have all four.
@@ -255,30 +396,44 @@ class Results:
         blocked = self.blocked(group, condition)
         if blocked:
             raise NotApplicable(f"blocked: {blocked}")
-        controls = [c.name for c in self.conditions(group.task, "control") if c.control_of == condition]
-        sides = [
-            (self.evidence(group, name, metric), self.evidence(group, name, metric, reference=True)) for name in [condition, *controls[:1]]
-        ]
-        metric_, seed = self.metric(group, metric), self.run.seed
-        control = sides[1] if controls else (None, None)
-        return self._cached(
-            ("effect", group, condition, metric), lambda: Effect(*difference_in_differences(metric_, *sides[0], *control, seed=seed))
-        )
+        names = [condition, *self.controls(group.task, condition)]
+        sides = [(self.evidence(group, name, metric), self.evidence(group, name, metric, reference=True)) for name in names]
+        built, failed = self.metric(group, metric), len(frozenset().union(*(self.failed(group, name) for name in names)))
+        control = sides[1] if len(sides) > 1 else (None, None)
 
-    def worst_case(self, group: Group, metric: str) -> Estimate:
-        """A rate when each sample counts at its worst over clean and all attacks (never an average over attacks).
+        def compute() -> Effect:
+            found = difference_in_differences(built, *sides[0], *control, seed=self.run.seed)
+            return Effect(*(None if e is None else replace(e, failed=failed) for e in found))  # type: ignore[arg-type]
 
-        NotApplicable for metrics that are no rate. Samples that failed under any attack are excluded.
+        return self._cached(("effect", group, condition, metric), compute)
+
+    def budgets(self, task: Task) -> list[Budget]:
+        """Every radius of every norm of the change that an attack of the task is bounded by, in the order of the suite."""
+        found: dict[tuple[Norm, str], Budget] = {}
+        for condition in self.conditions(task, "attack"):
+            facts = self.facts(task, condition.name).attack
+            if facts is None or facts.radius is None or facts.norm not in ("linf", "l2", "l1", "l0"):
+                continue
+            key = facts.norm, f"{facts.radius:.9g}"
+            names = (*found[key].conditions, condition.name) if key in found else (condition.name,)
+            found[key] = Budget(facts.norm, facts.radius, names)
+        return list(found.values())
+
+    def worst_case(self, group: Group, metric: str, budget: Budget) -> Estimate:
+        """A rate when each sample counts at its worst over clean and the attacks of one budget (never an average over attacks).
+
+        NotApplicable for metrics that are no rate. Samples that failed under any of these are excluded, and counted as failed.
         """
         if not self.metric(group, metric).is_rate:
             raise NotApplicable(f"{metric} is a ratio of sums: it has no per-sample worst case")
-        names = [c.name for c in self.conditions(group.task) if c.kind in ("clean", "attack")]
+        names = [*(c.name for c in self.conditions(group.task, "clean")[:1]), *budget.conditions]
         for name in names:
             blocked = self.blocked(group, name)
             if blocked:
                 return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
         evidence = list(worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in names]).values())
-        return self._estimate(group, metric, evidence, len(self.rows(group, names[0])) - len(evidence))
+        failed = len(frozenset().union(*(self.failed(group, name) for name in names)))
+        return self._estimate(group, metric, evidence, len(self.rows(group, names[0])) - len(evidence), failed)
 
     def attack_success(self, group: Group, condition: str, metric: str) -> AttackSuccess:
         """How many samples an attack broke, with every denominator. NotApplicable for metrics that are no rate of right answers."""
@@ -311,17 +466,16 @@ class Results:
             f
             for f in self.findings
             if f.verdict in ("warn", "stop")
+            and f.task in ("", group.task)
             and f.model in ("", group.model)
             and f.dataset in ("", group.dataset)
-            and f.task in ("", group.task)
             and (condition is None or f.condition in ("", condition))
         ]
 
     def strength(self, group: Group, condition: str) -> Finding | None:
         """The verdict on an attack on a model: whether it looks strong or weak; None for what is no attack, or was not judged."""
         where = (group.task, group.model, group.dataset, condition)
-        verdicts = (f for f in self.findings if f.code == "attack-strength")
-        return next((f for f in verdicts if (f.task, f.model, f.dataset, f.condition) == where), None)
+        return next((f for f in self.findings if f.is_strength and (f.task, f.model, f.dataset, f.condition) == where), None)
 
     def blocked(self, group: Group, condition: str) -> str | None:
         """Why a number may not be shown: the check that said stop; None where nothing did."""
@@ -334,8 +488,13 @@ class Results:
 
     def reasons(self, group: Group, condition: str) -> dict[str, int]:
         """How often each reason excluded a sample."""
-        reasons = self.rows(group, condition)["reason"]
-        return {str(k): int(v) for k, v in reasons[reasons != ""].value_counts().items()}
+        rows = self.rows(group, condition)
+        return {str(k): int(v) for k, v in rows.loc[rows["status"] != "ok", "reason"].value_counts().items()}
+
+    def not_attacked(self, group: Group, condition: str) -> dict[str, int]:
+        """How often each reason left a sample as it was: an attack had nothing to aim at there, and the sample counts as it is."""
+        rows = self.rows(group, condition)
+        return {str(k): int(v) for k, v in rows.loc[rows["reason_code"] == "nothing-to-attack", "reason"].value_counts().items()}
 
     def pictures(self) -> list[Picture]:
         """The saved before-and-after pairs, in the order of the suite."""
@@ -353,16 +512,18 @@ class Results:
         return found
 
     def table(self, report: str) -> pandas.DataFrame:
-        """The frame of a report by name ("main-table", "context-sensitivity"); of its first part where it has several."""
-        made = REPORTS.build(report)(self)
-        frame: pandas.DataFrame = (made[0] if isinstance(made, tuple | list) else made).frame
+        """`robustbench_cv.table(self, report)`, for whoever has the results at hand: how they are drawn is not known here."""
+        import robustbench_cv
+
+        frame: pandas.DataFrame = robustbench_cv.table(self, report)
         return frame
 
     def report(self, out: str | Path) -> list[Path]:
-        """Write the run's reports (csv, md, tex, figures, one html page) under a folder; the paths."""
-        from robustbench_cv.rendering.publish import publish
+        """`robustbench_cv.report(self, out)`, for whoever has the results at hand: how they are drawn is not known here."""
+        import robustbench_cv
 
-        return publish(self, Path(out), self.run.reports)
+        paths: list[Path] = robustbench_cv.report(self, out)
+        return paths
 
     @functools.cached_property
     def _cache(self) -> dict[tuple[object, ...], Any]:
@@ -375,12 +536,30 @@ class Results:
         return found
 
 
+class _Head(msgspec.Struct):
+    """What tells by which version a run.json was written."""
+
+    schema_version: int = 1
+    versions: dict[str, str] = {}
+
+
 def read_run(folder: Path) -> RunInfo:
-    """The run.json of a folder. UserError where there is none or it cannot be read."""
+    """The run.json of a folder. UserError where there is none, where it cannot be read, or where another version wrote it, naming that."""
     path = RunFolder(folder).run_info
     if not path.is_file():
         raise UserError(f"{folder} is no run folder: it has no run.json (robustbench-cv run SUITE --out {folder} makes one)")
-    run: RunInfo = load_json(path, RunInfo, remedy=f"it may be of another version; {_AGAIN}")
-    if run.schema_version > SCHEMA_VERSION:
-        raise UserError(f"{path} has schema {run.schema_version}, this version reads up to {SCHEMA_VERSION}: upgrade robustbench-cv")
+    head: _Head = load_json(path, _Head, remedy=_AGAIN)
+    if head.schema_version != SCHEMA_VERSION:
+        raise UserError(_of_another_version(path, head))
+    run: RunInfo = load_json(path, RunInfo, remedy=_AGAIN)
     return run
+
+
+def _of_another_version(path: Path, head: _Head) -> str:
+    writer = head.versions.get("robustbench-cv", "an unknown version")
+    if head.schema_version > SCHEMA_VERSION:
+        way_out = "upgrade robustbench-cv"
+    else:
+        way_out = f"run the same command again, or read the folder with robustbench-cv {writer}"
+    written = f"{path} was written by robustbench-cv {writer} (schema {head.schema_version})"
+    return f"{written}; this version reads schema {SCHEMA_VERSION}: {way_out}"

@@ -41,8 +41,8 @@ def attacks_classification(samples: PositiveInt = 32, eps: Budget = 8 / 255, len
         "apgd-dlr": "steps=20",
         "apgd-t": "steps=20, targets=3",
         "fab-t": "steps=20, targets=3",
-        "nes": "queries=300, samples=30, tile=8",
-        "spsa": "queries=320, samples=32, tile=8",
+        "nes": "queries=300, probes=30, tile=8",
+        "spsa": "queries=320, probes=32, tile=8",
         "autoattack": "steps=20, queries=200",
     }
     others = {
@@ -51,7 +51,7 @@ def attacks_classification(samples: PositiveInt = 32, eps: Budget = 8 / 255, len
         "hop-skip-jump": f"hop-skip-jump(eps={4 * length}, queries=600, first=30, tile=8)",
         "100 pixels, white box": "pgd-l0(pixels=100, steps=20)",
         "100 pixels, black box": "sparse-rs(pixels=100, queries=400)",
-        "local patch": "patch(share=0.08, steps=40)",
+        "local patch": "patch(area=0.08, steps=40)",
         "rotation and translation": "rotation-translation(draws=10)",
         "adversarial patch": "adversarial-patch(limit=64, steps=80, batch=8)",
         "universal": f"universal(eps={2 * eps}, limit=128, steps=120, batch=16)",

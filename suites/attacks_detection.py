@@ -15,7 +15,7 @@ MODELS = (
 )
 LEVELS = (1, 2, 4, 8)
 """Of the curve, in grey levels of 255."""
-PATCH = "share=0.2, limit=64, steps=80"
+PATCH = "area=0.2, limit=64, steps=80"
 """Share of the image's area, and what the fit costs."""
 REPORTS = ("main-table", "budget-curve", "perturbations", "gallery", "checks", "protocol")
 

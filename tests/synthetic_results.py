@@ -13,6 +13,7 @@ from robustbench_cv.catalogue import METRICS
 from robustbench_cv.findings import Finding
 from robustbench_cv.records import AttackTrace, Record, to_frame
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, Results, RunInfo, TrackRow
+from robustbench_cv.runner.run_facts import architecture, condition_facts
 from robustbench_cv.suite import Condition, Gate
 from robustbench_cv.types import BoxPrediction, BoxTarget, Labels, MaskPrediction, MaskTarget, Sample
 
@@ -24,7 +25,7 @@ CLASSES = {
 METRIC_NAMES = {
     "classification": ("top-1", "hallucination-rate"),
     "segmentation": ("miou", "pixel-accuracy", "hallucination-rate"),
-    "detection": ("ap", "ap50", "hallucination-rate"),
+    "detection": ("ap", "ap50", "hallucination-rate", "fabricated-per-image"),
 }
 MODELS = {"classification": "resnet-small", "segmentation": "unet_small", "detection": "yolo-small"}
 REPORTS = (
@@ -32,6 +33,7 @@ REPORTS = (
     "main-table",
     "context-sensitivity",
     "class-context",
+    "detection-attacks",
     "budget-curve",
     "occlusion-curve",
     "complexity",
@@ -47,6 +49,8 @@ _EDITS = (_REMOVAL, *_OCCLUSIONS)
 _PLACEBOS = tuple(Condition(f"{c.name}-control", (c.interventions[0].replace("(", "-control(", 1),), control_of=c.name) for c in _EDITS)
 CONDITIONS = (Condition("clean"), *_ATTACKS, *_EDITS, *_PLACEBOS)
 
+FACTS = {c.name: condition_facts(c) for c in CONDITIONS}
+
 _STRENGTH = {"clean": 0.0, "pgd-1": 0.2, "pgd-2": 0.4, "pgd-4": 0.7, "pgd-8": 0.95, "remove": 0.3} | {
     f"occlude-{s}": s / 100 * 0.8 for s in (25, 50, 75)
 }
@@ -56,6 +60,12 @@ WARN = Finding(
     "S09", "gradients reach the input", "warn", "12 % of samples had zero gradients", "use a margin loss", "resnet-small", "", "pgd-8"
 )
 STOP = Finding("S21", "colour order is RGB", "stop", "BGR scores 0.91, RGB 0.42", "swap the channels", "yolo-small")
+
+STRONG = tuple(
+    Finding("S10", "attack strength", "pass", "attack looks strong", "", model, "scenes", c.name, task=task, code="attack-strength")
+    for task, model in MODELS.items()
+    for c in _ATTACKS
+)
 
 
 def make(
@@ -89,17 +99,18 @@ def make(
         versions={"torch": "2.11.0", "robustbench-cv": "0.1.0"},
         code_sha256="c0de" * 16,
         tracks=tuple(
-            TrackRow(task, every, (dataset,), CONDITIONS, tuple(_metric_row(m, labels[task]) for m in METRIC_NAMES[task]))
+            TrackRow(task, every, (dataset,), CONDITIONS, tuple(_metric_row(m, labels[task]) for m in METRIC_NAMES[task]), FACTS)
             for task, every in names.items()
         ),
         models=tuple(
             ModelRow(model, model, task, labels[task], 269_722, "ab12" * 16, 0.25) for task, every in names.items() for model in every
         ),
         datasets=(DatasetRow(dataset, "scenes(split='test')", "classification", n, "1d5a" * 16),),
-        pairings=tuple(Pairing(model, dataset, "6 of 6 by name") for every in names.values() for model in every),
+        pairings=tuple(Pairing(task, model, dataset, "6 of 6 by name") for task, every in names.items() for model in every),
         cells=tuple(cells),
         gates=(Gate("top-1", "clean", 0.5), Gate("top-1", "pgd-8", 0.99), Gate("ap", "clean", 0.5)),
         reports=REPORTS,
+        architectures=tuple(architecture(model) for every in names.values() for model in every),
         notes=("JPEG-compressed copies; the published figure is for the uncompressed images.",),
     )
     return Results(run, to_frame(records), findings, folder)
@@ -107,7 +118,7 @@ def make(
 
 def _metric_row(name: str, classes: tuple[str, ...]) -> MetricRow:
     metric = METRICS.build(name, labels=Labels(classes), operating_score=0.25)
-    return MetricRow(name, metric.evidence_key, metric.higher_is_better, metric.is_rate)
+    return MetricRow.of(name, metric)
 
 
 def _strength(condition: Condition) -> float:
@@ -136,8 +147,9 @@ def _evidence(task: str, rng: numpy.random.Generator, strength: float, classes: 
     if task == "classification":
         return {"top-1": int(luck > 0.06 + 0.9 * strength)}
     sample, prediction = _segmented(rng, strength, len(classes)) if task == "segmentation" else _detected(rng, luck, strength)
-    metric = METRICS.build(METRIC_NAMES[task][0])
-    return {metric.evidence_key: metric.measure(prediction, sample)}
+    names = (METRIC_NAMES[task][0], "fabricated-per-image") if task == "detection" else METRIC_NAMES[task][:1]
+    metrics = [METRICS.build(name, operating_score=0.25) for name in names]
+    return {metric.evidence_key: metric.measure(prediction, sample) for metric in metrics}
 
 
 def _segmented(rng: numpy.random.Generator, strength: float, classes: int) -> tuple[Sample, MaskPrediction]:

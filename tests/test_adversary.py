@@ -140,7 +140,7 @@ def test_passes_are_counted_and_none_is_repeated(spec: str) -> None:
         "pgd(eps=3/255, steps=9)",
         "apgd(eps=3/255, steps=9)",
         "pgd(norm='l2', eps=0.4, steps=9)",
-        "patch(share=0.05, where='random', steps=9)",
+        "patch(area=0.05, where='random', steps=9)",
     ],
 )
 def test_broken_samples_leave_the_batch_and_the_same_ones_are_broken(spec: str) -> None:

@@ -162,7 +162,7 @@ def test_a_model_that_never_changes_its_mind_is_not_broken() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["hop-skip-jump(queries=60)", "nes(queries=40, samples=20)", "one-pixel(population=5, generations=3)", "rotation-translation(draws=3)"],
+    ["hop-skip-jump(queries=60)", "nes(queries=40, probes=20)", "one-pixel(population=5, generations=3)", "rotation-translation(draws=3)"],
 )
 def test_nan_fails_its_sample_and_no_other(spec: str) -> None:
     class Sick(TinyClassifier):

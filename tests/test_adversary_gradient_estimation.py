@@ -79,7 +79,7 @@ def test_estimates_hold_at_the_edge_of_the_budget_where_a_side_is_cut_off() -> N
     torch.testing.assert_close((estimate / grad)[large].median(), torch.tensor(0.5, dtype=torch.float64), rtol=0.1, atol=0)
 
 
-@pytest.mark.parametrize("spec", ["nes(queries=120, samples=20)", "spsa(queries=120, samples=20)"])
+@pytest.mark.parametrize("spec", ["nes(queries=120, probes=20)", "spsa(queries=120, probes=20)"])
 def test_queries_are_those_of_the_budget_and_legal_and_none_is_a_gradient(spec: str) -> None:
     model, x0 = linear(1000.0), images(4).clamp(0.2, 0.8)
     truth = targets(model, x0)
@@ -105,7 +105,7 @@ def test_black_boxes_break_what_cross_entropy_gradients_cannot() -> None:
     assert seeing.success.sum() > blind.success.sum()
 
 
-@pytest.mark.parametrize("spec", ["nes-vanish(eps=16/255, queries=200, samples=20)", "spsa-vanish(eps=16/255, queries=400, samples=20)"])
+@pytest.mark.parametrize("spec", ["nes-vanish(eps=16/255, queries=200, probes=20)", "spsa-vanish(eps=16/255, queries=400, probes=20)"])
 def test_a_detector_without_a_gradient_loses_its_objects(spec: str) -> None:
     class Detached(TinyDetector):
         def raw(self, images: Tensor, /) -> Candidates:
@@ -127,9 +127,9 @@ def test_a_detector_without_a_gradient_loses_its_objects(spec: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("nes(samples=5)", "samples=5 must be even"),
-        ("nes(queries=10)", "queries=10 do not pay for one step of samples=50"),
-        ("spsa(samples=0)", "samples=0 must be a whole number from 1"),
+        ("nes(probes=5)", "probes=5 must be even"),
+        ("nes(queries=10)", "queries=10 do not pay for one step of probes=50"),
+        ("spsa(probes=0)", "probes=0 must be a whole number from 1"),
         ("nes-vanish(eps=8)", "8/255"),
     ],
 )
@@ -142,7 +142,7 @@ def test_spsa_is_no_weaker_than_torchattacks() -> None:
     pytest.importorskip("torchattacks")
     model, x0 = classifier(gain=1.0), images(24)
     truth = targets(model, x0)
-    ours = run(ATTACKS.build("spsa(eps=2/255, queries=640, samples=64)"), model, x0, truth, noise(24))
+    ours = run(ATTACKS.build("spsa(eps=2/255, queries=640, probes=64)"), model, x0, truth, noise(24))
     theirs = run(ATTACKS.build("torchattacks:SPSA(eps=2/255, nb_iter=10, nb_sample=32)"), model, x0, truth, noise(24))
     assert theirs.success.any()
     assert not ours.success.all()
@@ -167,7 +167,7 @@ def test_tiled_directions_are_alike_within_squares_and_independent_between() -> 
     assert tiled_directions(signs, 4)(noise(2), x0).abs().eq(1).all()
 
 
-@pytest.mark.parametrize("spec", ["nes(queries=300, samples=30)", "spsa(queries=320, samples=32)"])
+@pytest.mark.parametrize("spec", ["nes(queries=300, probes=30)", "spsa(queries=320, probes=32)"])
 def test_tiles_break_more_for_the_same_queries(spec: str) -> None:
     """96 pixels squared have 27,648 values, far more than 300 answers tell of."""
     model: Any = build("lenet5.scenes")

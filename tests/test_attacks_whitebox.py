@@ -371,7 +371,7 @@ def test_windows_use_the_whole_radius_and_move_two_at_a_time(norm: str) -> None:
         ("autoattack(version='custom')", "'standard', 'plus' or 'rand'"),
         ("fab(eps=None, restarts=2)", "give eps"),
         ("fab-t(targets=0)", "targets=0"),
-        ("square(share=2.0)", "share=2.0"),
+        ("square(area=2.0)", "area=2.0"),
         ("cw-l2(searches=0)", "searches=0"),
         ("deepfool(norm='l1')", "'l2' or 'linf'"),
     ],

@@ -106,7 +106,7 @@ def test_another_attack_or_budget_order_takes_nothing_over(tmp_path: Path) -> No
     [
         ("segmentation", "seg-pgd(eps=0.1, steps=2)", "goes on after a sample counts as broken"),
         ("classification", "rotation-translation(draws=2)", "no ball of one radius"),
-        ("classification", "patch(share=0.04, steps=2)", "no ball of one radius"),
+        ("classification", "patch(area=0.04, steps=2)", "no ball of one radius"),
     ],
 )
 def test_where_it_could_weaken_an_attack_it_is_refused(task: str, attack: str, words: str) -> None:

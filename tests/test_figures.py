@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from PIL import Image
 
-from robustbench_cv.rendering import figures, pictures
+from robustbench_cv.palette import PALETTE
+from robustbench_cv.rendering import figures, film_strips
 from robustbench_cv.rendering.figures import Chart
 
 
@@ -23,7 +24,7 @@ def draw(axes: Axes, frame: pandas.DataFrame) -> None:
     axes.plot(frame["x"], frame["y"], label="line")
     axes.set_xlabel("budget")
     figures.percent_axis(axes.yaxis)
-    figures.label_ends(axes, [(1.0, 0.5, "a model", figures.PALETTE[0]), (1.0, 0.5, "another", figures.PALETTE[1])])
+    figures.label_ends(axes, [(1.0, 0.5, "a model", PALETTE[0]), (1.0, 0.5, "another", PALETTE[1])])
 
 
 def chart() -> Chart:
@@ -73,41 +74,41 @@ def test_spread_labels_keep_their_order_distance_and_room(values: list[float]) -
 
 
 def test_colours_are_told_apart_and_stable() -> None:
-    assert figures.colours(["a", "b", "a"]) == {"a": figures.PALETTE[0], "b": figures.PALETTE[1]}
-    assert len(set(figures.PALETTE)) == len(figures.PALETTE)
+    assert figures.colours(["a", "b", "a"]) == {"a": PALETTE[0], "b": PALETTE[1]}
+    assert len(set(PALETTE)) == len(PALETTE)
 
 
 def test_the_difference_is_signed_and_amplified() -> None:
     before = numpy.full((2, 2, 3), 100, dtype=numpy.uint8)
     after = before.copy()
     after[0, 0], after[1, 1] = 102, 98
-    shown, gain = pictures.amplified(before, after)
+    shown, gain = film_strips.amplified(before, after)
     assert gain == 32
     assert shown[0, 0, 0] == 128 + 64
     assert shown[1, 1, 0] == 128 - 64
     assert shown[0, 1, 0] == 128
     with pytest.raises(ValueError, match="differ in size"):
-        pictures.amplified(before, after[:1])
+        film_strips.amplified(before, after[:1])
 
 
 @given(st.integers(0, 255), st.integers(0, 255))
 def test_amplification_never_clips_unless_the_change_is_over_half_the_range(a: int, b: int) -> None:
     before, after = (numpy.full((1, 1, 3), v, dtype=numpy.uint8) for v in (a, b))
-    shown, gain = pictures.amplified(before, after)
+    shown, gain = film_strips.amplified(before, after)
     if abs(a - b) <= 127:
         assert int(shown[0, 0, 0]) - 128 == gain * (b - a)
 
 
 def test_a_mask_is_painted_but_for_ignored_pixels() -> None:
     image = numpy.full((1, 3, 3), 200, dtype=numpy.uint8)
-    painted = pictures.blend(image, numpy.array([[0, 1, 255]]), opacity=1.0)
+    painted = film_strips.blend(image, numpy.array([[0, 1, 255]]), opacity=1.0)
     assert [tuple(p) for p in painted[0]] == [(0x4E, 0x79, 0xA7), (0xF2, 0x8E, 0x2B), (200, 200, 200)]
 
 
 @pytest.mark.parametrize(("side", "kind", "size"), [(32, "png", 32), (900, "jpeg", 256)])
 def test_images_are_embedded_small(side: int, kind: str, size: int) -> None:
     pixels = numpy.random.default_rng(0).integers(0, 256, (side // 2, side, 3), dtype=numpy.uint8)
-    uri = pictures.data_uri(pixels)
+    uri = film_strips.data_uri(pixels)
     head, data = uri.split(",")
     assert head == f"data:image/{kind};base64"
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:

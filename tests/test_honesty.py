@@ -216,7 +216,7 @@ def test_an_unbounded_search_takes_steps_that_cross_its_ball(share: float, expec
     tried: list[Any] = []
     monkeypatch.setattr(Attacked, "breaks", lambda subject, attack: tried.append(attack) or torch.tensor([True]))
     model, x = segmenter(), images(1)
-    spec = f"seg-dag(eps=8/255, steps=20, gamma=1/255, share={share})"
+    spec = f"seg-dag(eps=8/255, steps=20, gamma=1/255, wrong_fraction={share})"
     PROBES["unbounded"](Attacked(model, "segmentation", spec, [Sample("s", x[0], targets(model, x)[0])], 1, 1, 20.0))
     free = [attack for attack in tried if attack.constraint.radius > 8 / 255]
     assert [attack.constraint.radius for attack in free] == expected

@@ -167,12 +167,12 @@ def test_what_takes_objects_away_is_declared(spec: str, *, removes: bool) -> Non
 def test_a_users_own_removal_is_one_whatever_its_name(tmp_path: Path) -> None:
     own = tmp_path / "own.py"
     own.write_text(
-        "from robustbench_cv.interventions.remove import Removal\n\n\n"
+        "from robustbench_cv.interventions.remove import Placebo, Removal\n\n\n"
         "def emptied():\n    return Removal('all', 'mean', None, 0.5)\n\n\n"
-        "def removed_looking():\n    return lambda sample, noise: sample\n"
+        "def remove_nothing():\n    return Placebo(emptied())\n"
     )
     assert removes_objects(["occlude()", f"{own}:emptied"])
-    assert not removes_objects(["occlude()", f"{own}:removed_looking", "remove-control"])
+    assert not removes_objects(["occlude()", f"{own}:remove_nothing", "remove-control"])
 
 
 def test_unknown_fill_lists_the_fills() -> None:

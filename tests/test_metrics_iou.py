@@ -7,8 +7,8 @@ import torch
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.metrics.context import class_iou, response
-from robustbench_cv.metrics.intervals import estimate, paired_difference
+from robustbench_cv.metrics.context import changed_images, class_iou
+from robustbench_cv.metrics.intervals import estimate
 from robustbench_cv.metrics.iou import ClassIoU
 from robustbench_cv.types import Labels, MaskPrediction, MaskTarget, Sample
 
@@ -92,14 +92,7 @@ def test_the_response_to_a_removal():
     after = {k: measure([[0] * 7 + [1] * 8], [[0] * 5 + [1] * 10]) if int(k) % 2 else rows for k, rows in before.items()}
     for k in ("x", "y"):
         before[k] = after[k] = measure([[0, 0]], [[0, 0]])
-    made = response(after, before, 1)
-    assert made.n == 12
-    assert made.change.value == pytest.approx((12 * 10 - 6 * 2) / 120 - 1)
-    assert made.affected == {0.05: 0.5, 0.10: 0.5, 0.20: 0.0}
-    assert made.relative == pytest.approx(0.5 * 0.2)
-    assert made.change == paired_difference(
-        ClassIoU(1, "sidewalk"), {k: after[k] for k in before if k.isdigit()}, {k: before[k] for k in before if k.isdigit()}
-    )
+    assert changed_images(after, before, 1) == {0.05: 0.5, 0.10: 0.5, 0.20: 0.0}
     assert class_iou(after["1"], 1) == pytest.approx(0.8)
     assert class_iou(after["x"], 1) is None
     assert class_iou(measure([[1, 0]], [[0, 0]]), 1) is None
@@ -107,6 +100,6 @@ def test_the_response_to_a_removal():
 
 def test_few_images_leave_the_cell_blank():
     side = {str(k): measure([[0, 1]], [[0, 1]]) for k in range(9)}
-    made = response(side, side, 1)
-    assert (made.n, made.affected, made.relative) == (9, None, None)
-    assert made.change.value == 0.0
+    assert changed_images(side, side, 1) is None
+    side["9"] = side["0"]
+    assert changed_images(side, side, 1) == {0.05: 0.0, 0.10: 0.0, 0.20: 0.0}

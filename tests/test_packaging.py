@@ -74,7 +74,7 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "tasks", "files", "foreign", "terminal", "arguments"),
+    ("errors", "tasks", "files", "palette", "foreign", "terminal", "arguments"),
     ("suite", "types", "noise", "specs", "entries", "lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
     ("catalogue", "suite_files"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
@@ -155,7 +155,7 @@ def test_no_room_is_part_of_a_ring() -> None:
 def test_the_public_names_are_frozen() -> None:
     assert robustbench_cv.__all__ == [
         "Condition", "Gate", "Labels", "ModelInfo", "NotApplicable", "Results", "Sample",
-        "Spec", "Suite", "Track", "UserError", "build", "predict", "run",
+        "Spec", "Suite", "Track", "UserError", "build", "predict", "report", "run", "table",
     ]  # fmt: skip
     for name in robustbench_cv.__all__:
         assert getattr(robustbench_cv, name) is not None

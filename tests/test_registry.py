@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -366,3 +367,17 @@ def test_a_product_is_what_its_protocol_says(kind: str) -> None:
     said = {*product.attributes, *(["__call__"] if product.is_callable else [])}
     declared = {name for name, value in vars(PROTOCOLS[kind]).items() if callable(value) or isinstance(value, property)}
     assert said == {name for name in declared if not name.startswith("_") or name in ("__call__", "__len__", "__getitem__")}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("square(share=0.5)", "share= is called area= now; write area=0.5"),
+        ("nes-pixels(samples=20)", "samples= is called probes= now; write probes=20"),
+        ("sparse-rs(share=0.3)", "share= is called swap_fraction= now"),
+    ],
+)
+def test_an_argument_that_has_another_name_now_is_told_its_name(spec: str, message: str) -> None:
+    for bind in (ATTACKS.check, ATTACKS.build):
+        with pytest.raises(UserError, match=re.escape(message)):
+            bind(spec)

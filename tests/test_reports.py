@@ -15,7 +15,8 @@ import msgspec
 import pandas
 import pytest
 
-from robustbench_cv.catalogue import REPORTS
+from robustbench_cv.adversary.facts import facts_of
+from robustbench_cv.catalogue import ATTACKS, REPORTS
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.records import AttackTrace
@@ -24,11 +25,12 @@ from robustbench_cv.rendering import curves, reporting
 from robustbench_cv.rendering.cells import Footnotes, Number
 from robustbench_cv.rendering.curves import curve_frame
 from robustbench_cv.rendering.figures import Chart
+from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.page import banner, headline
-from robustbench_cv.rendering.pictures import Gallery
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Results
+from robustbench_cv.runner.run_facts import condition_facts
 from robustbench_cv.suite import CLEAN, Condition
 
 synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
@@ -84,7 +86,7 @@ def test_a_stop_blocks_what_it_touches_and_nothing_else() -> None:
     effect, control, difference = reporting.shown_effect(stopped, group, "remove", "top-1", notes)
     assert (effect.state, control.state, difference.state) == ("shown", "blocked", "blocked")
     assert reporting.shown(stopped, group, "clean", "top-1", notes).state == "shown"
-    assert reporting.shown_worst_case(stopped, group, "top-1", notes).state == "shown"
+    assert {number.state for _, number in reporting.worst_cases(stopped, group, "top-1", notes)} == {"shown"}
 
 
 def test_a_warning_marks_its_cells_and_explains_itself(results: Results) -> None:
@@ -92,8 +94,8 @@ def test_a_warning_marks_its_cells_and_explains_itself(results: Results) -> None
     cells = dict(zip(table.frame.iloc[:, 1], table.frame.iloc[:, 2], strict=False))
     marked = {name for name, number in cells.items() if "†" in number.marks}
     only = table.frame[table.frame.iloc[:, 0] == "resnet-small on scenes"]
-    assert {n for n, v in zip(only.iloc[:, 1], only.iloc[:, 2], strict=True) if v.marks} == {"pgd-8", "worst case"}
-    assert not marked - {"pgd-8", "worst case"}
+    assert {n for n, v in zip(only.iloc[:, 1], only.iloc[:, 2], strict=True) if v.marks} == {"pgd-8", "worst case Linf 8/255"}
+    assert not marked - {"pgd-8", "worst case Linf 8/255"}
     assert any(note.startswith("† S09") for note in table.notes)
 
 
@@ -104,7 +106,8 @@ def test_main_table_says_what_attacks_cost_and_what_was_left_out(results: Result
     assert rows["clean"][-5:] == (None, None, None, None, None)
     assert (rows["remove"][3], rows["remove"][4]) == (23, 1)
     assert rows["↳ remove-control"]
-    assert rows["worst case"][2].estimate.value <= min(rows[f"pgd-{k}"][2].estimate.value for k in (1, 2, 4, 8))
+    for k in (1, 2, 4, 8):
+        assert rows[f"worst case Linf {k}/255"][2].estimate.value <= rows[f"pgd-{k}"][2].estimate.value
     assert any("the mask covers more than 30 %" in note for note in table.notes)
 
 
@@ -113,7 +116,7 @@ def test_average_precision_of_a_removal_never_stands_alone(results: Results) -> 
         table = next(t for t in build_items(results, [report]) if t.task == "detection")
         assert "hallucination-rate" in table.to_csv()
     beside = build_items(results, ["main-table"])[2].frame
-    column = beside[("removed objects", "hallucination-rate, %")]
+    column = beside[("removed objects", "hallucination-rate")]
     by_condition = dict(zip(beside.iloc[:, 1], column, strict=True))
     assert by_condition["remove"].estimate.value == pytest.approx(5 / 23)
     assert by_condition["clean"] is None
@@ -228,7 +231,7 @@ def test_summary_is_tidy_and_blocked_values_are_empty() -> None:
     rows = list(csv.DictReader(io.StringIO(summary_csv(synthetic.make(findings=(stop, synthetic.WARN))))))
     assert {r["task"] for r in rows} == {"classification", "segmentation", "detection"}
     assert all(r["value"] == "" and r["flags"] == "S21:stop" for r in rows if r["model"] == "yolo-small")
-    worst = next(r for r in rows if r["condition"] == "worst case" and r["metric"] == "top-1")
+    worst = next(r for r in rows if r["condition"] == "worst case Linf 8/255" and r["metric"] == "top-1")
     assert worst["flags"] == "S09:warn"
     assert 0 <= float(worst["low"]) <= float(worst["value"]) <= float(worst["high"]) <= 1
     assert len({(r["model"], r["condition"], r["metric"]) for r in rows}) == len(rows)
@@ -246,7 +249,13 @@ def test_junit_tells_failures_from_skips(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("findings", "tone"),
-    [((), "warn"), ((synthetic.PASS,), "good"), ((synthetic.PASS, synthetic.WARN), "warn"), ((synthetic.WARN, synthetic.STOP), "bad")],
+    [
+        ((), "warn"),
+        ((synthetic.PASS,), "warn"),
+        ((synthetic.PASS, *synthetic.STRONG), "good"),
+        ((synthetic.PASS, synthetic.WARN), "warn"),
+        ((synthetic.WARN, synthetic.STOP), "bad"),
+    ],
 )
 def test_the_banner_says_the_worst_first(findings: tuple[Finding, ...], tone: str) -> None:
     assert banner(synthetic.make(findings=findings, n=4)).tone == tone
@@ -298,7 +307,7 @@ def test_distances_are_what_unbounded_attacks_measured() -> None:
     table = items["perturbations-classification"]
     assert isinstance(table, Table)
     row = next(row for row in table.frame.to_numpy().tolist() if row[1] == "pgd-8")
-    assert row[2:5] == ["none", 4, 5]
+    assert row[2:5] == ["8/255", 4, 5]
     assert row[6] == "1.5"
     assert row[9] == "0.85"
     assert row[12] == "15"
@@ -319,7 +328,8 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
     made: Results = synthetic.make(n=8)
     hidden = (Condition("sticker", attack="sticker-hide(steps=5)"), Condition("plain", attack="sticker-hide(steps=5, plain=True)"))
     track = next(t for t in made.run.tracks if t.task == "detection")
-    run = msgspec.structs.replace(made.run, tracks=(msgspec.structs.replace(track, conditions=(CLEAN, *hidden)),))
+    facts = {c.name: condition_facts(c) for c in hidden}
+    run = msgspec.structs.replace(made.run, tracks=(msgspec.structs.replace(track, conditions=(CLEAN, *hidden), facts=facts),))
     row = made.records[(made.records["task"] == "detection") & (made.records["condition"] == "pgd-8")]
     outcomes = {"sticker": [1, 1, 0, 0, 1, 0, 0, 0], "plain": [1, 1, 1, 0, 0, 0, 0, 0]}
     parts = []
@@ -341,16 +351,17 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
 
 
 @pytest.mark.parametrize(
-    ("attack", "radius", "text"),
+    ("attack", "text"),
     [
-        ("pgd(eps=8/255)", 8 / 255, "8/255"),
-        ("pgd(norm='l2', eps=0.25)", 0.25, "0.25"),
-        ("cw-l2(eps=0.25)", 0.25, "0.25"),
-        ("fab(eps=None)", float("inf"), "none"),
-        ("patch(share=0.15)", 0.15, "0.15"),
-        ("torchattacks:PGD(eps=8/255)", 8 / 255, "8/255"),
-        ("somebody-elses(eps=8/255)", 8 / 255, "8/255"),
+        ("pgd(eps=8/255)", "8/255"),
+        ("pgd(norm='Linf', eps=8/255)", "8/255"),
+        ("pgd(norm='l2', eps=0.25)", "0.25"),
+        ("cw-l2(eps=0.25)", "0.25"),
+        ("fab(eps=None)", "none"),
+        ("patch(area=0.15)", "0.15"),
+        ("torchattacks:PGD(eps=8/255)", "8/255"),
+        ("transfer(source='lenet5.scenes', attack='fgsm(eps=8/255)')", "8/255"),
     ],
 )
-def test_only_budgets_of_pixels_are_in_grey_levels(attack: str, radius: float, text: str) -> None:
-    assert reporting.budget_of(Condition("attacked", attack=attack), radius) == text
+def test_only_budgets_of_pixels_are_in_grey_levels(attack: str, text: str) -> None:
+    assert reporting.budget_of(facts_of(ATTACKS.build(attack))) == text

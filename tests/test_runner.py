@@ -21,7 +21,8 @@ from robustbench_cv.models.classifiers.lenet5 import LeNet5
 from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.results import Results
 from robustbench_cv.runner.cell import condition_sample
-from robustbench_cv.runner.plan import Options, build_job, make_plan
+from robustbench_cv.runner.job import build_job
+from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.run import Outcome, run_suite
 from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Track
 
@@ -101,7 +102,8 @@ def test_a_run_leaves_one_record_for_each_sample_and_condition(suite: Suite, tmp
     assert attacked.value is not None
     assert clean.value > 0.9
     assert attacked.value < clean.value
-    assert results.worst_case(group, "top-1").value == pytest.approx(min(clean.value, attacked.value), abs=0.02)
+    (budget,) = results.budgets("classification")
+    assert results.worst_case(group, "top-1", budget).value == pytest.approx(min(clean.value, attacked.value), abs=0.02)
     cost = results.cost(group, "pgd")
     assert cost is not None
     assert cost.radius == pytest.approx(0.1)

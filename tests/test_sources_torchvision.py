@@ -198,9 +198,9 @@ def test_published_position_embeddings_are_interpolated() -> None:
     [
         ("torchvision:vit_b_16(input_size=50)", "vit_b_16 cannot be built for input_size=50.*patch size"),
         ("torchvision:maxvit_t(input_size=64)", "maxvit_t cannot be built for input_size=64"),
-        ("torchvision:squeezenet1_1(input_size=0)", "cannot see images of 0 x 0 px"),
-        ("timm:test_vit(input_size=-16)", "test_vit cannot be built with input_size=-16"),
-        ("timm:test_resnet(input_size=-3)", "cannot see images of -3 x -3 px"),
+        ("torchvision:squeezenet1_1(input_size=0)", "input_size=0 must be a whole number from 1"),
+        ("torchvision:fcos_resnet50_fpn(min_size=0)", "a detector always scales its images"),
+        ("timm:test_resnet(input_size=-3)", "input_size=-3 must be a whole number from 1"),
     ],
 )
 def test_sizes_that_a_network_cannot_have_are_named(spec: str, message: str) -> None:

@@ -170,8 +170,8 @@ def test_it_breaks_more_images_of_a_bundled_classifier_than_one_pixel_at_as_many
         ("sparse-rs(pixels=0)", "pixels=0 must be a whole number from 1"),
         ("sparse-rs(queries=0)", "queries=0 must be a whole number from 1"),
         ("sparse-rs(pixels=1.5)", "whole number"),
-        ("sparse-rs(share=0)", "must be a number above 0 and at most 1"),
-        ("sparse-rs(share=1.1)", "must be a number above 0 and at most 1"),
+        ("sparse-rs(swap_fraction=0)", "must be a number above 0 and at most 1"),
+        ("sparse-rs(swap_fraction=1.1)", "must be a number above 0 and at most 1"),
     ],
 )
 def test_bad_arguments_are_refused(spec: str, message: str) -> None:

@@ -61,7 +61,7 @@ class Cells(HTMLParser):
         (UNDEFINED, "–ᵃ"),
         (Number(Estimate(-0.061, -0.09, 0.02, 9), signed=True), "−6.1 [−9.0, +2.0]"),
         (Number(Estimate(-0.0001, -0.0002, 0.0001, 9), signed=True), "0.0 [0.0, 0.0]"),
-        (Number(Estimate(1.25, 1.0, 1.5, 9), unit="plain"), "1.25 [1.00, 1.50]"),
+        (Number(Estimate(1.25, 1.0, 1.5, 9), unit="count per image"), "1.25 [1.00, 1.50]"),
         (Number(Estimate(0.5, None, None, 1), marks="†"), "50.0†"),
     ],
 )

@@ -24,7 +24,7 @@ DeepFool         margin                  L2, Linf    DeepFool(norm)             
 CW               margin                  L2          CarliniWagner(searches)                              clean    nearest
 sparse PGD       cross_entropy, margin   L0          Ascent(chain(l1_mean, scale(alpha)))                 random   first
 NES, SPSA        margin, vanish, ...     any         EstimatedAscent(move, gaussian or signs)             clean    first
-sparse RS        margin                  L0          SparseRS(share), values only                         clean    first
+sparse RS        margin                  L0          SparseRS(swap_fraction), values only                 clean    first
 one pixel        cross_entropy           Pixels      DifferentialEvolution()                              clean    first
 rotation, shift  cross_entropy           Spatial     RandomDraws() or GridSearch(points)                  clean    first
 random noise     indifferent             any         RandomSteps()                                        clean    last

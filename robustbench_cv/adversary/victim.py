@@ -77,7 +77,8 @@ def no_gradient(name: str, model: str, accepts: Any) -> NotApplicable:
     tasks = (TASK.get(accepts), "any")
     others = sorted(e.name for e in ATTACKS.entries().values() if e.facts.get("gradient") is False and e.facts.get("task") in tasks)
     return NotApplicable(
-        f"attack {name!r} follows gradients and model {model!r} gives none to its input; attacks that need none: {', '.join(others)}"
+        f"attack {name!r} follows gradients and model {model!r} gives none to its input; attacks that need none: {', '.join(others)}",
+        "no-gradient",
     )
 
 

@@ -24,7 +24,8 @@ def judge(subject: Attacked) -> Finding:
     Its id is that of the check that objects. Where no sample survived, nothing is left to try; where none was right before the attack,
     or none could be attacked, nothing can be said.
     """
-    return replace(_judge(subject), title=STRENGTH, code="attack-strength")
+    verdict = _judge(subject)
+    return replace(verdict, title=STRENGTH, code=verdict.code or "attack-strength")
 
 
 def _judge(subject: Attacked) -> Finding:
@@ -52,7 +53,7 @@ def _of_all_broken(subject: Attacked) -> Finding:
     before, looked_at = subject.broken_before(), len(subject.broken)
     if looked_at and before == looked_at:
         evidence = f"nothing to break: the unchanged images met the criterion already ({before} of {looked_at} looked at)"
-        return Finding("S10", STRENGTH, "not applicable", evidence)
+        return Finding("S10", STRENGTH, "not applicable", evidence, code="nothing-to-break")
     noted = f"; {before} of {looked_at} looked at were broken before it" if before else ""
     return Finding("S10", STRENGTH, "pass", f"attack looks strong: it broke all {subject.attacked} samples{noted}")
 

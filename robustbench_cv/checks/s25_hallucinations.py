@@ -7,11 +7,9 @@ from collections.abc import Iterator
 
 import torch
 
-from robustbench_cv.catalogue import METRICS, check
+from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import After, Before, Preflight
 from robustbench_cv.findings import Finding
-from robustbench_cv.interventions.intervention import removes_objects
-from robustbench_cv.registry import Spec
 from robustbench_cv.results import Group, Results
 from robustbench_cv.types import BoxPrediction, BoxTarget
 
@@ -53,9 +51,9 @@ def _after(results: Results) -> Iterator[Finding]:
 
 
 def _of_group(results: Results, group: Group) -> Iterator[Finding]:
-    rates = [name for name in results.metrics(group.task) if _sees_removed_classes(name)]
+    rates = [m.name for m in results.run.metrics(group.task) if m.counts_absent and m.is_rate]
     for condition in results.conditions(group.task, "intervention"):
-        if not removes_objects(condition.interventions):
+        if not results.facts(group.task, condition.name).removes_objects:
             continue
         said = functools.partial(
             Finding, "S25", _TITLE, model=group.model, dataset=group.dataset, condition=condition.name, task=group.task
@@ -69,9 +67,3 @@ def _of_group(results: Results, group: Group) -> Iterator[Finding]:
             continue
         still_seen = sum(v == 1 for v in outcomes.values())
         yield said("pass", f"{rates[0]} is measured on {len(outcomes)} samples: {still_seen} still show a removed class")
-
-
-def _sees_removed_classes(metric: str) -> bool:
-    """Whether a metric says of itself that it counts classes which are reported after their removal."""
-    name = Spec.parse(metric).name
-    return not name.endswith(".py") and bool(METRICS.entry(name).facts.get("sees_removed_classes"))

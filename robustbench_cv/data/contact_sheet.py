@@ -8,24 +8,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from robustbench_cv.palette import ANNOTATIONS, SHEET, rgb
 from robustbench_cv.types import ABSENT, BoxTarget, ClassTarget, Dataset, Labels, MaskTarget, Sample
 
 CELL, GAP, MARGIN, CAPTION = 192, 18, 28, 40
 """Pixels: side of a picture, space between two, around all, and under each for its caption."""
-PAPER, INK, PALE = (250, 249, 246), (38, 40, 46), (128, 130, 138)
-COLOURS: tuple[tuple[int, int, int], ...] = (
-    (1, 115, 178),
-    (222, 143, 5),
-    (2, 158, 115),
-    (213, 94, 0),
-    (204, 120, 188),
-    (202, 145, 97),
-    (251, 175, 228),
-    (118, 118, 118),
-    (236, 225, 51),
-    (86, 180, 233),
-)
-"""One a class, repeating: a palette that colour-blind readers can tell apart."""
+PAPER, INK, PALE = rgb(SHEET["paper"]), rgb(SHEET["ink"]), rgb(SHEET["pale"])
+COLOURS = tuple(rgb(colour) for colour in ANNOTATIONS)
+"""One a class, repeating."""
 
 
 def contact_sheet(dataset: Dataset, count: int = 24, columns: int = 6, *, annotate: bool = True) -> Image.Image:

@@ -41,8 +41,7 @@ class Intervention(Protocol):
 
 def removes_objects(specs: Sequence[str]) -> bool:
     """Whether any of these interventions takes objects away."""
-    # A user's own that does not say so is taken not to.
-    return any(getattr(INTERVENTIONS.build(spec), "removes_objects", False) for spec in specs)
+    return any(INTERVENTIONS.build(spec).removes_objects for spec in specs)
 
 
 @runtime_checkable

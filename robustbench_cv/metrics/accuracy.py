@@ -6,22 +6,22 @@ from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.parts import Rate, finite, need
-from robustbench_cv.types import ABSENT, ClassPrediction, ClassTarget, Prediction, Sample
+from robustbench_cv.types import ABSENT, ClassPrediction, ClassTarget, Labels, Prediction, Sample
 
 
 @metric(task="classification")
-def top_1() -> Metric:
+def top_1(labels: Labels | None = None) -> Metric:
     """Share of images whose most probable class is the right one (also called accuracy)."""
-    return _top(1)
+    return _top(1, labels)
 
 
 @metric(task="classification")
-def top_5() -> Metric:
+def top_5(labels: Labels | None = None) -> Metric:
     """Share of images whose right class is among the five most probable. Means nothing for models of five classes or fewer."""
-    return _top(5)
+    return _top(5, labels)
 
 
-def _top(k: int) -> Metric:
+def _top(k: int, labels: Labels | None) -> Metric:
     name = f"top-{k}"
 
     def right(prediction: Prediction, sample: Sample) -> bool:
@@ -37,4 +37,5 @@ def _top(k: int) -> Metric:
         before = int((probs > probs[label]).sum() + (probs[:label] == probs[label]).sum())
         return before < k
 
-    return Rate(name, right, higher_is_better=True, evidence_key=name)
+    guess = None if labels is None else min(1.0, k / len(labels))
+    return Rate(name, right, higher_is_better=True, evidence_key=name, guess=guess)

@@ -15,7 +15,7 @@ import numpy
 
 from robustbench_cv.catalogue import metric
 from robustbench_cv.metrics.matching import IOU_THRESHOLDS, SIZES, coco_mask_matches, coco_matches
-from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.metrics.metric import Metric, Unit
 from robustbench_cv.metrics.parts import quotient, whole
 from robustbench_cv.types import Evidence, Prediction, Sample
 
@@ -81,10 +81,16 @@ class AveragePrecision:
     masks: bool = False
     higher_is_better: bool = field(default=True, init=False)
     is_rate: bool = field(default=False, init=False)
+    unit: Unit = field(default="rate", init=False)
+    range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
+    counts_absent: bool = field(default=False, init=False)
 
     @property
     def evidence_key(self) -> str:
         return "coco-masks" if self.masks else "coco"
+
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        return 0.0
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return coco_mask_matches(prediction, sample) if self.masks else coco_matches(prediction, sample)

@@ -8,11 +8,7 @@ the edited region: the evidence of "before" is of the unedited image with the ed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from robustbench_cv.metrics.intervals import RESAMPLES, paired_difference
-from robustbench_cv.metrics.iou import ClassIoU
-from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.types import Evidence
 
 CHANGES = (0.05, 0.10, 0.20)
@@ -20,20 +16,6 @@ CHANGES = (0.05, 0.10, 0.20)
 
 FEWEST = 10
 """A cell of the matrix with fewer images is left blank."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """change: of the class's IoU accumulated over all images, after minus before. affected: share of images whose own IoU changes by more
-    than each of CHANGES, either way. relative: mean over images of the share of the IoU that is lost (negative where it is gained).
-
-    The last two are None below FEWEST images. n: images with a scored pixel of the class.
-    """
-
-    n: int
-    change: Estimate
-    affected: dict[float, float] | None
-    relative: float | None
 
 
 def class_iou(evidence: Evidence, index: int) -> float | None:
@@ -44,17 +26,13 @@ def class_iou(evidence: Evidence, index: int) -> float | None:
     return None
 
 
-def response(
-    after: Mapping[str, Evidence], before: Mapping[str, Evidence], index: int, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Response:
-    """The response of class `index`, from the evidence of mIoU by sample id."""
-    ids = sorted(set(after) & set(before))
-    both = [(i, class_iou(after[i], index), class_iou(before[i], index)) for i in ids]
-    kept = [(i, new, old) for i, new, old in both if new is not None and old is not None]
-    change = paired_difference(
-        ClassIoU(index, str(index)), {i: after[i] for i, *_ in kept}, {i: before[i] for i, *_ in kept}, resamples=resamples, seed=seed
-    )
-    if len(kept) < FEWEST:
-        return Response(len(kept), change, None, None)
-    affected = {t: sum(abs(new - old) > t for _, new, old in kept) / len(kept) for t in CHANGES}
-    return Response(len(kept), change, affected, sum((old - new) / max(old, 0.01) for _, new, old in kept) / len(kept))
+def changed_images(after: Mapping[str, Evidence], before: Mapping[str, Evidence], index: int) -> dict[float, float] | None:
+    """Share of the images whose own IoU of class `index` changes by more than each of CHANGES, either way.
+
+    From the evidence of mIoU by sample id, over the images that have both and a scored pixel of the class; None below FEWEST of them.
+    """
+    pairs = [(class_iou(after[i], index), class_iou(before[i], index)) for i in sorted(set(after) & set(before))]
+    changes = [abs(new - old) for new, old in pairs if new is not None and old is not None]
+    if len(changes) < FEWEST:
+        return None
+    return {limit: sum(change > limit for change in changes) / len(changes) for limit in CHANGES}

@@ -11,7 +11,8 @@ AP sees none of this directly. Evidence of an image, which all share: {"objects"
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy
 
@@ -25,13 +26,15 @@ from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction,
 VANISHED, MISLABELLED, CLAIMED, FOUND = range(4)
 """States of an object; CLAIMED: boxes of its class overlap it, but each is another object's match."""
 
+Guess: TypeAlias = Callable[[Sequence[Evidence]], float | None]
+
 _IOU = 0.5  # to overlap, one way or the other
 
 
 @metric(task="detection")
 def detection_rate(operating_score: Fraction) -> Metric:
     """Share of the annotated objects that are found (recall at the operating score, IoU 0.5, right class)."""
-    return _share("detection-rate", FOUND, operating_score, higher_is_better=True)
+    return _share("detection-rate", FOUND, operating_score, higher_is_better=True, guess=lambda evidence: 0.0)
 
 
 @metric(task="detection")
@@ -56,10 +59,13 @@ def fabricated_per_image(operating_score: Fraction) -> Metric:
         "no image",
         higher_is_better=False,
         evidence_key=_key(operating_score),
+        unit="count per image",
+        range=(0.0, None),
+        counts_absent=True,
     )
 
 
-def _share(name: str, state: int, operating_score: float, *, higher_is_better: bool) -> Metric:
+def _share(name: str, state: int, operating_score: float, *, higher_is_better: bool, guess: Guess = lambda evidence: None) -> Metric:
     return Ratio(
         name,
         _taker(operating_score),
@@ -67,6 +73,7 @@ def _share(name: str, state: int, operating_score: float, *, higher_is_better: b
         "no annotated object",
         higher_is_better=higher_is_better,
         evidence_key=_key(operating_score),
+        guess=guess,
     )
 
 

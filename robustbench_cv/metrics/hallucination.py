@@ -14,6 +14,7 @@ Measured on the unedited image of a pair, the same numbers say how often the cla
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ from robustbench_cv.boxes import to_mask
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.metric import Labels, Metric
-from robustbench_cv.metrics.parts import Rate, Ratio, finite, need
+from robustbench_cv.metrics.parts import Background, Rate, Ratio, finite, need
 from robustbench_cv.types import (
     ABSENT,
     IGNORE,
@@ -40,6 +41,8 @@ from robustbench_cv.types import (
     Sample,
 )
 
+_AREA = "hallucinated-area"
+
 BLOB = 0.1
 """Share of the edited region's area that pixels of a removed class cover to count as an object."""
 
@@ -51,19 +54,20 @@ class Places(NamedTuple):
     outside: bool
 
 
-@metric(sees_removed_classes=True)
+@metric()
 def hallucination_rate(labels: Labels, operating_score: Fraction) -> Metric:
     """Share of removals after which a removed class is still reported, anywhere in the image."""
-    return _rate("hallucination-rate", labels, operating_score, any)
+    background = Background(f"reports@{operating_score:g}", partial(reported_classes, labels=labels, operating_score=operating_score))
+    return _rate("hallucination-rate", labels, operating_score, any, background=background)
 
 
-@metric(sees_removed_classes=True)
+@metric()
 def hallucination_inside(labels: Labels, operating_score: Fraction) -> Metric:
     """Share of removals after which a removed class is still reported where it was (detectors and segmenters)."""
     return _rate("hallucination-inside", labels, operating_score, lambda places: places.inside, local=True)
 
 
-@metric(sees_removed_classes=True)
+@metric()
 def hallucination_outside(labels: Labels, operating_score: Fraction) -> Metric:
     """Share of removals after which a removed class is reported elsewhere in the image (detectors and segmenters)."""
     return _rate("hallucination-outside", labels, operating_score, lambda places: places.outside, local=True)
@@ -78,10 +82,18 @@ def hallucinated_area(labels: Labels) -> Metric:
         predicted = need(prediction, MaskPrediction, "hallucinated-area").labels
         return [int((_of(predicted, removed) & edit.region).sum()), int(edit.region.sum())]
 
-    return Ratio("hallucinated-area", take, tuple, "no pixel was edited", higher_is_better=False, evidence_key="hallucinated-area")
+    return Ratio(_AREA, take, tuple, "no pixel was edited", higher_is_better=False, evidence_key=_AREA, counts_absent=True)
 
 
-def _rate(name: str, labels: Labels, operating_score: float, judge: Callable[[Places], bool], *, local: bool = False) -> Metric:
+def _rate(
+    name: str,
+    labels: Labels,
+    operating_score: float,
+    judge: Callable[[Places], bool],
+    *,
+    local: bool = False,
+    background: Background | None = None,
+) -> Metric:
     def outcome(prediction: Prediction, sample: Sample) -> bool:
         edit, removed = _removed(sample, labels)
         if isinstance(prediction, ClassPrediction):
@@ -93,7 +105,43 @@ def _rate(name: str, labels: Labels, operating_score: float, judge: Callable[[Pl
             return judge(_boxes(prediction, edit, removed, operating_score))
         return judge(_pixels(prediction, need(sample.target, MaskTarget, name), edit, removed))
 
-    return Rate(name, outcome, higher_is_better=False, evidence_key=f"{name}@{operating_score:g}")
+    return Rate(
+        name, outcome, higher_is_better=False, evidence_key=f"{name}@{operating_score:g}", counts_absent=True, background=background
+    )
+
+
+def reported_classes(prediction: Prediction, sample: Sample, labels: Labels, operating_score: float) -> Evidence:
+    """What an image holds and what is reported of it, by class index: for the same question of images that a class was never in.
+
+    {"seen": {class: 1 for a classifier's answer; boxes at the operating score; pixels}, "held": classes of the target, "removed": those
+    that the edit took, "enough": how much must be seen of them to count as reported}.
+    """
+    edit = sample.edit
+    removed = [] if edit is None else [labels.index(name) for name in sorted(edit.removed) if name in labels.names]
+    enough = 1.0 if edit is None or not isinstance(prediction, MaskPrediction) else _enough(edit)
+    return {"seen": _seen(prediction, operating_score), "held": _held(sample), "removed": removed, "enough": enough}
+
+
+def _seen(prediction: Prediction, operating_score: float) -> dict[str, int]:
+    if isinstance(prediction, ClassPrediction):
+        finite(prediction.probs, "probabilities")
+        return {str(prediction.label): 1}
+    if isinstance(prediction, BoxPrediction):
+        values = prediction.labels[finite(prediction.scores, "scores") >= operating_score]
+    else:
+        values = prediction.labels[prediction.labels >= 0]
+    classes, counts = torch.unique(values, return_counts=True)
+    return {str(c): n for c, n in zip(classes.tolist(), counts.tolist(), strict=True)}
+
+
+def _held(sample: Sample) -> list[int]:
+    target = sample.target
+    labels = torch.tensor([target.label]) if isinstance(target, ClassTarget) else torch.unique(target.labels)
+    return [int(c) for c in labels.tolist() if c >= 0 and (c != IGNORE or isinstance(target, ClassTarget))]
+
+
+def _enough(edit: Edit) -> float:
+    return max(1.0, BLOB * float(edit.region.sum()))
 
 
 def _removed(sample: Sample, labels: Labels) -> tuple[Edit, list[int]]:
@@ -130,7 +178,7 @@ def _lies_in(box: Tensor, region: Tensor) -> bool:
 
 def _pixels(prediction: MaskPrediction, target: MaskTarget, edit: Edit, removed: list[int]) -> Places:
     still = _of(prediction.labels, removed)
-    enough = max(1.0, BLOB * float(edit.region.sum()))
+    enough = _enough(edit)
     elsewhere = still & ~edit.region & (target.labels != IGNORE)
     return Places(bool((still & edit.region).sum() >= enough), bool(elsewhere.sum() >= enough))
 

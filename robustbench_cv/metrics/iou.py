@@ -16,7 +16,7 @@ import torch
 
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.metrics.metric import Labels, Metric
+from robustbench_cv.metrics.metric import Labels, Metric, Unit
 from robustbench_cv.metrics.parts import Ratio, need, quotient, whole
 from robustbench_cv.types import IGNORE, Evidence, MaskPrediction, MaskTarget, Prediction, Sample
 
@@ -59,7 +59,24 @@ def pixel_accuracy() -> Metric:
         "no pixel is scored",
         higher_is_better=True,
         evidence_key=_KEY,
+        guess=_commonest,
     )
+
+
+def _truth_pixels(evidence: Sequence[Evidence]) -> dict[int, int]:
+    """Scored pixels of each class in the truth, of those that it holds."""
+    pixels: dict[int, int] = {}
+    for rows in evidence:
+        for c, _, _, truth in rows:
+            if truth:
+                pixels[c] = pixels.get(c, 0) + truth
+    return pixels
+
+
+def _commonest(evidence: Sequence[Evidence]) -> float | None:
+    """Pixel accuracy of the commonest class in every pixel."""
+    pixels = _truth_pixels(evidence)
+    return max(pixels.values()) / sum(pixels.values()) if pixels else None
 
 
 def confusion(prediction: Prediction, sample: Sample) -> Evidence:
@@ -91,11 +108,17 @@ class ClassIoU:
     label: str
     higher_is_better: bool = field(default=True, init=False)
     is_rate: bool = field(default=False, init=False)
+    unit: Unit = field(default="rate", init=False)
+    range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
+    counts_absent: bool = field(default=False, init=False)
     evidence_key: str = field(default=_KEY, init=False)
 
     @property
     def name(self) -> str:
         return f"class-iou(of={self.label!r})"
+
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        return None
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return confusion(prediction, sample)
@@ -116,7 +139,15 @@ class MeanIoU:
     required: bool = False
     higher_is_better: bool = field(default=True, init=False)
     is_rate: bool = field(default=False, init=False)
+    unit: Unit = field(default="rate", init=False)
+    range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
+    counts_absent: bool = field(default=False, init=False)
     evidence_key: str = field(default=_KEY, init=False)
+
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        """Of the commonest class in every pixel: its share of the pixels, over the classes that the truth holds."""
+        pixels = _truth_pixels(evidence)
+        return None if not pixels else max(pixels.values()) / sum(pixels.values()) / len(pixels)
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return confusion(prediction, sample)

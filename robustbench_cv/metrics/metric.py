@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy
 
 from robustbench_cv.types import Evidence, Labels, Prediction, Sample
 
+Unit: TypeAlias = Literal["rate", "count", "count per image", "pixels"]
+"""What a metric's number is: a share of something in [0, 1] (shown in percent), or a number of things, as it is."""
+
 
 class Metric(Protocol):
     """measure() keeps a small JSON value of each sample, reduce() makes one number of them, resample() the same for many weightings.
 
-    is_rate: the evidence is 0 or 1 and the reduction its mean (a Wilson interval applies). evidence_key: metrics with equal keys
+    is_rate: the evidence is 0 or 1 and the reduction its mean (a Wilson interval applies). unit, range: what the number is, and its least
+    and largest value (None: no largest), as reports print and draw it. counts_absent: whether it counts what is reported where no such
+    object is, which average precision does not see. evidence_key: metrics with equal keys
     measure the same evidence, taken and stored once under that key (AP, AP50 and AP75 read the same matches). Factories registered
     as metrics may take `labels: Labels` (the model's classes) and `operating_score: float` (ModelInfo's): the runner passes those that
     a factory names.
@@ -27,7 +32,20 @@ class Metric(Protocol):
     @property
     def is_rate(self) -> bool: ...
     @property
+    def unit(self) -> Unit: ...
+    @property
+    def range(self) -> tuple[float, float | None]: ...
+    @property
+    def counts_absent(self) -> bool: ...
+    @property
     def evidence_key(self) -> str: ...
+
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        """What an answer that does not look at the image would score on these samples; None where that cannot be said.
+
+        By definition (project choices): a guess among all classes, equally likely; the commonest class in every pixel; no box at all.
+        """
+        ...
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         """Evidence from a prediction and the sample it was made on (target, edit). NotApplicable where the metric means nothing there."""
@@ -47,6 +65,8 @@ class Estimate:
     """A number with what defends it. value is None where it is undefined, and `reason` says why; low and high bound 95 %.
 
     n: samples behind it; excluded: samples that were not applicable or failed. `reason` also says why an interval is missing.
+    failed: of the excluded, those that should have an outcome and have none (NaN, an unreadable file). all_wrong, all_right: a rate with
+    all of these wrong, and all of them right: between the two it lies. A number with failed samples decides nothing.
     """
 
     value: float | None
@@ -55,6 +75,9 @@ class Estimate:
     n: int
     excluded: int = 0
     reason: str = ""
+    failed: int = 0
+    all_wrong: float | None = None
+    all_right: float | None = None
 
 
-__all__ = ["Estimate", "Labels", "Metric"]
+__all__ = ["Estimate", "Labels", "Metric", "Unit"]

@@ -4,30 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.metrics.metric import Metric, Unit
 from robustbench_cv.types import Evidence, Prediction, Sample
 
 T = TypeVar("T")
+
+
+class Background(NamedTuple):
+    """More evidence of every sample than a metric's own number is made of, stored under `key`: what it must be held against."""
+
+    key: str
+    measure: Callable[[Prediction, Sample], Evidence]
 
 
 @dataclass(frozen=True)
 class Rate:
     """The share of samples with an outcome. Evidence: 0 or 1.
 
-    outcome: of one sample; NotApplicable where the question means nothing there.
+    outcome: of one sample; NotApplicable where the question means nothing there. guess: what a guess would score, None where that means
+    nothing. background: evidence that is kept of every sample beside, see `base_rates`.
     """
 
     name: str
     outcome: Callable[[Prediction, Sample], bool]
     higher_is_better: bool
     evidence_key: str
+    counts_absent: bool = False
+    guess: float | None = None
+    background: Background | None = None
     is_rate: bool = field(default=True, init=False)
+    unit: Unit = field(default="rate", init=False)
+    range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
+
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        return self.guess
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return int(self.outcome(prediction, sample))
@@ -44,6 +60,7 @@ class Ratio:
     """A sum over the samples divided by another sum: never a mean of the samples' own ratios.
 
     split: one sample's evidence -> (its part above the line, its part below). undefined: what is missing where all below is 0.
+    unit, range: a share, unless the two sums are of different things. guess: what an answer without looking scores, from the evidence.
     """
 
     name: str
@@ -52,7 +69,14 @@ class Ratio:
     undefined: str
     higher_is_better: bool
     evidence_key: str
+    unit: Unit = "rate"
+    range: tuple[float, float | None] = (0.0, 1.0)
+    counts_absent: bool = False
+    guess: Callable[[Sequence[Evidence]], float | None] = lambda evidence: None
     is_rate: bool = field(default=False, init=False)
+
+    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+        return self.guess(evidence)
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return self.take(prediction, sample)
@@ -89,5 +113,5 @@ def need(value: object, kind: type[T], metric: str) -> T:
 def finite(values: Tensor, what: str) -> Tensor:
     """`values`; NotApplicable where the model answered NaN or infinity, which is neither right nor wrong."""
     if not bool(values.isfinite().all()):
-        raise NotApplicable(f"the model's {what} hold NaN or infinity")
+        raise NotApplicable(f"the model's {what} hold NaN or infinity", "not-finite")
     return values

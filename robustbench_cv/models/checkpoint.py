@@ -59,15 +59,15 @@ def read_state(path: str | Path) -> State:
     if not is_file(path):
         raise UserError(f"no checkpoint file {path} (looked from {Path.cwd()})")
     content = read_weights(path)
-    found = dict(_state_dicts(content))
-    if not found:
+    state_dicts = dict(_state_dicts(content))
+    if not state_dicts:
         keys = some(sorted(map(str, content))) if isinstance(content, Mapping) else ""
         what = f"a dict with {keys}" if keys else "an empty dict" if content == {} else f"a {type(content).__name__}"
         raise UserError(f"{path} holds {what}, not a state dict; save `model.state_dict()`, alone or under 'state_dict'")
-    name = _chosen(list(found), path) if key is None else _named(found, key, path)
-    if name not in found:
-        return State(_behind(found, name))
-    return State(found[name], tuple(_left(content, found, name)))
+    name = _choose_state_dict(list(state_dicts), path) if key is None else _state_dict_of_key(state_dicts, key, path)
+    if name not in state_dicts:
+        return State(_tensors_behind(state_dicts, name))
+    return State(state_dicts[name], tuple(_notes_of_rest(content, state_dicts, name)))
 
 
 def has_auxiliary_heads(path: str | Path) -> bool:
@@ -87,10 +87,10 @@ def _state_dicts(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str
         return
     tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
     inner = [
-        found
+        named_state
         for key, value in content.items()
         if isinstance(key, str) and "optim" not in key.lower()
-        for found in _state_dicts(value, (*path, key))
+        for named_state in _state_dicts(value, (*path, key))
     ]
     if tensors and len(tensors) > max((len(state) for _, state in inner), default=0):
         yield ".".join(path), tensors
@@ -98,7 +98,7 @@ def _state_dicts(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str
         yield from inner
 
 
-def _chosen(names: list[str], path: Path) -> str:
+def _choose_state_dict(names: list[str], path: Path) -> str:
     """The plain one of several state dicts, under a key that training scripts use. UserError where nothing says which that is."""
     plain = [name for name in names if not words(name) & AVERAGED] or names
     known = sorted((name for name in plain if set(name.split(".")) <= set(NESTS)), key=lambda name: [*map(NESTS.index, name.split("."))])
@@ -108,27 +108,29 @@ def _chosen(names: list[str], path: Path) -> str:
     raise UserError(f"{path} holds {len(plain)} state dicts; choose one with {keys} beside checkpoint=")
 
 
-def _named(found: Mapping[str, dict[str, Tensor]], key: str, path: Path) -> str:
+def _state_dict_of_key(state_dicts: Mapping[str, dict[str, Tensor]], key: str, path: Path) -> str:
     """The state dict that a key means: its own name, the only one below it, or the beginning of tensors' names."""
-    below = [name for name in found if name == key or name.startswith(f"{key}.")]
+    below = [name for name in state_dicts if name == key or name.startswith(f"{key}.")]
     if len(below) == 1 or key in below:
         return key if key in below else below[0]
-    if not below and _behind(found, key):
+    if not below and _tensors_behind(state_dicts, key):
         return key
-    keys = some([name for name in below or found if name], 10) or "a single state dict, without a key"
+    keys = some([name for name in below or state_dicts if name], 10) or "a single state dict, without a key"
     raise UserError(f"{path} has no state dict under key={key!r}; it has {keys}")
 
 
-def _behind(found: Mapping[str, dict[str, Tensor]], prefix: str) -> dict[str, Tensor]:
+def _tensors_behind(state_dicts: Mapping[str, dict[str, Tensor]], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names have the prefix before a dot, without it; of the first state dict that has such."""
     dotted = f"{prefix}."
-    parts = ({name.removeprefix(dotted): tensor for name, tensor in state.items() if name.startswith(dotted)} for state in found.values())
+    parts = (
+        {name.removeprefix(dotted): tensor for name, tensor in state.items() if name.startswith(dotted)} for state in state_dicts.values()
+    )
     return next((part for part in parts if part), {})
 
 
-def _left(content: Any, found: Mapping[str, object], name: str) -> Iterator[str]:
+def _notes_of_rest(content: Any, state_dicts: Mapping[str, object], name: str) -> Iterator[str]:
     """Notes on what was taken and what was left: other state dicts first, with the key that takes them."""
-    rivals = [other for other in found if other != name]
+    rivals = [other for other in state_dicts if other != name]
     siblings: list[str] = []
     for key in name.split(".") if name else ():
         siblings += [str(other) for other in content if other != key and not any(r == other or r.startswith(f"{other}.") for r in rivals)]

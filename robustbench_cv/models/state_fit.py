@@ -94,16 +94,16 @@ def lazy_layers(names: list[str]) -> str:
 
 def _fit(state: dict[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> Fit:
     required = {name for name in wanted if not name.endswith(COUNTER)}
-    whole = _whole_copies(state, wanted, required)
-    prefix = _chosen(whole, where) if whole else _likely(state, required)
+    whole_copies = _whole_copies(state, wanted, required)
+    prefix = _choose_copy(whole_copies, where) if whole_copies else _likeliest_prefix(state, required)
     inside = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
     notes = [f"took the prefix {prefix!r} off the names"] if prefix else []
     outside = [name for name in state if not name.startswith(prefix)]
-    copies = [other for other in whole if other != prefix and other.startswith(prefix)]
+    copies = [other for other in whole_copies if other != prefix and other.startswith(prefix)]
     spare = [name for name in inside if name not in wanted and not name.endswith(COUNTER)]
-    left = [name for name in spare if _is_left(name) or any((prefix + name).startswith(copy) for copy in copies)]
+    left = [name for name in spare if _is_beside_the_network(name) or any((prefix + name).startswith(copy) for copy in copies)]
     if outside or left:
-        hint = "".join(f"; key={other.rstrip('.')!r} takes that copy" for other in whole if other != prefix)
+        hint = "".join(f"; key={other.rstrip('.')!r} takes that copy" for other in whole_copies if other != prefix)
         parts = Counter(name.split(".")[0] for name in (*outside, *left))
         named = some([part if count == 1 else f"{part} ({count} tensors)" for part, count in parts.items()])
         notes.append(f"left {named}, which the network does not have{hint}")
@@ -121,8 +121,8 @@ def _whole_copies(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], req
     return [prefix for prefix, count in counts.items() if count == len(required)]
 
 
-def _likely(state: Mapping[str, Tensor], required: set[str]) -> str:
-    """The known prefix under which the file has most of the module's names, where it is not that whole."""
+def _likeliest_prefix(state: Mapping[str, Tensor], required: set[str]) -> str:
+    """The known prefix under which the file has most of the module's names, where it has all of them behind none."""
     counts = _coverage(state, required, lambda name, own: True)
     known = {prefix: count for prefix, count in counts.items() if _is_known(prefix)}
     return max(known, key=lambda prefix: (known[prefix], -len(prefix)), default="")
@@ -144,9 +144,9 @@ def _coverage(state: Mapping[str, Tensor], required: set[str], fits: Callable[[s
     return counts
 
 
-def _chosen(whole: list[str], where: str) -> str:
+def _choose_copy(whole_copies: list[str], where: str) -> str:
     """Of several whole copies of the network the plain one. UserError where nothing says which that is."""
-    plain = [prefix for prefix in whole if not words(prefix) & AVERAGED] or whole
+    plain = [prefix for prefix in whole_copies if not words(prefix) & AVERAGED] or whole_copies
     known = sorted(filter(_is_known, plain), key=lambda prefix: PREFIXES.index(prefix[: prefix.find(".") + 1]))
     if known or len(plain) == 1:
         return (known or plain)[0]
@@ -154,7 +154,7 @@ def _chosen(whole: list[str], where: str) -> str:
     raise UserError(f"{where}: the file holds {len(plain)} networks that fit; choose one with {keys}")
 
 
-def _is_left(name: str) -> bool:
+def _is_beside_the_network(name: str) -> bool:
     """Whether a name that the module does not have is of something that a prediction never asks."""
     first = name.split(".")[0]
     return first.lower().startswith("aux") or first == "n_averaged" or bool(words(first) & (TRAINING | AVERAGED))

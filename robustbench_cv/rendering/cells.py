@@ -8,15 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.metrics.metric import Estimate, Unit
 
-Unit = Literal["percent", "plain"]
 UNDEFINED = "–"
+
+SUFFIXES: dict[Unit, str] = {"rate": ", %", "count": "", "count per image": ", per image", "pixels": ", px"}
+"""What stands behind a name on the page whose numbers are in a unit."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """An estimate as a cell. unit "percent": held 0-1, shown times 100. signed: a difference, shown with its sign.
+    """An estimate as a cell. unit "rate": held 0-1, shown times 100. signed: a difference, shown with its sign.
 
     blocked: the check that forbids showing it ("S21"). marks: footnote marks, explained in the table's notes.
 
@@ -27,7 +29,7 @@ class Number:
     """
 
     estimate: Estimate
-    unit: Unit = "percent"
+    unit: Unit = "rate"
     signed: bool = False
     blocked: str = ""
     marks: str = ""
@@ -60,13 +62,33 @@ class Number:
         return " ".join(part for part in (self.value, self.interval) if part) + self.marks
 
     def _digits(self, value: float) -> str:
-        shown = f"{value * 100:.1f}" if self.unit == "percent" else f"{value:.2f}"
-        if float(shown) == 0:
+        shown = _in_unit(value, self.unit)
+        if float(shown.replace(",", "")) == 0:
             return shown.lstrip("-")
         return (f"{'+' if self.signed else ''}{shown}" if value > 0 else shown).replace("-", "−")
 
 
-Cell: TypeAlias = Number | str | int | float | None
+def _in_unit(value: float, unit: Unit) -> str:
+    """Shares in percent; whole numbers of things without decimals, all others with two."""
+    if unit == "rate":
+        return f"{value * 100:.1f}"
+    return f"{value:,.0f}" if unit in ("count", "pixels") and float(value).is_integer() else f"{value:,.2f}"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A metric's name as a cell. On the page its unit stands behind it; in a csv, where rates are shares, the name stands alone."""
+
+    name: str
+    unit: Unit
+
+    @property
+    def text(self) -> str:
+        """Name and unit: "top-1, %"."""
+        return f"{self.name}{SUFFIXES[self.unit]}"
+
+
+Cell: TypeAlias = Number | Quantity | str | int | float | None
 
 
 class Footnotes:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import pandas
 
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.cells import Footnotes
 from robustbench_cv.rendering.escape import slug
-from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say
-from robustbench_cv.results import Group, Results
+from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say, value_axis
+from robustbench_cv.results import Group, MetricRow, Results
 from robustbench_cv.suite import Condition, Kind
 from robustbench_cv.tasks import Task
 
@@ -58,23 +59,44 @@ def curve_charts(results: Results, task: Task, kind: Kind, label: str, title: st
     """
     notes = Footnotes()
     frame = curve_frame(results, task, kind, notes)
+    said = reporting.scoring_note(results, task) if kind == "intervention" else ()
     if frame.empty:
         return []
     metric = results.metrics(task)[0]
     series = list(dict.fromkeys(frame["series"]))
     text = f"{reporting.TASK_TITLES[task]}: {metric} against {caption} Bands are 95 % intervals; the point at 0 is the clean image."
 
+    scale = _Scale(results.metric_row(task, metric), axis, _abscissa(results, task, kind))
+
     def draw(axes: Axes, part: pandas.DataFrame) -> None:
-        draw_curves(axes, part, metric, axis)
+        draw_curves(axes, part, scale)
 
     lines = len(frame[["model", "dataset", "series", "placebo"]].drop_duplicates())
     if lines <= MOST_LINES or len(series) == 1:
-        return [Chart(frame, draw, text, f"{label}-{task}", notes.notes, task, title)]
+        return [Chart(frame, draw, text, f"{label}-{task}", (*notes.notes, *said), task, title)]
     parts = {name: frame[frame["series"] == name].reset_index(drop=True) for name in series}
-    return [Chart(part, draw, text, f"{label}-{task}-{slug(name)}", notes.notes, task, f"{title}: {name}") for name, part in parts.items()]
+    every = (*notes.notes, *said)
+    return [Chart(part, draw, text, f"{label}-{task}-{slug(name)}", every, task, f"{title}: {name}") for name, part in parts.items()]
 
 
-def draw_curves(axes: Axes, frame: pandas.DataFrame, metric: str, axis: str) -> None:
+@dataclass(frozen=True)
+class _Scale:
+    """What the axes measure. metric: the y axis's; axis: the x axis's name; abscissa: its unit."""
+
+    metric: MetricRow
+    axis: str
+    abscissa: Literal["grey levels", "share", "plain"]
+
+
+def _abscissa(results: Results, task: Task, kind: Kind) -> Literal["grey levels", "share", "plain"]:
+    """The unit of a kind's severities: shares of an object where it is covered, grey levels where all attacks are bounded in L-infinity."""
+    if kind != "attack":
+        return "share"
+    norms = {f.norm for c in results.conditions(task, kind) if c.curve and (f := results.facts(task, c.name).attack) is not None}
+    return "grey levels" if norms == {"linf"} else "plain"
+
+
+def draw_curves(axes: Axes, frame: pandas.DataFrame, scale: _Scale) -> None:
     """Lines with bands, named at their ends; placebos dashed in the same colour."""
     keys = list(dict.fromkeys(zip(frame["model"], frame["dataset"], frame["series"], strict=True)))
     hues, ends = colours([str(key) for key in keys]), []
@@ -88,11 +110,11 @@ def draw_curves(axes: Axes, frame: pandas.DataFrame, metric: str, axis: str) -> 
             ends.append((float(last["x"]), float(last["value"]), _name(key, frame, placebo=bool(placebo)), hue))
     if not ends:
         say(axes, NOTHING)
-    axes.set_xlabel(axis)
-    axes.set_ylabel(metric)
+    axes.set_xlabel(scale.axis)
+    axes.set_ylabel(scale.metric.name)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
-    _scale(axes, frame, metric)
+    _fit_axes(axes, frame, scale)
     label_ends(axes, ends)
 
 
@@ -103,14 +125,12 @@ def _name(key: tuple[str, str, str], frame: pandas.DataFrame, *, placebo: bool) 
     return " · ".join(parts) + (", control" if placebo else "")
 
 
-def _scale(axes: Axes, frame: pandas.DataFrame, metric: str) -> None:
-    if reporting.unit_of(metric) == "percent":
-        axes.set_ylim(-0.02, 1.02)
-        percent_axis(axes.yaxis)
+def _fit_axes(axes: Axes, frame: pandas.DataFrame, scale: _Scale) -> None:
+    value_axis(axes.yaxis, axes.set_ylim, scale.metric)
     budgets = sorted(set(frame["x"]))
     axes.set_xlim(0, budgets[-1] * 1.02 or 1)
-    if reporting.in_grey_levels(budgets):
+    if scale.abscissa == "grey levels" and reporting.in_grey_levels(budgets):
         axes.set_xticks(budgets, [reporting.budget_text(x).removesuffix("/255") for x in budgets])
         axes.set_xlabel(f"{axes.get_xlabel()}, in 1/255 of the pixel range")
-    elif budgets[-1] <= 1:
+    elif scale.abscissa == "share":
         percent_axis(axes.xaxis)

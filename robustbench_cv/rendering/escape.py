@@ -58,7 +58,13 @@ _LATEX = {
 _ACCENTS = set("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327")
 """Combining marks that LaTeX's oldest font encoding can set."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""What no reader sees and some readers obey: terminal escapes, overrides of the writing direction, halves of characters."""
+
+_FORMULA = re.compile(r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
+"""What a spreadsheet may take for a formula at the start of a cell (OWASP, "CSV Injection"), full-width signs too."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]|~$#])")
 
 
@@ -102,6 +108,26 @@ def markdown(text: str) -> str:
     line = " ".join(_CONTROL.sub("\ufffd", text).split())
     safe = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\1", safe)
+
+
+def plain(text: str) -> str:
+    """Text for a figure or a terminal: what would be obeyed instead of shown becomes U+FFFD.
+
+    >>> plain("a\\x1b[31mb") == "a\\ufffd[31mb"
+    True
+    """
+    return _CONTROL.sub("\ufffd", text)
+
+
+def csv_cell(text: str) -> str:
+    """Text for a cell of a csv: a spreadsheet shows it and computes nothing. Numbers stay numbers, negative ones too.
+
+    >>> csv_cell("=1+1"), csv_cell("-0.5"), csv_cell("-x")
+    ("'=1+1", '-0.5', "'-x")
+    """
+    # A carriage return alone would end the row: Python's writer quotes only what its own line ends hold.
+    safe = plain(text).replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{safe}" if _FORMULA.match(safe) and not _NUMBER.fullmatch(safe) else safe
 
 
 def xml(text: str) -> str:

@@ -17,17 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from robustbench_cv.files import write_bytes
+from robustbench_cv.palette import INK, MUTED, PALETTE, RULE
 from robustbench_cv.rendering import escape
+from robustbench_cv.results import MetricRow
 from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INK, MUTED, RULE = "#1c2733", "#66727f", "#dfe4ea"
-
-# Okabe & Ito (2008), without yellow, which is too light for lines on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
 
 NOTHING = "every number here is blocked or undefined"
 
@@ -60,7 +57,7 @@ class Chart:
 
         with style():
             figure = Figure(figsize=self.size, layout="constrained")
-            self.draw(figure.add_subplot(), self.frame)
+            self.draw(figure.add_subplot(), _texts(self.frame, escape.plain))
             freeze(figure)
         return figure
 
@@ -76,7 +73,7 @@ class Chart:
 
     def to_csv(self) -> str:
         """The frame, missing values empty."""
-        return self.frame.to_csv(index=False, lineterminator="\n")
+        return _texts(self.frame, escape.csv_cell).to_csv(index=False, lineterminator="\n")
 
     def to_bytes(self, kind: str) -> bytes:
         """The figure as "pdf", "png" or "svg"; the same bytes each time."""
@@ -85,6 +82,11 @@ class Chart:
     @functools.cached_property
     def _once(self) -> Figure:
         return self.figure()
+
+
+def _texts(frame: pandas.DataFrame, escaped: Callable[[str], str]) -> pandas.DataFrame:
+    """The frame with every text made safe for its target."""
+    return frame.map(lambda value: escaped(value) if isinstance(value, str) else value)
 
 
 def freeze(figure: Figure) -> None:
@@ -154,6 +156,15 @@ def percent_axis(axis: Any) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+
+
+def value_axis(axis: Any, set_limits: Callable[[float, float], object], metric: MetricRow, margin: float = 0.02) -> None:
+    """An axis (axes.xaxis with axes.set_xlim, or y) for a metric's values: its range with a little room, in percent where it is a rate."""
+    if metric.high is not None:
+        room = margin * (metric.high - metric.low)
+        set_limits(metric.low - room, metric.high + room)
+    if metric.unit == "rate":
+        percent_axis(axis)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

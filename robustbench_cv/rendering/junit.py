@@ -46,7 +46,7 @@ def _gate(suite: Element, verdict: gates.Verdict) -> None:
     case = SubElement(suite, "testcase", classname=f"gates.{escape.xml(gate.metric)}", name=escape.xml(name))
     if verdict.outcome == "fail":
         SubElement(case, "failure", message=escape.xml(verdict.evidence))
-    elif verdict.outcome == "inconclusive":
-        SubElement(case, "skipped", message=escape.xml(f"inconclusive: {verdict.evidence}"))
+    elif verdict.outcome in ("inconclusive", "not applicable"):
+        SubElement(case, "skipped", message=escape.xml(f"{verdict.outcome}: {verdict.evidence}"))
     else:
         SubElement(case, "system-out").text = escape.xml(verdict.evidence)

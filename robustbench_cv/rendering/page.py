@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from robustbench_cv import gates
+from robustbench_cv import gates, palette
 from robustbench_cv.rendering import escape, reporting
 from robustbench_cv.rendering.cells import Footnotes, Number
-from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.pictures import Gallery
-from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.items import Item
 from robustbench_cv.results import Group, Results
+from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-Item: TypeAlias = Table | Chart | Gallery
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,9 @@ def page(results: Results, items: Sequence[Item], template: str) -> str:
         .get_template(f"{template}.j2")
         .render(
             run=results.run,
+            colours=palette.css(),
             banner=banner(results),
+            alarms=alarms(results),
             sections=sections(results, items),
             verdicts=gates.judge(results),
             groups=results.groups(),
@@ -79,6 +78,7 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters["markdown"] = escape.markdown
+    made.filters["plain"] = escape.plain
     made.filters["made"] = lambda item: Markup(item.to_html())  # noqa: S704  (to_html escapes every text)
     return made
 
@@ -99,13 +99,13 @@ def sections(results: Results, items: Sequence[Item]) -> list[Section]:
 
 
 def headline(results: Results, group: Group) -> Headline:
-    """Clean, the worst that attacks did, and the strongest context effect beyond its control."""
+    """Clean, the worst that the attacks of one budget did, and the strongest context effect beyond its control."""
     metric, notes = results.metrics(group.task)[0], Footnotes()
     numbers = [("clean", reporting.shown(results, group, c.name, metric, notes)) for c in results.conditions(group.task, "clean")[:1]]
     attacks = [(c.name, reporting.shown(results, group, c.name, metric, notes)) for c in results.conditions(group.task, "attack")]
-    worst = reporting.shown_worst_case(results, group, metric, notes) if attacks else None
+    worst = reporting.leading_worst_case(results, group, metric, notes)
     if worst is not None:
-        numbers.append(("worst case over attacks", worst))
+        numbers.append((f"worst case {reporting.budget_name(worst[0])}, over {_count(len(worst[0].conditions), 'attack')}", worst[1]))
     elif attacks:
         numbers.append(_furthest([(f"under {name}", number) for name, number in attacks], results, group, metric))
     effects = [
@@ -127,20 +127,40 @@ def _furthest(numbers: Sequence[tuple[str, Number]], results: Results, group: Gr
 def banner(results: Results) -> Banner:
     """The verdict on top of the page."""
     counts: Counter[str] = Counter(f.verdict for f in results.findings)
-    expected, found = sum(cell.n for cell in results.run.cells), len(results.records)
-    if found < expected:
-        return Banner("warn", "Unfinished", f"{found} of {expected} records are there; the same command again goes on.")
+    expected, there = sum(cell.n for cell in results.run.cells), len(results.records)
+    rest = " ".join(part for part in (_rest(counts), *_doubts(results)) if part)
+    if there < expected:
+        return Banner("warn", "Unfinished", f"{there} of {expected} records are there; the same command again goes on.")
     if counts["stop"]:
-        return Banner(
-            "bad", "Numbers are blocked", f"{_count(counts['stop'], 'check')} said stop: what they touch is not shown. {_rest(counts)}"
-        )
+        return Banner("bad", "Numbers are blocked", f"{_count(counts['stop'], 'check')} said stop: what they touch is not shown. {rest}")
     if counts["warn"]:
-        return Banner(
-            "warn", "Numbers are marked", f"{_count(counts['warn'], 'check')} warned: what they touch carries a dagger. {_rest(counts)}"
-        )
+        return Banner("warn", "Numbers are marked", f"{_count(counts['warn'], 'check')} warned: what they touch carries a dagger. {rest}")
     if not results.findings:
         return Banner("warn", "No check has run", "Nothing here says that the numbers are right: run robustbench-cv doctor.")
-    return Banner("good", "Every check passed", _rest(counts))
+    if _doubts(results):
+        return Banner("warn", "No check objects", rest)
+    return Banner("good", "Every check passed", rest)
+
+
+def _doubts(results: Results) -> list[str]:
+    """What no check says: samples without an outcome, and attacks that nobody judged."""
+    failed = int((results.records["status"] == "failed").sum())
+    doubts = [f"{failed} of {len(results.records)} records failed: what they touch is inconclusive."] if failed else []
+    attacks = [(g, c) for g in results.groups() for c in results.conditions(g.task, "attack") if not _is_control(results, g.task, c.name)]
+    unjudged = sum(reporting.strength_of(results, group, c.name) not in ("strong", "weak", "nothing to break") for group, c in attacks)
+    if unjudged:
+        doubts.append(f"{unjudged} of {_count(len(attacks), 'attack')} not judged: nothing says whether they are strong (--strength 8).")
+    return doubts
+
+
+def _is_control(results: Results, task: Task, condition: str) -> bool:
+    facts = results.facts(task, condition).attack
+    return facts is not None and facts.is_control
+
+
+def alarms(results: Results) -> list[str]:
+    """What a reader must know of a model before any number of it: that it is near chance."""
+    return [text for group in results.groups() if (text := reporting.chance_text(results, group))]
 
 
 def _rest(counts: Counter[str]) -> str:

@@ -5,23 +5,39 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from robustbench_cv.catalogue import REPORTS
+from robustbench_cv.catalogue import REPORTS, build_stored
 from robustbench_cv.files import write_bytes
 from robustbench_cv.rendering import escape, reporting
 from robustbench_cv.rendering.cells import Footnotes, Number
 from robustbench_cv.rendering.figures import Chart, save
+from robustbench_cv.rendering.film_strips import Gallery
+from robustbench_cv.rendering.items import Item
 from robustbench_cv.rendering.junit import junit_xml
-from robustbench_cv.rendering.page import Item, page
-from robustbench_cv.rendering.pictures import Gallery
+from robustbench_cv.rendering.page import page
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Group, Results
 from robustbench_cv.run_folder import RunFolder
 
-_SUMMARY = ("model", "task", "dataset", "condition", "metric", "value", "low", "high", "n", "excluded", "flags")
+_SUMMARY = (
+    "model",
+    "task",
+    "dataset",
+    "condition",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "n",
+    "excluded",
+    "flags",
+    "failed",
+    "all_wrong",
+    "all_right",
+)
 
 
 def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
@@ -48,11 +64,14 @@ def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
     return [*texts, *pictures, *(path for item in items if isinstance(item, Chart) for path in save(item, figures))]
 
 
-def build_items(results: Results, reports: Sequence[str]) -> list[Item]:
-    """Every table, chart and gallery of some reports, with labels made unique."""
+def build_items(results: Results, reports: Sequence[str], typed: Collection[str] = ()) -> list[Item]:
+    """Every table, chart and gallery of some reports, with labels made unique.
+
+    typed: those of them that the user typed now. UserError for one that is unknown, or that is a file of code named by a run folder.
+    """
     made: list[Item] = []
     for spec in reports:
-        found = REPORTS.build(spec)(results)
+        found = build_stored(REPORTS, spec, {*results.typed, *typed})(results)
         made += found if isinstance(found, list | tuple) else [found]
     seen: Counter[str] = Counter()
     unique: list[Item] = []
@@ -64,26 +83,32 @@ def build_items(results: Results, reports: Sequence[str]) -> list[Item]:
 
 
 def summary_csv(results: Results) -> str:
-    """Every metric under every condition, tidy: rates 0-1, empty where blocked or undefined, with the checks that touch it in `flags`."""
+    """Every metric under every condition, tidy: rates 0-1, empty where blocked or undefined, with the checks that touch it in `flags`.
+
+    failed: samples that should have an outcome and have none; all_wrong, all_right: a rate with all of these wrong, and all right.
+    """
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([_SUMMARY, *_summary_rows(results)])
+    rows = ([escape.csv_cell(v) if isinstance(v, str) else v for v in row] for row in _summary_rows(results))
+    csv.writer(out, lineterminator="\n").writerows([_SUMMARY, *rows])
     return out.getvalue()
 
 
 def _summary_rows(results: Results) -> Iterator[tuple[object, ...]]:
     for group in results.groups():
+        clean = [c.name for c in results.conditions(group.task, "clean")[:1]]
         for metric in results.metrics(group.task):
             for condition in reporting.ordered_conditions(results, group.task):
                 number = reporting.shown(results, group, condition.name, metric, Footnotes())
-                yield _summary_row(results, group, condition.name, metric, number)
-            worst = reporting.shown_worst_case(results, group, metric, Footnotes())
-            if worst is not None and results.conditions(group.task, "attack"):
-                yield _summary_row(results, group, "worst case", metric, worst, worst=True)
+                yield _summary_row(results, group, condition.name, metric, number, [condition.name])
+            for budget, worst in reporting.worst_cases(results, group, metric, Footnotes()):
+                name = f"worst case {reporting.budget_name(budget)}"
+                yield _summary_row(results, group, name, metric, worst, [*clean, *budget.conditions])
 
 
-def _summary_row(results: Results, group: Group, condition: str, metric: str, number: Number, *, worst: bool = False) -> tuple[object, ...]:
+def _summary_row(results: Results, group: Group, name: str, metric: str, number: Number, under: Sequence[str]) -> tuple[object, ...]:
+    """under: the conditions whose records the number is made of."""
     e = number.estimate
-    under = [c.name for c in results.conditions(group.task) if c.name == condition or (worst and c.kind in ("clean", "attack"))]
-    flags = " ".join(dict.fromkeys(f"{f.check}:{f.verdict}" for name in under for f in results.flags(group, name)))
-    digits = ("" if v is None or number.blocked else repr(float(v)) for v in (e.value, e.low, e.high))
-    return group.model, group.task, group.dataset, condition, metric, *digits, e.n, e.excluded, flags
+    flags = " ".join(dict.fromkeys(f"{f.check}:{f.verdict}" for condition in under for f in results.flags(group, condition)))
+    digits = ["" if v is None or number.blocked else repr(float(v)) for v in (e.value, e.low, e.high, e.all_wrong, e.all_right)]
+    head = (group.model, group.task, group.dataset, name, metric)
+    return *head, *digits[:3], e.n, e.excluded, flags, e.failed, *digits[3:]

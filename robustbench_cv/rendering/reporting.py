@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from robustbench_cv.catalogue import ATTACKS
-from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.metrics.intervals import estimate
-from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.registry import Spec
-from robustbench_cv.rendering.cells import Footnotes, Number, Unit
-from robustbench_cv.results import Effect, Group, Results
+from robustbench_cv.adversary.facts import AttackFacts, Norm
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.metrics.metric import Estimate, Unit
+from robustbench_cv.rendering.cells import Footnotes, Number, Quantity
+from robustbench_cv.results import Budget, Effect, Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
@@ -39,24 +35,24 @@ def tasks_of(results: Results) -> list[Task]:
     return [track.task for track in results.run.tracks]
 
 
-def unit_of(metric: str) -> Unit:
-    """Metrics are shares (shown in percent), but for counts, whose names end in "per-image"."""
-    return "plain" if metric.endswith("per-image") else "percent"
+def unit_of(results: Results, task: Task, metric: str) -> Unit:
+    """What a metric's numbers are, as the metric declares it."""
+    return results.metric_row(task, metric).unit
 
 
-def heading_of(metric: str) -> str:
-    """A metric's name with its unit."""
-    return f"{metric}, %" if unit_of(metric) == "percent" else metric
+def quantity_of(results: Results, task: Task, metric: str) -> Quantity:
+    """A metric's name with its unit, as a cell."""
+    return Quantity(metric, unit_of(results, task, metric))
 
 
-def is_removal(condition: Condition) -> bool:
-    """Whether the condition (or the one whose placebo it is) takes objects away."""
-    return any(Spec.parse(spec).name.replace("_", "-").startswith(("remove", "context-only")) for spec in condition.interventions)
+def is_removal(results: Results, task: Task, condition: Condition) -> bool:
+    """Whether an intervention takes objects away, as its edits declare it."""
+    return condition.kind == "intervention" and results.facts(task, condition.name).removes_objects
 
 
 def hallucination_metrics(results: Results, task: Task) -> list[str]:
     """The metrics that see objects reported where there are none, which AP does not (S25)."""
-    return [m for m in results.metrics(task) if m.startswith(("hallucinat", "fabricated"))]
+    return [m.name for m in results.run.metrics(task) if m.counts_absent]
 
 
 def ordered_conditions(results: Results, task: Task) -> list[Condition]:
@@ -67,77 +63,122 @@ def ordered_conditions(results: Results, task: Task) -> list[Condition]:
     return [*kinds["clean"], *kinds["attack"], *paired, *(c for c in kinds["control"] if c not in paired)]
 
 
-def shown(results: Results, group: Group, condition: str, metric: str, notes: Footnotes) -> Number:
-    """A metric under a condition as a cell: blocked where a check said stop, marked where one warned."""
-    return guarded(results, group, [condition], metric, results.estimate(group, condition, metric), notes)
+def shown(results: Results, group: Group, condition: str, metric: str, notes: Footnotes, samples: Collection[str] | None = None) -> Number:
+    """A metric under a condition as a cell: blocked where a check said stop, marked where one warned. samples: over these alone."""
+    here = (group, condition, metric)
+    number = results.estimate(*here) if samples is None else results.estimate_of(*here, samples)
+    return guarded(results, group, [condition], unit_of(results, group.task, metric), number, notes)
 
 
-def shown_before(results: Results, group: Group, condition: str, metric: str, notes: Footnotes) -> Number:
+def shown_before(
+    results: Results, group: Group, condition: str, metric: str, notes: Footnotes, samples: Collection[str] | None = None
+) -> Number:
     """A metric of the unedited images of an intervention's pairs, scored against what the edit left alone, as a cell."""
-    evidence = list(results.evidence(group, condition, metric, reference=True).values())
-    excluded = len(results.rows(group, condition)) - len(evidence)
-    before = estimate(results.metric(group, metric), evidence, excluded=excluded, seed=results.run.seed)
-    return guarded(results, group, [condition], metric, before, notes)
+    every = results.evidence(group, condition, metric, reference=True) if samples is None else samples
+    before = results.estimate_of(group, condition, metric, every, reference=True)
+    return guarded(results, group, [condition], unit_of(results, group.task, metric), before, notes)
 
 
-def shown_worst_case(results: Results, group: Group, metric: str, notes: Footnotes) -> Number | None:
-    """The per-sample worst case over clean and all attacks; None for metrics that have none."""
-    names = [c.name for c in results.conditions(group.task) if c.kind in ("clean", "attack")]
+def budget_name(budget: Budget) -> str:
+    """ "Linf 1/255"."""
+    return f"{NORMS[budget.norm]} {radius_text(budget.norm, budget.radius)}"
+
+
+def worst_cases(results: Results, group: Group, metric: str, notes: Footnotes) -> list[tuple[Budget, Number]]:
+    """The per-sample worst case over clean and the attacks of each budget; none for metrics that have no such thing."""
+    return [(b, n) for b in results.budgets(group.task) if (n := _worst_case(results, group, metric, b, notes)) is not None]
+
+
+def leading_worst_case(results: Results, group: Group, metric: str, notes: Footnotes) -> tuple[Budget, Number] | None:
+    """That of the budget which most attacks share, the largest of several: the one to show where there is room for one."""
+    cases = worst_cases(results, group, metric, notes)
+    return max(cases, key=lambda case: (len(case[0].conditions), case[0].norm == cases[0][0].norm, case[0].radius), default=None)
+
+
+def _worst_case(results: Results, group: Group, metric: str, budget: Budget, notes: Footnotes) -> Number | None:
+    names = [*(c.name for c in results.conditions(group.task, "clean")[:1]), *budget.conditions]
     try:
-        worst = results.worst_case(group, metric)
+        worst = results.worst_case(group, metric, budget)
     except NotApplicable:
         return None
-    return guarded(results, group, [n for n in names if not _is_outdone(results, group, n, names)], metric, worst, notes)
+    resting_on = [n for n in names if not _is_outdone(results, group, n, names)]
+    return guarded(results, group, resting_on, unit_of(results, group.task, metric), worst, notes)
 
 
 def _is_outdone(results: Results, group: Group, condition: str, others: Sequence[str]) -> bool:
-    """Whether an attack looks weak beside a strong one of its budget or a larger: the worst case over both does not rest on it."""
-    verdict, cost = results.strength(group, condition), results.cost(group, condition)
-    if verdict is None or verdict.verdict != "warn" or cost is None:
+    """Whether an attack looks weak beside a strong one of its budget: the worst case over both does not rest on it."""
+    verdict = results.strength(group, condition)
+    if verdict is None or verdict.verdict != "warn":
         return False
-    for other in others:
-        strong, spent = results.strength(group, other), results.cost(group, other)
-        if strong is not None and strong.verdict == "pass" and spent is not None and (spent.radius or 0) >= (cost.radius or 0):
-            return True
-    return False
+    return any((strong := results.strength(group, other)) is not None and strong.verdict == "pass" for other in others)
 
 
-def looks_of(results: Results, group: Group, condition: str) -> str | None:
-    """ "strong", "weak" or "not judged": the verdict on an attack; None for controls and for what is no attack."""
-    found = results.strength(group, condition)
-    said = {"pass": "strong", "warn": "weak", "stop": "weak", "note": "not judged"}
-    return None if found is None else said.get(found.verdict)
+def strength_of(results: Results, group: Group, condition: str) -> str | None:
+    """ "strong", "weak", "not judged" or "nothing to break": the verdict on an attack; None for controls and for what is no attack."""
+    verdict = results.strength(group, condition)
+    if verdict is None or verdict.code == "nothing-to-break":
+        return None if verdict is None else "nothing to break"
+    return {"pass": "strong", "warn": "weak", "stop": "weak", "note": "not judged"}.get(verdict.verdict)
 
 
 def shown_effect(
     results: Results, group: Group, condition: str, metric: str, notes: Footnotes
 ) -> tuple[Number, Number | None, Number | None]:
     """Effect, its control's, and the first minus the second, as cells. A blocked control blocks what is computed from it."""
-    controls = [c.name for c in results.conditions(group.task, "control") if c.control_of == condition][:1]
+    controls = results.controls(group.task, condition)
     try:
         found = results.effect(group, condition, metric)
     except NotApplicable as reason:
         nothing = Estimate(None, None, None, 0, reason=str(reason))
         found = Effect(nothing, nothing if controls else None, nothing if controls else None)
     sides = (found.effect, [condition]), (found.control, controls), (found.difference, [condition, *controls])
-    cells = [e if e is None else replace(guarded(results, group, names, metric, e, notes), signed=True) for e, names in sides]
+    unit = unit_of(results, group.task, metric)
+    cells = [e if e is None else replace(guarded(results, group, names, unit, e, notes), signed=True) for e, names in sides]
     assert cells[0] is not None
     return cells[0], cells[1], cells[2]
 
 
-def guarded(results: Results, group: Group, conditions: Sequence[str], metric: str, number: Estimate, notes: Footnotes) -> Number:
+def guarded(results: Results, group: Group, conditions: Sequence[str], unit: Unit, number: Estimate, notes: Footnotes) -> Number:
     """An estimate made of records under `conditions` as a cell, with the marks of all that touches it."""
-    cell = Number(number, unit_of(metric))
+    cell = Number(number, unit)
     for name in conditions:
         reason = results.blocked(group, name)
         if reason:
             mark = notes.warning(_why_blocked(results, group, name, reason))
             return replace(cell, estimate=Estimate(None, None, None, 0, reason=reason), blocked=reason.split()[0], marks=mark)
     warnings = {f"{f.check} {f.title}: {f.evidence}" for name in conditions for f in results.flags(group, name)}
-    marks = [notes.warning(text) for text in sorted(warnings)]
+    hopeless = chance_text(results, group)
+    marks = [notes.warning(text) for text in [*_failed_text(cell), *sorted(warnings), *([hopeless] if hopeless else [])]]
     if cell.state == "undefined":
         marks.append(notes.remark(f"undefined: {number.reason or 'no sample has evidence for it'}."))
     return replace(cell, marks="".join(marks))
+
+
+def _failed_text(number: Number) -> list[str]:
+    """What a number with failed samples is worth; empty where none failed."""
+    e = number.estimate
+    if not e.failed:
+        return []
+    said = f"inconclusive: {e.failed} sample{'' if e.failed == 1 else 's'} failed and {'is' if e.failed == 1 else 'are'} not in the number"
+    if e.all_wrong is None or e.all_right is None:
+        return [f"{said}."]
+    wrong, right = (replace(number, estimate=Estimate(v, None, None, e.n)).value for v in (e.all_wrong, e.all_right))
+    return [f"{said}: it would be {wrong} with all of them wrong, {right} with all right."]
+
+
+def chance_text(results: Results, group: Group) -> str:
+    """Where a model is near chance, what that means for all else that is said of it; empty where it is not."""
+    near = results.chance(group)
+    if near is None:
+        return ""
+    unit = unit_of(results, group.task, near.metric)
+    value, guess = (Number(e, unit) for e in (near.estimate, Estimate(near.chance, None, None, 0)))
+    percent = " %" if unit == "rate" else ""
+    return (
+        f"{title_of(group)} is near chance: {near.metric} on clean images is {value.text}{percent} (n = {near.estimate.n}); without "
+        f"looking at the image it would be {guess.value}{percent}. None of its numbers speaks of robustness: what finds nothing makes "
+        "nothing up either."
+    )
 
 
 def _why_blocked(results: Results, group: Group, condition: str, reason: str) -> str:
@@ -147,23 +188,37 @@ def _why_blocked(results: Results, group: Group, condition: str, reason: str) ->
 
 def exclusions(results: Results, task: Task, metric: str, most: int = 3) -> tuple[str, ...]:
     """Why samples do not count, one note for each set of reasons: the commonest with how often, and the conditions they hold for."""
-    found: dict[str, list[str]] = {}
+    excluded = _where(results, task, most, lambda group, name: _reasons(results, group, name, metric))
+    untouched = _where(results, task, most, lambda group, name: _grouped(Counter(results.not_attacked(group, name))))
+    return (
+        *(f"Excluded under {where}: {text}." for text, where in excluded.items()),
+        *(f"Not attacked, and counted as they are, under {where}: {text}." for text, where in untouched.items()),
+    )
+
+
+def _where(results: Results, task: Task, most: int, reasons_of: Callable[[Group, str], Counter[str]]) -> dict[str, str]:
+    """The conditions that each set of reasons holds for."""
+    conditions: dict[str, list[str]] = {}
     groups = groups_of(results, task)
     for group in groups:
         for condition in ordered_conditions(results, task):
-            reasons = _reasons(results, group, condition.name, metric)
+            reasons = reasons_of(group, condition.name)
             if reasons:
                 where = condition.name if len(groups) == 1 else f"{condition.name} of {title_of(group)}"
-                found.setdefault(_commonest(reasons, most), []).append(where)
-    listed = {text: ", ".join(where) if len(where) <= 8 else f"{len(where)} conditions" for text, where in found.items()}
-    return tuple(f"Excluded under {where}: {text}." for text, where in listed.items())
+                conditions.setdefault(_commonest(reasons, most), []).append(where)
+    return {text: ", ".join(where) if len(where) <= 8 else f"{len(where)} conditions" for text, where in conditions.items()}
 
 
 def _reasons(results: Results, group: Group, condition: str, metric: str) -> Counter[str]:
-    """How often each reason holds. What a reason says in brackets differs from sample to sample, and is left to the records."""
+    """How often each reason holds."""
     reasons, key = Counter(results.reasons(group, condition)), results.metric(group, metric).evidence_key
     for excluded in results.rows(group, condition)["excluded"]:
         reasons.update(dict.fromkeys((excluded[name] for name in (metric, key) if name in excluded), 1))
+    return _grouped(reasons)
+
+
+def _grouped(reasons: Counter[str]) -> Counter[str]:
+    """What a reason says in brackets differs from sample to sample, and is left to the records."""
     grouped: Counter[str] = Counter()
     for reason, times in reasons.items():
         grouped[reason.partition(" (")[0]] += times
@@ -176,12 +231,27 @@ def _commonest(reasons: Counter[str], most: int) -> str:
     return "; ".join([f"{times} × {reason}" for reason, times in common[:most]] + ([f"{rest} × other reasons"] if rest else []))
 
 
+def scoring_note(results: Results, task: Task) -> tuple[str, ...]:
+    """The warning that rows of edited images are scored on other pixels or objects than the clean row; empty without edits."""
+    if task == "classification" or not results.conditions(task, "intervention"):
+        return ()
+    what = "pixels" if task == "segmentation" else "objects"
+    return (
+        f"Edited images are scored on the {what} that the edit left or put there, not on those of the clean images: the difference of two "
+        "rows is no effect. Effects are paired, sample by sample, on what both images share: see Context sensitivity.",
+    )
+
+
 def alone_note(results: Results, task: Task) -> tuple[str, ...]:
     """The warning that a detector's removal is judged by AP alone; empty where a hallucination rate stands next to it."""
-    removes = any(is_removal(c) for c in results.conditions(task, "intervention"))
+    removes = any(is_removal(results, task, c) for c in results.conditions(task, "intervention"))
     if task != "detection" or not removes or hallucination_metrics(results, task):
         return ()
     return ("This suite measures no hallucination rate: AP cannot show objects that are reported where they were removed (S25).",)
+
+
+NORMS: dict[Norm, str] = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "pixels", "area": "area", "range": "range", "": ""}
+"""How a budget's norm is written: "pixels" counts them, "area" is the share of the image's, "range" a share of turns and shifts."""
 
 
 def budget_text(radius: float) -> str:
@@ -194,15 +264,16 @@ def budget_text(radius: float) -> str:
     return f"{round(levels * 8) / 8:g}/255" if in_grey_levels([radius]) else f"{radius:.3g}"
 
 
-def budget_of(condition: Condition, radius: float) -> str:
-    """The radius of the condition's attack: grey levels for an L-infinity eps, else a plain number; "none" for no bound."""
-    spec = Spec.parse(condition.attack or "none")
-    defaults = _defaults(spec.name)
-    norm = spec.args.get("norm", defaults.get("norm"))
-    if math.isinf(radius):
-        return "none"
-    in_pixels = ("eps" in spec.args or "eps" in defaults) and norm in (None, "linf") and not spec.name.endswith(("-l2", "_l2"))
-    return budget_text(radius) if in_pixels else f"{radius:.3g}"
+def radius_text(norm: Norm, radius: float) -> str:
+    """In grey levels in L-infinity, else a plain number."""
+    return budget_text(radius) if norm == "linf" else f"{radius:.3g}"
+
+
+def budget_of(facts: AttackFacts | None) -> str | None:
+    """A built attack's radius; "none" without a bound, None without a single one."""
+    if facts is None or not facts.norm:
+        return None
+    return "none" if facts.radius is None else radius_text(facts.norm, facts.radius)
 
 
 def in_grey_levels(radii: Sequence[float]) -> bool:
@@ -210,24 +281,10 @@ def in_grey_levels(radii: Sequence[float]) -> bool:
     return all(0 <= r <= 0.3 and abs(r * 255 * 8 - round(r * 255 * 8)) < 1e-3 for r in radii)
 
 
-def steps_of(condition: Condition) -> int | None:
-    """The steps of the condition's attack, as its spec or its factory's default says; None where neither does."""
-    if condition.attack is None:
+def steps_of(facts: AttackFacts | None) -> int | str | None:
+    """The steps of a built attack's search: a number; "40 × 5" for five runs of it; "200 (fit)" of what is fitted beforehand."""
+    if facts is None or facts.steps is None:
         return None
-    spec = Spec.parse(condition.attack)
-    steps = spec.args.get("steps", _defaults(spec.name).get("steps"))
-    return steps if isinstance(steps, int) else None
-
-
-def _defaults(name: str) -> dict[str, object]:
-    """An attack's arguments with their defaults, None where there is none or it is no literal."""
-    try:
-        signature = ATTACKS.entry(name).signature
-    except UserError:  # the report of an attack that is not installed here is still a report
-        return {}
-    arguments = ast.parse(f"def f{signature}: ...").body[0]
-    assert isinstance(arguments, ast.FunctionDef)
-    named = [*arguments.args.posonlyargs, *arguments.args.args]
-    defaults = [*[None] * (len(named) - len(arguments.args.defaults)), *arguments.args.defaults]
-    pairs = [*zip(named, defaults, strict=True), *zip(arguments.args.kwonlyargs, arguments.args.kw_defaults, strict=True)]
-    return {a.arg: d.value if isinstance(d, ast.Constant) else None for a, d in pairs}
+    if facts.fitted:
+        return f"{facts.steps} (fit)"
+    return facts.steps if facts.restarts == 1 else f"{facts.steps} × {facts.restarts}"

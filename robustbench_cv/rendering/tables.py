@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pandas
 
 from robustbench_cv.rendering import escape
-from robustbench_cv.rendering.cells import Cell, Number
+from robustbench_cv.rendering.cells import SUFFIXES, Cell, Number, Quantity
 from robustbench_cv.tasks import Task
 
 _LONG = 34
@@ -24,7 +24,8 @@ _LONG = 34
 class Table:
     """Cells by row and column, with what a reader needs to judge them.
 
-    frame: cells are Number, str, int, float or None (empty), see `cells_of`; a two-level column index gives grouped headings.
+    frame: cells are Number, Quantity, str, int, float or None (empty), see `cells_of`; a two-level column index gives grouped headings.
+    Columns are named without a unit: on the page it is that of their numbers, and in the csv rates are shares.
     blocks: the column whose runs of equal values are row-blocks: a heading over each block on the page, a column in the csv.
     label: unique within a report; names files and anchors. task: the section it belongs to, None for the run as a whole.
     """
@@ -43,7 +44,8 @@ class Table:
         writer = csv.writer(out, lineterminator="\n")
         numeric = [any(isinstance(v, Number) for v in self.frame.iloc[:, i]) for i in range(self.frame.shape[1])]
         names = [" ".join(part for part in heading if part) for heading in _headings(self.frame)]
-        writer.writerow([n for name, is_number in zip(names, numeric, strict=True) for n in _csv_names(name, is_number)])
+        headings = [n for name, is_number in zip(names, numeric, strict=True) for n in _csv_names(name, is_number)]
+        writer.writerow([escape.csv_cell(heading) for heading in headings])
         for row in self.frame.itertuples(index=False, name=None):
             writer.writerow([v for cell, is_number in zip(row, numeric, strict=True) for v in _csv_values(cell, is_number)])
         return out.getvalue()
@@ -51,7 +53,7 @@ class Table:
     def to_markdown(self) -> str:
         """A GitHub-flavoured pipe table, caption above and notes below."""
         shown = _shown_columns(self)
-        names = [escape.markdown(": ".join(part for part in _headings(self.frame)[i] if part)) for i in shown]
+        names = [escape.markdown(": ".join(part for part in _with_units(self.frame)[i] if part)) for i in shown]
         rules = ["---:" if _is_numeric(self.frame, i) else "---" for i in shown]
         lines = [f"**{escape.markdown(self.caption)}**", "", _pipes(names), _pipes(rules)]
         for block, rows in _blocks(self):
@@ -86,6 +88,15 @@ def _headings(frame: pandas.DataFrame) -> list[tuple[str, ...]]:
     return [tuple(str(part) for part in name) if isinstance(name, tuple) else (str(name),) for name in names]
 
 
+def _with_units(frame: pandas.DataFrame) -> list[tuple[str, ...]]:
+    """Headings for people: the unit behind the name of a column whose numbers share one and no cell of whose rows names it."""
+    names = _headings(frame)
+    if any(isinstance(v, Quantity) for v in frame.to_numpy().ravel()):
+        return names
+    units = [{v.unit for v in frame.iloc[:, i] if isinstance(v, Number)} for i in range(len(names))]
+    return [(*name[:-1], name[-1] + SUFFIXES[one.pop()]) if len(one) == 1 else name for name, one in zip(names, units, strict=True)]
+
+
 def _shown_columns(table: Table) -> list[int]:
     return [i for i, heading in enumerate(_headings(table.frame)) if heading[-1] != table.blocks]
 
@@ -104,12 +115,16 @@ def _blocks(table: Table) -> Iterator[tuple[str, list[tuple[Cell, ...]]]]:
 def _is_numeric(frame: pandas.DataFrame, column: int) -> bool:
     """Whether a column is set flush right: numbers, and texts made of digits such as 8/255."""
     cells = [v for v in frame.iloc[:, column] if v is not None and v != ""]
-    return bool(cells) and all(re.fullmatch(r"[\d.,/]+", v) for v in cells if isinstance(v, str))
+    return (
+        bool(cells)
+        and all(re.fullmatch(r"[\d.,/× ]+", v) for v in cells if isinstance(v, str))
+        and not any(isinstance(v, Quantity) for v in cells)
+    )
 
 
 def _plain(cell: Cell) -> str:
     """A cell as text, thousands separated."""
-    if isinstance(cell, Number):
+    if isinstance(cell, Number | Quantity):
         return cell.text
     if cell is None or isinstance(cell, str):
         return cell or ""
@@ -125,9 +140,11 @@ def _csv_values(cell: Cell, is_number: bool) -> list[str]:
         e, shown = cell.estimate, cell.state == "shown"
         digits = [repr(float(v)) if shown and v is not None else "" for v in (e.value, e.low, e.high)]
         status = {"shown": "ok", "blocked": cell.value, "undefined": f"undefined: {e.reason}"}[cell.state]
-        return [*digits, str(e.n), str(e.excluded), status]
-    text = "" if cell is None else cell if isinstance(cell, str) else repr(cell)
-    return [text, *[""] * 5] if is_number else [text]
+        if e.failed and shown:
+            status = f"inconclusive: {e.failed} samples failed"
+        return [*digits, str(e.n), str(e.excluded), escape.csv_cell(status)]
+    text = "" if cell is None else cell.name if isinstance(cell, Quantity) else cell if isinstance(cell, str) else repr(cell)
+    return [escape.csv_cell(text), *[""] * 5] if is_number else [escape.csv_cell(text)]
 
 
 def _pipes(cells: Sequence[str]) -> str:
@@ -161,7 +178,7 @@ def _html_lines(table: Table) -> Iterator[str]:
 
 
 def _html_headings(table: Table, shown: Sequence[int]) -> Iterator[str]:
-    headings = [_headings(table.frame)[i] for i in shown]
+    headings = [_with_units(table.frame)[i] for i in shown]
     kinds = ["num" if _is_numeric(table.frame, i) else "text" for i in shown]
     if table.frame.columns.nlevels == 2:
         spans = [(name, len(list(group))) for name, group in itertools.groupby(heading[0] for heading in headings)]
@@ -216,7 +233,7 @@ def _latex_lines(table: Table) -> Iterator[str]:
 
 
 def _latex_headings(table: Table, shown: Sequence[int]) -> Iterator[str]:
-    headings = [_headings(table.frame)[i] for i in shown]
+    headings = [_with_units(table.frame)[i] for i in shown]
     if table.frame.columns.nlevels == 2:
         spans = [(name, len(list(group))) for name, group in itertools.groupby(heading[0] for heading in headings)]
         yield " & ".join(rf"\multicolumn{{{n}}}{{c}}{{{escape.latex(name)}}}" for name, n in spans) + r" \\"

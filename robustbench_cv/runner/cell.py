@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,7 @@ from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
 from robustbench_cv.foreign import calling, named, one_by_one, read_sample
 from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.metrics.parts import Background
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
@@ -68,7 +70,7 @@ def run_cell(job: Job) -> CellOutput:
     for pair, made in zip(pairs, attacked, strict=True):
         if made is not None and made.failed:
             # Without a trace somebody's code failed, under --skip-bad; with one, the model gave NaN or infinity.
-            code = "not-finite" if made.trace is not None else ""
+            code = "not-finite" if made.trace is not None else "foreign-error"
             records[pair.after.id] = replace(
                 job.blank, sample=pair.after.id, status="failed", reason=made.failed, reason_code=code, attack=made.trace
             )
@@ -102,18 +104,27 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, Attacked | None]], records: d
         id_ = pair.after.id
         if isinstance(prediction, str) or isinstance(original, str):
             reason = prediction if isinstance(prediction, str) else str(original)
-            code = "not-finite" if reason == NOT_FINITE else ""
-            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason, reason_code=code)
+            records[id_] = replace(job.blank, sample=id_, status="failed", reason=reason, reason_code=_code_of(reason))
             continue
         record = _record(job, pair, prediction, original)
         if record.status == "failed":
             records[id_] = record
             continue
-        records[id_] = record if made is None else replace(record, attack=made.trace, reason=made.skipped)
+        records[id_] = record if made is None else _with_trace(record, made)
         predicted[id_] = prediction
         if len(shots) < job.pictures:
             shots.append(Shot(id_, pair.before.image, pair.after.image, original, prediction))
     return CellOutput([records[job.dataset.ids[i]] for i in job.indices], shots, predicted)
+
+
+def _with_trace(record: Record, made: Attacked) -> Record:
+    code = "nothing-to-attack" if made.skipped else ""
+    return replace(record, attack=made.trace, reason=made.skipped, reason_code=code)
+
+
+def _code_of(reason: str) -> str:
+    """Of a failure: the model's NaN, or code that broke down."""
+    return "not-finite" if reason == NOT_FINITE else "foreign-error"
 
 
 def _prepare(job: Job, index: int) -> _Pair | Record:
@@ -123,16 +134,16 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
             # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
             noise = Noise(job.blank.seed, (id_,), Spec.parse(spec).name)
-            with calling(f"intervention {spec}, {named([id_])}", ours=INTERVENTIONS.is_bundled(spec)):
+            with calling(f"intervention {spec}, {named([id_])}", partial(INTERVENTIONS.is_bundled, spec)):
                 after = intervention(after, noise)
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
     except NotApplicable as reason:
-        return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason))
+        return replace(job.blank, sample=id_, status="not-applicable", reason=str(reason), reason_code=reason.code)
     except (BadSample, ForeignError) as fault:
         if not job.skip_bad:
             raise
-        code = "unreadable" if isinstance(fault, BadSample) else ""
+        code = "unreadable" if isinstance(fault, BadSample) else "foreign-error"
         return replace(job.blank, sample=id_, status="failed", reason=str(fault), reason_code=code)
 
 
@@ -167,19 +178,27 @@ def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction)
     except ForeignError as fault:
         if not job.skip_bad:
             raise
-        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(fault))
+        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(fault), reason_code="foreign-error")
+    except NotApplicable as broken:
+        return replace(job.blank, sample=pair.after.id, status="failed", reason=str(broken), reason_code=broken.code)
     return replace(job.blank, sample=pair.after.id, evidence=evidence, reference=reference, excluded=excluded)
 
 
 def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Sample) -> tuple[dict[str, Evidence], dict[str, str]]:
+    """Evidence and reasons by evidence key. NotApplicable where the model answered NaN: that sample has failed, it is not left out."""
     evidence: dict[str, Evidence] = {}
     excluded: dict[str, str] = {}
+    parts: dict[str, tuple[str, Callable[[Prediction, Sample], Evidence]]] = {}
     for name, metric in metrics.items():
-        if metric.evidence_key in evidence or metric.evidence_key in excluded:
-            continue
+        parts.setdefault(metric.evidence_key, (name, metric.measure))
+        if isinstance(background := getattr(metric, "background", None), Background):
+            parts[background.key] = name, background.measure
+    for key, (name, measure) in parts.items():
         try:
-            with calling(f"metric {name}, {named([sample.id])}", ours=METRICS.is_bundled(name)):
-                evidence[metric.evidence_key] = metric.measure(prediction, sample)
+            with calling(f"metric {name}, {named([sample.id])}", partial(METRICS.is_bundled, name)):
+                evidence[key] = measure(prediction, sample)
         except NotApplicable as reason:
-            excluded[metric.evidence_key] = str(reason)
+            if reason.code == "not-finite":
+                raise
+            excluded[key] = str(reason)
     return evidence, excluded

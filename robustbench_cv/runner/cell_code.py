@@ -8,12 +8,12 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.lookups import Lookup
-from robustbench_cv.runner import cell, job, pictures
+from robustbench_cv.runner import cell, job, saved_images
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import AnyModel, HasModule
 
-_ENGINE = tuple(module.__name__ for module in (cell, job, pictures))
+_ENGINE = tuple(module.__name__ for module in (cell, job, saved_images))
 
 
 def engine_code(reader: DependencyReader, condition: Condition, *, is_fitted: bool, is_warm: bool) -> Dependencies:

@@ -23,13 +23,13 @@ def _counted(pair: Pair) -> ComplexityRow:
     try:
         image = read_sample(pair.dataset, pair.indices[0]).image
     except (BadSample, ForeignError) as reason:
-        return ComplexityRow(name, data, None, (), f"its first image cannot be read: {reason}")
+        return ComplexityRow(pair.row.task, name, data, None, (), f"its first image cannot be read: {reason}")
     size = (image.shape[-2], image.shape[-1])
     try:
         seen = count(pair.model, image)
     except (Exception, SystemExit) as error:  # a foreign model may do anything; without this figure the run is as good as before
-        return ComplexityRow(name, data, None, size, f"it could not be watched: {type(error).__name__}: {error}")
+        return ComplexityRow(pair.row.task, name, data, None, size, f"it could not be watched: {type(error).__name__}: {error}")
     if seen.macs == 0:
-        return ComplexityRow(name, data, None, size, "it does its work outside torch, where nothing is counted")
+        return ComplexityRow(pair.row.task, name, data, None, size, "it does its work outside torch, where nothing is counted")
     hidden = ", ".join(f"{times} x {operation}" for operation, times in seen.hidden.items())
-    return ComplexityRow(name, data, seen.macs, size, f"a lower bound: not counted are {hidden}" if hidden else "")
+    return ComplexityRow(pair.row.task, name, data, seen.macs, size, f"a lower bound: not counted are {hidden}" if hidden else "")

@@ -168,7 +168,7 @@ def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Opti
     class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
     _require_text(f"model {row.spec!r}", (row.name, *row.classes))
     _require_text(f"data {spec!r}", (dataset.name, *dataset.labels.names, *dataset.ids))
-    with calling(f"data {spec!r}", ours=True):
+    with calling(f"data {spec!r}", lambda: True):
         # Not every reader takes `samples`, and a spec may say a number of its own.
         most = options.limit or (None if "samples" in Spec.parse(spec).args else track.samples)
         indices, fingerprints = _chosen(dataset, spec, most)
@@ -299,8 +299,7 @@ class _CellMaker:
 
 
 def _metric_row(name: str, row: ModelRow) -> MetricRow:
-    metric = build_metric(name, row)
-    return MetricRow(name, metric.evidence_key, metric.higher_is_better, metric.is_rate)
+    return MetricRow.of(name, build_metric(name, row))
 
 
 def _refuse_equal_names(pairs: Sequence[Pair]) -> None:

@@ -122,4 +122,4 @@ class Plan:
         return functools.reduce(operator.or_, (cell.code for cell in self.cells), Dependencies())
 
     def pairings(self) -> tuple[Pairing, ...]:
-        return tuple(Pairing(p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
+        return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)

@@ -23,9 +23,10 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.records import read_part, write_part
+from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder, read_json
-from robustbench_cv.runner import pictures
+from robustbench_cv.runner import saved_images
 from robustbench_cv.runner.cell import CellOutput, run_cell
 from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.dependencies import Dependencies
@@ -34,6 +35,7 @@ from robustbench_cv.runner.plan import make_plan
 from robustbench_cv.runner.planned import Options, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
+from robustbench_cv.runner.run_facts import architecture, with_facts
 from robustbench_cv.runner.strength import stored_strength
 from robustbench_cv.runner.unchanged import require_unchanged
 from robustbench_cv.suite import Suite
@@ -110,11 +112,12 @@ def _run(
     findings += strengths
 
     models: dict[tuple[Task, str], AnyModel] = {(p.row.task, p.row.name): p.model for p in plan.pairs}
-    before = dataclasses.replace(Results.open(folder.root), findings=tuple(findings))
+    typed = {*suite.reports, *(m for track in suite.tracks for m in track.metrics)}
+    before = dataclasses.replace(Results.open(folder.root, typed), findings=tuple(findings))
     findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
     write_json(folder.findings, findings)
-    results = Results.open(folder.root)
-    return Outcome(results, len(missing), len(wanted) - len(missing), results.report(folder.root))
+    results = Results.open(folder.root, typed)
+    return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, folder.root, results.run.reports))
 
 
 def _is_done(folder: RunFolder, cell: PlannedCell, *, skip_bad: bool) -> bool:
@@ -162,14 +165,14 @@ def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFol
     except NotApplicable as reason:
         ids = [cell.pair.dataset.ids[i] for i in cell.indices]
         blank = blank_record(plan, cell)
-        rows = [dataclasses.replace(blank, sample=id_, status="not-applicable", reason=str(reason)) for id_ in ids]
+        rows = [dataclasses.replace(blank, sample=id_, status="not-applicable", reason=str(reason), reason_code=reason.code) for id_ in ids]
         return CellOutput(rows, [], {})
 
 
 def _store_cell(folder: RunFolder, cell: PlannedCell, output: CellOutput) -> None:
     """Everything beside the records first: a part that exists vouches for the rest."""
     key, row = cell.row.key, cell.pair.row
-    pictures.save(folder.images(key), output.shots, row.operating_score)
+    saved_images.save(folder.images(key), output.shots, row.operating_score)
     if row.task == "detection":
         entries = [e for id_, p in output.predictions.items() if isinstance(p, BoxPrediction) for e in to_coco(id_, p, row.classes)]
         write_json(folder.cell_predictions(key), entries)
@@ -198,7 +201,7 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         device=_device_name(plan.options.device),
         versions=_versions(plan.code),
         code_sha256=plan.code.code_sha256,
-        tracks=plan.tracks,
+        tracks=tuple(with_facts(track) for track in plan.tracks),
         models=tuple({(p.row.task, p.row.name): p.row for p in plan.pairs}.values()),
         datasets=tuple({(p.dataset_row.name, p.row.task): p.dataset_row for p in plan.pairs}.values()),
         pairings=plan.pairings(),
@@ -207,6 +210,7 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         reports=plan.suite.reports,
         notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes)])),
         complexity=tuple(stored_complexity(folder, p, plan.options.device, plan.reader) for p in plan.pairs),
+        architectures=tuple(architecture(spec) for spec in dict.fromkeys(p.row.spec for p in plan.pairs)),
     )
     earlier = _earlier_info(folder)
     if earlier is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -16,7 +17,7 @@ from robustbench_cv.batching import in_batches
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import ForeignError
 from robustbench_cv.foreign import calling, named, one_by_one
-from robustbench_cv.metrics.similarity import structural_similarity
+from robustbench_cv.metrics.ssim import structural_similarity
 from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace
@@ -48,7 +49,7 @@ class Attacked:
 def attack_samples(job: Job, samples: Sequence[Sample]) -> list[Attacked]:
     """The job's attack on samples whose targets are in the model's class indices; a row each, in their order."""
     spec = job.condition.attack or ""
-    purpose, ours = Spec.parse(spec).name, ATTACKS.is_bundled(spec)
+    purpose = Spec.parse(spec).name
     radius = radius_of(job.attack)
 
     model = cast("Model[Any]", job.model)
@@ -57,7 +58,7 @@ def attack_samples(job: Job, samples: Sequence[Sample]) -> list[Attacked]:
     def work(images: Tensor, positions: list[int]) -> list[Attacked]:
         ids = tuple(samples[i].id for i in positions)
         noise = Noise(job.blank.seed, ids, purpose)
-        with calling(f"attack {spec} on model {job.blank.model!r}, {named(ids)}", ours=ours):
+        with calling(f"attack {spec} on model {job.blank.model!r}, {named(ids)}", partial(ATTACKS.is_bundled, spec)):
             made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
         likeness = structural_similarity(images.to(made.images.device), made.images)
         return [Attacked.of(made, i, radius, likeness) for i in range(len(images))]

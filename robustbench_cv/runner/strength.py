@@ -23,9 +23,6 @@ from robustbench_cv.runner.planned import Pair, Plan, PlannedCell
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import Sample
 
-NO_GRADIENT = "follows gradients and model"
-"""What the reason of every sample says where the model let no gradient through (see adversary.problem)."""
-
 LOOKED_AT = 64
 """Samples, of those that an attack broke, of which is asked whether they were right before (project choice)."""
 
@@ -88,7 +85,7 @@ def _judged(
         evidence = "one perturbation for all samples, fitted on others: compare it with itself shuffled, not with attacks on each sample"
         return _said_of(pair, condition, Finding("S10", STRENGTH, "not applicable", evidence))
     try:
-        with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", ours=True):
+        with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", lambda: True):
             verdict = judge(_subject(folder, plan, pair, condition, cells, others, curve))
     except RobustBenchError as reason:
         verdict = Finding("S10", STRENGTH, "note", f"not judged: {reason}")
@@ -96,8 +93,8 @@ def _judged(
 
 
 def _said_of(pair: Pair, condition: Condition, verdict: Finding) -> Finding:
-    model, dataset = pair.row.name, pair.dataset_row.name
-    return replace(verdict, code="attack-strength", model=model, dataset=dataset, condition=condition.name, task=pair.row.task)
+    code, dataset = verdict.code or "attack-strength", pair.dataset_row.name
+    return replace(verdict, code=code, model=pair.row.name, dataset=dataset, condition=condition.name, task=pair.row.task)
 
 
 def _subject(
@@ -113,7 +110,7 @@ def _subject(
     traces = dict(_attacked(rows))
     survivors = [sample for sample, trace in traces.items() if not trace["success"]]
     chosen = _samples(plan, pair, cells, survivors, _tried(plan))
-    refused = int(rows["reason"].str.contains(NO_GRADIENT, regex=False).sum())
+    refused = int((rows["reason_code"] == "no-gradient").sum())
     if refused and not traces:
         everyone = _samples(plan, pair, cells, list(rows["sample"]), _tried(plan))
         return _of(plan, pair, condition, everyone, attacked=refused, survived=refused, no_gradient=True)

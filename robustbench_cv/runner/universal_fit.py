@@ -66,7 +66,7 @@ def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: O
 
     def make() -> FittedTheta:
         samples = _samples(data, plan.indices, class_map)
-        with calling(f"fitting {plan.attack.name} on model {pair.row.name!r}", ours=True):
+        with calling(f"fitting {plan.attack.name} on model {pair.row.name!r}", lambda: True):
             theta = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
         require_same_samples(data, plan.indices, plan.fingerprints)
         return theta

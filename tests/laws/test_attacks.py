@@ -36,7 +36,7 @@ from tests.adversary_models import MODELS, images, linear, noise, segmenter, tar
 SPECS = {
     "torchattacks": "torchattacks:PGD(eps=8/255, alpha=2/255, steps=5)",
     "mi-fgsm": "mi-fgsm(eps=8/255)",
-    "patch": "patch(share=0.04)",
+    "patch": "patch(area=0.04)",
     "apgd-t": "apgd-t(steps=8, targets=2)",
     "autoattack": "autoattack(steps=5, queries=20)",
     "cw-l2": "cw-l2(eps=0.5, steps=12, searches=5)",

@@ -65,11 +65,11 @@ def fast_boundary_targeted(name: str, norm: str, eps: float | None, steps: int, 
     return Targeted(name, tuple(_fab(name, targeted_margin(rank), norm, eps, steps, FAB(norm.lower(), True)) for rank in range(targets)))
 
 
-def square_search(name: str, goal: Goal, norm: str, eps: float, queries: int, share: float, rescale: bool) -> Attack[R]:
+def square_search(name: str, goal: Goal, norm: str, eps: float, queries: int, area: float, rescale: bool) -> Attack[R]:
     """Square Attack toward any task's goal. queries: proposals, at a forward pass each; one more for the first stripes."""
-    if not 0 < share <= 1:
-        raise UserError(f"{name}: share={share!r} of the image must be in (0, 1]")
-    region, search = ball(norm, eps), Square(norm.lower(), share, rescale)
+    if not 0 < area <= 1:
+        raise UserError(f"{name}: area={area!r} of the image must be in (0, 1]")
+    region, search = ball(norm, eps), Square(norm.lower(), area, rescale)
     return Attack(name, goal.objective, goal.success, region, search, queries, 1, "clean", goal.keep, goal.reference)
 
 

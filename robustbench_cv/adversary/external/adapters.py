@@ -40,9 +40,11 @@ class ArtLike(Protocol):
     def generate(self, x: Any, y: Any = None) -> Any: ...
 
 
-def from_torchattacks(name: str, make: Callable[[nn.Module], Crafted], within: Constraint, *, by_sample: bool = True) -> External:
+def from_torchattacks(
+    name: str, make: Callable[[nn.Module], Crafted], within: Constraint, *, by_sample: bool = True, steps: int | None = None
+) -> External:
     """make: network -> attack(images, labels) giving images. within: the budget that the images are held to."""
-    return External(name, lambda network, classes, seed: make(network), within, by_sample)
+    return External(name, lambda network, classes, seed: make(network), within, by_sample, steps)
 
 
 def from_foolbox(
@@ -52,6 +54,7 @@ def from_foolbox(
     *,
     model_of: Callable[[nn.Module, torch.device], Any] | None = None,
     by_sample: bool = True,
+    steps: int | None = None,
 ) -> External:
     """make: -> attack(fmodel, images, labels, epsilons=eps), where eps is the radius of `within`, or None where that is infinite.
 
@@ -70,7 +73,7 @@ def from_foolbox(
 
         return craft
 
-    return External(name, wrap, within, by_sample)
+    return External(name, wrap, within, by_sample, steps)
 
 
 def from_art(
@@ -80,6 +83,7 @@ def from_art(
     *,
     estimator_of: Callable[[nn.Module, int, tuple[int, ...]], Any] | None = None,
     by_sample: bool = True,
+    steps: int | None = None,
 ) -> External:
     """make: estimator -> attack with generate(x=, y=). estimator_of: (network, number of classes, shape of an image) -> what the attack
     gets for a model; by default ART's own PyTorchClassifier over [0, 1] with cross-entropy.
@@ -94,7 +98,7 @@ def from_art(
 
         return craft
 
-    return External(name, wrap, within, by_sample)
+    return External(name, wrap, within, by_sample, steps)
 
 
 def _foolbox_model(network: nn.Module, device: torch.device) -> Any:

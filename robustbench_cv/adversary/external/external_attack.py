@@ -32,13 +32,15 @@ class External:
 
     make: (network giving logits for [0, 1] images, number of classes, seed) -> attack. It may draw from the global generators: they are
     seeded and given back around every call. by_sample: one image at a time, so that a result depends on its id alone; in batches it is
-    faster, and a sample's result depends on the others in its batch.
+    faster, and a sample's result depends on the others in its batch. steps: of the attack's loop, for readers of a table; None where its
+    arguments do not tell.
     """
 
     name: str
     make: Callable[[nn.Module, int, int], Crafted]
     constraint: Constraint
     by_sample: bool = True
+    steps: int | None = None
 
     @property
     def success(self) -> Success:

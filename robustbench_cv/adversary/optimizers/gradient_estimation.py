@@ -57,7 +57,7 @@ def upsample_tiles(coarse: Tensor, tile: int, like: Tensor) -> Tensor:
 class EstimatedAscent(Optimizer):
     """theta <- project(theta + move(estimate)), the estimate from `pairs` antithetic probes at distance `width`: 2 pairs queries a step.
 
-    pairs = samples / 2: see `steps_within`.
+    pairs = probes / 2: see `steps_within`.
     """
 
     move: Transform
@@ -85,10 +85,10 @@ class EstimatedAscent(Optimizer):
         return total
 
 
-def steps_within(name: str, queries: int, samples: int) -> tuple[int, int]:
-    """(steps, pairs of probes a step) that spend at most `queries`, `samples` a step."""
-    if samples < 2 or samples % 2:
-        raise UserError(f"{name}: samples={samples} must be even and at least 2: probes go in pairs, ahead and back")
-    if queries < samples:
-        raise UserError(f"{name}: queries={queries} do not pay for one step of samples={samples}; give at least {samples}")
-    return queries // samples, samples // 2
+def steps_within(name: str, queries: int, probes: int) -> tuple[int, int]:
+    """(steps, pairs of probes a step) that spend at most `queries`, `probes` a step."""
+    if probes < 2 or probes % 2:
+        raise UserError(f"{name}: probes={probes} must be even and at least 2: probes go in pairs, ahead and back")
+    if queries < probes:
+        raise UserError(f"{name}: queries={queries} do not pay for one step of probes={probes}; give at least {probes}")
+    return queries // probes, probes // 2

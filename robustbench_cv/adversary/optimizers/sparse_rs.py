@@ -35,13 +35,13 @@ class SparseRS(Optimizer):
 
     Pixels that enter get a random corner of the colour cube, those that stay keep theirs. A proposal is kept if it is strictly better or
     breaks its sample. Needs a constraint whose theta is the image and whose radius counts pixels; starts from the clean image.
-    share: of the set, swapped at the outset (0.3 in the paper's L0 experiments). The schedule, made for 10,000 steps, is stretched over
-    those at hand, and the number of swaps is rounded down, to at least one, both as in the authors' code. Two deviations from it: each
+    swap_fraction: of the set, swapped at the outset (0.3 in the paper's L0 experiments). The schedule, made for 10,000 steps, is stretched
+    over those at hand, and the number of swaps is rounded down, to at least one, both as in the authors' code. Two deviations from it: each
     sample draws its own places, where there the whole batch shares the draw; and a new colour is never the clean pixel's, where there it
     may be in the first set and in swaps of two and more, so that here exactly `radius` pixels differ.
     """
 
-    share: float = 0.3
+    swap_fraction: float = 0.3
 
     def init(self, problem: Problem[Any], theta: Tensor) -> State:
         count, places = int(problem.radius), theta[0, 0].numel()
@@ -76,7 +76,7 @@ class SparseRS(Optimizer):
 
     def _swaps(self, problem: Problem[Any], step: int) -> int:
         count, places = int(problem.radius), problem.x0[0, 0].numel()
-        return min(max(int(swap_fraction_at(step, problem.steps, self.share) * count), 1), places - count)
+        return min(max(int(swap_fraction_at(step, problem.steps, self.swap_fraction) * count), 1), places - count)
 
     def _draw(self, problem: Problem[Any]) -> Tensor:
         """Enough for the block: later steps swap no more than earlier ones."""
@@ -84,14 +84,14 @@ class SparseRS(Optimizer):
         return problem.victim.noise.fork(f"swaps from {problem.step}").uniform(shape, problem.x0.device)
 
 
-def swap_fraction_at(step: int, steps: int, share: float) -> float:
-    """The share of the set that is swapped at a step: `share` at step 0, less after each of the schedule's.
+def swap_fraction_at(step: int, steps: int, swap_fraction: float) -> float:
+    """The share of the set that is swapped at a step: `swap_fraction` at step 0, less after each of the schedule's.
 
     >>> [swap_fraction_at(step, 10_000, 1.0) for step in (0, 1, 51, 9999)]
     [1.0, 0.5, 0.25, 0.05]
     """
     at = int(step / max(steps, 1) * 10_000)
-    return share / max([1, *(divisor for after, divisor in DIVIDED if at > after)])
+    return swap_fraction / max([1, *(divisor for after, divisor in DIVIDED if at > after)])
 
 
 def _bring_forward(order: Tensor, start: int, end: int, draws: Tensor) -> None:

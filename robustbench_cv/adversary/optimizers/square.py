@@ -30,14 +30,14 @@ class _State(NamedTuple):
 class Square(Optimizer):
     """One forward pass a step, no gradient: a new square, the same in all its pixels in Linf, is kept if the objective rises.
 
-    share: of the image that the first squares cover (p_init). rescale: stretch the schedule, made for 10,000 steps, over the steps at hand;
-    AutoAttack does not. Two deviations from the authors' code: each sample has a place of its own, drawn from its id, where there the
+    area: share of the image that the first squares cover (p_init). rescale: stretch the schedule, made for 10,000 steps, over the steps at
+    hand; AutoAttack does not. Two deviations from the authors' code: each sample has a place of its own, drawn from its id, where there the
     whole batch has one; and a square may start at the last place that it fits, where there it never does, so that no square of one pixel
     touches the last row and column.
     """
 
     norm: str
-    share: float = 0.8
+    area: float = 0.8
     rescale: bool = True
 
     def init(self, problem: Problem[Any], theta: Tensor) -> State:
@@ -48,7 +48,7 @@ class Square(Optimizer):
         if problem.step and problem.step % BLOCK == 0:
             state = state._replace(draws=self._draw(problem))
         draw = state.draws[:, problem.step % BLOCK]
-        pixels = area_at(problem.step, problem.steps, self.share, self.rescale) * problem.x0.shape[2] * problem.x0.shape[3]
+        pixels = area_at(problem.step, problem.steps, self.area, self.rescale) * problem.x0.shape[2] * problem.x0.shape[3]
         proposal = (
             self._square(problem, state.best, draw, pixels) if self.norm == "linf" else self._window(problem, state.best, draw, pixels)
         )
@@ -115,14 +115,14 @@ class Square(Optimizer):
         return problem.project(x0 + (problem.radius * _unit(change, norm) if norm == "l2" else change))
 
 
-def area_at(step: int, steps: int, share: float, rescale: bool) -> float:
+def area_at(step: int, steps: int, area: float, rescale: bool) -> float:
     """The share of the image that a square covers at a step: halved after each of the schedule's.
 
     >>> [area_at(step, 5000, 1.0, False) for step in (0, 11, 51, 4001)]
     [1.0, 0.5, 0.25, 0.0078125]
     """
     at = int(step / steps * 10_000) if rescale else step
-    return float(share / 2 ** sum(at > shrink for shrink in SHRINKS_AFTER))
+    return float(area / 2 ** sum(at > shrink for shrink in SHRINKS_AFTER))
 
 
 def bump(side: int, norm: str) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.building_blocks import conv, grey, output_size
@@ -28,7 +29,9 @@ FILTERS, KERNEL, CLASSES, SIDE = 10, 5, 200, 30
     parameters=338_460,
     reduced="num_classes=5, input_size=12",
 )
-def shallow_cnn(weights: str = "", checkpoint: str = "", classes: str = "", num_classes: int = 0, input_size: int | str = "") -> Classifier:
+def shallow_cnn(
+    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: NonNegativeInt = 0, input_size: NonNegativeInt | str = ""
+) -> Classifier:
     """A convolution of 10 filters of 5x5 on brightness, a 2x2 max-pool and one fully connected layer, for 30 px.
 
     Project choices, where courses give only the counts: the 200 units of the last layer are the scores of 200 classes; the image has 30 px

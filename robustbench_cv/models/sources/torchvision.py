@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from robustbench_cv.arguments import Fraction, PositiveInt
+from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.sources.torchvision_builders import Request, task_of
@@ -23,7 +23,7 @@ def torchvision(
     classes: str | None = None,
     num_classes: PositiveInt | None = None,
     input_size: PositiveInt | None = None,
-    min_size: PositiveInt | None = None,
+    min_size: NonNegativeInt | None = None,
     max_size: PositiveInt | None = None,
     score_thresh: Fraction | None = None,
     nms_thresh: Fraction | None = None,

@@ -23,7 +23,7 @@ def classification(request: Request, *, input_size: int | None = None) -> Classi
     vision transformer is built for it, and published position embeddings are interpolated as torchvision does. Auxiliary heads, which a
     prediction never asks, are there where the checkpoint brings them. UserError for a size that the network cannot have.
     """
-    made = _built(request, input_size)
+    made = _build_sized(request, input_size)
     transforms = made.published.transforms()
     crop, short = transforms.crop_size[0], transforms.resize_size[0]
     if input_size is not None:
@@ -43,7 +43,7 @@ def classification(request: Request, *, input_size: int | None = None) -> Classi
     )
 
 
-def _built(request: Request, input_size: int | None) -> Built:
+def _build_sized(request: Request, input_size: int | None) -> Built:
     options: dict[str, Any] = {}
     if request.name in WITH_AUXILIARY_HEADS:
         options["init_weights"] = False

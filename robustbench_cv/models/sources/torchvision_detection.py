@@ -80,6 +80,8 @@ def detection(
     RetinaNet and FCOS number classes from 0, and torchvision's weights leave number 0 unused; so does num_classes = classes + 1 (the
     default). Give num_classes equal to the number of classes for weights that use number 0.
     """
+    if min_size == 0:
+        raise UserError(f"torchvision:{request.name}: a detector always scales its images; give min_size of at least 1, or leave it out")
     _not_published(request)
     made = build_module(request, reserved=1)
     settings = {

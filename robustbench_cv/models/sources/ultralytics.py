@@ -74,10 +74,10 @@ def ultralytics(
     by_path = file.suffix.lower() == ".pt"
     if by_path and weights:
         raise UserError(f"ultralytics:{name} is a file already; leave weights={weights!r} out, or name an architecture before it")
-    saved = _saved(tasks, name if by_path else weights, trust)
+    saved = _read_file(tasks, name if by_path else weights, trust)
     if by_path and saved is None:
         raise UserError(f"{name} holds bare tensors, which say no network: name it, as in ultralytics:yolov8n(weights={name!r})")
-    network = saved.network if saved else _built(tasks, name, weights, num_classes or (len(given) if given else 80))
+    network = saved.network if saved else _build_network(tasks, name, weights, num_classes or (len(given) if given else 80))
     title = file.stem if by_path else name if weights else f"{name} (random weights)"
     side = input_size or (saved.side if saved and by_path else 0)
     names = saved.names if saved else None
@@ -96,7 +96,7 @@ class Settings(NamedTuple):
     top: int
 
 
-def _saved(tasks: Any, file: str, trust: bool) -> SavedModel | None:
+def _read_file(tasks: Any, file: str, trust: bool) -> SavedModel | None:
     if not file:
         return None
     find_file(file)
@@ -293,7 +293,7 @@ def _package() -> Any:
     return tasks
 
 
-def _built(tasks: Any, name: str, weights: str, count: int) -> nn.Module:
+def _build_network(tasks: Any, name: str, weights: str, count: int) -> nn.Module:
     """The DetectionModel of an architecture, with a file's tensors or random ones."""
     _known(name)
     # A fixed seed, so that random weights are the same in every process and a run on them can be resumed. On the CPU even where a model

@@ -55,7 +55,7 @@ def read_saved_model(tasks: Any, weights: str, *, trust: bool) -> SavedModel | N
     try:
         content = read_weights(path)
     except RefusedPickle:
-        content = _trusted(path) if trust else _restricted(tasks, path)
+        content = _load_anything(path) if trust else _load_known_classes(tasks, path)
     if isinstance(content, nn.Module):
         return SavedModel(content.float(), getattr(content, "names", None), 0)
     modules = {str(name): value for name, value in content.items() if isinstance(value, nn.Module)} if isinstance(content, Mapping) else {}
@@ -67,10 +67,10 @@ def read_saved_model(tasks: Any, weights: str, *, trust: bool) -> SavedModel | N
     for other in set(modules) - {chosen}:
         LOG.warning("%s: took %r and left %r (key=%r takes it)", path, chosen, other, other)
     network = modules[chosen]
-    return SavedModel(network.float(), getattr(network, "names", None), _side(content.get("train_args")))
+    return SavedModel(network.float(), getattr(network, "names", None), _trained_side(content.get("train_args")))
 
 
-def _restricted(tasks: Any, path: Path) -> Any:
+def _load_known_classes(tasks: Any, path: Path) -> Any:
     advice = (
         f"{path} is a pickle that names more than ultralytics' own classes: opening it runs whatever code is in it. If you trust where it "
         "came from, say trust=True; if not, ask for a .safetensors file of the state dict"
@@ -95,7 +95,7 @@ def _restricted(tasks: Any, path: Path) -> Any:
     return content
 
 
-def _trusted(path: Path) -> Any:
+def _load_anything(path: Path) -> Any:
     """Runs the file's code."""
     try:
         return torch.load(path, map_location="cpu", weights_only=False)
@@ -109,7 +109,7 @@ def _trusted(path: Path) -> Any:
         ) from error
 
 
-def _side(arguments: Any) -> int:
+def _trained_side(arguments: Any) -> int:
     side = arguments.get("imgsz") if isinstance(arguments, Mapping) else None
     sides = side if isinstance(side, Sequence) and not isinstance(side, str) else [side]
     return max((s for s in sides if isinstance(s, int) and not isinstance(s, bool)), default=0)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy
 from PIL import Image
 
+from robustbench_cv.palette import CLASSES, INK, MUTED, rgb
 from robustbench_cv.rendering import escape
-from robustbench_cv.rendering.figures import INK, MUTED, render, style
+from robustbench_cv.rendering.figures import render, style
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import IGNORE
 
@@ -30,10 +31,6 @@ Pixels: TypeAlias = numpy.ndarray
 Shown: TypeAlias = Mapping[str, Any]
 """A prediction as it is stored: {"label", "score"} or {"labels": path of an index PNG} or {"boxes", "scores", "labels"}."""
 
-CLASS_COLOURS = (
-    "#4E79A7", "#F28E2B", "#59A14F", "#E15759", "#B07AA1", "#76B7B2", "#EDC948", "#9C755F", "#FF9DA7", "#86BCB6",
-    "#D37295", "#A0CBE8", "#8CD17D", "#B6992D", "#499894", "#FABFD2", "#79706E", "#D4A6C8", "#FFBE7D", "#2F5D8A",
-)  # fmt: skip
 _SIDE = 256
 _PITCH, _TOP, _INSIDE = 1.3, 0.2, 0.92  # of a printed cell: row height, room above the image, the image's side
 _GAINS = (1, 2, 4, 8, 16, 32, 64)
@@ -119,7 +116,7 @@ def amplified(before: Pixels, after: Pixels) -> tuple[Pixels, int]:
 
 def blend(image: Pixels, labels: numpy.ndarray, opacity: float = 0.7) -> Pixels:
     """An image under its label map (int (H, W)), each class in its colour; ignored pixels are left as they are."""
-    palette = numpy.array([_rgb(colour) for colour in CLASS_COLOURS], dtype=numpy.float64)
+    palette = numpy.array([rgb(colour) for colour in CLASSES], dtype=numpy.float64)
     painted = image * (1 - opacity) + palette[labels % len(palette)] * opacity
     return numpy.where((labels == IGNORE)[..., None], image, painted.round()).astype(numpy.uint8)
 
@@ -137,12 +134,8 @@ def data_uri(pixels: Pixels) -> str:
     return f"data:image/{'jpeg' if large else 'png'};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def _rgb(colour: str) -> tuple[int, ...]:
-    return tuple(bytes.fromhex(colour[1:]))
-
-
 def _colour(label: int) -> str:
-    return CLASS_COLOURS[label % len(CLASS_COLOURS)]
+    return CLASSES[label % len(CLASSES)]
 
 
 def _class(classes: Sequence[str], label: int) -> str:
@@ -291,7 +284,7 @@ def _print_boxes(axes: Axes, frame: Frame, strip: Strip, pixels: Pixels, x: floa
         corner, size = (left + x1 * scale, top + y1 * scale), ((x2 - x1) * scale, (y2 - y1) * scale)
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=_colour(label), linewidth=1.4))
         name = _class(strip.classes, label)
-        axes.text(*corner, name, fontsize=5, color="white", va="bottom", bbox=_chip(label))
+        axes.text(*corner, escape.plain(name), fontsize=5, color="white", va="bottom", bbox=_chip(label))
 
 
 def _chip(label: int) -> dict[str, Any]:
@@ -299,4 +292,4 @@ def _chip(label: int) -> dict[str, Any]:
 
 
 def _print_text(axes: Axes, x: float, y: float, text: str, colour: str, size: float) -> None:
-    axes.text(x, y, text, ha="center", va="center", fontsize=size, color=colour)
+    axes.text(x, y, escape.plain(text), ha="center", va="center", fontsize=size, color=colour)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robustbench_cv.metrics.similarity import structural_similarity
+from robustbench_cv.metrics.ssim import structural_similarity
 
 
 @pytest.mark.parametrize("shape", [(3, 11, 11), (3, 40, 23), (1, 64, 64)])

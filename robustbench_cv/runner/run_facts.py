@@ -1,0 +1,56 @@
+"""What the built parts of a run are, for run.json: reports read these facts, and no spec or name."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import msgspec
+
+from robustbench_cv.adversary.facts import facts_of
+from robustbench_cv.catalogue import ATTACKS, METRICS, MODELS
+from robustbench_cv.errors import UserError
+from robustbench_cv.interventions.intervention import removes_objects
+from robustbench_cv.registry import Entry, Registry, Spec
+from robustbench_cv.results import ArchitectureRow, ConditionFacts, TrackRow
+from robustbench_cv.suite import Condition
+
+
+def with_facts(track: TrackRow) -> TrackRow:
+    """The track with the facts of each of its conditions, and the definitions of its metrics."""
+    defined = tuple(msgspec.structs.replace(m, definition=_summary(m.name)) for m in track.metrics)
+    return msgspec.structs.replace(track, metrics=defined, facts={c.name: condition_facts(c) for c in track.conditions})
+
+
+def condition_facts(condition: Condition) -> ConditionFacts:
+    """Its attack's budget and cost, and whether its edits take objects away, as the built things declare it.
+
+    An intervention that does not say whether it removes objects removes none.
+    """
+    removes = removes_objects(condition.interventions)
+    if condition.attack is None:
+        return ConditionFacts(removes_objects=removes)
+    with warnings.catch_warnings():
+        # Of steps that cannot reach the budget: whoever runs the attack is told when it is built for that.
+        warnings.simplefilter("ignore", UserWarning)
+        return ConditionFacts(removes_objects=removes, attack=facts_of(ATTACKS.build(condition.attack)))
+
+
+def architecture(spec: str) -> ArchitectureRow:
+    """The year and family of a model's architecture, where the registry has it under the spec's name."""
+    entry = _entry(MODELS, Spec.parse(spec).name.partition(".")[0])
+    year, family = (None, "") if entry is None else (entry.facts.get("year"), entry.facts.get("family"))
+    return ArchitectureRow(spec, year if isinstance(year, int) else None, str(family or ""))
+
+
+def _summary(metric: str) -> str:
+    """The first line of a metric's own documentation; empty for one that is not registered."""
+    entry = _entry(METRICS, Spec.parse(metric).name)
+    return "" if entry is None else entry.summary
+
+
+def _entry(registry: Registry[Any], name: str) -> Entry | None:
+    try:
+        return registry.entry(name)
+    except UserError:
+        return None
