@@ -127,7 +127,7 @@ def test_asking_leaves_the_generator_alone(ask: Ask) -> None:
     assert torch.rand(1) == expected
 
 
-def test_the_images_have_the_size_of_the_data(ask: Ask) -> None:
+def test_a_model_for_one_size_is_asked_about_images_of_that_size(ask: Ask) -> None:
     class Sized(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             assert x.shape[1:] == (3, 10, 14)

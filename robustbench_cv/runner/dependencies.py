@@ -100,6 +100,7 @@ class DependencyReader:
     def __init__(self) -> None:
         self._sources: dict[Path, _Source] = {}
         self._followed: dict[tuple[_Module, bool], tuple[list[_Module], set[str]]] = {}
+        self._own: dict[str, tuple[list[_Module], str]] = {}
         self._made: dict[tuple[object, ...], Dependencies] = {}
 
     def of(self, roots: Iterable[str | Lookup], *, without: Sequence[str] = ()) -> Dependencies:
@@ -153,7 +154,7 @@ class DependencyReader:
             found: list[_Module] = []
             installed: set[str] = set()
             for name in self._names(module, source):
-                followed, top = _locate(name, module, plugins)
+                followed, top = self._locate(name, module, plugins)
                 found += followed
                 installed |= {top} if top else set()
             self._followed[key] = found, installed
@@ -175,9 +176,17 @@ class DependencyReader:
             except UserError:
                 continue
 
+    def _locate(self, name: str, importer: _Module | None, plugins: frozenset[str]) -> tuple[list[_Module], str]:
+        """As `_locate`; the package's own names, which are the many, are looked for once."""
+        if name.partition(".")[0] != _PACKAGE:
+            return _locate(name, importer, plugins)
+        if name not in self._own:
+            self._own[name] = _locate(name, importer, plugins)
+        return self._own[name]
+
     def _homes(self, package: str) -> Mapping[str, str]:
         """Where the names come from that one of our packages only passes on: whoever takes one does not depend on the others."""
-        files, _ = _locate(package, None, frozenset()) if package.partition(".")[0] == _PACKAGE else ([], "")
+        files, _ = self._locate(package, None, frozenset()) if package.partition(".")[0] == _PACKAGE else ([], "")
         if not files or files[0].package != package:
             return {}
         source = self._source(files[0].path)

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import RobustBenchError
+from robustbench_cv.foreign import read_sample
 from robustbench_cv.run_folder import RunFolder, digest, json_file
 from robustbench_cv.types import AnyModel, Candidates, Dataset, Model, Raw
 
-IMAGES = 3
+SIDE = 64
+"""Height and width of the images in px (project choice), for a model that takes them; for any other, those of the data."""
+
 NUMBERS = 256
 """So many of an image's outputs are compared, spread over all of them (project choice)."""
 
@@ -35,7 +38,10 @@ def identify(folder: RunFolder | None, subject: object, model: AnyModel, dataset
     subject: whatever else tells models apart, such as spec and hash of the weights. folder: where the answers of earlier runs are kept;
     without one every difference counts. A model that fails on the images, or whose answers change from call to call, is named so.
     """
-    answers = _answers(model, _images(dataset, indices), device)
+    answers = _answers(model, _images(SIDE, SIDE), device)
+    if isinstance(answers, str) and answers != UNSTEADY:
+        # Not every model takes any size; that of the data it must take.
+        answers = _answers(model, _images(*_size(dataset, indices)), device)
     if isinstance(answers, str):
         return answers
     if folder is None:
@@ -49,15 +55,19 @@ def identify(folder: RunFolder | None, subject: object, model: AnyModel, dataset
     return digest(same or answers)
 
 
-def _images(dataset: Dataset, indices: Sequence[int]) -> Tensor:
-    """Grey, noise, and coarse noise, of the size of the first sample that can be read: (3, 3, H, W) in [0, 1]."""
-    height, width = 64, 64
+def _size(dataset: Dataset, indices: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the first sample that can be read."""
     for i in indices[:8]:
         try:
-            height, width = dataset[i].image.shape[-2:]
+            height, width = read_sample(dataset, i).image.shape[-2:]
         except RobustBenchError:  # whoever needs the sample says so
             continue
-        break
+        return int(height), int(width)
+    return SIDE, SIDE
+
+
+def _images(height: int, width: int) -> Tensor:
+    """Grey, noise, and coarse noise: (3, 3, H, W) in [0, 1]."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand((1, 3, height, width), generator=generator)
     coarse = torch.rand((1, 3, max(1, height // 8), max(1, width // 8)), generator=generator)
@@ -69,7 +79,7 @@ def _answers(model: AnyModel, images: Tensor, device: str) -> Answers | str:
     """A row for each image; or in words why there is none."""
     try:
         first, second = _outputs(model, images, device), _outputs(model, images, device)
-    except Exception as error:  # a foreign model may do anything on an image that nobody made for it; its own run will say so
+    except (Exception, SystemExit) as error:  # a foreign model may do anything on an image that nobody made for it; its own run will say so
         return f"no answer: {type(error).__name__}"
     return first if _are_same(first, second) else UNSTEADY
 
