@@ -5,7 +5,7 @@ from __future__ import annotations
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.constraints.lp import require_step
 from robustbench_cv.adversary.criteria import fabricated
-from robustbench_cv.adversary.objectives.daedalus import image_frames, small_and_sure
+from robustbench_cv.adversary.objectives.daedalus import ImageFrame, image_frames, small_and_sure
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
@@ -15,7 +15,7 @@ from robustbench_cv.types import Candidates
 @attack(paper="arXiv:1902.02067", task="detection", reduced="steps=10")
 def daedalus(
     norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 40, alpha: Length | None = None, boxes: PositiveInt = 10
-) -> Attack[Candidates]:
+) -> Attack[Candidates, ImageFrame]:
     """Boxes that suppression keeps, since they hardly overlap: every candidate is made sure and small, whatever its class.
 
     Sign steps within a budget, from the clean image, in place of the paper's search for the smallest L2 change (project choice). boxes: how

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
-from robustbench_cv.adversary.objectives.dag import adversarial_box_labels, boxes_to_other_classes, linf_normalised
+from robustbench_cv.adversary.objectives.dag import AdversarialBoxLabels, adversarial_box_labels, boxes_to_other_classes, linf_normalised
 from robustbench_cv.adversary.objectives.patch_goals import hidden
 from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.arguments import Budget, PositiveInt
@@ -12,7 +12,7 @@ from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:1703.08603", task="detection", reduced="eps=8/255, steps=30, gamma=1/255")
-def dag(eps: Budget | None = None, steps: PositiveInt = 150, gamma: Budget = 0.5 / 255) -> Attack[Candidates]:
+def dag(eps: Budget | None = None, steps: PositiveInt = 150, gamma: Budget = 0.5 / 255) -> Attack[Candidates, AdversarialBoxLabels]:
     """Every proposal on an object to another class, until no object is reported as its own.
 
     A step moves the largest entry by gamma and the others in proportion (the authors' code, as the number of steps). Aimed at the model's

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.objectives.patch_goals import hidden
-from robustbench_cv.adversary.objectives.rap import break_proposals, confident_proposals, over_channel_lengths
+from robustbench_cv.adversary.objectives.rap import ConfidentProposals, break_proposals, confident_proposals, over_channel_lengths
 from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import attack
@@ -12,7 +12,7 @@ from robustbench_cv.types import Candidates
 
 
 @attack(paper="arXiv:1809.05962", task="detection", needs="proposals")
-def rap(eps: Budget = 8 / 255, steps: PositiveInt = 200, gamma: Budget = 20 / 255) -> Attack[Candidates]:
+def rap(eps: Budget = 8 / 255, steps: PositiveInt = 200, gamma: Budget = 20 / 255) -> Attack[Candidates, ConfidentProposals]:
     """The region proposal network finds background where objects were, and shifts what it still proposes. Two-stage detectors only.
 
     A step has the Euclidean length gamma in each colour channel (authors' code). eps: an L-infinity budget (project choice: the authors

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.criteria import pixels_wrong
-from robustbench_cv.adversary.objectives.dag import adversarial_pixel_labels, linf_normalised, pixels_to_other_classes
+from robustbench_cv.adversary.objectives.dag import (
+    AdversarialPixelLabels,
+    adversarial_pixel_labels,
+    linf_normalised,
+    pixels_to_other_classes,
+)
 from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.arguments import Budget, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
@@ -19,7 +24,7 @@ from robustbench_cv.types import PixelLogits
 )
 def seg_dag(
     eps: Budget | None = None, steps: PositiveInt = 200, gamma: Budget = 0.5 / 255, wrong_fraction: PositiveFraction = 0.99
-) -> Attack[PixelLogits]:
+) -> Attack[PixelLogits, AdversarialPixelLabels]:
     """Every pixel to another of the image's classes, our reading of the paper; the authors' released code paints shapes instead.
 
     A step moves the largest entry by gamma and the others in proportion; it ends when at most 1 % of the pixels keep their label

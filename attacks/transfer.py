@@ -11,7 +11,7 @@ from robustbench_cv.catalogue import ATTACKS, attack
 
 
 @attack(paper="arXiv:1605.07277", task="any", gradient=False, needs="source")
-def transfer(source: str, attack: str, stop: bool = False) -> Transfer[Any]:
+def transfer(source: str, attack: str, stop: bool = False) -> Transfer[Any, Any]:
     """`transfer(source='lenet5.scenes', attack='mi-fgsm(eps=8/255)')`: the attack runs on the surrogate, the victim sees the result.
 
     source: the spec of a model with the same classes. stop: end where the surrogate is broken, as on a white box; by default a single

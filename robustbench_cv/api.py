@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas
 
 from robustbench_cv.catalogue import DATASETS, MODELS
-from robustbench_cv.checks.doctor import examine
+from robustbench_cv.checks.doctor import diagnose
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
@@ -144,4 +144,4 @@ def examine_specs(
     dataset = DATASETS.build(data, task=built.info.task)
     mapping = ClassMap.match(dataset.labels, built.info.classes, class_map or {})
     announce(f"{built.info.name} on {dataset.name}: {mapping.summary()}")
-    return examine(built, dataset, mapping, range(len(dataset)), device=chosen)
+    return diagnose(built, dataset, mapping, range(len(dataset)), device=chosen)

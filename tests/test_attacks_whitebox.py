@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbench_cv.adversary import Attack, Ensemble, Linf, run
+from robustbench_cv.adversary import Attack, Ensemble, Linf, aim_of, run
 from robustbench_cv.adversary.combinators.targeted import RankedWrongClasses, Targeted, targeted_dlr, targeted_margin
 from robustbench_cv.adversary.constraints.hyperplane_projection import project_onto_hyperplane
 from robustbench_cv.adversary.optimizers.square import BLOCK, area_at, bump
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import ClassTarget, Logits
+from robustbench_cv.types import ABSENT, ClassTarget, Logits
 from tests.adversary_models import TinyClassifier, classifier, images, info, linear, noise, targets
 
 ORDER = {"linf": torch.inf, "l2": 2, "l1": 1}
@@ -145,12 +145,57 @@ def test_a_bound_keeps_the_changes_inside_it_and_hands_back_the_others_clean() -
 def test_boundary_attacks_settle_a_misclassified_image_as_it_is() -> None:
     model, x0 = classifier(), images(4)
     wrong: list[Any] = [ClassTarget((t.label + 1) % 5) for t in targets(model, x0)]
-    for spec in ("deepfool", "fab-t", "apgd-t", "autoattack"):
+    for spec in ("deepfool", "fab-t", "apgd-t", "autoattack", "cw-l2"):
         result = run(ATTACKS.build(spec), model, x0, wrong, noise(4))
         assert result.success.all()
         assert torch.equal(result.images, x0)
         assert (result.size == 0).all()
         assert (result.forwards <= 2).all()
+
+
+def carlini_wagner(model: TinyClassifier, x0: Tensor, label: int, steps: int, searches: int, weight: float) -> list[tuple[Tensor, bool]]:
+    """Every image that the attack sees of one sample, and whether it breaks it: the paper's loop, to the last step."""
+    w0, low, high, seen = ((2 * x0 - 1) * 0.999999).atanh(), 0.0, 1e10, []
+    for _ in range(searches):
+        w = w0.clone().requires_grad_()
+        adam, reached = torch.optim.Adam([w], lr=0.01), False
+        for step in range(steps):
+            x = (w.tanh() + 1) / 2
+            z = model.raw(x).values[0]
+            rest = z.clone().index_fill(0, torch.tensor([label]), -torch.inf).max()
+            adam.zero_grad()
+            ((x - x0).square().sum() + weight * (z[label] - rest).clamp(min=0)).backward()
+            adam.step()
+            reached |= bool(z.argmax() != label)
+            seen.append((x0 if step == 0 else x.detach(), bool(z.argmax() != label)))
+        low, high = (low, min(high, weight)) if reached else (max(low, weight), high)
+        weight = (low + high) / 2 if high < 1e9 else weight * 10
+    return seen
+
+
+def test_carlini_wagner_is_the_plain_loop_where_nothing_ends_early() -> None:
+    model, x0, truth = near_boundaries()
+    result = run(ATTACKS.build("cw-l2(steps=20, searches=4, weight=0.01, abort_early=False)"), model, x0, truth, noise(8))
+    for i in range(3):
+        seen = carlini_wagner(model, x0[i : i + 1], truth[i].label, 20, 4, 0.01)
+        expected = min(float((x - x0[i]).norm()) for x, broken in seen if broken)
+        assert float(result.size[i]) == pytest.approx(expected, rel=1e-3)
+    assert (result.forwards == 80).all()
+
+
+def test_a_stalled_search_ends_for_its_own_sample_alone_and_costs_no_size() -> None:
+    model, x0, truth = near_boundaries()
+    spec = "cw-l2(steps=200, searches=2, weight=10.0{more})"
+    whole = run(ATTACKS.build(spec.format(more=", abort_early=False")), model, x0, truth, noise(8))
+    result = run(ATTACKS.build(spec.format(more="")), model, x0, truth, noise(8))
+    assert result.success.all()
+    assert (result.size <= whole.size * 1.005).all()
+    assert (result.forwards < 400).any()
+    assert len(set(result.forwards.tolist())) > 1
+    for i in (0, 5):
+        alone = run(ATTACKS.build(spec.format(more="")), model, x0[i : i + 1], truth[i : i + 1], noise(8).select([i]))
+        assert int(alone.forwards[0]) == int(result.forwards[i])
+        torch.testing.assert_close(alone.size[0], result.size[i], rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2", "L1"])
@@ -171,6 +216,18 @@ def test_fab_takes_the_same_path_as_torchattacks(norm: str) -> None:
 
 
 # ---- targets -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_of_a_part_ranks_the_wrong_classes() -> None:
+    model, x0 = classifier(), images(3)
+    truth = [ClassTarget(1), ClassTarget(ABSENT), ClassTarget(4)]
+    (part, *_) = ATTACKS.build("apgd-t(steps=3)").parts
+    aim = aim_of(part, model, x0, truth)
+    order = model.raw(x0).values.argsort(dim=1, descending=True)
+    assert list(aim.skipped) == [1]
+    for i in (0, 2):
+        assert aim.goals[i] == RankedWrongClasses(truth[i].label, tuple(k for k in order[i].tolist() if k != truth[i].label))
+    assert aim.references == truth
 
 
 def test_targeted_losses_are_their_formulas() -> None:

@@ -220,11 +220,31 @@ def test_overrides_are_parsed():
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("auto", "is not data=model"), ("a=", "is not"), ("a=b=c", "is not"), ("a=b,a=c", "twice"), ('a="b', "not closed")]
+    ("text", "why"),
+    [
+        ("auto", "is not data=model"),
+        ("a=", "is not"),
+        ("=a", "is not"),
+        ("a=b=c", "is not"),
+        ("a==b", "is not"),
+        ("a=b=", "is not"),
+        ("a= =b", "is not"),
+        ('""=b', "is not"),
+        ("a=b,a=c", "twice"),
+        ("a=b," * 500, "names 'a' twice"),
+        ('"",' * 500 + "x", "is not data=model"),
+        ('a="b', "not closed"),
+        ('"' * 501, "not closed"),
+    ],
 )
-def test_overrides_that_say_nothing_are_refused(text, why):
-    with pytest.raises(UserError, match=why):
+def test_overrides_that_say_nothing_are_refused_in_a_line(text, why):
+    with pytest.raises(UserError, match=why) as caught:
         parse_overrides(text)
+    assert len(str(caught.value)) < 250
+
+
+def test_an_accent_of_its_own_is_the_same_name():
+    assert ClassMap.match(labels("Cafe\u0301", "bar"), labels("bar", "caf\u00e9")).index == (1, 0)
 
 
 NAMES = st.lists(

@@ -219,14 +219,26 @@ FIRST = {
     "category": ({"category_id": 4}, r"category id 4 is not among the file's categories \[3, 17, 90\]"),
     "crowd": ({"iscrowd": 2}, "iscrowd is 2"),
     "area": ({"area": -1}, "area is -1"),
-    "two corners only": ({"segmentation": [[1, 2, 3, 4]]}, "at least three corners"),
+    "two corners only": ({"segmentation": [[1, 2, 3, 4]]}, r"a polygon .* 4 numbers.*at least three corners"),
     "odd": ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "at least three corners"),
     "far": ({"segmentation": [[1, 2, 3, 4, 5, 1e9]]}, "a polygon reaches"),
     "a text": ({"segmentation": "x"}, "neither polygons"),
     "size": ({"segmentation": {"size": [30, 20], "counts": [600]}}, r"size \[30, 20\], the image is \[20, 30\]"),
     "short": ({"segmentation": {"size": [20, 30], "counts": [1, 2]}}, "add up to 3"),
-    "no counts": ({"segmentation": {"size": [20, 30]}}, "counts of its mask"),
-    "number": ({"segmentation": [[1, 2, 3, 4, 5, "HUGE"]]}, "Number out of range"),
+    "no counts": ({"segmentation": {"size": [20, 30]}}, "segmentation has no counts"),
+    "neither": ({"segmentation": {}}, "segmentation has no size and no counts"),
+    "number": ({"segmentation": [[1, 2, 3, 4, 5, "HUGE"]]}, "a polygon holds '1e999', which is no finite number"),
+    "flat": ({"segmentation": [1, 2, 3, 4, 5, 6]}, r"one flat list of numbers.*put brackets around it \(outlines=False"),
+    "pairs": ({"segmentation": [[[1, 2], [3, 4], [5, 6]]]}, "a list of pairs"),
+    "nested": ({"segmentation": [[[1, 2, 3, 4, 5, 6]]]}, "nested one level too deep"),
+    "text inside": ({"segmentation": ["x"]}, "a polygon is 'x', not a list"),
+    "empty text": ({"segmentation": ""}, "segmentation is '', neither polygons"),
+    "huge integer": ({"segmentation": [[10**400, 2, 3, 4, 5, 6]]}, r"a polygon holds 1000+\.\.\.0+, which is no finite number"),
+    "huge box": ({"bbox": [1, 2, 10**400, 4]}, r"bbox \[1, 2, 10+\.\.\.0+, 4\] is not"),
+    "huge area": ({"area": 10**400}, r"area is 10+\.\.\.0+; it is a number of pixels"),
+    "infinite area": ({"area": "HUGE"}, "area is '1e999'"),
+    "endless number": ({"segmentation": {"size": [20, 30], "counts": "o" * 200_000 + "0"}}, "is longer than any image"),
+    "long way": ({"segmentation": [[v for k in range(40_000) for v in (-25 + 80 * (k % 2), k % 20)]]}, "outline is 32000.. pixels long"),
     "bad text": ({"segmentation": {"size": [20, 30], "counts": "\u20ac"}}, "no character of a compressed mask"),
 }
 
@@ -241,11 +253,34 @@ def test_a_faulty_annotation_costs_its_image_and_is_named(root, fault):
     assert len({data.fingerprint(i) for i in range(3)}) == 3
 
 
-@pytest.mark.parametrize("name", ["../../secret.png", "/etc/hosts", "link.png"])
+def test_outlines_can_be_left_out_and_boxes_stand_for_the_objects(root):
+    def change(c):
+        c["annotations"][0].update(segmentation="x", area=None)
+
+    build(root, change)
+    data = DATASETS.build(f"coco:{root}(outlines=False)")
+    sample = data[0]
+    assert sample.attributes == {"masks": "boxes"}
+    assert isinstance(sample.target, BoxTarget)
+    assert sample.target.area.tolist() == [8 * 9, DISC.sum(), 36, 25]  # the box touches 8 x 9 pixels; the other two are annotated
+    assert sample.regions["instance:1"].sum() == 12 * 13
+    assert data.fingerprint(0) != DATASETS.build(f"coco:{root}").fingerprint(0)
+    with pytest.raises(UserError, match="masks=True needs the outlines"):
+        DATASETS.build(f"coco:{root}(outlines=False, masks=True)")
+
+
+@pytest.mark.parametrize("stray", [[], [[]], [[], []]], ids=str)
+def test_empty_polygons_are_no_fault(root, stray):
+    sample = build(root, lambda c: c["annotations"][3].update(segmentation=[*c["annotations"][3]["segmentation"], *stray]))[0]
+    assert sample.regions["instance:2"].sum() == 36
+    alone = build(root, lambda c: c["annotations"][3].update(segmentation=stray))[0]
+    assert alone.regions["instance:2"].sum() == 36  # its box
+
+
+@pytest.mark.parametrize("name", ["../../secret.png", "/etc/hosts", "..\\..\\secret.png", "sub/../../../secret.png"])
 def test_file_names_that_leave_the_image_root_are_not_opened(root, name):
     secret = root.parent / "secret.png"
     Image.new("RGB", (WIDTH, HEIGHT)).save(secret)
-    os.symlink(secret, root / "images" / "link.png")
     data = build(root, lambda c: c["images"][1].update(file_name=name))
     index = next(i for i in range(3) if data.images[i].id == 7)
     with pytest.raises(BadSample, match=r"image 7 .* leads out of"):
@@ -253,6 +288,91 @@ def test_file_names_that_leave_the_image_root_are_not_opened(root, name):
     before = data.fingerprint(index)
     secret.write_bytes(b"changed")
     assert data.fingerprint(index) == before
+
+
+def test_links_into_a_store_are_followed(root):
+    store = root.parent / "store"
+    store.mkdir()
+    expected = build(root)[0].image
+    (root / "images" / "a.png").rename(store / "0123abcd")
+    os.symlink(store / "0123abcd", root / "images" / "a.png")
+    assert torch.equal(build(root)[0].image, expected)
+    before = build(root).fingerprint(0)
+    Image.new("RGB", (WIDTH, HEIGHT), (1, 2, 3)).save(store / "0123abcd", "PNG")
+    assert build(root).fingerprint(0) != before
+    (store / "0123abcd").unlink()
+    with pytest.raises(BadSample, match=r"a\.png \(image 7 of .*\) is a link to .*0123abcd, which does not exist"):
+        build(root)[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "lies"),
+    [
+        ("sub\\c.png", "sub/c.png"),
+        ("sub/c%20d.png", "sub/c d.png"),
+        ("sub\\c%C3%A9.png", "sub/c\u00e9.png"),
+        ("cafe\u0301.png", "caf\u00e9.png"),
+    ],
+)
+def test_names_as_another_system_wrote_them_are_found(root, written, lies):
+    (root / "images/sub/c.png").rename(root / "images" / lies)
+    data = build(root, lambda c: c["images"][2].update(file_name=written))
+    index = next(i for i in range(3) if data.images[i].id == 9)
+    assert data[index].image.shape == (3, HEIGHT, WIDTH)
+    assert "\\" not in data.ids[index]
+    before = data.fingerprint(index)
+    Image.new("RGB", (WIDTH, HEIGHT), (3, 2, 1)).save(root / "images" / lies)
+    assert data.fingerprint(index) != before
+    (root / "images" / lies).unlink()
+    with pytest.raises(BadSample, match="does not exist"):
+        data[index]
+
+
+def test_a_name_as_it_is_written_comes_first(root):
+    Image.new("RGB", (WIDTH, HEIGHT), (9, 9, 9)).save(root / "images" / "a%20b.png")
+    Image.new("RGB", (WIDTH, HEIGHT), (1, 1, 1)).save(root / "images" / "a b.png")
+    data = build(root, lambda c: c["images"][1].update(file_name="a%20b.png"))
+    assert data[0].image.max() * 255 == 9
+
+
+def test_a_windows_path_that_leads_out_says_what_is_there(root):
+    data = build(root, lambda c: c["images"][1].update(file_name="..\\Resized\\a.png"))
+    with pytest.raises(BadSample, match=r"a\.png itself lies there: take the folders out of the name"):
+        data[0]
+
+
+@pytest.mark.parametrize("name", ["", ".", "./", " ", "a" * 300 + ".png", "b" * 5000, "x" * 200 + "/" + "y" * 300])
+def test_names_of_no_file_cost_one_sample_in_a_line(root, name):
+    data = build(root, lambda c: c["images"][1].update(file_name=name))
+    index = next(i for i in range(3) if data.images[i].id == 7)
+    with pytest.raises(BadSample, match="image 7") as caught:
+        data[index]
+    assert len(str(caught.value)) < 900 + 2 * len(str(root))
+    assert data.fingerprint(index)
+    assert sum(isinstance(_read(data, i), str) for i in range(3)) == 1
+    assert len(set(data.ids)) == 3
+
+
+def _read(data, index):
+    try:
+        return data[index]
+    except BadSample as fault:
+        return str(fault)
+
+
+def test_a_pipe_in_an_images_place_is_never_waited_for(root):
+    (root / "images" / "a.png").unlink()
+    os.mkfifo(root / "images" / "a.png")
+    os.symlink("/dev/zero", root / "images" / "d.png")
+    data = build(root, lambda c: c["images"][0].update(file_name="d.png"))
+    for index in (0, 1):
+        with pytest.raises(BadSample, match="a pipe, a socket or a device, not a file"):
+            data[index]
+        assert data.fingerprint(index)
+    (root / "instances.json").unlink()
+    os.mkfifo(root / "instances.json")
+    with pytest.raises(UserError, match=r"cannot read .*instances\.json: it is a pipe"):
+        DATASETS.build(f"coco:{root}")
 
 
 def test_missing_and_damaged_images_cost_one_sample(root):
@@ -287,10 +407,48 @@ def test_an_image_of_another_size_is_refused_and_exif_is_suspected(root):
     Image.new("RGB", (HEIGHT, WIDTH)).save(root / "images" / "a.png", exif=exif)
     with pytest.raises(BadSample, match=r"annotated as 30 x 20 pixels, but .* has 20 x 30; EXIF turns it: .*upright=True"):
         build(root)[0]
-    assert DATASETS.build(f"coco:{root}(upright=True)")[0].image.shape == (3, HEIGHT, WIDTH)
+    upright = DATASETS.build(f"coco:{root}(upright=True)")[0]
+    assert upright.image.shape == (3, HEIGHT, WIDTH)
+    assert "exif orientation" not in upright.attributes
+    exif[0x0112] = 3
+    Image.new("RGB", (WIDTH, HEIGHT)).save(root / "images" / "a.png", exif=exif)
+    assert build(root)[0].attributes["exif orientation"] == "3"
+    exif[0x0112] = 6
+    Image.new("RGB", (WIDTH, HEIGHT)).save(root / "images" / "a.png", exif=exif)
+    with pytest.raises(BadSample, match=r"annotated as it is stored: leave upright out"):
+        DATASETS.build(f"coco:{root}(upright=True)")[0]
     Image.new("RGB", (31, 20)).save(root / "images" / "a.png")
     with pytest.raises(BadSample, match=r"has 31 x 20$"):
         build(root)[0]
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_boxes_drawn_on_what_a_viewer_shows_lie_on_the_pixels_read_upright(tmp_path, orientation):
+    upright = numpy.full((24, 36, 3), 128, dtype=numpy.uint8)
+    upright[4:14, 6:22] = (255, 0, 0)
+    # how the pixels are stored for each orientation, from the EXIF standard: the way back of what a viewer does
+    stored = {
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: numpy.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: numpy.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "images").mkdir()
+    Image.fromarray(numpy.ascontiguousarray(stored)).save(tmp_path / "images" / "a.png", exif=exif)
+    notes = [annotation(1, 1, 1, [6, 4, 16, 10])]
+    document = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": notes, "categories": [{"id": 1, "name": "car"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(document))
+    sample = DATASETS.build(f"coco:{tmp_path}(upright=True)")[0]
+    assert isinstance(sample.target, BoxTarget)
+    assert torch.equal((sample.image * 255).round().byte(), torch.from_numpy(upright).permute(2, 0, 1))
+    x1, y1, x2, y2 = sample.target.boxes[0].int().tolist()
+    assert sample.image[1, y1:y2, x1:x2].max() == 0
+    assert DATASETS.build(f"coco:{tmp_path}")[0].attributes["exif orientation"] == str(orientation)
 
 
 @pytest.mark.parametrize(
@@ -306,6 +464,11 @@ def test_an_image_of_another_size_is_refused_and_exif_is_suspected(root):
         (lambda c: c.update(images=[]), "lists no images"),
         (lambda c: c.update(categories=[]), "lists no categories"),
         (lambda c: c.pop("categories"), "missing required field `categories`"),
+        (lambda c: c["categories"][0].update(name=""), "class 2 has an empty name"),
+        (lambda c: c["categories"][0].update(name=" \t"), "class 2 has an empty name"),
+        (lambda c: c["categories"][0].update(name="bo\0at"), r"class 2 is called 'bo\\x00at', which holds characters that are no text"),
+        (lambda c: c["images"][0].update(file_name="sub\\c.png"), r"file_name 'sub/c\.png' comes more than once"),
+        (lambda c: c["images"][0].update(id=1.5), r"images\[0\]\.id"),
     ],
 )
 def test_inconsistent_files_are_refused_as_a_whole(root, change, why):
@@ -326,10 +489,61 @@ def test_broken_json_is_located(root):
         ("", "line 1, column 1"),
         ("[1]", "Expected `object`"),
         ('{"info": ' + "[" * 100_000, "nested too deeply"),
-        ('{"images": NaN}', "not valid JSON"),
+        ('{"images": NaN}', r"Expected `array`, got `str`.*\(NaN at line 1, column 12 is no JSON number\)"),
     ]:
         with pytest.raises(UserError, match=why):
             build(root, text=other)
     (root / "instances.json").write_bytes(b'{"images": [{"id": 1,\n "file_name": "\xff"}]}')
-    with pytest.raises(UserError, match=r"not UTF-8 at line 2, column 16"):
+    with pytest.raises(UserError, match=r"not UTF-8 \(byte 0xff at line 2, column 16\); save it as UTF-8"):
         build(root)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_in_any_unicode_encoding_is_read(root, encoding):
+    text = json.dumps(content(), ensure_ascii=False).replace('"cow"', '"k\u00fche \u72d7"')
+    (root / "instances.json").write_bytes(text.encode(encoding))
+    data = DATASETS.build(f"coco:{root}")
+    assert data.labels.names == ("car", "k\u00fche \u72d7", "boat")
+    assert data[0].id.endswith("a")
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999", "-1E+999"])
+def test_numbers_that_are_not_finite_cost_only_what_needs_them(root, word):
+    text = json.dumps(content(), indent=1)
+    harmless = text.replace('"year": 2017', f'"year": {word}, "note": "a \\"NaN\\", NaN"')
+    assert build(root, text=harmless)[0].target.area.tolist() == build(root)[0].target.area.tolist()
+    data = build(root, text=text.replace("50.5", word))
+    with pytest.raises(BadSample, match=rf"image 7 \('a\.png'\): annotation 1: area is '{word.replace('+', '.')}'"):
+        data[0]
+    assert data[1].id.endswith("b")
+    width = text.replace(f'"width": {WIDTH}', f'"width": {word}', 1)
+    line = next(k for k, row in enumerate(width.splitlines(), 1) if '"width"' in row)
+    with pytest.raises(UserError, match=rf"images\[0\]\.width.*\({word.replace('+', '.')} at line {line}, column 13 is no JSON number\)"):
+        build(root, text=width)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('"bbox": [2', '"bbox": [1, 1, 2, 2], "bbox": [2'),
+        ('"info": {"year": 2017}', '"info": {"year": 2017, "year": 2018}'),
+        ('"images": [', '"images": [], "images": ['),
+        ('"counts": ', '"counts": 1, "counts": '),
+        ('"area"', '"\\u0061rea": 3, "area"'),
+    ],
+    ids=["box", "in what nobody reads", "top", "nested", "escaped"],
+)
+def test_a_key_that_comes_twice_is_an_error(root, text, key):
+    whole = json.dumps(content())
+    assert text in whole
+    name = key.rpartition('"')[0].rpartition('"')[2] if not key.startswith('"info"') else "year"
+    with pytest.raises(UserError, match=rf"instances\.json: an object holds the key '{name}' twice"):
+        build(root, text=whole.replace(text, key, 1))
+
+
+@pytest.mark.parametrize(
+    "tail", ['"x": "' + '\\"' * 200_000, '"x": ' + "1" * 300_000, '"x": ' + "[" * 200_000], ids=["quotes", "digits", "brackets"]
+)
+def test_hostile_texts_are_refused_in_a_moment(root, tail):
+    with pytest.raises(UserError, match="not valid JSON"):
+        build(root, text='{"y": NaN, ' + tail)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from robustbench_cv.data.images import read_image, read_mask
+from robustbench_cv.data.images import may_be_image, read_image, read_mask, read_picture
 from robustbench_cv.errors import BadSample
 
 
@@ -72,6 +72,9 @@ def test_faults_name_file_and_entry(tmp_path, pixels):
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "lfs.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    (tmp_path / "page.png").write_text("\n<!DOCTYPE html><html><body>404</body></html>")
+    (tmp_path / "phone.png").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     for name, why in [
         ("cut.png", "cannot be decoded"),
         ("cut.jpg", "truncated"),
@@ -79,6 +82,9 @@ def test_faults_name_file_and_entry(tmp_path, pixels):
         ("text.png", "no image of a known format"),
         ("folder.png", "is a folder"),
         ("none.png", "does not exist"),
+        ("lfs.png", "is a Git LFS pointer"),
+        ("page.png", "is a web page"),
+        ("phone.png", "is a HEIC image"),
     ]:
         with pytest.raises(BadSample, match=rf"{name} \(entry 3\).*{why}"):
             read_image(tmp_path / name, "entry 3")
@@ -101,7 +107,7 @@ def test_decompression_bombs_are_errors(tmp_path, monkeypatch, limit):
                 read(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000"])
 def test_damage_anywhere_is_a_bad_sample_or_an_image(tmp_path, pixels, kind):
     good, rng, path, refused = encoded(pixels, kind), numpy.random.default_rng(1), tmp_path / "a", []
     for _ in range(80):
@@ -136,9 +142,52 @@ def test_colour_masks_lossy_masks_and_rescaled_masks_are_refused(tmp_path, pixel
     (tmp_path / "colour.png").write_bytes(encoded(pixels))
     (tmp_path / "lossy.png").write_bytes(encoded(pixels[..., 0], "JPEG"))
     (tmp_path / "bits.png").write_bytes(four_bit_png())
-    for name, why in [("colour.png", "RGB pixels"), ("lossy.png", "no image of a known format"), ("bits.png", "4 bits")]:
+    for name, why in [("colour.png", "RGB pixels"), ("lossy.png", "is a JPEG, which does not keep class indices"), ("bits.png", "4 bits")]:
         with pytest.raises(BadSample, match=why):
             read_mask(tmp_path / name)
+
+
+def test_tiff_masks_keep_their_indices_or_are_refused(tmp_path):
+    labels = numpy.array([[0, 1, 2], [11, 254, 255]], dtype=numpy.uint8)
+    for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
+        Image.fromarray(labels).save(tmp_path / "m.tif", compression=compression)
+        assert read_mask(tmp_path / "m.tif").tolist() == labels.tolist()
+    Image.fromarray(labels.astype(numpy.uint16)).save(tmp_path / "m.tif")
+    assert read_mask(tmp_path / "m.tif").tolist() == labels.tolist()
+    Image.fromarray(numpy.tile(labels, (8, 8))).save(tmp_path / "m.tif", compression="jpeg")
+    with pytest.raises(BadSample, match="a TIFF with JPEG inside"):
+        read_mask(tmp_path / "m.tif")
+    Image.fromarray(labels).save(tmp_path / "m.tif", tiffinfo={262: 0})  # counts from white
+    with pytest.raises(BadSample, match="grey that decoders turn round"):
+        read_mask(tmp_path / "m.tif")
+
+
+def test_a_mask_is_turned_only_by_an_orientation_of_its_own(tmp_path):
+    labels = numpy.array([[0, 1, 2], [3, 4, 5]], dtype=numpy.uint8)
+    Image.fromarray(labels).save(tmp_path / "plain.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(labels).save(tmp_path / "turned.png", exif=exif)
+    assert read_mask(tmp_path / "plain.png", upright=True).tolist() == labels.tolist()
+    assert read_mask(tmp_path / "turned.png").tolist() == labels.tolist()
+    assert read_mask(tmp_path / "turned.png", upright=True).tolist() == numpy.rot90(labels, -1).tolist()
+
+
+@pytest.mark.parametrize("value", [0, 9, 6000])
+def test_an_orientation_that_is_none_is_upright(tmp_path, pixels, value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    (tmp_path / "a.jpg").write_bytes(encoded(pixels, "JPEG", exif=exif))
+    assert read_picture(tmp_path / "a.jpg").orientation == 1
+    assert read_picture(tmp_path / "a.jpg", upright=True).pixels.shape == (3, 6, 9)
+
+
+def test_what_looks_like_an_image_is_told_from_what_does_not(tmp_path, pixels):
+    (tmp_path / "a").write_bytes(encoded(pixels))
+    (tmp_path / "a.heic").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "folder").mkdir()
+    assert [p.name for p in sorted(tmp_path.iterdir()) if may_be_image(p)] == ["a", "a.heic"]
 
 
 def four_bit_png():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy
 import pytest
 import torch
@@ -114,7 +116,9 @@ def test_folders_without_the_layout_are_refused(root, tmp_path):
         (b"\n \n", "is empty"),
         (b"a\n\nb\n", "line 2 is empty"),
         (b"a\nb\na\n", "names 'a' more than once"),
-        (b"\xff\xfe", "UTF-8"),
+        (b"\xff\xfe", "is empty"),
+        (b"h\xf6rse\n", "UTF-8"),
+        (b"a\nca\0r\n", r"class 1 is called 'ca\\x00r', which holds characters that are no text"),
     ],
 )
 def test_class_lists_that_would_shift_indices_are_refused(tmp_path, content, why):
@@ -126,3 +130,65 @@ def test_class_lists_that_would_shift_indices_are_refused(tmp_path, content, why
 def test_class_lists_allow_spaces_crlf_and_byte_order_marks(tmp_path):
     (tmp_path / "classes.txt").write_bytes("\ufefftraffic light\r\n café \r\n\r\n".encode())
     assert read_classes(tmp_path / "classes.txt") == Labels(("traffic light", "café"))
+    (tmp_path / "classes.txt").write_bytes("traffic light\r\ncafe\u0301\n".encode("utf-16"))
+    assert read_classes(tmp_path / "classes.txt") == Labels(("traffic light", "café"))
+
+
+def test_a_pipe_in_the_place_of_the_class_list_is_never_waited_for(root):
+    (root / "classes.txt").unlink()
+    os.mkfifo(root / "classes.txt")
+    with pytest.raises(UserError, match=r"cannot read .*classes\.txt: it is a pipe"):
+        DATASETS.build(f"masks:{root}")
+
+
+def test_linked_folders_hold_pairs(root, tmp_path):
+    for part in ("images", "masks"):
+        (root / part / "b").rename(tmp_path / part)
+        os.symlink(tmp_path / part, root / part / "b")
+    data = DATASETS.build(f"masks:{root}")
+    assert list(data.ids) == ["town-val/a", "town-val/b/2"]
+    assert data[1].image.shape == (3, 6, 8)
+
+
+def test_masks_are_png_or_tiff_and_others_are_named(root):
+    mask = Image.open(root / "masks/a.png")
+    (root / "masks/a.png").unlink()
+    mask.save(root / "masks/a.tif")
+    mask.save(root / "masks/b/2.jpg")
+    (root / "masks/b/2.png").unlink()
+    data = DATASETS.build(f"masks:{root}")
+    sample = data[0]
+    assert isinstance(sample.target, MaskTarget)
+    assert sample.target.labels[0].tolist() == [0, 0, 0, 0, 2, 2, 255, 255]
+    with pytest.raises(BadSample, match=r"masks/b/2\.jpg is a JPEG, which does not keep class indices"):
+        data[1]
+
+
+def test_names_of_which_none_has_a_partner_are_refused_as_a_whole(root):
+    for name in ("a", "b/2"):
+        (root / f"masks/{name}.png").rename(root / f"masks/{name}_mask.png")
+    with pytest.raises(UserError, match=r"none of 2 images has a mask of its name \(images/a\.jpg, masks/a_mask\.png\)"):
+        DATASETS.build(f"masks:{root}")
+
+
+def test_accents_written_in_two_ways_are_one_pair(root):
+    (root / "images/a.jpg").rename(root / "images/\u00e9.jpg")
+    (root / "masks/a.png").rename(root / "masks/e\u0301.png")
+    assert DATASETS.build(f"masks:{root}")[1].id == "town-val/\u00e9"
+
+
+def test_turned_photos_are_read_upright_when_asked(root):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 8)).save(root / "images/a.jpg", exif=exif)
+    with pytest.raises(BadSample, match="is 8 x 6 pixels, but its image is 6 x 8"):
+        DATASETS.build(f"masks:{root}")[0]
+    assert DATASETS.build(f"masks:{root}(upright=True)")[0].image.shape == (3, 6, 8)
+
+
+@pytest.mark.parametrize("value", [-1, 2**31 - 1])
+def test_indices_far_out_are_named_without_counting_up_to_them(root, value):
+    Image.fromarray(numpy.full((6, 8), value, dtype=numpy.int32)).save(root / "masks/a.tif")
+    (root / "masks/a.png").unlink()
+    with pytest.raises(BadSample, match=rf"has class index \[{value}\]"):
+        DATASETS.build(f"masks:{root}")[0]

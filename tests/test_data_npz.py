@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
+import zipfile
+
 import numpy
 import pytest
 import torch
@@ -81,12 +85,89 @@ def test_fingerprints_follow_pixels_label_and_names(build):
         ({"images": BYTES, "labels": LABELS - 1}, r"labels\[1\] is -1"),
         ({"images": BYTES, "labels": LABELS, "classes": numpy.array([1, 2, 3])}, "classes is int64"),
         ({"images": BYTES, "labels": LABELS, "classes": numpy.array(["a", "b", "a"])}, "names 'a' more than once"),
+        ({"images": BYTES, "labels": LABELS, "classes": numpy.array(["a", "", "c"])}, "class 1 has an empty name"),
+        (
+            {"images": BYTES, "labels": LABELS, "classes": numpy.array([b"a", b"h\xf6", b"c"])},
+            r"classes\[1\] is b'h\\xf6', which is not UTF-8",
+        ),
+        ({"images": BYTES, "labels": numpy.array([1, 0, 10**9, 1])}, r"labels\[2\] is 1000000000; without an array classes"),
+        ({"images": BYTES, "labels": numpy.array([1, 0, 2**64 - 1, 1], "u8")}, r"labels\[2\] is 18446744073709551615; without"),
+        (
+            {"images": BYTES, "labels": numpy.array([1, 0, 2**64 - 1, 1], "u8"), "classes": CLASSES},
+            r"labels\[2\] is 18446744073709551615, but",
+        ),
+        ({"images": BYTES, "labels": numpy.array([-1, -1, -3, -1])}, r"labels\[0\] is -1"),
         ({"images": BYTES, "labels": LABELS, "classes": numpy.array(["a", "b", None], dtype=object)}, "allow_pickle"),
     ],
 )
 def test_arrays_of_another_layout_are_refused(build, arrays, why):
     with pytest.raises(UserError, match=why):
         build(**arrays)
+
+
+def _entry(shape, body, kind="|u1"):
+    stream = io.BytesIO()
+    numpy.lib.format.write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + body
+
+
+def _array_entry(array):
+    stream = io.BytesIO()
+    numpy.save(stream, array)
+    return stream.getvalue()
+
+
+HOSTILE = {
+    "10**12 images": ({"images.npy": _entry((10**12, 5, 6, 3), b"0" * 90)}, "images claims 90000000000000 bytes and holds 90;"),
+    "10**30 images": ({"images.npy": _entry((10**30, 5, 6, 3), b"0" * 90)}, "images claims 90000+ bytes and holds 90;"),
+    "fewer than it holds": ({"images.npy": _entry((1, 5, 6, 3), b"0" * 180)}, "images claims 90 bytes and holds 180;"),
+    "negative": ({"images.npy": _entry((-4, 5, 6, 3), b"0" * 90)}, "images claims -360 bytes"),
+    "no array": ({"images.npy": b"hello"}, "images is no array of numpy's"),
+    "no array, no suffix": ({"images": b"hello"}, "images is no array of numpy's"),
+    "empty": ({"images.npy": b""}, "images is no array of numpy's"),
+    "long header": ({"images.npy": b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + b" " * 99}, "cannot be read as .npz"),
+    "unknown version": ({"images.npy": b"\x93NUMPY\x07\x00" + b" " * 99}, r"version \(7, 0\)"),
+    "objects": ({"images.npy": _entry((4,), b"0" * 32, "|O")}, "allow_pickle"),
+    "twice": ({"images.npy": _array_entry(BYTES), "images": _array_entry(BYTES)}, "holds images twice"),
+}
+
+
+def _zipped(path, entries):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_headers_are_not_believed(tmp_path, fault):
+    entries, why = HOSTILE[fault]
+    spec = _zipped(tmp_path / "a.npz", {**entries, "labels.npy": _array_entry(LABELS)})
+    with pytest.raises(UserError, match=why):
+        DATASETS.build(spec)
+
+
+def test_what_unpacks_into_far_more_than_images_do_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("robustbench_cv.data.npz._PACKED_BYTES", 100_000)
+    black = numpy.zeros((200, 16, 16, 3), dtype=numpy.uint8)
+    spec = _zipped(tmp_path / "a.npz", {"images.npy": _array_entry(black), "labels.npy": _array_entry(numpy.zeros(200, dtype=int))})
+    with pytest.raises(UserError, match=r"images unpacks \d+ bytes into 153600; .* \(a zip bomb\?\)"):
+        DATASETS.build(spec)
+    numpy.savez(tmp_path / "b.npz", images=black, labels=numpy.zeros(200, dtype=int))
+    assert len(DATASETS.build(f"npz:{tmp_path / 'b.npz'}")) == 200
+
+
+def test_packed_arrays_in_any_order_are_read(tmp_path):
+    numpy.savez_compressed(tmp_path / "a.npz", images=numpy.asfortranarray(BYTES), labels=LABELS.astype(">i2"), classes=CLASSES, extra=[1])
+    data = DATASETS.build(f"npz:{tmp_path / 'a.npz'}")
+    torch.testing.assert_close(data[1].image, torch.from_numpy(BYTES[1]).permute(2, 0, 1) / 255, rtol=0, atol=0)
+    assert [data[i].target.label for i in range(4)] == LABELS.tolist()
+
+
+def test_a_pipe_is_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.npz")
+    with pytest.raises(UserError, match="it is a pipe"):
+        DATASETS.build(f"npz:{tmp_path / 'a.npz'}")
 
 
 def test_values_that_are_not_finite_cost_one_sample(build):

@@ -53,6 +53,16 @@ def test_runs_that_do_not_fill_the_mask_are_refused(runs):
         rle.decode(runs, 2, 2)
 
 
+def test_long_texts_are_read_in_linear_time():
+    wide = numpy.asfortranarray(numpy.tile(numpy.array([[0, 1]], dtype=numpy.uint8), (1000, 400)))
+    wide[::2] ^= 1
+    text = reference.encode(wide)["counts"].decode()
+    assert len(text) > 500_000
+    assert (rle.decode(rle.runs_of_text(text), *wide.shape).numpy() == wide).all()
+    with pytest.raises(ValueError, match="longer than any image"):
+        rle.runs_of_text("o" * 800_000)  # one number, never ended
+
+
 @pytest.mark.parametrize("text", ["5 2", "5\x7f", "5é", "P"], ids=repr)
 def test_texts_that_are_no_masks_are_refused(text):
     with pytest.raises(ValueError, match="compressed mask"):

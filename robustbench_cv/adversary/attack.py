@@ -12,7 +12,8 @@ from torch import Tensor
 
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.facts import AttackFacts, facts_of_parts, within
+from robustbench_cv.adversary.objective import G, Objective, indifferent
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
 from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
@@ -26,7 +27,7 @@ from robustbench_cv.types import Model, R, Target
 NOT_FINITE = "the model's output or its gradient is not finite (NaN or infinity) under this attack"
 
 
-class Adversary(Protocol[R]):
+class Adversary(Protocol[R, G]):
     """Anything run() can run: an attack, an ensemble of them, another library's attack.
 
     success: when a sample counts as broken. reference: what it aims at and is judged against. accepts: the raw output that it reads.
@@ -37,17 +38,19 @@ class Adversary(Protocol[R]):
     @property
     def success(self) -> Success: ...
     @property
-    def reference(self) -> Reference: ...
+    def reference(self) -> Reference[G]: ...
     @property
     def accepts(self) -> type[R]: ...
+    @property
+    def facts(self) -> AttackFacts: ...
 
-    def search(self, victim: Victim[R], /) -> SearchResult:
+    def search(self, victim: Victim[R, G], /) -> SearchResult:
         """Images for every sample, within its constraint, judged."""
         ...
 
 
 @dataclass(frozen=True)
-class Attack(Generic[R]):
+class Attack(Generic[R, G]):
     """objective raised by optimizer inside constraint. Holds no model, no device, no results.
 
     start: the clean image, a random point inside the constraint, or one at its edge. restarts: further starts for the samples that the
@@ -59,7 +62,7 @@ class Attack(Generic[R]):
     """
 
     name: str
-    objective: Objective[R]
+    objective: Objective[R, G]
     success: Success
     constraint: Constraint
     optimizer: Optimizer
@@ -67,7 +70,7 @@ class Attack(Generic[R]):
     restarts: int = 1
     start: Start = "random"
     keep: Keep = "worst"
-    reference: Reference = annotated
+    reference: Reference[G] = annotated  # type: ignore[assignment]  # goals of the usual kind, unless the attack gives a reference
     view: View | None = None
     views: int = 1
 
@@ -85,11 +88,22 @@ class Attack(Generic[R]):
     def accepts(self) -> type[R]:
         return self.objective.accepts
 
-    def search(self, victim: Victim[R], /) -> SearchResult:
+    @property
+    def facts(self) -> AttackFacts:
+        each = self.optimizer.queries_per_step
+        return within(
+            self.constraint,
+            steps=self.steps,
+            restarts=self.restarts,
+            queries=None if each is None else self.restarts * (self.steps * each + self.optimizer.queries_beside),
+            is_control=self.objective == indifferent(),
+        )
+
+    def search(self, victim: Victim[R, G], /) -> SearchResult:
         return worst_of([partial(_climb, self)] * self.restarts, victim, self.success.threshold)
 
 
-def _climb(attack: Attack[R], victim: Victim[R]) -> SearchResult:
+def _climb(attack: Attack[R, G], victim: Victim[R, G]) -> SearchResult:
     """The one loop."""
     parts = attack.objective, attack.success, attack.constraint, attack.steps, attack.keep, attack.view, attack.views
     problem = Problem(attack.name, victim, *parts, attack.optimizer.may_leave_ball)
@@ -107,7 +121,7 @@ def _climb(attack: Attack[R], victim: Victim[R]) -> SearchResult:
 
 
 @dataclass(frozen=True)
-class Ensemble(Generic[R]):
+class Ensemble(Generic[R, G]):
     """Attacks in order, each on the samples that none before it broke: the worst case by sample, never an average (S16).
 
     All parts must be judged alike. exhaustive: each on the samples that none before it broke in full (degree 1), for numbers that go on
@@ -115,7 +129,7 @@ class Ensemble(Generic[R]):
     """
 
     name: str
-    parts: tuple[Adversary[R], ...]
+    parts: tuple[Adversary[R, G], ...]
     exhaustive: bool = False
 
     def __post_init__(self) -> None:
@@ -127,7 +141,7 @@ class Ensemble(Generic[R]):
         return self.parts[0].success
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> Reference[G]:
         return self.parts[0].reference
 
     @property
@@ -140,7 +154,13 @@ class Ensemble(Generic[R]):
         regions = [getattr(part, "constraint", None) for part in self.parts]
         return regions[0] if all(region == regions[0] for region in regions) else None
 
-    def search(self, victim: Victim[R], /) -> SearchResult:
+    @property
+    def facts(self) -> AttackFacts:
+        """Of the parts that search."""
+        searching = [part.facts for part in self.parts if part.facts.steps != 0]
+        return facts_of_parts(searching) if searching else within(self.constraint, steps=0)
+
+    def search(self, victim: Victim[R, G], /) -> SearchResult:
         return worst_of([part.search for part in self.parts], victim, 1.0 if self.exhaustive else self.success.threshold)
 
 
@@ -174,7 +194,7 @@ class AttackResult:
 
 
 def run(
-    attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence[Target], noise: Noise, search_on: Model[R] | None = None
+    attack: Adversary[R, G], model: Model[R], images: Tensor, targets: Sequence[Target], noise: Noise, search_on: Model[R] | None = None
 ) -> AttackResult:
     """Attack `model` on images (N, 3, H, W) in [0, 1], on the model's device, with targets in the model's class indices.
 
@@ -215,7 +235,7 @@ def run(
     )
 
 
-def _confirmed(attack: Adversary[R], found: SearchResult, victim: Victim[R]) -> SearchResult:
+def _confirmed(attack: Adversary[R, G], found: SearchResult, victim: Victim[R, G]) -> SearchResult:
     """What a search on another model found, judged on the victim's own; what does not hold there is searched for again, there."""
     with torch.no_grad():
         raw: R = victim.model.raw(found.images)
@@ -229,7 +249,7 @@ def _confirmed(attack: Adversary[R], found: SearchResult, victim: Victim[R]) -> 
     return found
 
 
-def aim_of(attack: Adversary[R], model: Model[R], images: Tensor, targets: Sequence[Target]) -> Aim:
+def aim_of(attack: Adversary[R, G], model: Model[R], images: Tensor, targets: Sequence[Target]) -> Aim[G]:
     """What `attack` would aim at and be judged against, without attacking."""
     with frozen_eval(model):
         return attack.reference(Clean(model, images, targets, attack.name, attack.accepts))

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Target
 
@@ -18,6 +19,8 @@ class Constraint(ABC):
     """A geometry: it owns theta (N, ...), so patches and rotations fit as well as balls of a norm. x0 is (N, 3, H, W) in [0, 1]."""
 
     radius: float
+    norm: ClassVar[Norm] = ""
+    """What the radius measures."""
     theta_is_picture: ClassVar[bool] = True
     """Whether theta is (N, 3, h, w), the pixels of an image or of a patch, rather than a few numbers of some other meaning."""
 

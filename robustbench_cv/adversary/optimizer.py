@@ -19,9 +19,19 @@ class Optimizer(ABC):
 
     may_leave_ball: ClassVar[bool] = False
 
-    @abstractmethod
-    def init(self, problem: Problem[Any], theta: Tensor) -> State: ...
+    @property
+    def queries_per_step(self) -> int | None:
+        """Images of a sample that a step asks the model for; None for optimizers that follow gradients."""
+        return None
+
+    @property
+    def queries_beside(self) -> int:
+        """Images that are asked for beside the steps': the last one, which is judged where no step has asked for it."""
+        return 1
 
     @abstractmethod
-    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State: ...
+
+    @abstractmethod
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         """The next theta, feasible, and the next state. Random numbers come from problem.victim.noise, forked by the step."""

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.objective import G, Objective
 from robustbench_cv.adversary.victim import SearchResult, Victim, checked, no_gradient, non_finite, require_raw
 from robustbench_cv.adversary.views import View
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import R, Target
+from robustbench_cv.types import R
 
 Keep = Literal["last", "worst", "first", "nearest"]
 Start = Literal["clean", "random", "edge"]
 
 
-class Problem(Generic[R]):
+class Problem(Generic[R, G]):
     """One search's view of the samples that it still works on. step is the loop's; everything else changes through the methods only.
 
     Nothing leaves the device while keep="last". Otherwise every forward pass is decoded, whose output the objective has used already;
@@ -31,8 +31,8 @@ class Problem(Generic[R]):
     def __init__(
         self,
         name: str,
-        victim: Victim[R],
-        objective: Objective[R],
+        victim: Victim[R, G],
+        objective: Objective[R, G],
         success: Success,
         constraint: Constraint,
         steps: int,
@@ -41,7 +41,7 @@ class Problem(Generic[R]):
         views: int = 1,
         may_leave_ball: bool = False,
     ) -> None:
-        self.victim: Victim[R] = victim
+        self.victim: Victim[R, G] = victim
         self.x0 = victim.x0
         self.radius = constraint.radius
         self.step = 0
@@ -49,7 +49,7 @@ class Problem(Generic[R]):
         self._name, self._success, self._keep = name, success, keep
         self._view, self._views, self._strays = view, views, may_leave_ball
         self._evaluations = 0
-        self._objective: Objective[R] = objective
+        self._objective: Objective[R, G] = objective
         self._constraint = constraint.place(victim.x0, victim.references, victim.noise.fork("place"))
         self._bounds = self._constraint.bounds(victim.x0)
         n = len(self.x0)
@@ -136,7 +136,7 @@ class Problem(Generic[R]):
         self._see(theta, values.isfinite(), raws[-1])
         return values, grad
 
-    def value_and_grads(self, theta: Tensor, scores: Callable[[R, Sequence[Target]], Tensor]) -> tuple[Tensor, Tensor]:
+    def value_and_grads(self, theta: Tensor, scores: Callable[[R, Sequence[G]], Tensor]) -> tuple[Tensor, Tensor]:
         """Several numbers of each sample, (N, K), and the gradient of each by theta, (N, K, ...): one forward pass and K backward.
 
         scores: (raw, goals) -> (N, K), in the place of the objective. Without a view.

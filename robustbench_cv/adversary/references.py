@@ -15,6 +15,7 @@ from torch import Tensor
 
 from robustbench_cv.adversary.candidates import overlapping
 from robustbench_cv.adversary.criteria import reported
+from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.victim import require_raw
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.labels import require_classes
@@ -50,16 +51,16 @@ class Clean(Generic[R]):
 
 
 @dataclass(frozen=True, eq=False)
-class Aim:
+class Aim(Generic[G]):
     """goals: what the objective is given; references: what success is judged against; unserved: samples without any, with the reason."""
 
     provenance: str
-    goals: Sequence[Target]
+    goals: Sequence[G]
     references: Sequence[Target]
     skipped: Mapping[int, str] = field(default_factory=dict)
 
 
-Reference: TypeAlias = Callable[[Clean[Any]], Aim]
+Reference: TypeAlias = Callable[[Clean[Any]], Aim[G]]
 
 
 def annotated(clean: Clean[Any]) -> Aim:

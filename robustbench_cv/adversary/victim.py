@@ -6,24 +6,27 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.criteria import Success, reported
+from robustbench_cv.adversary.objective import G
 from robustbench_cv.batching import finite_rows
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Candidates, HasModule, Logits, Model, PixelLogits, R, Target
 
+H = TypeVar("H")
+
 SPOKEN = {Logits: "class logits", PixelLogits: "pixel logits", Candidates: "detection candidates"}
 TASK = {Logits: "classification", PixelLogits: "segmentation", Candidates: "detection"}
 
 
 @dataclass(frozen=True, eq=False)
-class Victim(Generic[R]):
+class Victim(Generic[R, G]):
     """x0: clean images (N, 3, H, W). goals, references: see Aim. noise: the streams of these samples.
 
     capacity: how many images a pass may hold, those of the batch before samples left it; 0: as many as there are.
@@ -31,12 +34,12 @@ class Victim(Generic[R]):
 
     model: Model[R]
     x0: Tensor
-    goals: Sequence[Target]
+    goals: Sequence[G]
     references: Sequence[Target]
     noise: Noise
     capacity: int = 0
 
-    def select(self, index: Tensor) -> Victim[R]:
+    def select(self, index: Tensor) -> Victim[R, G]:
         """Some of the samples (int64 indices, CPU)."""
         chosen = index.tolist()
         if chosen == list(range(len(self.x0))):
@@ -49,7 +52,11 @@ class Victim(Generic[R]):
             noise=self.noise.select(chosen),
         )
 
-    def fork(self, purpose: str) -> Victim[R]:
+    def aimed_at(self, goals: Sequence[H]) -> Victim[R, H]:
+        """The same samples with other goals, one each."""
+        return Victim(self.model, self.x0, goals, self.references, self.noise, self.capacity)
+
+    def fork(self, purpose: str) -> Victim[R, G]:
         """The same samples with independent random numbers."""
         return dataclasses.replace(self, noise=self.noise.fork(purpose))
 
@@ -149,7 +156,7 @@ class SearchResult:
         self.non_finite[index] |= other.non_finite
 
 
-def worst_of(searches: Sequence[Callable[[Victim[R]], SearchResult]], victim: Victim[R], threshold: float) -> SearchResult:
+def worst_of(searches: Sequence[Callable[[Victim[R, G]], SearchResult]], victim: Victim[R, G], threshold: float) -> SearchResult:
     """Each search on the samples that none before it broke, with random numbers of its own; the worst result of each sample."""
     found = searches[0](victim.fork("0"))
     for i, search in enumerate(searches[1:], start=1):

@@ -17,6 +17,7 @@ from robustbench_cv.adversary.attack import Adversary, Attack, Ensemble, aim_of
 from robustbench_cv.adversary.attack import run as run_attack
 from robustbench_cv.adversary.combinators.radius_schedule import RadiusSchedule
 from robustbench_cv.adversary.combinators.targeted import Targeted
+from robustbench_cv.adversary.combinators.transfer import with_surrogates
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.constraints.lp import L2, Linf
 from robustbench_cv.adversary.criteria import fooled, reported
@@ -27,6 +28,7 @@ from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import RobustBenchError
+from robustbench_cv.models.build import build
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
 
@@ -81,21 +83,21 @@ class Attacked:
     found: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
-    def attack(self) -> Adversary[Any]:
-        return _build(self.spec)
+    def attack(self) -> Adversary[Any, Any]:
+        return self._built(self.spec)
 
     @cached_property
-    def lone(self) -> Attack[Any] | None:
+    def lone(self) -> Attack[Any, Any] | None:
         """The attack itself, where it is a single one of this library's engine."""
         return self.attack if isinstance(self.attack, Attack) else None
 
     @cached_property
-    def parts(self) -> list[Attack[Any]]:
+    def parts(self) -> list[Attack[Any, Any]]:
         """The attack's parts that are of this library's engine; for another library's, what it takes to try something else."""
         attack: Any = self.attack
         found = list(_parts(attack))
         if not found and isinstance(getattr(attack, "constraint", None), Constraint):
-            objective: Objective[Any] = _OBJECTIVES[self.task]()
+            objective: Objective[Any, Any] = _OBJECTIVES[self.task]()
             found = [
                 replace(_NOTHING, objective=objective, success=attack.success, constraint=attack.constraint, reference=attack.reference)
             ]
@@ -116,7 +118,7 @@ class Attacked:
         size = max(1, min(len(samples), _PIXELS // (height * width)))
         yield from (samples[i : i + size] for i in range(0, len(samples), size))
 
-    def variant(self, **changes: Any) -> Adversary[Any] | None:
+    def variant(self, **changes: Any) -> Adversary[Any, Any] | None:
         """The attack with other arguments; those that its factory does not take are left out; None where it takes none of them."""
         spec = Spec.parse(self.spec)
         taken = self._parameters
@@ -125,7 +127,7 @@ class Attacked:
             return None
         arguments = {k: v for k, v in spec.args.items() if k not in changes} | {k: v for k, v in changes.items() if v is not DEFAULT}
         try:
-            return _build(Spec(spec.name, arguments, spec.target))
+            return self._built(Spec(spec.name, arguments, spec.target))
         except RobustBenchError:
             return None
 
@@ -136,6 +138,13 @@ class Attacked:
             return given[name]
         parameter = self._parameters.get(name)
         return None if parameter is None or parameter.default is inspect.Parameter.empty else parameter.default
+
+    def _built(self, spec: Spec | str) -> Adversary[Any, Any]:
+        with warnings.catch_warnings():
+            # Of steps that cannot reach the budget: whoever asked for them was told already.
+            warnings.simplefilter("ignore", UserWarning)
+            attack: Adversary[Any, Any] = ATTACKS.build(spec)
+        return with_surrogates(attack, lambda source: build(source, device=self.device))
 
     @property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -153,7 +162,7 @@ class Attacked:
             self.found[name] = measure(self)
         return self.found[name]
 
-    def breaks(self, attack: Adversary[Any], *, model: AnyModel | None = None) -> Tensor:
+    def breaks(self, attack: Adversary[Any, Any], *, model: AnyModel | None = None) -> Tensor:
         """Which survivors an attack breaks: bool (n,). model: in place of the attacked one."""
         found = [self._run(attack, model or self.model, chunk)[1] for chunk in self.chunks(self.survivors)]
         return torch.cat(found)
@@ -174,7 +183,7 @@ class Attacked:
             found.append(self._judge(images, mine))
         return torch.cat(found)
 
-    def _run(self, attack: Adversary[Any], model: AnyModel, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+    def _run(self, attack: Adversary[Any, Any], model: AnyModel, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
         noise = Noise(self.seed, tuple(s.id for s in samples), f"strength of {self.spec}")
         images = torch.stack([s.image for s in samples]).to(self.device)
         made = run_attack(attack, cast("Model[Any]", model), images, [s.target for s in samples], noise)
@@ -189,26 +198,18 @@ class Attacked:
         return self.attack.success(predictions, aim.references)
 
 
-_OBJECTIVES: Mapping[str, Callable[[], Objective[Any]]] = {
+_OBJECTIVES: Mapping[str, Callable[[], Objective[Any, Any]]] = {
     "classification": cross_entropy,
     "segmentation": pixel_cross_entropy,
     "detection": vanish,
 }
-_NOTHING: Attack[Any] = Attack("another", indifferent(), fooled(), Linf(0.0), RandomSteps(), 0, keep="last")
+_NOTHING: Attack[Any, Any] = Attack("another", indifferent(), fooled(), Linf(0.0), RandomSteps(), 0, keep="last")
 
 DEFAULT: Any = object()
 """In place of an argument: that of the factory's own."""
 
 
-def _build(spec: Spec | str) -> Adversary[Any]:
-    with warnings.catch_warnings():
-        # Of steps that cannot reach the budget: whoever asked for them was told already.
-        warnings.simplefilter("ignore", UserWarning)
-        attack: Adversary[Any] = ATTACKS.build(spec)
-    return attack
-
-
-def _parts(attack: Any) -> Iterator[Attack[Any]]:
+def _parts(attack: Any) -> Iterator[Attack[Any, Any]]:
     if isinstance(attack, Attack):
         yield attack
     elif isinstance(attack, Ensemble):

@@ -15,6 +15,7 @@ from robustbench_cv.findings import Finding
 
 if TYPE_CHECKING:
     from robustbench_cv.checks.attacked import Attacked
+    from robustbench_cv.checks.survey import DataSurvey
     from robustbench_cv.results import Results
     from robustbench_cv.tasks import Task
     from robustbench_cv.types import AnyModel, Model, Prediction, Sample
@@ -65,6 +66,8 @@ class AfterRun:
 Before: TypeAlias = Callable[[Preflight], Finding]
 After: TypeAlias = Callable[[AfterRun], Sequence[Finding]]
 OfAttack: TypeAlias = Callable[["Attacked"], Finding]
-Check: TypeAlias = Before | After | OfAttack
-"""The decorator says when: @check(stage="before"), @check(stage="attack") (after each attack on each model) or @check(stage="after").
-needs="s01-range s05-mode": the checks of the same stage without which this one means nothing; where one says stop, it is not tried."""
+OfData: TypeAlias = Callable[["DataSurvey"], Finding]
+Check: TypeAlias = Before | After | OfAttack | OfData
+"""The decorator says when: @check(stage="data") (of the data as it was read), @check(stage="before"), @check(stage="attack") (after each
+attack on each model) or @check(stage="after"). needs="s01-range s05-mode": the checks of the same stage without which this one means
+nothing; where one says stop, it is not tried."""

@@ -75,17 +75,17 @@ class RandomSearch(Optimizer):
     its schedule: the window's share of the image falls as 1/sqrt(step) from a half (project choice). One forward pass a step.
     """
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> Tensor:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> Tensor:
         return problem.value(theta)
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         tried = problem.project(theta + 2 * problem.radius * problem.steepest(self._windows(problem, theta)))
         values = problem.value(tried)
         better = values > state
         chosen = torch.where(better.reshape(-1, *[1] * (theta.dim() - 1)), tried, theta)
         return chosen, torch.where(better, values, state)
 
-    def _windows(self, problem: Problem[Any], theta: Tensor) -> Tensor:
+    def _windows(self, problem: Problem[Any, Any], theta: Tensor) -> Tensor:
         noise = problem.victim.noise.fork(f"step {problem.step}")
         height, width = theta.shape[-2:]
         side = math.sqrt(0.5 / math.sqrt(problem.step + 1))
@@ -252,7 +252,7 @@ def _again(subject: Attacked) -> int:
     return broken
 
 
-def _bounded(subject: Attacked) -> Attack[Any] | None:
+def _bounded(subject: Attacked) -> Attack[Any, Any] | None:
     """What to borrow aim, criterion and budget from."""
     part = subject.parts[0] if subject.parts else None
     return None if part is None or not 0 < part.constraint.radius < math.inf else replace(part, view=None, views=1)
@@ -274,35 +274,52 @@ class Trace:
     rising: float
 
 
-class _Recorder(Optimizer):
-    """An optimizer with its iterates noted: the first, those nine tenths through, the last; and the size of every step.
+class _Course(NamedTuple):
+    """How a search went on n samples. values (3, n): the objective at the first iterate, nine tenths through, and at the last.
 
-    The last is projected whether the inner optimizer's iterates may stray (DeepFool, Carlini and Wagner) or not: a feasible one stays.
+    moves (steps, n): the size of every step; (0, n) where there is no distance to take it in.
     """
 
+    values: Tensor
+    moves: Tensor
+
+
+class _Noted(NamedTuple):
+    """The inner optimizer's state; iterates so far that are looked at again; moves, each (N,)."""
+
+    inner: Any
+    iterates: tuple[Tensor, ...] = ()
+    moves: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Recorder(Optimizer):
+    """An optimizer whose course is handed to `report` at its last step: what is noted until then is part of its state.
+
+    The last iterate is projected whether the inner optimizer's may stray (DeepFool, Carlini and Wagner) or not: a feasible one stays.
+    """
+
+    inner: Optimizer
+    distance: Callable[[Tensor, Tensor], Tensor] | None
+    report: Callable[[_Course], None]
     may_leave_ball: ClassVar[bool] = True
 
-    def __init__(self, inner: Optimizer, distance: Callable[[Tensor, Tensor], Tensor] | None) -> None:
-        self.inner, self.distance = inner, distance
-        self.moves: list[Tensor] = []
-        self.values: list[Tensor] = []
-        self._kept: list[Tensor] = []
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> _Noted:
+        return _Noted(self.inner.init(problem, theta))
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> Any:
-        return self.inner.init(problem, theta)
-
-    def step(self, problem: Problem[Any], theta: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _Noted) -> tuple[Tensor, _Noted]:
+        iterates, moves = state.iterates, state.moves
         if problem.step in (0, problem.steps - max(1, problem.steps // 10)):
-            self._kept.append(theta)
-        after, state = self.inner.step(problem, theta, state)
+            iterates = (*iterates, theta)
+        after, inner = self.inner.step(problem, theta, state.inner)
         if self.distance is not None:
-            self.moves.append(self.distance(theta, after).detach().cpu())
+            moves = (*moves, self.distance(theta, after).detach().cpu())
         if problem.is_last_step:
+            first, late = iterates[0], iterates[-1]
             # All with the last step's objective: some change as the attack goes on.
-            self._kept.append(after)
-            kept = [self._kept[0], *self._kept] if len(self._kept) == 2 else self._kept
-            self.values = [problem.value(t).cpu() for t in kept]
-        return after, state
+            values = torch.stack([problem.value(t).cpu() for t in (first, late, after)])
+            self.report(_Course(values, torch.stack(moves) if moves else torch.zeros(0, len(theta))))
+        return after, _Noted(inner, iterates, moves)
 
 
 def trace(subject: Attacked) -> Trace | None:
@@ -311,19 +328,17 @@ def trace(subject: Attacked) -> Trace | None:
     if attack is None or attack.steps < 1 or attack.objective.name == "none":
         return None
     region = subject.norm
-    moves, values = [], []
+    courses: list[_Course] = []
     for chunk in subject.chunks(subject.survivors):
-        recorder = _Recorder(attack.optimizer, region.measure if region is not None else None)
+        recorder = _Recorder(attack.optimizer, region.measure if region is not None else None, courses.append)
         recorded = replace(attack, optimizer=recorder, restarts=1, keep="last")
         images = torch.stack([s.image for s in chunk]).to(subject.device)
         streams = Noise(subject.seed, tuple(s.id for s in chunk), "trace")
         run(recorded, cast("Model[Any]", subject.model), images, [s.target for s in chunk], streams)
-        if recorder.values:
-            values.append(torch.stack(recorder.values))
-            moves.append(torch.stack(recorder.moves) if recorder.moves else torch.zeros(0, len(chunk)))
-    if not values:
+    if not courses:
         return None
-    return _of_course(torch.cat(moves, dim=1), torch.cat(values, dim=1), attack.steps, region.radius if region is not None else None)
+    values, moves = (torch.cat(columns, dim=1) for columns in zip(*courses, strict=True))
+    return _of_course(moves, values, attack.steps, region.radius if region is not None else None)
 
 
 def _of_course(moves: Tensor, values: Tensor, steps: int, radius: float | None) -> Trace:

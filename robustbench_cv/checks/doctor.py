@@ -6,9 +6,12 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.d04_sizes import odd_image
+from robustbench_cv.checks.survey import SKIP_BAD, refused_shapes, survey
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import SEVERITY, Finding
@@ -26,6 +29,33 @@ def check_names(stage: str) -> list[str]:
     return [name for name, entry in sorted(CHECKS.entries().items()) if entry.facts.get("stage") == stage]
 
 
+def diagnose(
+    model: AnyModel,
+    dataset: Dataset,
+    class_map: ClassMap,
+    indices: Sequence[int],
+    *,
+    device: str = "cpu",
+    bad: Literal["stop", "warn", "raise"] = "stop",
+) -> list[Finding]:
+    """Every check of the data, then every check of the model on samples that it can use; the severest first.
+
+    bad: what a sample is that cannot be read, or that is of a size on which the model fails: a finding that stops; one that warns, for runs
+    that go on without it; or a BadSample that names it, for runs that would not.
+    """
+    seen = survey(dataset, indices, skip_bad=bad == "warn", raises=bad == "raise")
+    seen = replace(seen, refused=refused_shapes(model, seen, device))
+    if bad == "raise" and seen.refused:
+        raise BadSample(f"{odd_image(seen)}; {SKIP_BAD}")
+    where = {"model": model.info.name, "dataset": dataset.name, "task": model.info.task}
+    of_data = [replace(CHECKS.build(name)(seen), **where) for name in check_names("data")]
+    unusable = seen.unusable()
+    usable = [i for i in indices if i not in unusable]
+    if not usable:
+        return _severest_first(of_data)
+    return _severest_first([*of_data, *examine(model, dataset, class_map, usable, device=device)])
+
+
 def examine(model: AnyModel, dataset: Dataset, class_map: ClassMap, indices: Sequence[int], *, device: str = "cpu") -> list[Finding]:
     """Every check that precedes a run, on up to 64 readable samples spread over `indices` of the data set; the severest first.
 
@@ -33,24 +63,28 @@ def examine(model: AnyModel, dataset: Dataset, class_map: ClassMap, indices: Seq
     accuses.
     """
     info = model.info
-    samples = _readable(dataset, class_map, indices)
+    samples, faults = _readable(dataset, class_map, indices)
     if not samples:
-        finding = Finding("S01", "image range", "stop", "no sample could be read", "mend the data set")
+        evidence = f"no sample could be read{f', the first because {faults[0]}' if faults else ': there is none'}"
+        finding = Finding("S01", "image range", "stop", evidence, "give samples that can be read")
         return [replace(finding, model=info.name, dataset=dataset.name, task=info.task)]
     found = _one_cause(_examine_all(Preflight(model, info.task, samples, dataset.name, device)))
-    found.sort(key=lambda f: (SEVERITY.index(f.verdict), f.check))
-    return [replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in found]
+    return _severest_first([replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in found])
 
 
-def _readable(dataset: Dataset, class_map: ClassMap, indices: Sequence[int]) -> list[Sample]:
-    """Samples in the model's class indices; those that cannot be read are left to the run, which records them."""
-    found = []
+def _severest_first(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda f: (SEVERITY.index(f.verdict), f.check))
+
+
+def _readable(dataset: Dataset, class_map: ClassMap, indices: Sequence[int]) -> tuple[list[Sample], list[str]]:
+    """Samples in the model's class indices, and why others cannot be had; those are left to the run, which records them."""
+    samples, faults = [], []
     for i in indices[:: max(1, len(indices) // SAMPLES)][:SAMPLES]:
         try:
-            found.append(class_map.sample(read_sample(dataset, i)))
-        except (BadSample, ForeignError, NotApplicable):
-            continue
-    return found
+            samples.append(class_map.sample(read_sample(dataset, i)))
+        except (BadSample, ForeignError, NotApplicable) as fault:
+            faults.append(str(fault))
+    return samples, faults
 
 
 def _examine_all(subject: Preflight) -> list[Finding]:

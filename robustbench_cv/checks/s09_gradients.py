@@ -128,7 +128,7 @@ def is_saturated(subject: Attacked) -> bool:
     return by_margin is not None and by_margin.zero < lost
 
 
-def _measure(subject: Attacked, part: Attack[Any], *, margin_instead: bool = False) -> Slopes | None:
+def _measure(subject: Attacked, part: Attack[Any, Any], *, margin_instead: bool = False) -> Slopes | None:
     """Slopes of a part's objective at the clean survivors; None where it gives no gradient."""
     key = ("slopes", part.objective.name, margin_instead)
     if key not in subject.found:
@@ -136,7 +136,7 @@ def _measure(subject: Attacked, part: Attack[Any], *, margin_instead: bool = Fal
     return cast("Slopes | None", subject.found[key])
 
 
-def _measured(subject: Attacked, part: Attack[Any], objective: Any) -> Slopes | None:
+def _measured(subject: Attacked, part: Attack[Any, Any], objective: Any) -> Slopes | None:
     model, total = cast("Model[Any]", subject.model), NONE
     for chunk in subject.chunks(subject.survivors):
         images = torch.stack([s.image for s in chunk]).to(subject.device)

@@ -54,8 +54,8 @@ class ClassMap:
         overrides: data class to model class, or to "-" to leave it out of the evaluation. Where one side is numbered, not named, classes
         are matched by position, if there are equally many. UserError for a class without a partner, or with several.
         """
-        found = match_names(data.names, model.names, overrides or {}, numbered=(data.are_numbered, model.are_numbered))
-        return cls(data, model, found.index, found.how, found.notes)
+        match = match_names(data.names, model.names, overrides or {}, numbered=(data.are_numbered, model.are_numbered))
+        return cls(data, model, match.index, match.how, match.notes)
 
     @property
     def is_identity(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +32,18 @@ def parse_overrides(text: str) -> dict[str, str]:
     {'auto': 'car', 'tench, Tinca tinca': 'fish', 'sign': '-'}
     """
     overrides: dict[str, str] = {}
-    for piece in _split(text, ",", text):
-        sides = [_unquoted(side) for side in _split(piece, "=", text)]
+    if text.count('"') % 2:
+        raise UserError(f"the class map {_cut(text)!r} has a quote that is not closed")
+    for piece in _split(text, ","):
+        if not piece.strip():
+            continue
+        sides = [_unquoted(side) for side in _split(piece, "=")]
         if len(sides) != 2 or not all(sides):
-            raise UserError(f"{piece.strip()!r} in the class map {text!r} is not data=model; write auto=car, or sign=- to leave sign out")
+            raise UserError(
+                f"{_cut(piece.strip())!r} in the class map {_cut(text)!r} is not data=model; write auto=car, or sign=- to leave sign out"
+            )
         if sides[0] in overrides:
-            raise UserError(f"the class map {text!r} names {sides[0]!r} twice; give each class of the data one partner")
+            raise UserError(f"the class map {_cut(text)!r} names {_cut(sides[0])!r} twice; give each class of the data one partner")
         overrides[sides[0]] = sides[1]
     return overrides
 
@@ -47,24 +54,32 @@ def match_names(data: Sequence[str], model: Sequence[str], overrides: Mapping[st
     open_ = [i for i in range(len(data)) if i not in given]
     notes: list[str] = []
     if any(numbered) and open_:
-        found = _by_position(data, model, open_, numbered)
+        partners = _by_position(data, model, open_, numbered)
         which = "data and model name no classes" if all(numbered) else f"the {'data' if numbered[0] else 'model'} names no classes"
         notes.append(f"{which}: matched by position, which no name confirms")
     else:
-        found = _by_name(data, model, open_)
-    index = tuple(given[i] if i in given else found[i][0] for i in range(len(data)))
-    how = tuple(("left out" if given[i] < 0 else "given") if i in given else found[i][1] for i in range(len(data)))
+        partners = _by_name(data, model, open_)
+    index = tuple(given[i] if i in given else partners[i][0] for i in range(len(data)))
+    how = tuple(("left out" if given[i] < 0 else "given") if i in given else partners[i][1] for i in range(len(data)))
     if all(i < 0 for i in index):
         raise UserError("the class map leaves out every class of the data; nothing would be evaluated")
     return Match(index, how, (*notes, *_notes(data, model, index)))
 
 
-def _split(text: str, at: str, whole: str) -> list[str]:
-    """Pieces between the separators that no quotes protect, quotes kept; empty pieces left out."""
-    if text.count('"') % 2:
-        raise UserError(f"the class map {whole!r} has a quote that is not closed")
-    pieces = re.split(at + r'(?=(?:[^"]*"[^"]*")*[^"]*$)', text)
-    return [piece for piece in pieces if piece.strip()]
+def _split(text: str, at: str) -> list[str]:
+    """Pieces between the separators that no quotes protect, quotes kept."""
+    pieces, start, quoted = [], 0, False
+    for place, character in enumerate(text):
+        quoted ^= character == '"'
+        if character == at and not quoted:
+            pieces.append(text[start:place])
+            start = place + 1
+    return [*pieces, text[start:]]
+
+
+def _cut(text: str) -> str:
+    """A text as far as one line of an error holds it."""
+    return text if len(text) <= 60 else f"{text[:50]}..."
 
 
 def _unquoted(text: str) -> str:
@@ -72,8 +87,8 @@ def _unquoted(text: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without what writers differ in: case, '_', '-' and spaces."""
-    return " ".join(re.split(r"[\s_\-]+", name.casefold())).strip()
+    """A name without what writers differ in: case, '_', '-', spaces, and whether an accent is a character of its own."""
+    return " ".join(re.split(r"[\s_\-]+", unicodedata.normalize("NFC", name).casefold())).strip()
 
 
 def _candidates(name: str, names: Sequence[str]) -> list[int]:
@@ -98,16 +113,15 @@ def _resolve(data: Sequence[str], model: Sequence[str], overrides: Mapping[str, 
 
 
 def _only(name: str, names: Sequence[str], side: str) -> int:
-    found = _candidates(name, names)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(
-            f"{name!r} in the class map means several classes of the {side}: {', '.join(repr(names[i]) for i in found)}; write one exactly"
-        )
+    candidates = _candidates(name, names)
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        several = ", ".join(repr(names[i]) for i in candidates)
+        raise UserError(f"{_cut(name)!r} in the class map means several classes of the {side}: {several}; write one exactly")
     close = _close(name, names)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"it has {_some(names)}"
-    raise UserError(f"the class map names {name!r}, but the {side} has no such class; {hint}")
+    raise UserError(f"the class map names {_cut(name)!r}, but the {side} has no such class; {hint}")
 
 
 def _by_position(
@@ -132,15 +146,15 @@ def _by_name(data: Sequence[str], model: Sequence[str], open_: Sequence[int]) ->
             several = ", ".join(f"{model[j]!r} ({j})" for j in candidates[i])
             flag = _flag(data[i], model[candidates[i][0]])
             raise UserError(f"class {data[i]!r} of the data matches several of the model: {several}; say which: {flag}")
-    found = {i: candidates[i][0] for i in open_}
-    shared = [j for j, count in Counter(found.values()).items() if count > 1]
+    partners = {i: candidates[i][0] for i in open_}
+    shared = [j for j, count in Counter(partners.values()).items() if count > 1]
     if shared:
-        rivals = [data[i] for i in open_ if found[i] == shared[0]]
+        rivals = [data[i] for i in open_ if partners[i] == shared[0]]
         raise UserError(
             f"classes {' and '.join(map(repr, rivals))} of the data match one class of the model, {model[shared[0]]!r}; "
             f"if that is meant, say {_flag(rivals[0], model[shared[0]])}"
         )
-    return {i: (j, "same name" if data[i] == model[j] else "like name") for i, j in found.items()}
+    return {i: (j, "same name" if data[i] == model[j] else "like name") for i, j in partners.items()}
 
 
 def _missing(missing: Sequence[str], model: Sequence[str]) -> str:

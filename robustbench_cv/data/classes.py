@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from robustbench_cv.data.source import decode_text, open_regular
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Labels
 
+_LARGEST_BYTES = 2**24
+
 
 def read_classes(path: Path) -> Labels:
-    """The names of a classes.txt. UserError where it is missing, empty, not UTF-8, has a gap or a name twice."""
+    """The names of a classes.txt. UserError where it is missing, empty, not Unicode, has a gap, a name twice or one that is none."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with open_regular(path) as file:
+            text = decode_text(file.read(_LARGEST_BYTES))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; it lists the class names, one a line, in index order") from error
+        raise UserError(f"cannot read {path}: {error.strerror or error}; it lists the class names, one a line, in index order") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     names = [line.strip() for line in text.rstrip().splitlines()]
@@ -28,8 +33,17 @@ def read_classes(path: Path) -> Labels:
 
 
 def unique_labels(names: Sequence[str], source: str) -> Labels:
-    """Labels of these names; UserError where one comes twice."""
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    """Labels of these names, in composed characters (NFC), so that they do not depend on the system that wrote them.
+
+    UserError where one comes twice, is blank, or holds what no text has (control characters, halves of surrogate pairs).
+    """
+    composed = [unicodedata.normalize("NFC", name) for name in names]
+    for index, name in enumerate(composed):
+        if not name.strip():
+            raise UserError(f"{source}: class {index} has an empty name; every class needs one")
+        if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+            raise UserError(f"{source}: class {index} is called {name!a}, which holds characters that are no text; write it without")
+    twice = sorted(name for name, count in Counter(composed).items() if count > 1)
     if twice:
         raise UserError(f"{source} names {', '.join(map(repr, twice))} more than once; class names must differ")
-    return Labels(tuple(names))
+    return Labels(tuple(composed))

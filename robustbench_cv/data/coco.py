@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
-from torch import Tensor
 
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.coco_json import CocoFile, CocoImage, read_coco
 from robustbench_cv.data.coco_objects import CocoObjects, read_object
-from robustbench_cv.data.images import orientation, read_image
-from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, inside, sample_id
+from robustbench_cv.data.file_names import find_file, other_spellings, shorten
+from robustbench_cv.data.images import Picture, exif_fact, read_picture
+from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, sample_id
 from robustbench_cv.errors import BadSample, UserError
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Labels, Sample
@@ -30,22 +31,36 @@ def coco(
     name: str | None = None,
     upright: bool = False,
     masks: bool = False,
+    outlines: bool = True,
 ) -> CocoInstances:
     """Detection from a COCO instances JSON.
 
     path: the JSON file; or a folder with instances.json and images/; or an image folder as COCO lays them out (/data/coco/val2017, beside
     annotations/instances_val2017.json). images: the folder that file names are relative to, where it is none of these.
-    masks: let the targets carry every object's mask, which mask AP and the training of Mask R-CNN need and reading then draws.
+    upright: turn photos as their EXIF orientation says, for annotations that were drawn on what a viewer shows; without it pixels stay as
+    they are stored. masks: let the targets carry every object's mask, which mask AP and the training of Mask R-CNN need and reading then
+    draws. outlines: whether segmentations are read; without them boxes stand for the objects, and a fault in one costs nothing.
     """
     check_task("coco", task, ("detection",))
+    if masks and not outlines:
+        raise UserError("masks=True needs the outlines that outlines=False leaves out; drop one of them")
     annotations, folders = _locate(Path(path).expanduser().resolve())
     file = read_coco(annotations)
     root = existing_folder(images, "the images") if images else _image_root(annotations, folders, file)
     ordered = tuple(sorted(file.images, key=lambda image: image.file_name))
-    return CocoInstances(name or _name(annotations), root, annotations, ordered, file, upright, masks)
+    return CocoInstances(
+        name=name or _name(annotations),
+        root=root,
+        annotations=annotations,
+        images=ordered,
+        file=file,
+        upright=upright,
+        masks=masks,
+        outlines=outlines,
+    )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class CocoInstances:
     """Images with annotated objects. Regions: "objects", "class:<name>", "instance:<k>"; a box stands for an object without an outline."""
 
@@ -56,6 +71,7 @@ class CocoInstances:
     file: CocoFile = field(repr=False)
     upright: bool = False
     masks: bool = False
+    outlines: bool = True
     task: Task = "detection"
 
     @property
@@ -71,53 +87,71 @@ class CocoInstances:
 
     def __getitem__(self, index: int) -> Sample:
         entry = self.images[index]
-        where = f"{self.annotations}, image {entry.id!r} ({entry.file_name!r})"
-        path = inside(self.root, entry.file_name, where)
-        image = read_image(path, f"image {entry.id!r} of {self.annotations}", upright=self.upright)
-        _check_size(entry, image, path, where)
-        height, width = image.shape[1:]
-        objects = [read_object(a, self.file.indices, height, width, where) for a in self.file.annotations[entry.id]]
-        found = CocoObjects(objects, self.labels, height, width)
-        boxed = {"masks": "boxes"} if any(o.shape is None for o in objects) else {}
-        return Sample(self.ids[index], image, found.target(masks=self.masks), found.regions(), boxed)
+        where = f"{self.annotations}, image {entry.id!r} ({shorten(entry.file_name)!r})"
+        path = find_file(self.root, entry.file_name, where)
+        picture = read_picture(path, f"image {entry.id!r} of {self.annotations}{_tried(path, entry)}", upright=self.upright)
+        _check_size(entry, picture, path, where)
+        height, width = picture.pixels.shape[1:]
+        annotations = self.file.annotations[entry.id]
+        each = [read_object(a, self.file.indices, height, width, where, outlines=self.outlines) for a in annotations]
+        objects = CocoObjects(each, self.labels, height, width)
+        facts = {"masks": "boxes"} if any(o.shape is None for o in each) else {}
+        facts |= exif_fact(picture)
+        return Sample(self.ids[index], picture.pixels, objects.target(masks=self.masks), objects.regions(), facts)
+
+    @property
+    def others(self) -> None:
+        """The JSON says which files belong to the data."""
+
+    def file_of(self, index: int, /) -> Path | None:
+        """The image's path; None where its name leads out of the folder."""
+        try:
+            return find_file(self.root, self.images[index].file_name, "")
+        except BadSample:
+            return None
 
     def fingerprint(self, index: int) -> str:
         """Hash of the image's bytes, its entry, its annotations and the categories. A file outside the root is not opened."""
         entry = self.images[index]
-        try:
-            path = inside(self.root, entry.file_name, "")
-        except BadSample:
-            path = None
-        classes = repr((self.labels.names, sorted(self.file.indices.items()), self.upright)) + "masks" * self.masks
+        how = "masks" * self.masks + "boxes alone" * (not self.outlines)
+        classes = repr((self.labels.names, sorted(self.file.indices.items()), self.upright)) + how
         objects = [a.canonical() for a in self.file.annotations[entry.id]]
-        return digest(path, msgspec.json.encode(entry), classes, *objects)
+        return digest(self.file_of(index), msgspec.json.encode(entry), classes, *objects)
 
 
-def _check_size(entry: CocoImage, image: Tensor, path: Path, where: str) -> None:
-    height, width = image.shape[1:]
+def _tried(path: Path, entry: CocoImage) -> str:
+    """What else was looked for, where there is nothing."""
+    others = [] if os.path.lexists(path) else other_spellings(entry.file_name)
+    return f", also looked for as {' and '.join(map(repr, others))}" if others else ""
+
+
+def _check_size(entry: CocoImage, picture: Picture, path: Path, where: str) -> None:
+    height, width = picture.pixels.shape[1:]
     if (entry.height or height, entry.width or width) == (height, width):
         return
-    turned = orientation(path) > 4 and (entry.width, entry.height) == (height, width)
-    hint = "; EXIF turns it: read it with upright=True" if turned else ""
+    hint = ""
+    if (entry.width, entry.height) == (height, width):
+        hint = "; EXIF turns it: read it with upright=True" if picture.orientation > 4 else ""
+        hint = "; it was annotated as it is stored: leave upright out" if picture.turned else hint
     raise BadSample(f"{where} is annotated as {entry.width} x {entry.height} pixels, but {path} has {width} x {height}{hint}")
 
 
 def _stems(images: tuple[CocoImage, ...]) -> Iterator[str]:
     """File names without suffix; with it where two differ in nothing else."""
-    stems = [PurePosixPath(image.file_name).with_suffix("").as_posix() for image in images]
+    stems = [(image.path.parent / image.path.stem).as_posix() if image.path.name else f"image {image.id}" for image in images]
     count = Counter(stems)
     for stem, image in zip(stems, images, strict=True):
-        yield stem if count[stem] == 1 else image.file_name
+        yield stem if count[stem] == 1 else image.path.as_posix()
 
 
 def _locate(path: Path) -> tuple[Path, list[Path]]:
     """The JSON file, and the folders that may be the image root."""
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         split = path.stem.removeprefix("instances_")
         beside = path.parent
         return path, [beside / "images", beside.parent / split, beside.parent / "images" / split, beside.parent / "images", beside]
     existing_folder(path, "instances.json and images/, or give the JSON file")
-    if (path / "instances.json").is_file():
+    if (path / "instances.json").exists():
         return path / "instances.json", [path / "images", path]
     for parent in path.parents[:2]:
         beside = parent / "annotations" / f"instances_{path.name}.json"
@@ -138,12 +172,14 @@ def _image_root(annotations: Path, folders: list[Path], file: CocoFile) -> Path:
     if standing:
         return standing[0]
     tried = ", ".join(map(str, folders))
-    raise UserError(f"{annotations}: no folder holds its images, such as {names[0]!r} (tried {tried}); say coco:PATH(images='...')")
+    raise UserError(
+        f"{annotations}: no folder holds its images, such as {shorten(names[0])!r} (tried {tried}); say coco:PATH(images='...')"
+    )
 
 
 def _lies_in(folder: Path, name: str) -> bool:
     try:
-        return inside(folder, name, "").is_file()
+        return os.path.lexists(find_file(folder, name, ""))
     except BadSample:
         return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from robustbench_cv.data.classes import unique_labels
+from robustbench_cv.data.json_text import read_json
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Labels
 
@@ -23,6 +24,11 @@ class CocoImage(msgspec.Struct, frozen=True):
     file_name: str
     height: int | None = None
     width: int | None = None
+
+    @property
+    def path(self) -> PurePosixPath:
+        """The file name with "/" between folders and composed characters, whatever system wrote it."""
+        return PurePosixPath(unicodedata.normalize("NFC", self.file_name.replace("\\", "/")))
 
 
 class Annotation(msgspec.Struct, frozen=True):
@@ -74,14 +80,18 @@ class CocoFile:
 
 
 def read_coco(path: Path) -> CocoFile:
-    """Parse and check. UserError, with line and column, for broken JSON, and for ids that are missing, double or point nowhere."""
+    """Parse and check. UserError, with line and column, for broken JSON, and for ids that are missing, double or point nowhere.
+
+    NaN and infinity, which are no JSON but which many programs write, stand as text where they were: harmless in what nobody reads, and
+    refused with their object where a number is needed.
+    """
     file = _parse(path)
     if not file.images:
         raise UserError(f"{path} lists no images; a data set needs at least one")
     if not file.categories:
         raise UserError(f"{path} lists no categories; annotations need class names")
     _refuse_doubles(path, "image id", (image.id for image in file.images))
-    _refuse_doubles(path, "file_name", (PurePosixPath(image.file_name) for image in file.images))
+    _refuse_doubles(path, "file_name", (image.path for image in file.images))
     _refuse_doubles(path, "annotation id", (a.id for a in file.annotations if a.id is not None))
     _refuse_doubles(path, "category id", (c.id for c in file.categories))
     categories = sorted(file.categories, key=lambda c: c.id)
@@ -90,36 +100,20 @@ def read_coco(path: Path) -> CocoFile:
 
 
 def _parse(path: Path) -> _File:
+    text = read_json(path, "a COCO instances JSON")
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give a COCO instances JSON") from error
-    try:
-        return msgspec.json.decode(text, type=_File)
+        return msgspec.json.decode(text.content, type=_File)
     except msgspec.ValidationError as error:
-        raise UserError(f"{path} is not a COCO instances file: {error}; it has lists of images, annotations and categories") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON: {_position(text) or error}; is the file complete?") from error
-
-
-def _position(text: bytes) -> str:
-    """Line and column of the fault, which the fast parser does not tell."""
-    try:
-        json.loads(text)
-    except RecursionError:
-        return "it is nested too deeply"
-    except json.JSONDecodeError as error:
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    except UnicodeDecodeError as error:
-        line, column = text.count(b"\n", 0, error.start) + 1, error.start - text.rfind(b"\n", 0, error.start)
-        return f"not UTF-8 at line {line}, column {column}"
-    return ""
+        odd = f" ({text.first_odd_number})" if text.first_odd_number else ""
+        raise UserError(f"{path} is not a COCO instances file: {error}{odd}; it has lists of images, annotations and categories") from error
+    except msgspec.DecodeError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
 
 
 def _refuse_doubles(path: Path, what: str, values: Iterable[Hashable]) -> None:
     double = [value for value, count in Counter(values).items() if count > 1]
     if double:
-        raise UserError(f"{path}: {what} {str(double[0])!r} comes more than once ({len(double)} such); each must be unique")
+        raise UserError(f"{path}: {what} {str(double[0])[:200]!r} comes more than once ({len(double)} such); each must be unique")
 
 
 def _by_image(path: Path, file: _File) -> dict[int | str, tuple[Annotation, ...]]:

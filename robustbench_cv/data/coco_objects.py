@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -103,15 +104,17 @@ class CocoObjects:
         return boxes.to_mask(torch.tensor(item.box), self.height, self.width)
 
 
-def read_object(annotation: Annotation, indices: Mapping[int, int], height: int, width: int, where: str) -> CocoObject:
-    """Check one annotation of an image of this size. `where` names the image in errors."""
+def read_object(
+    annotation: Annotation, indices: Mapping[int, int], height: int, width: int, where: str, *, outlines: bool = True
+) -> CocoObject:
+    """Check one annotation of an image of this size. where: the image, for errors. outlines=False: no segmentation is looked at."""
     try:
         return CocoObject(
             _box(annotation.bbox, height, width),
             _label(annotation.category_id, indices),
             _crowd(annotation.iscrowd),
             _area(annotation.area),
-            _shape(annotation.shape, height, width),
+            _outline(annotation, height, width) if outlines else None,
         )
     except (ValueError, msgspec.DecodeError) as error:
         raise BadSample(f"{where}: annotation {annotation.id!r}: {error}") from error
@@ -119,23 +122,32 @@ def read_object(annotation: Annotation, indices: Mapping[int, int], height: int,
 
 def _numbers(value: Any) -> list[float] | None:
     """A list of finite numbers, or None."""
-    if isinstance(value, list) and all(type(v) in (int, float) and math.isfinite(v) for v in value):
-        return [float(v) for v in value]
-    return None
+    if not isinstance(value, list) or not all(type(v) in (int, float) for v in value):
+        return None
+    try:
+        numbers = [float(v) for v in value]
+    except OverflowError:  # an integer beyond the largest float
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None
+
+
+def _shown(value: Any) -> str:
+    """A value as far as one line of an error holds it."""
+    return reprlib.repr(value)
 
 
 def _box(bbox: Any, height: int, width: int) -> tuple[float, float, float, float]:
     numbers = _numbers(bbox)
     if numbers is None or len(numbers) != 4:
-        raise ValueError(f"bbox {bbox!r} is not [x, y, width, height] in pixels")
+        raise ValueError(f"bbox {_shown(bbox)} is not [x, y, width, height] in pixels")
     x, y, w, h = numbers
     if w <= 0 or h <= 0:
-        raise ValueError(f"bbox {bbox!r} has no area; it is [x, y, width, height] with width and height above 0")
+        raise ValueError(f"bbox {_shown(bbox)} has no area; it is [x, y, width, height] with width and height above 0")
     if min(x, y) < -OVERSHOOT_PX or x + w > width + OVERSHOOT_PX or y + h > height + OVERSHOOT_PX:
-        raise ValueError(f"bbox {bbox!r} leaves the image of {width} x {height} pixels; it is [x, y, width, height], not two corners")
+        raise ValueError(f"bbox {_shown(bbox)} leaves the image of {width} x {height} pixels; it is [x, y, width, height], not two corners")
     box = max(x, 0.0), max(y, 0.0), min(x + w, float(width)), min(y + h, float(height))
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise ValueError(f"bbox {bbox!r} lies beyond the edge of the image of {width} x {height} pixels")
+        raise ValueError(f"bbox {_shown(bbox)} lies beyond the edge of the image of {width} x {height} pixels")
     return box
 
 
@@ -147,7 +159,7 @@ def _label(category: int, indices: Mapping[int, int]) -> int:
 
 def _crowd(iscrowd: Any) -> bool:
     if iscrowd not in (0, 1):
-        raise ValueError(f"iscrowd is {iscrowd!r}; it is 0 or 1")
+        raise ValueError(f"iscrowd is {_shown(iscrowd)}; it is 0 or 1")
     return bool(iscrowd)
 
 
@@ -156,24 +168,36 @@ def _area(area: Any) -> float | None:
         return None
     numbers = _numbers([area])
     if numbers is None or numbers[0] < 0:
-        raise ValueError(f"area is {area!r}; it is a number of pixels, 0 or more")
+        raise ValueError(f"area is {_shown(area)}; it is a number of pixels, 0 or more")
     return numbers[0]
 
 
+def _outline(annotation: Annotation, height: int, width: int) -> Shape:
+    try:
+        return _shape(annotation.shape, height, width)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise ValueError(f"{error} (outlines=False reads boxes alone)") from error
+
+
 def _shape(segmentation: Any, height: int, width: int) -> Shape:
-    if segmentation is None or segmentation == []:
-        return None
-    if isinstance(segmentation, list):
-        return Polygons(tuple(_polygon(p, height, width) for p in segmentation))
     if isinstance(segmentation, dict):
         return _runs(segmentation, height, width)
-    raise ValueError("segmentation is neither polygons [[x, y, ...], ...] nor run lengths {size, counts}")
+    if segmentation is not None and not isinstance(segmentation, list):
+        raise ValueError(f"segmentation is {_shown(segmentation)}, neither polygons [[x, y, ...], ...] nor run lengths {{size, counts}}")
+    if segmentation and _numbers(segmentation) is not None:
+        raise ValueError("segmentation is one flat list of numbers; it is a list of polygons, so put brackets around it")
+    drawn = tuple(_polygon(p, height, width) for p in segmentation or () if p != [])  # tools leave empty ones behind
+    return Polygons(drawn) if drawn else None
 
 
 def _polygon(polygon: Any, height: int, width: int) -> numpy.ndarray:
     numbers = _numbers(polygon)
-    if numbers is None or len(numbers) < 6 or len(numbers) % 2:
-        raise ValueError("a polygon is a list x, y, x, y, ... of at least three corners")
+    if numbers is None:
+        raise ValueError(_no_numbers(polygon))
+    if len(numbers) % 2 or len(numbers) < 6:
+        raise ValueError(
+            f"a polygon of {len(numbers)} numbers; it is x, y, x, y, ... of at least three corners, so 6 numbers or more, and even"
+        )
     corners = numpy.array(numbers).reshape(-1, 2)
     # One image's size of room on every side: generous to sloppy outlines, and no corner can make the rasteriser ask for gigabytes.
     limit = numpy.array([width, height])
@@ -181,13 +205,30 @@ def _polygon(polygon: Any, height: int, width: int) -> numpy.ndarray:
         raise ValueError(
             f"a polygon reaches {corners[numpy.abs(corners).max(axis=1).argmax()].tolist()} in an image of {width} x {height} pixels"
         )
+    if polygons.length_px(corners) > polygons.LONGEST_PX:
+        raise ValueError(f"a polygon's outline is {polygons.length_px(corners):.0f} pixels long; {polygons.LONGEST_PX} are drawn at most")
     return corners
 
 
+def _no_numbers(polygon: Any) -> str:
+    """What a polygon is that is no list of numbers."""
+    if not isinstance(polygon, list):
+        return f"a polygon is {_shown(polygon)}, not a list x, y, x, y, ..."
+    if all(isinstance(corner, list) and len(corner) == 2 for corner in polygon):
+        return "a polygon is a list of pairs [[x, y], ...]; COCO writes it flat, x, y, x, y, ..."
+    if any(isinstance(corner, list) for corner in polygon):
+        return "a polygon holds lists: it is nested one level too deep; COCO writes [[x, y, x, y, ...], ...]"
+    odd = next((v for v in polygon if _numbers([v]) is None), None)
+    return f"a polygon holds {_shown(odd)}, which is no finite number"
+
+
 def _runs(segmentation: Mapping[str, Any], height: int, width: int) -> Runs:
-    size, counts = segmentation.get("size"), segmentation.get("counts")
+    missing = [key for key in ("size", "counts") if key not in segmentation]
+    if missing:
+        raise ValueError(f"segmentation has no {' and no '.join(missing)}; run lengths are {{size: [height, width], counts: ...}}")
+    size, counts = segmentation["size"], segmentation["counts"]
     if size != [height, width]:
-        raise ValueError(f"its mask has size {size!r}, the image is {[height, width]} (height, width)")
+        raise ValueError(f"its mask has size {_shown(size)}, the image is {[height, width]} (height, width)")
     runs = rle.runs_of_text(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int for run in runs):
         raise ValueError("the counts of its mask are neither a list of whole numbers nor a compressed text")

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy
 import torch
 
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import unique_labels
-from robustbench_cv.data.source import check_task, dataset_name, digest, sample_id
+from robustbench_cv.data.source import check_task, dataset_name, digest, open_regular, sample_id
 from robustbench_cv.errors import BadSample, UserError
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import ClassTarget, Labels, Sample
 
 _LAYOUT = "images (uint8 (N, H, W, 3), or float (N, 3, H, W) in 0..1), labels (integers (N,)) and optionally classes (strings (C,))"
+
+_MOST_NUMBERED = 100_000
+"""Classes that may go without names (project choice: five times the largest public list of classes, ImageNet-21k's)."""
+
+_PACKED_BYTES, _PACKED_RATIO = 2**30, 100
+"""An array beyond this size that was packed by more than this ratio is taken for a bomb (project choice: photos do not shrink tenfold)."""
 
 
 @dataset(tasks="classification")
@@ -36,13 +43,13 @@ def npz(path: str, *, task: Task = "classification", name: str | None = None) ->
     images, labels = _images(file, arrays), _labels(file, arrays)
     if len(images) != len(labels) or not len(images):
         raise UserError(f"{file} has {len(images)} images and {len(labels)} labels; it needs one label for each, and at least one image")
-    names = _classes(file, arrays) if "classes" in arrays else Labels.numbered(int(labels.max()) + 1)
+    names = _classes(file, arrays) if "classes" in arrays else _numbered(file, labels)
     wrong = numpy.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
         raise UserError(
             f"{file}: labels[{wrong[0]}] is {labels[wrong[0]]}, but labels run from 0 to {len(names) - 1} ({len(wrong)} do not)"
         )
-    return ArrayData(name or dataset_name(file.parent, file.stem), names, file, images, labels)
+    return ArrayData(name or dataset_name(file.parent, file.stem), names, file, images, labels.astype(numpy.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,21 +85,65 @@ class ArrayData:
 
 def _read(file: Path) -> Mapping[str, numpy.ndarray]:
     try:
-        with file.open("rb") as stream:  # numpy, given a path, leaves a broken file open
-            return _select(file, numpy.load(stream, allow_pickle=False))
+        with open_regular(file) as stream:
+            if stream.read(6) == b"\x93NUMPY":
+                raise UserError(f"{file} is one array, not an .npz of several; it needs {_LAYOUT}")
+            with zipfile.ZipFile(stream) as archive:
+                return _select(file, archive)
     except FileNotFoundError as error:
         raise UserError(f"{file} does not exist; give an .npz with {_LAYOUT}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except MemoryError as error:
+        raise UserError(
+            f"{file} needs more memory than there is; give fewer images, or an image folder, which is read one by one"
+        ) from error
+    except _UNREADABLE as error:
         raise UserError(f"{file} cannot be read as .npz: {error}; save it with numpy.savez from plain arrays: {_LAYOUT}") from error
 
 
-def _select(file: Path, loaded: Any) -> Mapping[str, numpy.ndarray]:
-    if not isinstance(loaded, numpy.lib.npyio.NpzFile):
-        raise UserError(f"{file} is one array, not an .npz of several; it needs {_LAYOUT}")
-    absent = {"images", "labels"} - set(loaded.files)
+# What zip files and headers of arrays raise where they are damaged, encrypted (RuntimeError) or packed in an unknown way.
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, OverflowError, zipfile.BadZipFile, zlib.error)
+
+
+def _select(file: Path, archive: zipfile.ZipFile) -> Mapping[str, numpy.ndarray]:
+    there = [name.removesuffix(".npy") for name in archive.namelist()]
+    absent = {"images", "labels"} - set(there)
     if absent:
-        raise UserError(f"{file} has no array {' and no array '.join(sorted(absent))}, only {sorted(loaded.files)}; it needs {_LAYOUT}")
-    return {key: loaded[key] for key in ("images", "labels", "classes") if key in loaded.files}
+        raise UserError(f"{file} has no array {' and no array '.join(sorted(absent))}, only {sorted(there)[:10]}; it needs {_LAYOUT}")
+    double = next((key for key in ("images", "labels", "classes") if there.count(key) > 1), None)
+    if double:
+        raise UserError(f"{file} holds {double} twice; only one of them can be meant")
+    entries = {name.removesuffix(".npy"): name for name in archive.namelist()}
+    return {key: _array(file, key, archive, entries[key]) for key in ("images", "labels", "classes") if key in entries}
+
+
+def _array(file: Path, key: str, archive: zipfile.ZipFile, entry: str) -> numpy.ndarray:
+    """One array, after a look at its header: what it claims to hold must be there before memory is taken for it."""
+    held = archive.getinfo(entry)
+    with archive.open(entry) as stream:
+        claimed = _claimed_bytes(file, key, stream)
+        if claimed != held.file_size - stream.tell():
+            raise UserError(f"{file}: {key} claims {claimed} bytes and holds {held.file_size - stream.tell()}; save it again")
+    if claimed > _PACKED_BYTES and claimed > _PACKED_RATIO * held.compress_size:
+        raise UserError(
+            f"{file}: {key} unpacks {held.compress_size} bytes into {claimed}; no images shrink so, and it is not read (a zip bomb?)"
+        )
+    with archive.open(entry) as stream:
+        array: numpy.ndarray = numpy.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _claimed_bytes(file: Path, key: str, stream: IO[bytes]) -> int:
+    """The size that an array's header gives, exactly, however large; the stream stands behind the header then."""
+    if stream.read(6) != b"\x93NUMPY":
+        raise UserError(f"{file}: {key} is no array of numpy's; save the file with numpy.savez: {_LAYOUT}")
+    version = stream.read(2)
+    readers = {b"\x01\x00": numpy.lib.format.read_array_header_1_0, b"\x02\x00": numpy.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise UserError(f"{file}: {key} is an array in version {tuple(version)} of numpy's format; plain arrays are in (1, 0) or (2, 0)")
+    shape, _, dtype = readers[version](stream)
+    if dtype.hasobject:
+        raise ValueError(f"{key} holds Python objects, which allow_pickle=False refuses")
+    return math.prod(shape) * int(dtype.itemsize)
 
 
 def _images(file: Path, arrays: Mapping[str, numpy.ndarray]) -> numpy.ndarray:
@@ -111,15 +162,31 @@ def _labels(file: Path, arrays: Mapping[str, numpy.ndarray]) -> numpy.ndarray:
     labels = arrays["labels"]
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise UserError(f"{file}: labels is {_kind(labels)}; it must be integers (N,), one class index for each image")
-    return labels.astype(numpy.int64)
+    return labels
+
+
+def _numbered(file: Path, labels: numpy.ndarray) -> Labels:
+    count = int(labels.max()) + 1
+    if count > _MOST_NUMBERED:
+        raise UserError(
+            f"{file}: labels[{int(labels.argmax())}] is {count - 1}; without an array classes, which names them, labels are numbers "
+            f"below {_MOST_NUMBERED}: number the classes from 0, or store their names"
+        )
+    return Labels.numbered(max(0, count))
 
 
 def _classes(file: Path, arrays: Mapping[str, numpy.ndarray]) -> Labels:
     classes = arrays["classes"]
     if classes.dtype.kind not in "US" or classes.ndim != 1 or not len(classes):
         raise UserError(f"{file}: classes is {_kind(classes)}; it must be strings (C,), the class names in index order")
-    names: list[Any] = classes.tolist()
-    return unique_labels([n.decode() if isinstance(n, bytes) else n for n in names], f"{file}: classes")
+    return unique_labels([_name(file, i, name) for i, name in enumerate(classes.tolist())], f"{file}: classes")
+
+
+def _name(file: Path, index: int, name: Any) -> str:
+    try:
+        return name.decode() if isinstance(name, bytes) else str(name)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: classes[{index}] is {name!r}, which is not UTF-8; store the names as text") from error
 
 
 def _kind(array: numpy.ndarray) -> str:

@@ -15,6 +15,14 @@ from torch import Tensor
 
 _GRID = 5
 
+LONGEST_PX = 1_000_000
+"""Length of an outline that is still drawn, in pixels (project choice). Its cost grows with the length, not with the corners."""
+
+
+def length_px(polygon: numpy.ndarray) -> float:
+    """Length of a closed outline, float (P, 2), each edge counted by its longer side."""
+    return float(numpy.abs(polygon - numpy.roll(polygon, -1, axis=0)).max(axis=1).sum())
+
 
 def rasterize(polygons: Iterable[numpy.ndarray], height: int, width: int) -> Tensor:
     """The union of closed polygons, each float (P, 2) of x, y in pixels: bool (H, W).

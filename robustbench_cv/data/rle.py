@@ -27,6 +27,10 @@ def check(runs: Sequence[int], height: int, width: int) -> None:
         raise ValueError(f"the runs of its mask add up to {sum(runs)}; they must be 0 or more and fill the image's {height * width} pixels")
 
 
+_LONGEST_BITS = 60
+"""Bits of the longest number in a compressed mask: more than any image has pixels, and never a large integer, whose cost is quadratic."""
+
+
 def runs_of_text(text: str) -> list[int]:
     """The runs in COCO's compressed form. ValueError where the text is none.
 
@@ -42,6 +46,8 @@ def runs_of_text(text: str) -> list[int]:
         group = ord(character) - 48
         if not 0 <= group < 64:
             raise ValueError(f"{character!r} is no character of a compressed mask")
+        if shift >= _LONGEST_BITS:
+            raise ValueError("a number of the compressed mask is longer than any image")
         value |= (group & 31) << shift
         shift += 5
         if group & 32:

@@ -6,18 +6,40 @@ Dataset. What is wrong with the whole is a UserError when it is built, what is w
 
 from __future__ import annotations
 
+import codecs
+import errno
 import hashlib
+import io
+import os
 import re
+import stat
 import unicodedata
-from collections.abc import Sequence
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Protocol, runtime_checkable
 
-from robustbench_cv.errors import BadSample, UserError
+from robustbench_cv.errors import UserError
 from robustbench_cv.tasks import Task
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"})
+_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".jp2", ".j2k"}
+IMAGE_SUFFIXES = frozenset(_JPEG | {".png", ".apng", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".avif"})
+"""Names of images; what is in them decides how they are decoded."""
+
+_MOST_FOLDERS = 200_000
+"""Folders that one listing enters: links among folders can make their number grow without end (project choice)."""
 
 _SPLIT = re.compile(r"(train|training|val|valid|validation|test|testing|dev|eval)[-_]?\d*", re.IGNORECASE)
+
+
+@runtime_checkable
+class FromFiles(Protocol):
+    """A data set whose samples lie in image files. others: files beside them that are no sample; None where a list says which are."""
+
+    @property
+    def others(self) -> Sequence[Path] | None: ...
+    def file_of(self, index: int, /) -> Path | None:
+        """The file that a fault of this sample is looked for in; None where its name leads nowhere."""
 
 
 def check_task(kind: str, task: str, served: Sequence[Task]) -> None:
@@ -52,22 +74,76 @@ def sample_id(dataset: str, relative: PurePath | str) -> str:
     return unicodedata.normalize("NFC", f"{dataset}/{path.as_posix()}")
 
 
-def inside(root: Path, name: str, entry: str) -> Path:
-    """The file `name` under `root`. BadSample where it is absolute, climbs out with "..", or is a link to a place outside."""
-    escapes = PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or "\0" in name
-    path = root if escapes else (root / name).resolve()
-    if escapes or not path.is_relative_to(root.resolve()) or path == root.resolve():
-        raise BadSample(
-            f"{entry}: the file name {name!r} leads out of {root}; only files inside it are read, so correct the name "
-            "or give the folder that holds the files themselves"
-        )
-    return path
+def open_regular(path: Path) -> io.BufferedReader:
+    """A regular file (or a link to one), open for reading.
+
+    OSError for whatever else has a name: opening a pipe waits for a writer, and a device may never end.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
+    # Not to wait either where a pipe has taken the file's place since.
+    return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
 
 
-def list_files(root: Path, suffixes: frozenset[str]) -> list[Path]:
-    """Files under `root` with one of the suffixes, relative to it and sorted; hidden files and folders are passed over."""
-    found = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    return sorted((path for path in found if not any(part.startswith(".") for part in path.parts)), key=PurePath.as_posix)
+def decode_text(data: bytes) -> str:
+    """UTF-8, or UTF-16 or 32 with a byte order mark, which is left out. UnicodeDecodeError for anything else."""
+    for mark, encoding in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")):  # a UTF-16 mark is the start of a UTF-32 one
+        if data.startswith(mark):
+            return data.decode(encoding)
+    return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files under a folder, relative to it and sorted. others: those with another suffix, and links that lead nowhere."""
+
+    files: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+
+def list_files(root: Path, suffixes: frozenset[str]) -> Listing:
+    """What lies under `root` at any depth; hidden files and folders are passed over.
+
+    Links to files and folders are followed, wherever they lead, as torchvision's ImageFolder does; not those to a folder that the link
+    itself lies in. A link to no file is listed under its own name: what a store did not deliver is missed when it is read, not before.
+    UserError for a folder that cannot be listed, or for more folders than a data set has.
+    """
+    files: list[Path] = []
+    others: list[Path] = []
+    for path in _walk(root):
+        (files if path.suffix.lower() in suffixes else others).append(path.relative_to(root))
+    return Listing(*(tuple(sorted(paths, key=PurePath.as_posix)) for paths in (files, others)))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    waiting = [(root, frozenset(_identity(parent) for parent in root.parents))]
+    for _ in range(_MOST_FOLDERS):
+        if not waiting:
+            return
+        folder, above = waiting.pop()
+        try:
+            identity, entries = _identity(folder), list(os.scandir(folder))
+        except OSError as error:
+            raise UserError(f"cannot list {folder}: {error.strerror}; make it readable or take it out of the data set") from error
+        if identity in above:
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                waiting.append((Path(entry.path), above | {identity}))
+            else:
+                yield Path(entry.path)
+    raise UserError(f"{root} has more than {_MOST_FOLDERS} folders; do links in it lead to folders full of links?")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What two ways to one folder have in common."""
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def digest(*parts: bytes | str | Path | None) -> str:
@@ -81,10 +157,10 @@ def digest(*parts: bytes | str | Path | None) -> str:
 def _part(part: bytes | str | Path | None) -> bytes:
     if isinstance(part, Path):
         try:
-            with part.open("rb") as file:
+            with open_regular(part) as file:
                 return b"file" + hashlib.file_digest(file, "sha256").digest()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a name with a NUL
             return b"none"
     if part is None:
         return b"none"
-    return b"data" + hashlib.sha256(part.encode() if isinstance(part, str) else part).digest()
+    return b"data" + hashlib.sha256(part.encode(errors="surrogatepass") if isinstance(part, str) else part).digest()

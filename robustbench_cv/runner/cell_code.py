@@ -16,8 +16,8 @@ from robustbench_cv.types import AnyModel, HasModule
 _ENGINE = tuple(module.__name__ for module in (cell, job, saved_images))
 
 
-def engine_code(reader: DependencyReader, condition: Condition, *, is_fitted: bool, is_warm: bool) -> Dependencies:
-    """What runs a cell, whatever the model: without the engines of edits, attacks, fits and warm starts where the condition has none."""
+def engine_code(reader: DependencyReader, condition: Condition, *, is_fitted: bool, is_warm: bool, transfers: bool) -> Dependencies:
+    """What runs a cell, whatever the model, without what the condition has none of: edits, attacks, transfers, fits, warm starts."""
     idle = []
     if not condition.interventions:
         idle += ["robustbench_cv.interventions"]
@@ -25,6 +25,8 @@ def engine_code(reader: DependencyReader, condition: Condition, *, is_fitted: bo
         idle += ["robustbench_cv.adversary", "robustbench_cv.runner.search"]
     if not is_fitted:
         idle += ["robustbench_cv.runner.universal_fit"]
+    if not transfers:
+        idle += ["robustbench_cv.adversary.combinators.transfer"]
     if not is_warm:
         idle += ["robustbench_cv.runner.warm_start"]
     return reader.of(_ENGINE, without=idle)

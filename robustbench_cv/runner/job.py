@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from robustbench_cv.adversary.combinators.transfer import with_surrogates
 from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS, METRICS
 from robustbench_cv.data.class_map import ClassMap
@@ -90,7 +91,7 @@ def blank_record(plan: Plan, cell: PlannedCell) -> Record:
 def _attack(plan: Plan, cell: PlannedCell, folder: RunFolder | None) -> Any:
     if cell.fit is not None and folder is not None:
         return fit_once(folder, cell.fit, cell.pair, plan.suite.seed, plan.options)
-    return ATTACKS.build(cell.condition.attack) if cell.condition.attack else None
+    return with_surrogates(ATTACKS.build(cell.condition.attack), plan.surrogates.__getitem__) if cell.condition.attack else None
 
 
 def build_metric(name: str, row: ModelRow) -> Metric:

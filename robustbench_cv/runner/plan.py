@@ -53,6 +53,7 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
+    asked: dict[str, _Built] = {}
     for track in _chosen_tracks(suite, [m.model for m in models.values()]):
         own = models or {spec: _built(spec, options.device, reader) for spec in track.models}
         rows = {spec: _model_row(spec, m.model) for spec, m in own.items() if m.model.info.task == track.task}
@@ -63,14 +64,22 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
         tracks.append(TrackRow(track.task, *names, conditions, metrics))
         pairs += chosen
-        maker = _CellMaker(suite, seed, track, conditions, options, reader, folder)
+        maker = _CellMaker(suite, seed, track, conditions, options, reader, folder, asked)
         cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
     # Gates for the suite's own models wait for them where others take their place.
     replaced = [spec for track in suite.tracks for spec in track.models] if options.models else []
     check_gates(suite, [*(p.row.name for p in pairs), *replaced], {m.name: m for t in tracks for m in t.metrics})
     suite = msgspec.structs.replace(suite, seed=seed)
-    return Plan(suite=suite, tracks=tuple(tracks), pairs=tuple(pairs), cells=tuple(cells), options=options, reader=reader)
+    return Plan(
+        suite=suite,
+        tracks=tuple(tracks),
+        pairs=tuple(pairs),
+        cells=tuple(cells),
+        options=options,
+        reader=reader,
+        surrogates={spec: built.model for spec, built in asked.items()},
+    )
 
 
 class _Built(NamedTuple):
@@ -215,7 +224,10 @@ class _Parts:
 
 
 class _CellMaker:
-    """The cells of one track, a pair at a time. Every part of a condition is built once, to see what code it comes from."""
+    """The cells of one track, a pair at a time. Every part of a condition is built once, to see what code it comes from.
+
+    asked: the models that attacks transfer from, by spec; new ones are added.
+    """
 
     def __init__(
         self,
@@ -226,9 +238,11 @@ class _CellMaker:
         options: Options,
         reader: DependencyReader,
         folder: RunFolder | None,
+        asked: dict[str, _Built],
     ) -> None:
         self._suite, self._seed, self._track, self._conditions = suite, seed, track, conditions
         self._options, self._reader, self._folder = options, reader, folder
+        self._asked = asked
         self._surrogate_answers: dict[tuple[str, str], str] = {}
         self._parts = {c.name: self._parts_of(c, conditions[:i]) for i, c in enumerate(conditions)}
 
@@ -245,17 +259,22 @@ class _CellMaker:
     def _parts_of(self, condition: Condition, before: Sequence[Condition]) -> _Parts:
         edits, code = built_with_code(self._reader, lambda: [INTERVENTIONS.build(spec) for spec in condition.interventions])
         attack, attack_code = built_with_code(self._reader, lambda: ATTACKS.build(condition.attack) if condition.attack else None)
-        asked = surrogates(attack) if attack is not None else ()
-        models, surrogate_code = built_with_code(self._reader, lambda: [build(spec) for spec in asked])
+        asked = dict.fromkeys(surrogates(attack) if attack is not None else ())
+        for spec in asked:
+            if spec not in self._asked:
+                self._asked[spec] = _built(spec, self._options.device, self._reader)
+            code |= self._asked[spec].code
         takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
         base = smaller_budget(condition, before, self._track.task)
-        return _Parts(code | attack_code | surrogate_code, dict(zip(asked, models, strict=True)), takes_donors, base)
+        return _Parts(code | attack_code, {spec: self._asked[spec].model for spec in asked}, takes_donors, base)
 
     def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[str]) -> Iterator[PlannedCell]:
         """below: the keys of the smaller budget's cells, where there is one."""
         parts, track = self._parts[condition.name], self._track
         fit = plan_fit(pair, condition, self._seed, self._options, self._reader)
-        engine = engine_code(self._reader, condition, is_fitted=fit is not None, is_warm=parts.base is not None)
+        engine = engine_code(
+            self._reader, condition, is_fitted=fit is not None, is_warm=parts.base is not None, transfers=bool(parts.surrogates)
+        )
         code = engine | pair.code | parts.code | metrics
         common = {
             "code": code.sha256,
@@ -294,7 +313,7 @@ class _CellMaker:
         key = (spec, pair.dataset_row.name)
         if key not in self._surrogate_answers:
             subject = [spec, _weights(surrogate), pair.dataset_row.name]
-            self._surrogate_answers[key] = identify(self._folder, subject, surrogate, pair.dataset, pair.indices, "cpu")
+            self._surrogate_answers[key] = identify(self._folder, subject, surrogate, pair.dataset, pair.indices, self._options.device)
         return self._surrogate_answers[key]
 
 

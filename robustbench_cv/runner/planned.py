@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
@@ -107,7 +107,10 @@ class PlannedCell:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """Everything that a run will do. reader: of the source code as it was when this was planned."""
+    """Everything that a run will do. reader: of the source code as it was when this was planned.
+
+    surrogates: the models that its attacks transfer from, by their specs.
+    """
 
     suite: Suite
     tracks: tuple[TrackRow, ...]
@@ -115,6 +118,7 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     options: Options
     reader: DependencyReader
+    surrogates: Mapping[str, AnyModel] = field(default_factory=dict)
 
     @property
     def code(self) -> Dependencies:

@@ -96,7 +96,7 @@ def _run(
     for pair in plan.pairs:
         announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
     info = _run_info(plan, command, folder)
-    examined = [(pair, stored_preflight(folder, pair, options.device, plan.reader)) for pair in plan.pairs]
+    examined = [(pair, stored_preflight(folder, pair, options.device, plan.reader, skip_bad=options.skip_bad)) for pair in plan.pairs]
     findings = [finding for _, of_pair in examined for finding in of_pair]
     _announce(findings, announce)
     going_on = [pair for pair, of_pair in examined if not any(f.verdict == "stop" for f in of_pair)]

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_cv.boxes import iou
+from robustbench_cv.models.detectors import localisation_regression
 from robustbench_cv.models.detectors.fast_rcnn import DEVIATIONS, FastRCNN
 from robustbench_cv.models.detectors.region_based.box_coding import encode
 from robustbench_cv.models.detectors.region_based.detector import Propose
 from robustbench_cv.models.detectors.region_based.linear_svm import LinearScores
 from robustbench_cv.models.detectors.region_based.roi_pooling import warp_regions
 from robustbench_cv.models.detectors.sliding_window import WINDOW, windows
+from robustbench_cv.models.trainable import Objects
 from robustbench_cv.training import loop
 from robustbench_cv.training.loop import Run, Watch
 from robustbench_cv.training.progress import bar
@@ -264,11 +266,6 @@ def window_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
 
 
 def one_box_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
-    """Cross-entropy of the largest object's class plus 5 times smooth L1 of its box as a correction of the square; 0 without one."""
-    sizes = (truths[..., 2] - truths[..., 0]) * (truths[..., 3] - truths[..., 1])
-    largest = torch.where(truths[..., 4] != NOTHING, sizes, -1).max(1)
-    rows = truths[torch.arange(len(truths)), largest.indices][largest.values > 0]
-    kinds, place = (t.float()[largest.values > 0] for t in network(images))
-    whole = rows.new_tensor([0, 0, images.shape[-1], images.shape[-2]]).expand(len(rows), 4)
-    wrong = F.smooth_l1_loss(place, encode(whole, rows[:, :4]), reduction="sum", beta=0.1)
-    return (F.cross_entropy(kinds, rows[:, 4].long(), reduction="sum") + 5 * wrong) / max(1, len(rows))
+    """That of localisation as regression, from rows (N, M, 5)."""
+    rows = [r[r[:, 4] != NOTHING] for r in truths]
+    return localisation_regression.one_box_loss(network, images, [Objects(r[:, :4], r[:, 4].long()) for r in rows])

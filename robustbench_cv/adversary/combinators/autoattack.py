@@ -8,10 +8,10 @@ from typing import Literal
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Adversary, Attack, Ensemble
-from robustbench_cv.adversary.combinators.targeted import CleanImage, Targeted, targeted_dlr, targeted_margin
+from robustbench_cv.adversary.combinators.targeted import CleanImage, Targeted, ranked_wrong_classes, targeted_dlr, targeted_margin
 from robustbench_cv.adversary.constraints.lp import ball
 from robustbench_cv.adversary.criteria import misclassified
-from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.objective import G, Objective
 from robustbench_cv.adversary.objectives.classification import cross_entropy, dlr, margin
 from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify
 from robustbench_cv.adversary.optimizer import Optimizer
@@ -19,6 +19,7 @@ from robustbench_cv.adversary.optimizers.apgd import APGD
 from robustbench_cv.adversary.optimizers.apgd_l1 import APGDL1
 from robustbench_cv.adversary.optimizers.fab import FAB
 from robustbench_cv.adversary.optimizers.square import Square
+from robustbench_cv.adversary.references import Reference, annotated
 from robustbench_cv.adversary.views import unchanged
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits, R, Target
@@ -36,33 +37,43 @@ def dlr_or_margin() -> Objective[Logits]:
 
 
 def auto_pgd(
-    name: str, objective: Objective[Logits], norm: str, eps: float, steps: int, restarts: int = 1, rho: float = 0.75, views: int = 1
-) -> Attack[Logits]:
+    name: str,
+    objective: Objective[Logits, G],
+    norm: str,
+    eps: float,
+    steps: int,
+    restarts: int = 1,
+    rho: float = 0.75,
+    views: int = 1,
+    reference: Reference[G] = annotated,  # type: ignore[assignment]  # as an Attack's own
+) -> Attack[Logits, G]:
     """APGD of the norm's own kind. views: gradients averaged over as many passes, for models that are random themselves."""
     region = ball(norm, eps)
     optimizer: Optimizer = APGDL1() if norm.lower() == "l1" else APGD(rho)
     view = unchanged if views > 1 else None
-    return Attack(name, objective, misclassified(), region, optimizer, steps, restarts, "edge", "first", view=view, views=views)
+    return Attack(name, objective, misclassified(), region, optimizer, steps, restarts, "edge", "first", reference, view, views)
 
 
 def auto_pgd_targeted(name: str, norm: str, eps: float, steps: int, targets: int) -> Targeted:
     """APGD on the targeted DLR loss, a run towards each of the likeliest `targets` wrong classes."""
     _require_targets(name, targets)
-    return Targeted(name, tuple(auto_pgd(name, targeted_dlr(rank), norm, eps, steps) for rank in range(targets)))
+    objectives = (targeted_dlr(rank) for rank in range(targets))
+    return Targeted(name, tuple(auto_pgd(name, o, norm, eps, steps, reference=ranked_wrong_classes) for o in objectives))
 
 
 def fast_boundary(name: str, norm: str, eps: float | None, steps: int, restarts: int) -> Adversary[Logits]:
     """FAB on all boundaries: the first run from the clean image, later ones from half way to a random point at the edge."""
     if restarts < 1 or (restarts > 1 and eps is None):
         raise UserError(f"{name}: restarts={restarts} must be at least 1, and above 1 they begin at a distance of half eps: give eps")
-    runs = tuple(_fab(name, margin(), norm, eps, steps, FAB(norm.lower(), False, halfway=i > 0)) for i in range(restarts))
+    runs = tuple(_fab(name, margin(), norm, eps, steps, FAB(norm.lower(), False, halfway=i > 0), annotated) for i in range(restarts))
     return runs[0] if restarts == 1 else Ensemble(name, runs)
 
 
 def fast_boundary_targeted(name: str, norm: str, eps: float | None, steps: int, targets: int) -> Targeted:
     """FAB on one boundary at a time: one backward pass a step instead of one for each wrong class."""
     _require_targets(name, targets)
-    return Targeted(name, tuple(_fab(name, targeted_margin(rank), norm, eps, steps, FAB(norm.lower(), True)) for rank in range(targets)))
+    search, objectives = FAB(norm.lower(), True), (targeted_margin(rank) for rank in range(targets))
+    return Targeted(name, tuple(_fab(name, o, norm, eps, steps, search, ranked_wrong_classes) for o in objectives))
 
 
 def square_search(name: str, goal: Goal, norm: str, eps: float, queries: int, area: float, rescale: bool) -> Attack[R]:
@@ -101,11 +112,13 @@ def auto_attack(norm: str, eps: float, version: Version, steps: int, queries: in
     return Ensemble("autoattack", (CleanImage(ball(norm, eps), misclassified()), *parts[version]))
 
 
-def _fab(name: str, objective: Objective[Logits], norm: str, eps: float | None, steps: int, search: FAB) -> Attack[Logits]:
+def _fab(
+    name: str, objective: Objective[Logits, G], norm: str, eps: float | None, steps: int, search: FAB, reference: Reference[G]
+) -> Attack[Logits, G]:
     # Under a bound the first image inside it is enough; without one the closest counts.
     keep: Literal["nearest", "first"] = "nearest" if eps is None else "first"
     start: Literal["edge", "clean"] = "edge" if search.halfway else "clean"
-    return Attack(name, objective, misclassified(), ball(norm, eps), search, steps, 1, start, keep)
+    return Attack(name, objective, misclassified(), ball(norm, eps), search, steps, 1, start, keep, reference)
 
 
 def _require_targets(name: str, targets: int) -> None:

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack
+from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
 from robustbench_cv.adversary.transforms import State
 from robustbench_cv.adversary.victim import SearchResult, Victim
-from robustbench_cv.types import R, Target
+from robustbench_cv.types import R
 
 
-def search_targets(attack: Attack[R], victim: Victim[R], aims: int, aimed: Callable[[Target, int], Target]) -> SearchResult:
+def search_targets(attack: Attack[R, G], victim: Victim[R, G], aims: int, aimed: Callable[[G, int], G]) -> SearchResult:
     """`attack` towards each of `aims` goals of every sample at once, until one breaks it: what it found first, at the cost of all.
 
     aimed: (goal, which) -> goal. For attacks with keep="first" and one restart. A batch holds all aims of some samples, at most
@@ -32,7 +33,7 @@ def search_targets(attack: Attack[R], victim: Victim[R], aims: int, aimed: Calla
     return found
 
 
-def _search_all_at_once(attack: Attack[R], victim: Victim[R], aims: int, aimed: Callable[[Target, int], Target]) -> SearchResult:
+def _search_all_at_once(attack: Attack[R, G], victim: Victim[R, G], aims: int, aimed: Callable[[G, int], G]) -> SearchResult:
     n = len(victim.x0)
     family = torch.arange(n).repeat_interleave(aims)
     rows = victim.select(family)
@@ -65,10 +66,10 @@ class _LeaveTogether(Optimizer):
     def may_leave_ball(self) -> bool:  # type: ignore[override]
         return self.optimizer.may_leave_ball
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return _State(self.family.to(theta.device), self.optimizer.init(problem, theta))
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
         theta, inner = self.optimizer.step(problem, theta, state.inner)
         won = problem.won
         if bool(won.any()):

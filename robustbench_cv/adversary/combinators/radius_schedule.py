@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple
 
+import msgspec
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.constraints.lp import Linf, ball
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.objective import Objective
+from robustbench_cv.adversary.facts import AttackFacts
+from robustbench_cv.adversary.objective import G, Objective
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.apgd import APGD
 from robustbench_cv.adversary.problem import Problem
@@ -25,18 +27,18 @@ FACTORS, SHARES = (2.0, 1.5, 1.0), (0.3, 0.3)
 
 
 @dataclass(frozen=True)
-class RadiusSchedule(Generic[R]):
+class RadiusSchedule(Generic[R, G]):
     """Attacks one after the other, each from the image that the one before it kept, projected into its own ball; the last one counts."""
 
     name: str
-    stages: tuple[Attack[R], ...]
+    stages: tuple[Attack[R, G], ...]
 
     @property
     def success(self) -> Success:
         return self.stages[-1].success
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> Reference[G]:
         return self.stages[-1].reference
 
     @property
@@ -44,10 +46,15 @@ class RadiusSchedule(Generic[R]):
         return self.stages[-1].accepts
 
     @property
+    def facts(self) -> AttackFacts:
+        """One search through all stages, in the last one's budget."""
+        return msgspec.structs.replace(self.stages[-1].facts, steps=sum(stage.steps for stage in self.stages))
+
+    @property
     def constraint(self) -> Any:
         return self.stages[-1].constraint
 
-    def search(self, victim: Victim[R], /) -> SearchResult:
+    def search(self, victim: Victim[R, G], /) -> SearchResult:
         found = self.stages[0].search(victim)
         for i, stage in enumerate(self.stages[1:], start=1):
             begun = replace(stage, optimizer=_StartFrom(stage.optimizer, found.images), start="clean")
@@ -84,11 +91,11 @@ class _StartFrom(Optimizer):
     optimizer: Optimizer
     images: Tensor
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         first = problem.project(self.images)
         return _State(first, self.optimizer.init(problem, first))
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, State]:
         at = state.first if problem.step == 0 else theta
         moved, inner = self.optimizer.step(problem, at, state.inner)
         return moved, state._replace(inner=inner)

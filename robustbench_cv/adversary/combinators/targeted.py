@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -15,9 +14,10 @@ from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.combinators.multi_target import search_targets
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.facts import AttackFacts, facts_of_parts, within
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.classification import margin
-from robustbench_cv.adversary.references import Reference, annotated
+from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
 from robustbench_cv.adversary.victim import SearchResult, Victim, non_finite, require_raw, worst_of
 from robustbench_cv.types import ClassTarget, Logits, Target
 
@@ -40,7 +40,7 @@ class Targeted:
     """
 
     name: str
-    parts: tuple[Attack[Logits], ...]
+    parts: tuple[Attack[Logits, RankedWrongClasses], ...]
 
     @property
     def success(self) -> Success:
@@ -48,7 +48,8 @@ class Targeted:
 
     @property
     def reference(self) -> Reference:
-        return self.parts[0].reference
+        """The annotated classes; the others are ranked when the search looks at the clean images."""
+        return annotated
 
     @property
     def accepts(self) -> type[Logits]:
@@ -59,9 +60,14 @@ class Targeted:
         return self.parts[0].constraint
 
     @property
+    def facts(self) -> AttackFacts:
+        return facts_of_parts([part.facts for part in self.parts])
+
+    @property
     def untargeted(self) -> Attack[Logits]:
         """The same search on the plain margin: for whoever wants to see how it goes."""
-        return dataclasses.replace(self.parts[0], objective=margin())
+        part = self.parts[0]
+        return Attack(part.name, margin(), part.success, part.constraint, part.optimizer, part.steps, part.restarts, part.start, part.keep)
 
     def search(self, victim: Victim[Logits], /) -> SearchResult:
         found, raw = _looked_at(self.name, victim, self.success)
@@ -69,11 +75,11 @@ class Targeted:
         if len(survivors):
             # Any search is better than none: it replaces the clean image.
             found.degree[survivors] = -1.0
-            ranked = dataclasses.replace(victim, goals=cast(Sequence[Target], _ranked_wrong_classes(raw, victim.goals))).select(survivors)
+            ranked = victim.aimed_at(_ranked_wrong_classes(raw, victim.goals)).select(survivors)
             found.merge(survivors, worst_of(self._searches(raw.values.shape[1] - 1), ranked, self.success.threshold))
         return found
 
-    def _searches(self, aims: int) -> list[Callable[[Victim[Logits]], SearchResult]]:
+    def _searches(self, aims: int) -> list[Callable[[Victim[Logits, RankedWrongClasses]], SearchResult]]:
         first, *others = self.parts[:aims]
         if len(others) < 2 or first.keep != "first" or first.restarts > 1:
             return [part.search for part in (first, *others)]
@@ -91,6 +97,10 @@ class CleanImage:
     reference: Reference = annotated
     accepts: type[Logits] = Logits
 
+    @property
+    def facts(self) -> AttackFacts:
+        return within(self.constraint, steps=0)
+
     def search(self, victim: Victim[Logits], /) -> SearchResult:
         return _looked_at(self.name, victim, self.success)[0]
 
@@ -106,17 +116,22 @@ def _looked_at(name: str, victim: Victim[Logits], success: Success) -> tuple[Sea
     return found, raw
 
 
-def _without_first(goal: Target, count: int) -> Any:
-    rivals = cast(RankedWrongClasses, goal)
-    return RankedWrongClasses(rivals.label, rivals.others[count:])
+def _without_first(goal: RankedWrongClasses, count: int) -> RankedWrongClasses:
+    return RankedWrongClasses(goal.label, goal.others[count:])
 
 
-def targeted_margin(rank: int) -> Objective[Logits]:
+def ranked_wrong_classes(clean: Clean[Logits]) -> Aim[RankedWrongClasses]:
+    """The annotated class of each image, and the others as the model ranks them on the clean image."""
+    aim = annotated(clean)
+    return Aim(aim.provenance, _ranked_wrong_classes(clean.raw, aim.goals), aim.references, aim.skipped)
+
+
+def targeted_margin(rank: int) -> Objective[Logits, RankedWrongClasses]:
     """z_t - z_y, t the class of this rank among the wrong ones of the clean image (0: the likeliest)."""
     return Objective(f"margin to wrong class {rank + 1}", Logits, partial(_margin, rank=rank))
 
 
-def targeted_dlr(rank: int) -> Objective[Logits]:
+def targeted_dlr(rank: int) -> Objective[Logits, RankedWrongClasses]:
     """(z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2), z_(1) >= z_(2) >= ... (Croce & Hein 2020, equation 7).
 
     The paper's form needs 4 classes. With 3 the divisor is z_(1) - z_(3); with 2 there is none that two logits leave free, for their own
@@ -125,20 +140,20 @@ def targeted_dlr(rank: int) -> Objective[Logits]:
     return Objective(f"dlr to wrong class {rank + 1}", Logits, partial(_dlr, rank=rank))
 
 
-def _ranked_wrong_classes(raw: Logits, goals: Sequence[Target]) -> list[Any]:
-    labels = torch.tensor([cast(ClassTarget, goal).label for goal in goals])
+def _ranked_wrong_classes(raw: Logits, goals: Sequence[Target]) -> list[RankedWrongClasses]:
+    # An image without a right class is not attacked: its rank does not matter.
+    labels = torch.tensor([cast(ClassTarget, goal).label for goal in goals]).clamp(min=0)
     order = raw.values.detach().cpu().scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     return [RankedWrongClasses(int(label), tuple(row[:-1])) for label, row in zip(labels, order.tolist(), strict=True)]
 
 
-def _margin(raw: Logits, goals: Sequence[Target], progress: float, rank: int) -> Tensor:
-    rivals = [cast(RankedWrongClasses, goal) for goal in goals]
-    labels = torch.tensor([goal.label for goal in rivals], device=raw.values.device)
-    aims = torch.tensor([goal.others[rank] for goal in rivals], device=raw.values.device)
+def _margin(raw: Logits, goals: Sequence[RankedWrongClasses], progress: float, rank: int) -> Tensor:
+    labels = torch.tensor([goal.label for goal in goals], device=raw.values.device)
+    aims = torch.tensor([goal.others[rank] for goal in goals], device=raw.values.device)
     return (raw.values.gather(1, aims[:, None]) - raw.values.gather(1, labels[:, None]))[:, 0]
 
 
-def _dlr(raw: Logits, goals: Sequence[Target], progress: float, rank: int) -> Tensor:
+def _dlr(raw: Logits, goals: Sequence[RankedWrongClasses], progress: float, rank: int) -> Tensor:
     difference, classes = _margin(raw, goals, progress, rank), raw.values.shape[1]
     if classes == 2:
         return difference

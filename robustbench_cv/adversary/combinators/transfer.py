@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar, cast
 
+import msgspec
 import torch
 
 from robustbench_cv.adversary.attack import Adversary
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.facts import AttackFacts
+from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.references import Clean, Reference
 from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, require_raw
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.build import build
-from robustbench_cv.types import ABSENT, IGNORE, ClassTarget, Labels, MaskTarget, Model, R, Target
+from robustbench_cv.types import ABSENT, IGNORE, AnyModel, ClassTarget, Labels, MaskTarget, Model, R, Target
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
-class Transfer(Generic[R]):
+class Transfer(Generic[R, G]):
     """`attack` on the model that `source` names, judged on the victim, which sees each finished image once.
 
     The two must have the same classes, in whatever order. Of the counts, `forwards` are the victim's, `backwards` and `zero_grads` the
     surrogate's. A sample on which the surrogate breaks down, or where it sees nothing to attack, is judged on its clean image.
+    surrogate: the model itself, on the victim's device, which whoever plans the run puts in by `with_surrogates`.
     """
 
     name: str
     source: str
-    attack: Adversary[R]
-    _built: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    attack: Adversary[R, G]
+    surrogate: Model[R] | None = field(default=None, repr=False, compare=False)
 
     @property
     def success(self) -> Success:
         return self.attack.success
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> Reference[G]:
         return self.attack.reference
 
     @property
@@ -46,12 +51,17 @@ class Transfer(Generic[R]):
         return self.attack.accepts
 
     @property
+    def facts(self) -> AttackFacts:
+        """The attack's own, which the victim is asked once."""
+        return msgspec.structs.replace(self.attack.facts, queries=1)
+
+    @property
     def constraint(self) -> Constraint | None:
         """The budget of the attack, where it has a single one."""
         found: Constraint | None = getattr(self.attack, "constraint", None)
         return found
 
-    def search(self, victim: Victim[R], /) -> SearchResult:
+    def search(self, victim: Victim[R, G], /) -> SearchResult:
         found = self._found_on_surrogate(victim)
         with torch.no_grad():
             raw = victim.model.raw(found.images)
@@ -61,8 +71,13 @@ class Transfer(Generic[R]):
         images = torch.where(broken.to(found.images.device)[:, None, None, None], victim.x0, found.images)
         return dataclasses.replace(found, images=images, degree=degree, forwards=torch.ones_like(found.forwards), non_finite=broken)
 
-    def _found_on_surrogate(self, victim: Victim[R]) -> SearchResult:
-        surrogate: Model[R] = self._surrogate(str(victim.x0.device))
+    def _found_on_surrogate(self, victim: Victim[R, G]) -> SearchResult:
+        surrogate = self.surrogate
+        if surrogate is None:
+            raise UserError(
+                f"the surrogate {self.source!r} is not built, and a search does not build models: run "
+                "with_surrogates(attack, robustbench_cv.build) in the attack's place"
+            )
         order = same_classes(victim.model.info.classes, surrogate.info.classes, self.source)
         found = SearchResult.untouched(victim.x0)
         with frozen_eval(surrogate):
@@ -73,12 +88,6 @@ class Transfer(Generic[R]):
                 there = Victim(surrogate, victim.x0, aim.goals, aim.references, victim.noise).select(served)
                 found.merge(served, self.attack.search(there))
         return found
-
-    def _surrogate(self, device: str) -> Any:
-        """Built once for each device, and not kept beyond this attack: the file that `source` names may change."""
-        if device not in self._built:
-            self._built[device] = build(self.source, device=device)
-        return self._built[device]
 
 
 def surrogates(adversary: object) -> tuple[str, ...]:
@@ -92,8 +101,28 @@ def surrogates(adversary: object) -> tuple[str, ...]:
         return tuple(spec for part in adversary for spec in surrogates(part))
     if not dataclasses.is_dataclass(adversary) or isinstance(adversary, type):
         return ()
-    parts = tuple(getattr(adversary, f.name) for f in dataclasses.fields(adversary))
+    parts = tuple(getattr(adversary, f.name) for f in dataclasses.fields(adversary) if f.name != "surrogate")
     return ((adversary.source,) if isinstance(adversary, Transfer) else ()) + surrogates(parts)
+
+
+def with_surrogates(adversary: A, build: Callable[[str], AnyModel]) -> A:
+    """The adversary with the model in place that each of its parts transfers from. build: spec -> model, on the victim's device.
+
+    Models that are in place stay. An adversary without such parts is handed back as it is.
+    """
+    return cast(A, _in_place(adversary, build)) if surrogates(adversary) else adversary
+
+
+def _in_place(part: object, build: Callable[[str], AnyModel]) -> object:
+    if isinstance(part, tuple):
+        return tuple(_in_place(each, build) for each in part)
+    if not surrogates(part):
+        return part
+    fields = {f.name: getattr(part, f.name) for f in dataclasses.fields(cast(Any, part)) if f.init}
+    changed = {name: _in_place(value, build) for name, value in fields.items() if surrogates(value)}
+    if isinstance(part, Transfer) and part.surrogate is None:
+        changed["surrogate"] = build(part.source)
+    return dataclasses.replace(cast(Any, part), **changed)
 
 
 def same_classes(victim: Labels, surrogate: Labels, source: str) -> tuple[int, ...]:

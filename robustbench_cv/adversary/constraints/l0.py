@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Target
@@ -19,6 +21,7 @@ class L0(Constraint):
     """At most `radius` pixels differ, in any of their channels, and x in [0, 1]. theta is the image x."""
 
     radius: float
+    norm: ClassVar[Norm] = "l0"
 
     def __post_init__(self) -> None:
         if self.radius < 0 or self.radius != int(self.radius):

@@ -6,13 +6,14 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.constraint import TINY, Constraint
 from robustbench_cv.adversary.constraints.l1_projection import project_onto_l1_ball, sparse_sign
+from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.arguments import pixel_slip
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
@@ -27,6 +28,7 @@ class Linf(Constraint):
     """
 
     radius: float
+    norm: ClassVar[Norm] = "linf"
 
     def __post_init__(self) -> None:
         if self.radius != math.inf:
@@ -68,6 +70,7 @@ class L2(Constraint):
     """|x - x0|_2 <= radius over all pixels and channels, and x in [0, 1]. theta is the image x. An infinite radius only measures."""
 
     radius: float
+    norm: ClassVar[Norm] = "l2"
 
     def __post_init__(self) -> None:
         require_length("L2", self.radius, "0.5")
@@ -119,6 +122,7 @@ class L1(Constraint):
 
     radius: float
     share: float = 0.01
+    norm: ClassVar[Norm] = "l1"
 
     def __post_init__(self) -> None:
         require_length("L1", self.radius, "12.0")

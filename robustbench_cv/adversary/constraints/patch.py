@@ -6,13 +6,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from robustbench_cv import boxes
 from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import BoxTarget, Target
@@ -31,6 +32,7 @@ class Patch(Constraint):
     radius: float
     where: Place = "corner"
     corners: Tensor | None = None
+    norm: ClassVar[Norm] = "area"
 
     def __post_init__(self) -> None:
         if not 0 < self.radius <= 1:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Target
@@ -24,6 +25,7 @@ class Pixels(Constraint):
 
     radius: float
     theta_is_picture: ClassVar[bool] = False
+    norm: ClassVar[Norm] = "l0"
 
     def __post_init__(self) -> None:
         if self.radius < 1 or self.radius != int(self.radius):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.adversary.constraint import Constraint
+from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Target
@@ -29,6 +30,7 @@ class Spatial(Constraint):
     degrees: float = 30.0
     shift: float = 0.1
     theta_is_picture: ClassVar[bool] = False
+    norm: ClassVar[Norm] = "range"
 
     def __post_init__(self) -> None:
         if not 0 <= self.radius <= 1:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success, misclassified
+from robustbench_cv.adversary.facts import AttackFacts, within
 from robustbench_cv.adversary.references import Reference, annotated
 from robustbench_cv.adversary.victim import SearchResult, Victim, checked_size, no_gradient, non_finite, require_raw
 from robustbench_cv.errors import UserError
@@ -53,6 +54,10 @@ class External:
     @property
     def accepts(self) -> type[Logits]:
         return Logits
+
+    @property
+    def facts(self) -> AttackFacts:
+        return within(self.constraint, steps=self.steps)
 
     def search(self, victim: Victim[Logits], /) -> SearchResult:
         network = _Counted(self.name, victim.model, victim.x0)

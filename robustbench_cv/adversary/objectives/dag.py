@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from robustbench_cv.adversary.references import Aim, Clean, annotated, own_detec
 from robustbench_cv.adversary.transforms import Transform, stateless
 from robustbench_cv.boxes import iou
 from robustbench_cv.errors import UserError
-from robustbench_cv.types import IGNORE, BoxTarget, Candidates, MaskTarget, PixelLogits, Target
+from robustbench_cv.types import IGNORE, BoxTarget, Candidates, MaskTarget, PixelLogits
 
 TOUCH, VISIBLE = 0.1, 0.1
 """A proposal is a target where it overlaps an object by more than this, and scores its class above this (the authors' code)."""
@@ -43,29 +43,29 @@ class AdversarialBoxLabels:
     wanted: Tensor
 
 
-def adversarial_pixel_labels(clean: Clean[PixelLogits]) -> Aim:
+def adversarial_pixel_labels(clean: Clean[PixelLogits]) -> Aim[AdversarialPixelLabels]:
     """The annotated classes of each image take each other's places, in a circle; a single one takes the model's next."""
     aim, classes = annotated(clean), len(clean.model.info.classes)
     _require_two(classes)
     goals = [_random_other_labels(cast(MaskTarget, target), classes) for target in aim.goals]
-    return Aim(aim.provenance, cast(Sequence[Target], goals), aim.references, aim.skipped)
+    return Aim(aim.provenance, goals, aim.references, aim.skipped)
 
 
-def adversarial_box_labels(clean: Clean[Candidates]) -> Aim:
+def adversarial_box_labels(clean: Clean[Candidates]) -> Aim[AdversarialBoxLabels]:
     """Own detections, each with the model's next class as its goal."""
     aim, classes = own_detections(clean), len(clean.model.info.classes)
     _require_two(classes)
     objects = [cast(BoxTarget, target) for target in aim.goals]
     goals = [AdversarialBoxLabels(found, (found.labels + 1) % classes) for found in objects]
-    return Aim(aim.provenance, cast(Sequence[Target], goals), aim.references, aim.skipped)
+    return Aim(aim.provenance, goals, aim.references, aim.skipped)
 
 
-def pixels_to_other_classes() -> Objective[PixelLogits]:
+def pixels_to_other_classes() -> Objective[PixelLogits, AdversarialPixelLabels]:
     """Sum, over the pixels that still have their label, of z_adversarial - z_label."""
     return Objective("dag on pixels", PixelLogits, _on_pixels)
 
 
-def boxes_to_other_classes() -> Objective[Candidates]:
+def boxes_to_other_classes() -> Objective[Candidates, AdversarialBoxLabels]:
     """Sum, over the candidates that still see an object, of log p_adversarial - log p_label: of softmax heads, the logits' difference.
 
     Those are the candidates that overlap an object by more than 0.1 (several: the one they overlap most) and score its class above 0.1.
@@ -96,10 +96,9 @@ def _random_other_labels(target: MaskTarget, classes: int) -> AdversarialPixelLa
     return AdversarialPixelLabels(target.labels, table[target.labels])
 
 
-def _on_pixels(raw: PixelLogits, goals: Sequence[Target], progress: float) -> Tensor:
-    pairs = [cast(Any, goal) for goal in goals]
-    labels = torch.stack([goal.labels for goal in pairs]).to(raw.values.device)
-    wanted = torch.stack([goal.wanted for goal in pairs]).to(raw.values.device)
+def _on_pixels(raw: PixelLogits, goals: Sequence[AdversarialPixelLabels], progress: float) -> Tensor:
+    labels = torch.stack([goal.labels for goal in goals]).to(raw.values.device)
+    wanted = torch.stack([goal.wanted for goal in goals]).to(raw.values.device)
     holds = raw.values.detach().argmax(dim=1) == labels
     gain = _of(raw.values, wanted) - _of(raw.values, labels)
     return (gain * holds).flatten(1).sum(dim=1)
@@ -110,8 +109,8 @@ def _of(values: Tensor, labels: Tensor) -> Tensor:
     return values.gather(1, labels.masked_fill(labels == IGNORE, 0)[:, None])[:, 0]
 
 
-def _on_boxes(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
-    return torch.stack([_on_boxes_of(raw, i, cast(Any, goal)) for i, goal in enumerate(goals)])
+def _on_boxes(raw: Candidates, goals: Sequence[AdversarialBoxLabels], progress: float) -> Tensor:
+    return torch.stack([_on_boxes_of(raw, i, goal) for i, goal in enumerate(goals)])
 
 
 def _on_boxes_of(raw: Candidates, i: int, goal: AdversarialBoxLabels) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from robustbench_cv.adversary.references import Aim, Clean, own_detections
 from robustbench_cv.adversary.transforms import Transform, stateless
 from robustbench_cv.boxes import iou
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.types import BoxTarget, Candidates, Proposals, Target
+from robustbench_cv.types import BoxTarget, Candidates, Proposals
 
 OBJECTNESS, OVERLAP = 0.01, 0.3
 """A proposal is attacked where it holds an object for likelier than this, and overlaps a detected one by at least this (authors' code)."""
@@ -30,7 +30,7 @@ class ConfidentProposals:
     offsets: Tensor
 
 
-def confident_proposals(clean: Clean[Candidates]) -> Aim:
+def confident_proposals(clean: Clean[Candidates]) -> Aim[ConfidentProposals]:
     """Own detections, with the clean proposals. NotApplicable for a model that shows none."""
     aim, name = own_detections(clean), clean.model.info.name
     first = clean.raw.proposals
@@ -40,10 +40,10 @@ def confident_proposals(clean: Clean[Candidates]) -> Aim:
             "DETR have no such stage; tog-vanish and dag serve every detector"
         )
     goals = [ConfidentProposals(cast(BoxTarget, target), offsets) for target, offsets in zip(aim.goals, first.offsets, strict=True)]
-    return Aim(aim.provenance, cast(Sequence[Target], goals), aim.references, aim.skipped)
+    return Aim(aim.provenance, goals, aim.references, aim.skipped)
 
 
-def break_proposals() -> Objective[Candidates]:
+def break_proposals() -> Objective[Candidates, ConfidentProposals]:
     """Minus the paper's loss over the proposals at objects: half mean(-log p_background) and half exp(-mean |offset - clean offset|)."""
     return Objective("rap", Candidates, _break_proposals)
 
@@ -58,9 +58,9 @@ def over_channel_lengths() -> Transform:
     return stateless(divide)
 
 
-def _break_proposals(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
+def _break_proposals(raw: Candidates, goals: Sequence[ConfidentProposals], progress: float) -> Tensor:
     first = cast(Proposals, raw.proposals)
-    return torch.stack([_break_of(first, i, cast(Any, goal)) for i, goal in enumerate(goals)])
+    return torch.stack([_break_of(first, i, goal) for i, goal in enumerate(goals)])
 
 
 def _break_of(first: Proposals, i: int, goal: ConfidentProposals) -> Tensor:

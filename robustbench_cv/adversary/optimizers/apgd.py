@@ -40,7 +40,7 @@ class APGD(Optimizer):
     rho: float = 0.75
     inertia: float = 0.75
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         value, grad = problem.value_and_grad(theta)
         ones = torch.ones_like(value)
         return _State(
@@ -57,7 +57,7 @@ class APGD(Optimizer):
             halved=ones.bool(),
         )
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
         moved = self._move(problem, theta, state)
         if problem.is_last_step:
             value, grad = problem.value(moved), state.grad
@@ -78,7 +78,7 @@ class APGD(Optimizer):
         period = checkpoints(problem.steps).get(problem.step + 1)
         return (moved, state) if period is None else self._check(moved, state, period)
 
-    def _move(self, problem: Problem[Any], theta: Tensor, state: _State) -> Tensor:
+    def _move(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> Tensor:
         stepped = problem.project(theta + _column(state.step_size, theta) * problem.steepest(state.grad))
         if problem.step == 0:
             return stepped

@@ -41,12 +41,12 @@ class APGDL1(Optimizer):
     least: float = 0.1
     may_leave_ball: ClassVar[bool] = True
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         empty = torch.zeros_like(theta)
         number = torch.zeros(len(theta), device=theta.device, dtype=theta.dtype)
         return _State(empty, theta, empty, number, number, number, number)
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
         begin, end, radius = self._stage(problem)
         if problem.step == begin:
             theta, state = self._begin(problem, theta, state, radius)
@@ -68,7 +68,7 @@ class APGDL1(Optimizer):
             theta, state = self._check(problem, theta, state, radius)
         return (state.best if problem.is_last_step else theta), state
 
-    def _stage(self, problem: Problem[Any]) -> tuple[int, int, float]:
+    def _stage(self, problem: Problem[Any, Any]) -> tuple[int, int, float]:
         """First step, end and radius of the stage that this step is in."""
         if not self.shrinking:
             return 0, problem.steps, problem.radius
@@ -77,7 +77,7 @@ class APGDL1(Optimizer):
         stage = max(i for i in range(3) if bounds[i] <= problem.step)
         return bounds[stage], bounds[stage + 1], (3 - stage) * problem.radius
 
-    def _begin(self, problem: Problem[Any], theta: Tensor, state: _State, radius: float) -> tuple[Tensor, _State]:
+    def _begin(self, problem: Problem[Any, Any], theta: Tensor, state: _State, radius: float) -> tuple[Tensor, _State]:
         if self.shrinking:
             wide = problem.x0 + problem.victim.noise.fork("wide").normal(tuple(theta.shape[1:]), theta.device).to(theta)
             theta = project_onto_l1_ball(problem.x0, wide if problem.step == 0 else state.best, radius)
@@ -95,7 +95,7 @@ class APGDL1(Optimizer):
             changed=changed if self.shrinking else torch.full_like(value, size),
         )
 
-    def _check(self, problem: Problem[Any], theta: Tensor, state: _State, radius: float) -> tuple[Tensor, _State]:
+    def _check(self, problem: Problem[Any, Any], theta: Tensor, state: _State, radius: float) -> tuple[Tensor, _State]:
         changed = _changed(problem, state.best)
         sparser = changed / state.changed.clamp(min=1) < 0.95
         shrunk = (state.step_size / self.sparser).clamp(self.least * radius, radius)
@@ -108,7 +108,7 @@ class APGDL1(Optimizer):
         return torch.where(_column(sparser), state.best, theta), state
 
 
-def _changed(problem: Problem[Any], theta: Tensor) -> Tensor:
+def _changed(problem: Problem[Any, Any], theta: Tensor) -> Tensor:
     return (theta != problem.x0).flatten(1).sum(dim=1).to(theta)
 
 

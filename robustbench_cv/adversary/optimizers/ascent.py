@@ -18,10 +18,10 @@ class Ascent(Optimizer):
 
     move: Transform
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return self.move.init(theta)
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         _, grad = problem.value_and_grad(theta)
         move, state = self.move.update(grad, state)
         return problem.moved(theta, move), state
@@ -34,10 +34,14 @@ class RandomSteps(Optimizer):
     In Linf the direction is a random sign for each value, the largest noise of that size.
     """
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    @property
+    def queries_per_step(self) -> int | None:
+        return 0
+
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return None
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         noise = problem.victim.noise.fork(f"step {problem.step}")
         direction = problem.steepest(noise.normal(tuple(theta.shape[1:]), theta.device).to(theta))
         return problem.project(problem.start("clean") + problem.radius * direction), state

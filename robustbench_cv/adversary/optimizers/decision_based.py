@@ -17,6 +17,7 @@ from torch import Tensor
 
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.facts import AttackFacts, within
 from robustbench_cv.adversary.references import Reference, annotated
 from robustbench_cv.adversary.victim import SearchResult, Victim, checked_size, non_finite, require_raw
 from robustbench_cv.errors import UserError
@@ -49,6 +50,10 @@ class Decisions(Generic[R]):
     def __post_init__(self) -> None:
         if self.queries < 1:
             raise UserError(f"{self.name}: queries={self.queries} must be at least 1")
+
+    @property
+    def facts(self) -> AttackFacts:
+        return within(self.constraint, queries=self.queries + 1)
 
     def search(self, victim: Victim[R], /) -> SearchResult:
         """The nearest broken image of each sample, or what is left of it inside the budget."""

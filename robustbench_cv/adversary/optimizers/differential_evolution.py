@@ -33,12 +33,16 @@ class DifferentialEvolution(Optimizer):
     population: int
     factor: float = 0.5
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> _State:
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> _State:
         members = torch.stack([problem.start("random", f"member {i}") for i in range(self.population)], dim=1)
         nothing = torch.full(members.shape[:2], -torch.inf, dtype=members.dtype, device=members.device)
         return _State(members, nothing, members.clone(), nothing.clone())
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
         i = problem.step % self.population
         if i == 0 and problem.step:
             state = _State(state.heirs, state.heir_values, state.heirs.clone(), state.heir_values.clone())
@@ -50,7 +54,7 @@ class DifferentialEvolution(Optimizer):
         best = state.heir_values.argmax(dim=1)
         return state.heirs[torch.arange(len(best)), best], state
 
-    def _child(self, problem: Problem[Any], state: _State, i: int) -> Tensor:
+    def _child(self, problem: Problem[Any, Any], state: _State, i: int) -> Tensor:
         order = problem.victim.noise.fork(f"child {problem.step}").uniform((self.population,), state.parents.device)
         order[:, i] = 2.0
         a, b, c = order.argsort(dim=1)[:, :3].unbind(1)

@@ -34,10 +34,10 @@ class FAB(Optimizer):
     halfway: bool = False
     may_leave_ball: ClassVar[bool] = True
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return None
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         x0 = problem.x0
         if self.halfway and problem.step == 0:
             theta = (x0 + theta) / 2
@@ -50,7 +50,7 @@ class FAB(Optimizer):
         problem.value(moved)
         return torch.where(problem.broken.reshape(-1, 1, 1, 1), x0 + self.back * (moved - x0), moved), state
 
-    def _boundary(self, problem: Problem[Any], theta: Tensor) -> tuple[Tensor, Tensor]:
+    def _boundary(self, problem: Problem[Any, Any], theta: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest plane: the objective's value there (N,), and its gradient (N, 3, H, W)."""
         if self.targeted:
             return problem.value_and_grad(theta)

@@ -65,14 +65,18 @@ class EstimatedAscent(Optimizer):
     width: float
     pairs: int
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    @property
+    def queries_per_step(self) -> int | None:
+        return 2 * self.pairs
+
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return self.move.init(theta)
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         move, state = self.move.update(self.estimate(problem, theta), state)
         return problem.project(theta + move), state
 
-    def estimate(self, problem: Problem[Any], theta: Tensor) -> Tensor:
+    def estimate(self, problem: Problem[Any, Any], theta: Tensor) -> Tensor:
         """The gradient of the objective, smoothed over `width`; zero for samples whose values are not finite."""
         noise = problem.victim.noise.fork(f"step {problem.step}")
         total = torch.zeros_like(theta)

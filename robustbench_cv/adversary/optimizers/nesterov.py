@@ -36,10 +36,10 @@ class Nesterov(Optimizer):
     alpha: float
     decay: float
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return torch.zeros_like(theta)
 
-    def step(self, problem: Problem[Any], theta: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
         _, grad = problem.value_and_grad((theta + self.alpha * self.decay * total).clamp(0, 1))
         unit, _ = self.unit.update(grad, self.unit.init(theta))
         total = self.decay * total + unit

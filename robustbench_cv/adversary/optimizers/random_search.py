@@ -18,10 +18,14 @@ from robustbench_cv.adversary.transforms import State
 class RandomDraws(Optimizer):
     """A new random theta at each step, whatever came of the last: with keep="first" or "worst" the worst of `steps`. Values only."""
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return None
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         return _evaluate(problem, problem.start("random", f"draw {problem.step}")), state
 
 
@@ -31,15 +35,19 @@ class GridSearch(Optimizer):
 
     points: tuple[tuple[float, ...], ...]
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         return None
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         point = problem.radius * torch.tensor(self.points[problem.step]).to(theta)
         return _evaluate(problem, problem.project(point.expand_as(theta))), state
 
 
-def _evaluate(problem: Problem[Any], theta: Tensor) -> Tensor:
+def _evaluate(problem: Problem[Any, Any], theta: Tensor) -> Tensor:
     """theta, asked for, except at the end: the loop judges the last one itself."""
     if not problem.is_last_step:
         problem.value(theta)

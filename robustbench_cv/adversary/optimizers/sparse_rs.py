@@ -43,7 +43,11 @@ class SparseRS(Optimizer):
 
     swap_fraction: float = 0.3
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         count, places = int(problem.radius), theta[0, 0].numel()
         if count >= places:
             raise UserError(f"pixels={count} must be fewer than the image's {places}: otherwise there is nothing to swap")
@@ -53,7 +57,7 @@ class SparseRS(Optimizer):
         best = _painted(problem.x0, theta, order[:, :0], order[:, :count], colours)
         return _State(best, torch.full_like(best[:, 0, 0, 0], -torch.inf), order, self._draw(problem))
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
         if problem.step == 0:
             return state.best, state._replace(value=problem.value(state.best))
         if problem.step % BLOCK == 0:
@@ -74,11 +78,11 @@ class SparseRS(Optimizer):
         best = proposal.where(better.reshape(-1, 1, 1, 1), state.best)
         return best, state._replace(best=best, value=value.where(better, state.value))
 
-    def _swaps(self, problem: Problem[Any], step: int) -> int:
+    def _swaps(self, problem: Problem[Any, Any], step: int) -> int:
         count, places = int(problem.radius), problem.x0[0, 0].numel()
         return min(max(int(swap_fraction_at(step, problem.steps, self.swap_fraction) * count), 1), places - count)
 
-    def _draw(self, problem: Problem[Any]) -> Tensor:
+    def _draw(self, problem: Problem[Any, Any]) -> Tensor:
         """Enough for the block: later steps swap no more than earlier ones."""
         shape = min(BLOCK, problem.steps - problem.step), self._swaps(problem, problem.step), 3
         return problem.victim.noise.fork(f"swaps from {problem.step}").uniform(shape, problem.x0.device)

@@ -40,11 +40,20 @@ class Square(Optimizer):
     area: float = 0.8
     rescale: bool = True
 
-    def init(self, problem: Problem[Any], theta: Tensor) -> State:
+    @property
+    def queries_per_step(self) -> int | None:
+        return 1
+
+    @property
+    def queries_beside(self) -> int:
+        """The first stripes, and the last image."""
+        return 2
+
+    def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         best = problem.project(problem.x0 + self._first(problem))
         return _State(best, problem.value(best), self._draw(problem))
 
-    def step(self, problem: Problem[Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
+    def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
         if problem.step and problem.step % BLOCK == 0:
             state = state._replace(draws=self._draw(problem))
         draw = state.draws[:, problem.step % BLOCK]
@@ -59,11 +68,11 @@ class Square(Optimizer):
         best = torch.where(better.reshape(-1, 1, 1, 1), proposal, state.best)
         return best, state._replace(best=best, value=torch.where(better, value, state.value))
 
-    def _draw(self, problem: Problem[Any]) -> Tensor:
+    def _draw(self, problem: Problem[Any, Any]) -> Tensor:
         noise = problem.victim.noise.fork(f"steps from {problem.step}")
         return noise.uniform((min(BLOCK, problem.steps - problem.step), 5 + problem.x0.shape[1]), problem.x0.device).to(problem.x0)
 
-    def _first(self, problem: Problem[Any]) -> Tensor:
+    def _first(self, problem: Problem[Any, Any]) -> Tensor:
         """Vertical stripes of +-radius in each channel; in L2 and L1 a grid of five by five windows."""
         n, channels, height, width = problem.x0.shape
         noise, device = problem.victim.noise.fork("first"), problem.x0.device
@@ -82,14 +91,14 @@ class Square(Optimizer):
                 room += (_turned(shape, draws[:, row, column, 0]) * signs)[:, :, : room.shape[2], : room.shape[3]]
         return problem.radius * _unit(change, self.norm) if self.norm == "l2" else change
 
-    def _square(self, problem: Problem[Any], best: Tensor, draw: Tensor, pixels: float) -> Tensor:
+    def _square(self, problem: Problem[Any, Any], best: Tensor, draw: Tensor, pixels: float) -> Tensor:
         height, width = best.shape[2:]
         side = min(max(round(math.sqrt(pixels)), 1), height, width)
         inside = _spans(draw[:, 0], side, height)[:, None, :, None] & _spans(draw[:, 1], side, width)[:, None, None, :]
         change = (2 * problem.radius * _signs(draw[:, 5:]))[:, :, None, None]
         return problem.project(torch.addcmul(best, inside.to(best), change))
 
-    def _window(self, problem: Problem[Any], best: Tensor, draw: Tensor, pixels: float) -> Tensor:
+    def _window(self, problem: Problem[Any, Any], best: Tensor, draw: Tensor, pixels: float) -> Tensor:
         """Empty one window, and give another its norm and what the image had left (the paper's algorithm 3)."""
         x0, norm = problem.x0, self.norm
         channels, height, width = x0.shape[1:]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.adversary.constraints.lp import require_pixel_units
+from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget, Target
 
@@ -43,6 +44,8 @@ class Surface(ABC):
     """Owns the shape and the limits of theta. radius: the budget that `measure` is held to."""
 
     radius: float
+    norm: ClassVar[Norm] = "area"
+    """What the radius measures."""
 
     @abstractmethod
     def start(self, image: Tensor, noise: Noise) -> Tensor:
@@ -85,6 +88,7 @@ class Overlay(Surface):
     """
 
     radius: float
+    norm: ClassVar[Norm] = "linf"
 
     def __post_init__(self) -> None:
         require_pixel_units("eps", self.radius)

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.facts import AttackFacts, Judged, within
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.references import Reference, annotated
 from robustbench_cv.adversary.universal.perturbation import Placed, Surface
@@ -77,6 +80,16 @@ class UniversalAttack(Generic[R]):
     @property
     def accepts(self) -> type[R]:
         return self.objective.accepts
+
+    @property
+    def facts(self) -> AttackFacts:
+        """The fit's steps, where there was or will be one; the judged surface's budget, which the victim is asked about once."""
+        given = [] if self.theta is None else self.theta.flatten().tolist()
+        fit = hashlib.sha256(json.dumps([self.fit_facts(), given], sort_keys=True).encode()).hexdigest()[:16]
+        judged: Judged = "shuffled" if self.shuffled else "plain" if self.judged_on is not None else "sampled"
+        steps = self.training.steps if self.theta is None else None
+        surface = self.judged_on or self.surface
+        return within(surface, steps=steps, queries=1, is_control=self.shuffled, fitted=True, fit=fit, judged=judged)
 
     def with_theta(self, theta: Tensor, fitted_on: Sequence[str]) -> UniversalAttack[R]:
         return dataclasses.replace(self, theta=theta, fitted_on=tuple(fitted_on))

@@ -5,16 +5,20 @@ Sermanet, Eigen, Zhang, Mathieu, Fergus, LeCun, "OverFeat", ICLR 2014, section 4
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.region_based.backbones import Compact, OverFeat, hidden
-from robustbench_cv.models.detectors.region_based.box_coding import decode
+from robustbench_cv.models.detectors.region_based.box_coding import decode, encode
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import Preprocessing
+from robustbench_cv.models.trainable import Objects
 from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Candidates, Labels
@@ -87,3 +91,25 @@ class OneBox(nn.Module):
         whole = squares.new_tensor([0, 0, frame.side, frame.side])
         box = decode(whole.expand(len(squares), 4), place)
         return Candidates(box[:, None, None], kinds.log_softmax(1)[:, None], torch.ones_like(kinds[:, :1], dtype=torch.bool))
+
+    def loss(self, images: Tensor, objects: Sequence[Objects], /) -> Tensor:
+        """Of the largest object of each square."""
+        return one_box_loss(self.net, self.prepare(images), objects)
+
+
+def one_box_loss(network: nn.Module, images: Tensor, objects: Sequence[Objects]) -> Tensor:
+    """Cross-entropy of the largest object's class plus 5 times smooth L1 of its box as a correction of the square; 0 without one.
+
+    network: normalised images (N, 3, s, s) -> class scores (N, C) and corrections (N, 4).
+    """
+    areas = [(o.boxes[:, 2] - o.boxes[:, 0]) * (o.boxes[:, 3] - o.boxes[:, 1]) for o in objects]
+    shown = [i for i, area in enumerate(areas) if len(area) and float(area.max()) > 0]
+    kinds, place = (t.float()[shown] for t in network(images))
+    if not shown:
+        nothing: Tensor = (kinds.sum() + place.sum()) * 0
+        return nothing
+    boxes = torch.stack([objects[i].boxes[areas[i].argmax()] for i in shown])
+    labels = torch.stack([objects[i].labels[areas[i].argmax()] for i in shown])
+    whole = boxes.new_tensor([0, 0, images.shape[-1], images.shape[-2]]).expand(len(boxes), 4)
+    wrong = F.smooth_l1_loss(place, encode(whole, boxes), reduction="sum", beta=0.1)
+    return (F.cross_entropy(kinds, labels, reduction="sum") + 5 * wrong) / len(boxes)

@@ -6,6 +6,7 @@ is torchvision's copy, with its weights. Deviations: images are scaled with anti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +18,9 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.darknet.detector import Stretched, names_for
-from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decoded, default_boxes
+from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decoded, default_boxes, ssd_loss
 from robustbench_cv.models.preprocessing import Preprocessing
+from robustbench_cv.models.trainable import HeadRows, InputFrame, Objects, Refusal, boxes_and_labels, rows_by_anchor
 from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
@@ -127,3 +129,23 @@ class SsdDetector:
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, the best `candidates` of each class, suppression within each class, the best `top`; on the CPU."""
         return detections(raw, self.threshold, self.nms_iou, self.top, each=self.candidates)
+
+    learns_masks = False
+
+    def refusal(self, spec: str, /) -> Refusal | None:
+        """None: it can be fine-tuned."""
+        return None
+
+    def input_frame(self, height: int, width: int, /) -> InputFrame:
+        """The square, to which images are stretched."""
+        return InputFrame((self.side, self.side), letterbox=False)
+
+    def loss(self, images: Tensor, objects: Sequence[Objects], /) -> Tensor:
+        """The multibox loss."""
+        scores, offsets = self.module.net(self.module.prepare(images))
+        return ssd_loss(scores.float(), offsets.float(), self.module.defaults, *boxes_and_labels(objects))
+
+    def head_rows(self, length: int, /) -> HeadRows | None:
+        """Background and classes of each default box; a head of offsets has none that are a class's."""
+        count = len(self.info.classes)
+        return rows_by_anchor(length, 1 + count, 1 + torch.arange(count), torch.zeros(1, dtype=torch.long))

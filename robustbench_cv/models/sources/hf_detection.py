@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.preprocessing import scale
+from robustbench_cv.models.trainable import HeadRows, InputFrame, Objects, Refusal
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -48,7 +49,10 @@ class ImageProcessor:
 
     def images(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> what the network takes; differentiable."""
-        x = scale(images, self.scaled(*images.shape[-2:]))
+        return self.normalised(scale(images, self.scaled(*images.shape[-2:])))
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """Pixels (N, 3, h, w) in [0, 1] less the mean, over the standard deviation."""
         if self.mean is None or self.std is None:
             return x
         return (x - x.new_tensor(self.mean)[:, None, None]) / x.new_tensor(self.std)[:, None, None]
@@ -97,6 +101,42 @@ class HfDetector:
         """Every query's best class, or the best pairs of query and class; those above the threshold, scores falling; on the CPU."""
         rows = zip(raw.boxes.detach()[:, :, 0].cpu(), raw.log_score.detach().exp().cpu(), raw.valid.cpu(), strict=True)
         return [self._chosen(boxes[valid], scores[valid]) for boxes, scores, valid in rows]
+
+    learns_masks = False
+
+    @property
+    def side(self) -> None:
+        """What an input_size sets is known to the factory alone: the network works at any."""
+        return None
+
+    def refusal(self, spec: str, /) -> Refusal | None:
+        """None: it can be fine-tuned."""
+        return None
+
+    def input_frame(self, height: int, width: int, /) -> InputFrame:
+        """The fixed size, to which images are stretched; else the square that holds them at the scale at which the network sees them."""
+        if self.sight.size is not None:
+            return InputFrame(self.sight.size, letterbox=False)
+        side = max(self.sight.scaled(height, width))
+        return InputFrame((side, side), letterbox=True)
+
+    def loss(self, images: Tensor, objects: Sequence[Objects], /) -> Tensor:
+        """The set loss of transformers' own module: objects matched to queries one by one. In 32 bits, since the matching needs them."""
+        height, width = images.shape[-2:]
+        numbers = self.columns.to(images.device)
+        labels = []
+        for box, label, _ in objects:
+            share = box / box.new_tensor([width, height, width, height])
+            middle, side = (share[:, :2] + share[:, 2:]) / 2, share[:, 2:] - share[:, :2]
+            labels.append({"class_labels": numbers[label], "boxes": torch.cat([middle, side], dim=1)})
+        with torch.autocast(images.device.type, enabled=False):
+            total: Tensor = self.module(pixel_values=self.sight.normalised(images), labels=labels).loss
+        return total
+
+    def head_rows(self, length: int, /) -> HeadRows | None:
+        """A row for each column; "no object" is no class's."""
+        outputs: int = self.module.config.num_labels  # type: ignore[assignment, union-attr]
+        return HeadRows(self.columns[:, None], torch.arange(outputs, length))
 
     def _chosen(self, boxes: Tensor, scores: Tensor) -> BoxPrediction:
         if self.softmax:

@@ -7,12 +7,15 @@ proposal and not through the choice of proposals. Masks and key points are not p
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
@@ -20,6 +23,7 @@ from robustbench_cv.models.sources import torchvision_masks as masks
 from robustbench_cv.models.sources.torchvision_builders import Request, build_module
 from robustbench_cv.models.sources.torchvision_decode import Settings, suppressed
 from robustbench_cv.models.sources.torchvision_heads import Family, family_of
+from robustbench_cv.models.trainable import HeadRows, InputFrame, Objects, Refusal, rows_by_anchor, square_frame
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 
 
@@ -63,6 +67,65 @@ class TorchvisionDetector:
         if not raw.features:
             return found
         return [masks.with_masks(self.module, f, self.columns[f.labels], [m[i] for m in raw.features]) for i, f in enumerate(found)]
+
+    @property
+    def side(self) -> int:
+        """The short side at which the network sees images, px."""
+        transform: Any = self.module.transform
+        return int(transform.min_size[-1])
+
+    @property
+    def learns_masks(self) -> bool:
+        """Mask R-CNN does."""
+        return masks.has_masks(self.module)
+
+    def refusal(self, spec: str, /) -> Refusal | None:
+        """Key points are in no data set here."""
+        heads: Any = dict(self.module.named_children()).get("roi_heads")
+        if heads is None or not heads.has_keypoint():
+            return None
+        return Refusal("learns key points, which no data set here has", "fine-tune faster-rcnn or mask-rcnn")
+
+    def input_frame(self, height: int, width: int, /) -> InputFrame:
+        """The fixed size, to which images are stretched; else the square that holds them at the scale at which the network sees them."""
+        transform: Any = self.module.transform
+        if transform.fixed_size is not None:
+            return InputFrame((transform.fixed_size[1], transform.fixed_size[0]), letterbox=False)
+        low, high = sorted((height, width))
+        return square_frame(round(high * min(transform.min_size[-1] / low, transform.max_size / high)))
+
+    def loss(self, images: Tensor, objects: Sequence[Objects], /) -> Tensor:
+        """The sum of what the module returns in training, on images at the size that they have."""
+        numbers = self.columns.to(images.device)
+        targets = []
+        for boxes, labels, drawn in objects:
+            target = {"boxes": boxes, "labels": numbers[labels]}
+            targets.append(target if drawn is None else target | {"masks": drawn})
+        with _not_scaling(self.module, images.shape[-2]):
+            parts = self.module(list(images), targets)
+        return torch.stack([part.float() for part in parts.values()]).sum()
+
+    def head_rows(self, length: int, /) -> HeadRows | None:
+        """Class by class or anchor by anchor, as the family writes them."""
+        outputs = self.family.outputs(self.module)
+        background = torch.arange(int(self.family.background))
+        if not self.family.by_class:
+            return rows_by_anchor(length, outputs, self.columns, background)
+        each = torch.arange(length // outputs)
+        return HeadRows(self.columns[:, None] * len(each) + each, (background[:, None] * len(each) + each).flatten())
+
+
+@contextmanager
+def _not_scaling(module: Any, side: int) -> Iterator[None]:
+    """torchvision's modules scale images themselves: not here, where they are squares that have their size already."""
+    own = module.transform
+    if own.fixed_size is None:
+        module.transform = GeneralizedRCNNTransform(side, side, own.image_mean, own.image_std, size_divisible=own.size_divisible)
+        module.transform.training = own.training
+    try:
+        yield
+    finally:
+        module.transform = own
 
 
 def detection(

@@ -45,13 +45,15 @@ Believe = Callable[[Any, Any, Any], Beliefs]
 class Family:
     """How one family turns features into candidates and candidates into detections.
 
-    background: whether column 0 of its scores is "no object". outputs: number of score columns of a module.
+    background: whether column 0 of its scores is "no object". outputs: number of score columns of a module. by_class: whether a head writes
+    all rows of a class together, as two stages do; else all classes of an anchor.
     """
 
     believe: Believe
     choose: Choose
     background: bool
     outputs: Callable[[Any], int]
+    by_class: bool = False
 
 
 def family_of(module: nn.Module) -> Family:
@@ -155,5 +157,14 @@ FAMILIES: tuple[tuple[Any, Family], ...] = (
     (RetinaNet, Family(retinanet, best_of_each_level, background=False, outputs=lambda net: net.head.classification_head.num_classes)),
     (FCOS, Family(fcos, best_of_each_level, background=False, outputs=lambda net: net.head.classification_head.num_classes)),
     (SSD, Family(ssd, best_of_each_class, background=True, outputs=lambda net: net.head.classification_head.num_columns)),
-    (FasterRCNN, Family(two_stage, every_one, background=True, outputs=lambda net: net.roi_heads.box_predictor.cls_score.out_features)),
+    (
+        FasterRCNN,
+        Family(
+            two_stage,
+            every_one,
+            background=True,
+            outputs=lambda net: net.roi_heads.box_predictor.cls_score.out_features,
+            by_class=True,
+        ),
+    ),
 )

@@ -30,6 +30,7 @@ from robustbench_cv.models.checkpoint import LOG, load_checkpoint, split_key
 from robustbench_cv.models.detections import detections
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.sources.ultralytics_files import SavedModel, classes_in_file, find_file, read_saved_model, rounded_side
+from robustbench_cv.models.trainable import Refusal
 from robustbench_cv.types import AnyModel, BoxPrediction, Candidates, Labels, ModelInfo
 
 GREY = 114 / 255
@@ -226,6 +227,15 @@ class UltralyticsDetector:
             return detections(raw, self.threshold, self.nms_iou, self.top)
         score, boxes = raw.log_score.detach().exp().cpu(), raw.boxes.detach()[:, :, 0].cpu()
         return [_best(b, s, self.threshold, self.top) for b, s in zip(boxes, score, strict=True)]
+
+    def refusal(self, spec: str, /) -> Refusal | None:
+        """Its loss is under a licence that nothing here is to depend on."""
+        source = spec.partition("(")[0]
+        return Refusal(
+            "learns by a loss that is part of ultralytics' own trainer, which is AGPL and not used here",
+            f"train it there (yolo detect train model={source.partition(':')[2]}.pt data=data.yaml) and use the result as {source}"
+            "(weights='best.pt', trust=True)",
+        )
 
 
 def places(distances: Tensor, shapes: Iterable[tuple[int, int]], strides: Iterable[float], bins: int) -> Tensor:

@@ -2,66 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
-from torchvision.models.detection import FasterRCNN
 
-from robustbench_cv.models.detectors.darknet.detector import DarknetDetector
-from robustbench_cv.models.detectors.darknet.heads import GridHead
-from robustbench_cv.models.detectors.ssd import SsdDetector
-from robustbench_cv.models.detectors.yolo.detector import YoloDetector
-from robustbench_cv.models.sources.hf_detection import HfDetector
-from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector
+from robustbench_cv.models.trainable import HeadRows, Trainable, one_row_each
 from robustbench_cv.types import AnyModel
 
 
-class Rows(NamedTuple):
-    """of_class: row numbers (C, k), in the order of the model's classes. shared: rows of no class, such as the background's; (m,)."""
-
-    of_class: Tensor
-    shared: Tensor
-
-
-def rows_of(model: AnyModel, length: int) -> Rows | None:
+def rows_of(model: AnyModel, length: int) -> HeadRows | None:
     """The rows of a tensor (length, ...) of the model's head; None where nothing is known of how it is laid out."""
-    count = len(model.info.classes)
-    classes = torch.arange(count)
-    match model:
-        case TorchvisionDetector():
-            return _torchvision(model, length)
-        case YoloDetector():
-            return _by_anchor(length, 5 + count, 5 + classes, torch.arange(5))
-        case SsdDetector():
-            return _by_anchor(length, 1 + count, 1 + classes, torch.zeros(1, dtype=torch.long))
-        case DarknetDetector() if isinstance(model.module.heads[0], GridHead):
-            cells = model.module.heads[0].side ** 2
-            return Rows((torch.arange(cells) * count + classes[:, None]), torch.arange(cells * count, length))
-        case DarknetDetector():
-            return _by_anchor(length, 5 + count, 5 + classes, torch.arange(5))
-        case HfDetector():
-            outputs: int = model.module.config.num_labels  # type: ignore[assignment, union-attr]
-            return Rows(model.columns[:, None], torch.arange(outputs, length))
-        case _:
-            return Rows(classes[:, None], torch.arange(0)) if length == count else None
-
-
-def _torchvision(model: TorchvisionDetector, length: int) -> Rows | None:
-    """Two stages write all rows of a class together, one stage all classes of an anchor."""
-    outputs = model.family.outputs(model.module)
-    background = torch.arange(int(model.family.background))
-    if not isinstance(model.module, FasterRCNN):
-        return _by_anchor(length, outputs, model.columns, background)
-    each = torch.arange(length // outputs)
-    return Rows(model.columns[:, None] * len(each) + each, (background[:, None] * len(each) + each).flatten())
-
-
-def _by_anchor(length: int, columns: int, classes: Tensor, shared: Tensor) -> Rows | None:
-    if length % columns:
-        return None
-    anchors = torch.arange(length // columns) * columns
-    return Rows(classes[:, None] + anchors, (anchors[:, None] + shared).flatten())
+    return model.head_rows(length) if isinstance(model, Trainable) else one_row_each(len(model.info.classes), length)
 
 
 def keep(donor: AnyModel, given: Tensor, model: AnyModel, own: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from robustbench_cv.models.adapt import Prepared, freeze
 from robustbench_cv.models.build import build, key_into_checkpoint
 from robustbench_cv.models.checkpoint import COUNTER
 from robustbench_cv.models.preprocessing import Preprocessing
+from robustbench_cv.models.transfer_learning.class_rows import keep
 from robustbench_cv.models.weights.description import Description, read_description
 from robustbench_cv.models.weights.initial_weights import bundled, weights_file
 from robustbench_cv.registry import Scalar, Spec, tagged
@@ -55,8 +56,6 @@ def replace_head(spec: Spec | str, classes: Labels, **sizes: Scalar) -> Replaced
         raise UserError(f"{spec}: {len(missing)} tensors of its network depend on more than the classes ({', '.join(missing[:3])})")
     taken = {name: given[name] if name in known else own[name] for name in own}
     if fresh and set(donor.info.classes.names) & set(classes.names):
-        from robustbench_cv.models.transfer_learning.class_rows import keep  # torchvision takes seconds to import
-
         rows = [name for name, dims in changing.items() if dims == (0,) and name in given]
         taken |= {name: keep(donor, given[name], model, own[name]) for name in rows}
     module: Any = model

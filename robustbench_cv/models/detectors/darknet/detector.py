@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,10 +16,12 @@ from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.darknet import weights as darknet_file
 from robustbench_cv.models.detectors.darknet.cfg import Section
-from robustbench_cv.models.detectors.darknet.heads import GridHead
+from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead
+from robustbench_cv.models.detectors.darknet.losses import grid_loss, region_loss, scales_loss
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import scale
+from robustbench_cv.models.trainable import HeadRows, InputFrame, Objects, Refusal, boxes_and_labels, rows_by_anchor
 from robustbench_cv.models.weights.initial_weights import InitialWeights
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 
@@ -105,6 +109,41 @@ class DarknetDetector:
         """Threshold, suppression within each class, the best `top`; on the CPU. A linear score above 1 counts as 1."""
         found = detections(raw, self.threshold, self.nms_iou, self.top)
         return [BoxPrediction(f.boxes, f.scores.clamp(max=1), f.labels) for f in found]
+
+    learns_masks = False
+
+    @property
+    def side(self) -> int:
+        """Of the network's square input, px."""
+        return self.module.height
+
+    def refusal(self, spec: str, /) -> Refusal | None:
+        """None: it can be fine-tuned."""
+        return None
+
+    def input_frame(self, height: int, width: int, /) -> InputFrame:
+        """The square; version 1 stretches images to it."""
+        return InputFrame((self.module.height, self.module.width), letterbox=not isinstance(self.module.heads[0], GridHead))
+
+    def loss(self, images: Tensor, objects: Sequence[Objects], /) -> Tensor:
+        """That of the version whose detecting layers the network has."""
+        network = self.module
+        maps, first, (boxes, labels) = [m.float() for m in network(images)], network.heads[0], boxes_and_labels(objects)
+        if isinstance(first, GridHead):
+            return grid_loss(first, maps[0], boxes, labels, network.height, network.width)
+        heads = cast(list[AnchorHead], network.heads)
+        if not heads[0].softmax:
+            return scales_loss(heads, maps, boxes, labels, network.height, network.width)
+        return region_loss(heads[0], maps[0], boxes, labels, network.height, network.width)
+
+    def head_rows(self, length: int, /) -> HeadRows | None:
+        """Version 1: the classes of every cell, then all boxes; else box, objectness and classes of each anchor."""
+        count, first = len(self.info.classes), self.module.heads[0]
+        classes = torch.arange(count)
+        if isinstance(first, GridHead):
+            cells = first.side**2
+            return HeadRows(torch.arange(cells) * count + classes[:, None], torch.arange(cells * count, length))
+        return rows_by_anchor(length, 5 + count, 5 + classes, torch.arange(5))
 
 
 def wrapped(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -16,6 +16,7 @@ from robustbench_cv.models.detections import detections
 from robustbench_cv.models.detectors.region_based.selective_search import SelectiveSearch
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import Preprocessing
+from robustbench_cv.models.trainable import NO_LOSS, HeadRows, InputFrame, LearnsByLoss, Objects, Refusal, one_row_each, square_frame
 from robustbench_cv.models.weights.initial_weights import InitialWeights
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
 
@@ -45,6 +46,24 @@ class BoxDetector:
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, suppression within each class, the best `top`; on the CPU."""
         return detections(raw, self.threshold, self.nms_iou, self.top)
+
+    learns_masks = False
+
+    def refusal(self, spec: str, /) -> Refusal | None:
+        """None where the module has a loss of its own; most of these detectors are trained in stages."""
+        return None if isinstance(self.module, LearnsByLoss) else NO_LOSS
+
+    def input_frame(self, height: int, width: int, /) -> InputFrame:
+        """The square."""
+        return square_frame(self.side)
+
+    def loss(self, images: Tensor, objects: Sequence[Objects], /) -> Tensor:
+        """The module's own."""
+        return cast(LearnsByLoss, self.module).loss(images, objects)
+
+    def head_rows(self, length: int, /) -> HeadRows | None:
+        """One for each class."""
+        return one_row_each(len(self.info.classes), length)
 
 
 class Proposing(nn.Module):
