@@ -39,6 +39,7 @@ _HOMES = {
     "run": "api",
     "table": "api",
 }
+"""The module of each public name: nothing is imported before it is used."""
 
 __all__ = [
     "Condition",

@@ -17,7 +17,7 @@ from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
-from robustbench_cv.runner.progress import Progress, silent
+from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run import Outcome, choose_device, run_suite
 from robustbench_cv.suite import Suite
 from robustbench_cv.suite_files import check_specs, find_suite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,8 +14,11 @@ import pyarrow
 import pyarrow.parquet
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import written_whole
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence
+
+logger = logging.getLogger(__name__)
 
 Status = Literal["ok", "not-applicable", "failed"]
 STATUSES: tuple[Status, ...] = ("ok", "not-applicable", "failed")
@@ -46,7 +49,8 @@ class Record:
 
     reference: for interventions, the same of the *unedited* image, scored against what the edit left alone: the pair's other half.
     reason is for people, reason_code for whoever acts on it: "no-gradient" (the attack follows one and the model gives none), "not-finite"
-    (the model answered NaN or infinity), "unreadable" (the sample's file), "nothing-to-attack" (counted as it is), or empty.
+    (the model answered NaN or infinity), "unreadable" (the sample's file), "foreign-error" (somebody's code),
+    "nothing-to-attack" (counted as it is), or empty.
     excluded: metrics that mean nothing for this sample, with the reason. No timing: the same run gives the same bytes.
     """
 
@@ -74,17 +78,25 @@ _SCHEMA = pyarrow.schema([(f.name, pyarrow.int64() if f.name in ("suite_version"
 def write_part(path: Path, records: Sequence[Record]) -> None:
     """Write records as one Parquet file under a temporary name, then rename: a part that exists is complete."""
     rows = [asdict(r) | {name: json.dumps(_plain(r, name), sort_keys=True, separators=(",", ":")) for name in _JSON} for r in records]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd")
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd")
 
 
 def _plain(record: Record, name: str) -> object:
     value = getattr(record, name)
     return asdict(value) if isinstance(value, AttackTrace) else value
+
+
+def read_part(path: Path) -> pandas.DataFrame | None:
+    """The rows of one part, JSON fields as text; None where there is none, or where it is damaged, with a warning."""
+    if not path.exists():
+        return None
+    try:
+        frame: pandas.DataFrame = _read_part(path).to_pandas()
+    except UserError as error:
+        logger.warning("%s: taken as missing", error)
+        return None
+    return frame
 
 
 def read_parts(paths: Iterable[Path]) -> pandas.DataFrame:

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 from robustbench_cv.arguments import check_argument, check_arguments, shortened
 from robustbench_cv.entries import Entry, marker, read_arguments, scan
 from robustbench_cv.errors import ForeignError, UserError, foreign
+from robustbench_cv.lookups import Lookup, record_lookup
 from robustbench_cv.python_files import load_factory, load_file, require_file
 from robustbench_cv.specs import Scalar, Spec
 
@@ -160,8 +161,10 @@ class Registry(Generic[T]):
         spec = self._with_tag(Spec.parse(spec) if isinstance(spec, str) else spec)
         if spec.name.endswith(".py"):
             path, name = Path(spec.name), spec.target or "build"
+            record_lookup(Lookup(self.kind, "", path))
             return _guarded(load_factory(path, name), f"{path}, function {name}", path)
         entry = self.entry(spec.name)
+        record_lookup(Lookup(self.kind, entry.module, entry.path))
         if entry.path:
             made: Callable[..., T] = _guarded(
                 load_factory(entry.path, entry.function), f"{entry.path}, function {entry.function}", entry.path

@@ -25,6 +25,7 @@ from robustbench_cv.metrics.metric import Estimate, Metric, Unit
 from robustbench_cv.metrics.parts import Background
 from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition, Gate, Kind
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence, Labels
@@ -260,9 +261,9 @@ class Results:
     def open(cls, folder: Path, typed: Collection[str] = ()) -> Results:
         """Read a run folder. UserError where there is none, where a file of it is damaged, or where another version wrote it."""
         run = read_run(folder)
-        parts = [folder / "records" / f"{cell.key}.parquet" for cell in run.cells]
-        findings_file = folder / "findings.json"
-        findings = load_json(findings_file, tuple[Finding, ...], remedy=_AGAIN) if findings_file.exists() else ()
+        files = RunFolder(folder)
+        parts = [files.part(cell.key) for cell in run.cells]
+        findings = load_json(files.findings, tuple[Finding, ...], remedy=_AGAIN) if files.findings.exists() else ()
         return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder, frozenset(typed))
 
     def groups(self) -> list[Group]:
@@ -501,7 +502,7 @@ class Results:
             return []
         found = []
         for cell in self.run.cells:
-            index = self.folder / "images" / cell.key / "index.json"
+            index = RunFolder(self.folder).image_index(cell.key)
             group = Group(cell.task, cell.model, cell.dataset)
             for item in json.loads(index.read_text()) if index.exists() else []:
                 before, after = (index.parent / item[side]["image"] for side in ("before", "after"))
@@ -544,7 +545,7 @@ class _Head(msgspec.Struct):
 
 def read_run(folder: Path) -> RunInfo:
     """The run.json of a folder. UserError where there is none, where it cannot be read, or where another version wrote it, naming that."""
-    path = folder / "run.json"
+    path = RunFolder(folder).run_info
     if not path.is_file():
         raise UserError(f"{folder} is no run folder: it has no run.json (robustbench-cv run SUITE --out {folder} makes one)")
     head: _Head = load_json(path, _Head, remedy=_AGAIN)

@@ -30,7 +30,7 @@ class Condition(_Plain, frozen=True):
     severity: the x value of this condition on the curve that shares its `curve` name (a budget in [0, 1] pixel units, an occluded share).
     control_of: the condition of which this one is the placebo; `with_controls` adds these from the interventions' own `control` specs.
     warm: samples that the same attack broke within a smaller budget, in a warm condition before this one, count as broken and are not
-    searched again (see runner/carried.py); for attacks on classifiers within a ball.
+    searched again (see runner/warm_start.py); for attacks on classifiers within a ball.
     """
 
     name: str

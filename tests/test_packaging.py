@@ -75,7 +75,7 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 ROOMS = (
     ("errors", "tasks", "files", "palette", "foreign", "terminal", "arguments"),
-    ("suite", "types", "noise", "specs", "entries", "python_files", "registry", "boxes"),
+    ("suite", "types", "noise", "specs", "entries", "lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
     ("catalogue", "suite_files"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("results",),

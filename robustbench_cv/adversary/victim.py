@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robustbench_cv.adversary.criteria import Success, reported
 from robustbench_cv.adversary.objective import G
+from robustbench_cv.batching import finite_rows
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
@@ -90,11 +91,7 @@ def no_gradient(name: str, model: str, accepts: Any) -> NotApplicable:
 
 def non_finite(raw: Logits | PixelLogits | Candidates) -> Tensor:
     """Samples whose raw output holds NaN or infinity (-inf is a legal log score): bool (N,)."""
-    if isinstance(raw, Candidates):
-        boxes = raw.boxes.isfinite().flatten(2).all(dim=2)
-        scores = (raw.log_score < torch.inf).flatten(2).all(dim=2)
-        return ((~boxes | ~scores) & raw.valid).any(dim=1)
-    return ~raw.values.flatten(1).isfinite().all(dim=1)
+    return ~finite_rows(raw)
 
 
 @contextmanager
@@ -122,7 +119,7 @@ class SearchResult:
     """What a search found of each sample: rows of a table that restarts and ensembles merge, worst case by sample.
 
     degree (N,) on the CPU; size (N,); forwards, backwards, zero_grads: int64 (N,), counts of passes and of exactly zero gradients;
-    unusable: bool (N,), the model gave NaN or infinity.
+    non_finite: bool (N,), the model gave NaN or infinity.
     """
 
     images: Tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
+from robustbench_cv.batching import BatchSize, in_batches
 from robustbench_cv.findings import Finding
 
 if TYPE_CHECKING:
@@ -43,31 +44,14 @@ class Preflight:
 
     def predictions(self, change: Change | None = None, first: int | None = None) -> list[Prediction]:
         """The prediction of each sample (or of the first few), its image changed first. In small batches of one shape."""
-        samples = self.samples[:first]
-        found: dict[int, Prediction] = {}
-        for chosen in self._batches(samples):
-            images = torch.stack([samples[i].image for i in chosen]).to(self.device)
-            found |= zip(chosen, self._predict(images if change is None else change(images)), strict=True)
-        return [found[i] for i in range(len(samples))]
-
-    def _batches(self, samples: Sequence[Sample]) -> Iterator[list[int]]:
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for i, sample in enumerate(samples):
-            by_shape.setdefault(tuple(sample.image.shape), []).append(i)
-        for (_, height, width), places in by_shape.items():
-            size = max(1, min(_BATCH[self.task], _PIXELS // (height * width)))
-            yield from (places[i : i + size] for i in range(0, len(places), size))
-
-    def _predict(self, images: Tensor) -> list[Prediction]:
         model = cast("Model[Any]", self.model)
-        try:
+
+        def work(images: Tensor, _: list[int]) -> Sequence[Prediction]:
+            images = images.to(self.device)
             with torch.no_grad():
-                return list(model.decode(model.raw(images)))
-        except torch.OutOfMemoryError:
-            if len(images) == 1:
-                raise
-            half = len(images) // 2
-            return self._predict(images[:half]) + self._predict(images[half:])
+                return list(model.decode(model.raw(images if change is None else change(images))))
+
+        return in_batches(self.samples[:first], BatchSize(limit=_BATCH[self.task], pixels=_PIXELS), work)
 
 
 @dataclass(frozen=True, eq=False)

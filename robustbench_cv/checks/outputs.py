@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from robustbench_cv.batching import positions_by_shape
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.types import BoxPrediction, Candidates, ClassPrediction, MaskPrediction, Prediction, Raw
 
@@ -15,10 +16,8 @@ ENOUGH = 8
 
 def one_shape(subject: Preflight, most: int = ENOUGH) -> Tensor:
     """Up to eight images of the commonest shape, on the subject's device: (N, 3, H, W)."""
-    by_shape: dict[torch.Size, list[Tensor]] = {}
-    for sample in subject.samples:
-        by_shape.setdefault(sample.image.shape, []).append(sample.image)
-    return torch.stack(max(by_shape.values(), key=len)[:most]).to(subject.device)
+    commonest = max(positions_by_shape(s.image for s in subject.samples), key=len)
+    return torch.stack([subject.samples[i].image for i in commonest[:most]]).to(subject.device)
 
 
 def has_output(raw: Raw) -> bool:

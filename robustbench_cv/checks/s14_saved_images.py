@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy
+import safetensors
 import safetensors.torch
 import torch
 from PIL import Image
@@ -17,6 +17,7 @@ from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import After, AfterRun
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import CellRow
+from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction, Model, Prediction
 
 _TITLE = "saved images give the recorded predictions"
@@ -57,27 +58,39 @@ def _stop(reread: _Reread) -> Finding:
 
 
 def _reread(after_run: AfterRun) -> Iterator[_Reread]:
-    folder = after_run.results.folder
-    assert folder is not None, "an after-run check needs a run folder"
+    assert after_run.results.folder is not None, "an after-run check needs a run folder"
+    folder = RunFolder(after_run.results.folder)
     for cell in after_run.results.run.cells:
-        images = folder / "images" / cell.key
-        if not (images / "index.json").exists() or (cell.task, cell.model) not in after_run.models:
+        index = folder.image_index(cell.key)
+        if not index.exists() or (cell.task, cell.model) not in after_run.models:
             continue
-        entries = json.loads((images / "index.json").read_text())
-        yield _Reread(cell, len(entries), tuple(_flipped(after_run, cell, entries, images)))
+        entries = read_json(index, list) or []
+        yield _Reread(cell, len(entries), tuple(_flipped(after_run, cell, entries, folder)))
 
 
-def _flipped(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: Path) -> Iterator[str]:
+def _flipped(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
     model = cast("Model[Any]", after_run.models[cell.task, cell.model])
-    exact = safetensors.torch.load_file(folder / "exact.safetensors")
+    images = folder.images(cell.key)
+    try:
+        exact = safetensors.torch.load_file(folder.exact_images(cell.key))
+    except (safetensors.SafetensorError, OSError):
+        yield from (entry["sample"] for entry in entries)
+        return
     for k, entry in enumerate(entries):
         image, after = exact[str(k)], entry["after"]
         with torch.no_grad():
             again = model.decode(model.raw(image[None].to(after_run.device)))[0]
-        shown = torch.from_numpy(numpy.array(Image.open(folder / after["image"]))).permute(2, 0, 1)
-        is_shown = shown.shape == image.shape and bool(((image.clamp(0, 1) * 255).round().byte() == shown).all())
-        if not is_shown or not _same(again, after["prediction"], folder, model.info.operating_score):
+        if not _is_shown(images / after["image"], image) or not _same(again, after["prediction"], images, model.info.operating_score):
             yield entry["sample"]
+
+
+def _is_shown(path: Path, image: torch.Tensor) -> bool:
+    """Whether a picture file shows an image (3, H, W) in [0, 1]; a file that is damaged shows nothing."""
+    try:
+        shown = torch.from_numpy(numpy.array(Image.open(path))).permute(2, 0, 1)
+    except OSError:
+        return False
+    return shown.shape == image.shape and bool(((image.clamp(0, 1) * 255).round().byte() == shown).all())
 
 
 def _same(prediction: Prediction, recorded: dict[str, Any], folder: Path, operating_score: float) -> bool:

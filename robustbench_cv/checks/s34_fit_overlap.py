@@ -16,6 +16,7 @@ from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.findings import Finding
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import Group, Results
+from robustbench_cv.run_folder import RunFolder, read_json
 
 _TITLE = "no perturbation was fitted on judged samples"
 _REMEDY = "fit it on another split with fit='...': one that has seen its test images proves nothing"
@@ -71,5 +72,5 @@ def _recorded_ids(results: Results, group: Group, attack: UniversalAttack[Any]) 
         return []
     model = {"model": group.model, "weights_sha256": results.model_row(group).weights_sha256}
     facts = json.loads(msgspec.json.encode(attack.fit_facts() | model))
-    records = [json.loads(path.read_bytes()) for path in sorted((results.folder / "artefacts").glob(f"*/{attack.name}.json"))]
+    records = [read_json(path, dict) or {} for path in RunFolder(results.folder).artefact_records(attack.name)]
     return [id_ for record in records if all(record.get(k) == v for k, v in facts.items()) for id_ in record["ids"]]

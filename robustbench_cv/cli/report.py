@@ -8,6 +8,7 @@ import click
 
 from robustbench_cv.cli import options
 from robustbench_cv.cli.titled import WRITES, option, titled_command
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.terminal import say
 
 EXAMPLES = [
@@ -27,6 +28,7 @@ def command(folder: Path, out: Path | None) -> None:
     from robustbench_cv.results import Results
 
     results = Results.open(folder)
-    say(f"writes {target}/report/ and {target}/summary.csv")
+    files = RunFolder(target)
+    say(f"writes {files.report}/ and {files.summary}")
     results.report(target)
-    say(f"report: {(target / 'report' / 'index.html').resolve()}")
+    say(f"report: {files.report_page.resolve()}")

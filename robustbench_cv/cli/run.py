@@ -11,6 +11,7 @@ import click
 
 from robustbench_cv.cli import options
 from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.terminal import say
 
 EXAMPLES = [
@@ -69,13 +70,13 @@ def command(suite: str, class_map: str, out: Path | None, **settings: Any) -> in
     say(f"writes {folder}/: records, pictures, report")
 
     from robustbench_cv import api
-    from robustbench_cv.runner.progress import Bar
+    from robustbench_cv.runner.progress_bar import Bar
 
     typed = shlex.join(["robustbench-cv", *sys.argv[1:]])
     outcome = api.execute(chosen, out=folder, class_map=pairs, command=typed, progress=Bar, announce=say, **settings)
     say(_summary(outcome.results))
     say(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}")
-    say(f"report: {(folder / 'report' / 'index.html').resolve()}")
+    say(f"report: {RunFolder(folder).report_page.resolve()}")
     return outcome.exit_code
 
 

@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.lookups import Lookup, record_lookup
 
 PACKAGES = {
     "classical": "skimage",
@@ -19,6 +20,7 @@ PACKAGES = {
 def need(extra: str, what: str) -> ModuleType:
     """The package of an extra. UserError, with the command that installs it, where it is not there."""
     package = PACKAGES[extra]
+    record_lookup(Lookup("package", package))
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:

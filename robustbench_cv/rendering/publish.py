@@ -20,6 +20,7 @@ from robustbench_cv.rendering.junit import junit_xml
 from robustbench_cv.rendering.page import page
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Group, Results
+from robustbench_cv.run_folder import RunFolder
 
 _SUMMARY = (
     "model",
@@ -45,12 +46,13 @@ def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
     reports: specs of registered reports, in the order of the page. UserError for one that is unknown.
     """
     items = build_items(results, reports)
-    tables, figures = out / "report" / "tables", out / "report" / "figures"
+    folder = RunFolder(out)
+    tables, figures = folder.report / "tables", folder.report / "figures"
     texts = {
-        out / "summary.csv": summary_csv(results),
-        out / "junit.xml": junit_xml(results),
-        out / "report" / "index.html": page(results, items, "index.html"),
-        out / "report" / "report.md": page(results, items, "report.md"),
+        folder.summary: summary_csv(results),
+        folder.junit: junit_xml(results),
+        folder.report_page: page(results, items, "index.html"),
+        folder.report / "report.md": page(results, items, "report.md"),
     }
     for item in items:
         if isinstance(item, Table):

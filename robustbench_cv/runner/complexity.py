@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from robustbench_cv.catalogue import MODELS
 from robustbench_cv.errors import BadSample, ForeignError
-from robustbench_cv.files import write_json
 from robustbench_cv.foreign import read_sample
 from robustbench_cv.models.complexity.profile import count
 from robustbench_cv.results import ComplexityRow
-from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
-from robustbench_cv.runner.plan import Pair
-from robustbench_cv.runner.store import Store
+from robustbench_cv.run_folder import COMPLEXITY, RunFolder, json_file
+from robustbench_cv.runner.dependencies import DependencyReader
+from robustbench_cv.runner.planned import Pair
 
 
-def stored_complexity(store: Store, pair: Pair, device: str) -> ComplexityRow:
+def stored_complexity(folder: RunFolder, pair: Pair, device: str, reader: DependencyReader) -> ComplexityRow:
     """The row of a model on a data set: one forward pass on the first sample, or the row of an earlier run of the same model and data."""
-    own = source_sha256(MODELS, [pair.row.spec])
-    seen = [pair.row, own, pair.dataset_row.name, pair.fingerprints[:1], code_sha256(interventions=False, attacks=False), versions()]
-    path = store.complexity(digest([*seen, device])[:32])
-    if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=ComplexityRow)
-    row = _counted(pair)
-    write_json(path, row)
-    return row
+    code = pair.code | reader.of(["robustbench_cv.models.complexity.profile"])
+    seen = [pair.identity, pair.dataset_row.name, pair.fingerprints[:1], code.sha256]
+    return folder.remember(COMPLEXITY, [*seen, device], json_file(ComplexityRow), lambda: _counted(pair))
 
 
 def _counted(pair: Pair) -> ComplexityRow:

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import msgspec
 
-from robustbench_cv.adversary.combinators.transfer import surrogates, with_surrogates
-from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS
+from robustbench_cv.adversary.combinators.transfer import surrogates
+from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
 from robustbench_cv.foreign import calling
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.intervention import NeedsDonors
-from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.models.adapt import weights_sha256
 from robustbench_cv.models.labels import require_classes
-from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
-from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, TrackRow
-from robustbench_cv.runner.batches import BatchSize
-from robustbench_cv.runner.carried import carried, smaller_budget
-from robustbench_cv.runner.cell import Job, radius_of
-from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
-from robustbench_cv.runner.fitted import FitPlan, fitted, plan_fit
-from robustbench_cv.runner.store import Store
+from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
+from robustbench_cv.run_folder import RunFolder, digest
+from robustbench_cv.runner.cell_code import engine_code, model_code
+from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
+from robustbench_cv.runner.job import build_metric
+from robustbench_cv.runner.model_outputs import identify
+from robustbench_cv.runner.planned import Options, Pair, Plan, PlannedCell
+from robustbench_cv.runner.universal_fit import plan_fit
+from robustbench_cv.runner.warm_start import smaller_budget
 from robustbench_cv.suite import Condition, Suite, Track, check_gates
 from robustbench_cv.suite_files import check_specs
 from robustbench_cv.terminal import encodable
 from robustbench_cv.training.train_on_demand import build
-from robustbench_cv.types import AnyModel, Dataset, HasModule, Labels
+from robustbench_cv.types import AnyModel, Dataset, HasModule
 
 SHARD = 64
 """Samples in a cell: what a kill can lose."""
@@ -41,120 +41,78 @@ SHARD = 64
 PICTURES = 4
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user may change of a suite. models (specs or built ones), data: replace the suite's, for the tracks of their task.
+def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -> Plan:
+    """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched.
 
-    notes: what readers of the report must know (data or weights that differ from the published ones). strength: samples that an attack
-    did not break on which others are tried, to say whether it was strong; 0 tries none, None as many as the suite says.
+    folder: where the answers of earlier models are, with which those of these are compared.
     """
-
-    models: tuple[str | AnyModel, ...] = ()
-    data: tuple[str, ...] = ()
-    limit: int | None = None
-    seed: int | None = None
-    device: str = "cpu"
-    batch_size: int | None = None
-    skip_bad: bool = False
-    class_map: Mapping[str, str] | None = None
-    notes: tuple[str, ...] = ()
-    strength: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """A model on a data set: classes matched, samples chosen, their fingerprints taken.
-
-    donors: what edits may borrow from, the whole of the data set whatever the limit.
-    """
-
-    model: AnyModel
-    row: ModelRow
-    dataset: Dataset
-    dataset_row: DatasetRow
-    class_map: ClassMap
-    indices: tuple[int, ...]
-    fingerprints: tuple[str, ...]
-    donors: Donors
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedCell:
-    """A cell with what building its job takes. fit: what its attack is fitted on first, if it is one of those.
-
-    base: the key of the cell whose broken samples this one takes over; None for most.
-    """
-
-    row: CellRow
-    pair: Pair
-    condition: Condition
-    indices: tuple[int, ...]
-    pictures: int
-    fit: FitPlan | None = None
-    base: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Everything that a run will do. surrogates: the models that its attacks transfer from, by their specs."""
-
-    suite: Suite
-    tracks: tuple[TrackRow, ...]
-    pairs: tuple[Pair, ...]
-    cells: tuple[PlannedCell, ...]
-    options: Options
-    surrogates: Mapping[str, AnyModel] = field(default_factory=dict)
-
-    def pairings(self) -> tuple[Pairing, ...]:
-        return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
-
-
-def make_plan(suite: Suite, options: Options) -> Plan:
-    """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched."""
     check_specs(suite, options.models, options.data)
     seed = suite.seed if options.seed is None else options.seed
-    models = _asked(options)
+    reader = DependencyReader()
+    models = _asked(options, reader)
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
-    asked: dict[str, AnyModel] = {}
-    for track in _chosen_tracks(suite, models):
-        own = models or {spec: build(spec, device=options.device) for spec in track.models}
-        rows = {spec: _model_row(spec, model) for spec, model in own.items() if model.info.task == track.task}
-        datasets = {spec: _dataset(spec, track, options) for spec in options.data or track.datasets}
-        donors = {spec: Donors(_whole(spec, dataset)) for spec, dataset in datasets.items()}
+    asked: dict[str, _Built] = {}
+    for track in _chosen_tracks(suite, [m.model for m in models.values()]):
+        own = models or {spec: _built(spec, options.device, reader) for spec in track.models}
+        rows = {spec: _model_row(spec, m.model) for spec, m in own.items() if m.model.info.task == track.task}
+        datasets = {spec: _dataset(spec, track, options, reader) for spec in options.data or track.datasets}
+        chosen = [_pair(own[m], row, data, track, options, folder) for data in datasets.values() for m, row in rows.items()]
         conditions = with_controls(track.conditions)
-        specs = {c.name: surrogates(ATTACKS.build(c.attack)) if c.attack else () for c in conditions}
-        asked |= {s: build(s, device=options.device) for s in dict.fromkeys(itertools.chain(*specs.values())) if s not in asked}
-        others = {name: [_identity(spec, asked[spec]) for spec in each] for name, each in specs.items()}
-        found = [_pair(own[m], row, spec, dataset, donors[spec], options) for spec, dataset in datasets.items() for m, row in rows.items()]
-        metrics = [_metric_row(name, found[0].row) for name in track.metrics]
-        names = tuple(dict.fromkeys(p.row.name for p in found)), tuple(dict.fromkeys(p.dataset_row.name for p in found))
-        tracks.append(TrackRow(track.task, *names, conditions, tuple(metrics)))
-        pairs += found
-        bases = {c.name: smaller_budget(c, conditions[:i], track.task) for i, c in enumerate(conditions)}
-        for pair in found:
-            made: dict[str, list[PlannedCell]] = {}
-            for condition in conditions:
-                base = bases[condition.name]
-                below = [c.row.key for c in made[base.name]] if base else []
-                made[condition.name] = list(_cells(suite, seed, track, pair, condition, options, others[condition.name], below))
-            cells += itertools.chain.from_iterable(made.values())
+        metrics = tuple(_metric_row(name, chosen[0].row) for name in track.metrics)
+        names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
+        tracks.append(TrackRow(track.task, *names, conditions, metrics))
+        pairs += chosen
+        maker = _CellMaker(suite, seed, track, conditions, options, reader, folder, asked)
+        cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
-    check_gates(suite, [p.row.name for p in pairs], {m.name: m for t in tracks for m in t.metrics})
-    return Plan(msgspec.structs.replace(suite, seed=seed), tuple(tracks), tuple(pairs), tuple(cells), options, asked)
+    # Gates for the suite's own models wait for them where others take their place.
+    replaced = [spec for track in suite.tracks for spec in track.models] if options.models else []
+    check_gates(suite, [*(p.row.name for p in pairs), *replaced], {m.name: m for t in tracks for m in t.metrics})
+    suite = msgspec.structs.replace(suite, seed=seed)
+    return Plan(
+        suite=suite,
+        tracks=tuple(tracks),
+        pairs=tuple(pairs),
+        cells=tuple(cells),
+        options=options,
+        reader=reader,
+        surrogates={spec: built.model for spec, built in asked.items()},
+    )
 
 
-def _asked(options: Options) -> dict[str, AnyModel]:
+class _Built(NamedTuple):
+    """A model and the code that it was built from."""
+
+    model: AnyModel
+    code: Dependencies
+
+
+class _Data(NamedTuple):
+    """A data set, what it was asked for as, what it lends to edits, and the code that it was built from."""
+
+    spec: str
+    dataset: Dataset
+    donors: Donors
+    code: Dependencies
+
+
+def _asked(options: Options, reader: DependencyReader) -> dict[str, _Built]:
     """The models of the options by spec; two of one name that were handed over built, of different tasks, are told apart by task."""
-    asked: dict[str, AnyModel] = {}
+    asked: dict[str, _Built] = {}
     for model in options.models:
         if isinstance(model, str):
-            asked[model] = build(model, device=options.device)
+            asked[model] = _built(model, options.device, reader)
         else:
             spec = f"object:{model.info.name}"
-            asked[spec if spec not in asked else f"{spec}-{model.info.task}"] = model
+            asked[spec if spec not in asked else f"{spec}-{model.info.task}"] = _Built(model, model_code(reader, model))
     return asked
+
+
+def _built(spec: str, device: str, reader: DependencyReader) -> _Built:
+    model, code = built_with_code(reader, lambda: build(spec, device=device))
+    return _Built(model, code | reader.of(["robustbench_cv.models.build"]))
 
 
 def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
@@ -173,56 +131,10 @@ def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     return tuple(out)
 
 
-def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store | None = None) -> Job:
-    """What running a cell takes, built: edits bound to their donors, the attack, the metrics for the model's classes.
-
-    store: where attacks that are fitted first keep what they fit; without one they are left unfitted.
-    """
-    pair, condition = cell.pair, cell.condition
-    edits = []
-    for spec in condition.interventions:
-        edit = INTERVENTIONS.build(spec)
-        if isinstance(edit, NeedsDonors):
-            edit = edit.with_donors(pair.donors)
-        edits.append(edit)
-    track = next(t for t in plan.tracks if t.task == cell.row.task)
-    attack, blank = _attack(plan, cell, store), blank_record(plan, cell)
-    return Job(
-        pair.model,
-        pair.dataset,
-        pair.class_map,
-        condition,
-        edits,
-        attack,
-        {m.name: _metric(m.name, pair.row) for m in track.metrics},
-        cell.indices,
-        blank,
-        plan.options.device,
-        batch_size,
-        plan.options.skip_bad,
-        cell.pictures,
-        carried(store, cell.base, blank, radius_of(attack)) if store and cell.base else {},
-    )
-
-
-def blank_record(plan: Plan, cell: PlannedCell) -> Record:
-    """What all records of a cell share."""
-    pair = cell.pair
-    return Record(
-        plan.suite.name, plan.suite.version, cell.row.task, pair.row.name, pair.dataset_row.name, cell.condition.name, "", plan.suite.seed
-    )
-
-
-def _attack(plan: Plan, cell: PlannedCell, store: Store | None) -> Any:
-    if cell.fit is not None and store is not None:
-        return fitted(cell.fit, store.artefacts(cell.fit.key), cell.pair, plan.suite.seed, plan.options)
-    return with_surrogates(ATTACKS.build(cell.condition.attack), plan.surrogates.__getitem__) if cell.condition.attack else None
-
-
-def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:
-    for model in models.values():
+def _chosen_tracks(suite: Suite, models: Sequence[AnyModel]) -> list[Track]:
+    for model in models:
         require_classes(model)
-    tasks = {m.info.task for m in models.values()}
+    tasks = {m.info.task for m in models}
     chosen = [t for t in suite.tracks if not tasks or t.task in tasks]
     missing = tasks - {t.task for t in chosen}
     if missing:
@@ -231,15 +143,15 @@ def _chosen_tracks(suite: Suite, models: Mapping[str, AnyModel]) -> list[Track]:
     return chosen
 
 
-def _dataset(spec: str, track: Track, options: Options) -> Dataset:
+def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader) -> _Data:
     samples = options.limit or track.samples
     more: dict[str, Any] = {"task": track.task}
     if samples is not None and "samples" not in Spec.parse(spec).args:
         more["samples"] = samples
-    dataset = DATASETS.build(spec, **more)
+    dataset, code = built_with_code(reader, lambda: DATASETS.build(spec, **more))
     if dataset.task != track.task:
         raise UserError(f"data {spec!r} is for {dataset.task}, this track is {track.task}; name data of that task with --data")
-    return dataset
+    return _Data(spec, dataset, Donors(_whole(spec, dataset)), code)
 
 
 def _whole(spec: str, dataset: Dataset) -> Dataset:
@@ -260,19 +172,28 @@ def _weights(model: AnyModel) -> str:
     return model.info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
 
 
-def _identity(spec: str, surrogate: AnyModel) -> list[str]:
-    """What the answers of a model that an attack asks besides its victim depend on."""
-    return [spec, _weights(surrogate), source_sha256(MODELS, [spec])]
-
-
-def _pair(model: AnyModel, row: ModelRow, spec: str, dataset: Dataset, donors: Donors, options: Options) -> Pair:
+def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Options, folder: RunFolder | None) -> Pair:
+    model, dataset, spec = built.model, data.dataset, data.spec
     class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
     _require_text(f"model {row.spec!r}", (row.name, *row.classes))
     _require_text(f"data {spec!r}", (dataset.name, *dataset.labels.names, *dataset.ids))
     with calling(f"data {spec!r}", lambda: True):
-        indices, fingerprints = _chosen(dataset, spec, options.limit)
+        # Not every reader takes `samples`, and a spec may say a number of its own.
+        most = options.limit or (None if "samples" in Spec.parse(spec).args else track.samples)
+        indices, fingerprints = _chosen(dataset, spec, most)
     dataset_row = DatasetRow(dataset.name, spec, dataset.task, len(indices), digest([dataset.ids[i] for i in indices]))
-    return Pair(model, row, dataset, dataset_row, class_map, indices, fingerprints, donors)
+    return Pair(
+        model=model,
+        row=row,
+        dataset=dataset,
+        dataset_row=dataset_row,
+        class_map=class_map,
+        indices=indices,
+        fingerprints=fingerprints,
+        donors=data.donors,
+        code=built.code | data.code,
+        answers=identify(folder, [row, dataset.name], model, dataset, indices, options.device),
+    )
 
 
 def _require_text(whose: str, names: Sequence[str]) -> None:
@@ -282,71 +203,122 @@ def _require_text(whose: str, names: Sequence[str]) -> None:
             raise UserError(f"{whose}: the name {name!r} is no text (a file name that is not UTF-8?); rename it")
 
 
-def _chosen(dataset: Dataset, spec: str, limit: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _chosen(dataset: Dataset, spec: str, most: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The positions of the samples of a run, and their fingerprints."""
-    count = len(dataset) if limit is None else min(limit, len(dataset))
+    count = len(dataset) if most is None else min(most, len(dataset))
     if count == 0:
-        raise UserError(f"data {spec!r} holds no sample (limit {limit})")
+        raise UserError(f"data {spec!r} holds no sample")
     # by a hash of the id: any limit is a fair draw (folders are sorted by class), and a larger one holds a smaller one's shards
     indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
     return indices, tuple(dataset.fingerprint(i) for i in indices)
 
 
-def _cells(
-    suite: Suite,
-    seed: int,
-    track: Track,
-    pair: Pair,
-    condition: Condition,
-    options: Options,
-    others: list[list[str]],
-    below: Sequence[str],
-) -> Iterator[PlannedCell]:
-    """One for each shard. others: the surrogates' identities. below: the keys of the smaller budget's cells, where there is one."""
-    fit = plan_fit(pair, condition, seed, options)
-    takes_donors = _takes_donors(condition)
-    common = {
-        "code": code_sha256(interventions=bool(condition.interventions), attacks=condition.attack is not None),
-        "versions": versions(),
-        "own": [
-            source_sha256(MODELS, [pair.row.spec]),
-            source_sha256(DATASETS, [pair.dataset_row.spec]),
-            source_sha256(INTERVENTIONS, condition.interventions),
-            source_sha256(ATTACKS, [condition.attack] if condition.attack else []),
-            source_sha256(METRICS, track.metrics),
-        ],
-        "fit": fit.key if fit else "",
-        "surrogates": others,
-        "model": pair.row,
-        "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
-        "class_map": pair.class_map.key(),
-        "condition": condition,
-        "metrics": track.metrics,
-        "suite": [suite.name, suite.version, seed],
-        "device": options.device.partition(":")[0],
-    }
-    for start in range(0, len(pair.indices), SHARD):
-        indices = pair.indices[start : start + SHARD]
-        pictures = PICTURES if start == 0 else 0
-        ids = [pair.dataset.ids[i] for i in indices]
-        data = [[id_, f] for id_, f in zip(ids, pair.fingerprints[start : start + SHARD], strict=True)]
-        base = below[start // SHARD] if below else None
-        lent = pair.donors.fingerprints(ids, seed) if takes_donors else []
-        key = digest(common | {"data": data, "donors": lent, "pictures": pictures, "base": base})[:32]
-        row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
-        yield PlannedCell(row, pair, condition, indices, pictures, fit, base)
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, a smaller budget."""
+
+    code: Dependencies
+    surrogates: dict[str, AnyModel]
+    takes_donors: bool
+    base: Condition | None
 
 
-def _takes_donors(condition: Condition) -> bool:
-    return any(isinstance(INTERVENTIONS.build(spec), NeedsDonors) for spec in condition.interventions)
+class _CellMaker:
+    """The cells of one track, a pair at a time. Every part of a condition is built once, to see what code it comes from.
 
+    asked: the models that attacks transfer from, by spec; new ones are added.
+    """
 
-def _metric(name: str, row: ModelRow) -> Metric:
-    return METRICS.build(name, labels=Labels(row.classes), operating_score=row.operating_score)
+    def __init__(
+        self,
+        suite: Suite,
+        seed: int,
+        track: Track,
+        conditions: Sequence[Condition],
+        options: Options,
+        reader: DependencyReader,
+        folder: RunFolder | None,
+        asked: dict[str, _Built],
+    ) -> None:
+        self._suite, self._seed, self._track, self._conditions = suite, seed, track, conditions
+        self._options, self._reader, self._folder = options, reader, folder
+        self._asked = asked
+        self._surrogate_answers: dict[tuple[str, str], str] = {}
+        self._parts = {c.name: self._parts_of(c, conditions[:i]) for i, c in enumerate(conditions)}
+
+    def cells(self, pair: Pair) -> Iterator[PlannedCell]:
+        """One for each condition and shard."""
+        made: dict[str, list[PlannedCell]] = {}
+        _, metrics = built_with_code(self._reader, lambda: [build_metric(name, pair.row) for name in self._track.metrics])
+        for condition in self._conditions:
+            base = self._parts[condition.name].base
+            below = [c.row.key for c in made[base.name]] if base else []
+            made[condition.name] = list(self._shards(pair, condition, metrics, below))
+            yield from made[condition.name]
+
+    def _parts_of(self, condition: Condition, before: Sequence[Condition]) -> _Parts:
+        edits, code = built_with_code(self._reader, lambda: [INTERVENTIONS.build(spec) for spec in condition.interventions])
+        attack, attack_code = built_with_code(self._reader, lambda: ATTACKS.build(condition.attack) if condition.attack else None)
+        asked = dict.fromkeys(surrogates(attack) if attack is not None else ())
+        for spec in asked:
+            if spec not in self._asked:
+                self._asked[spec] = _built(spec, self._options.device, self._reader)
+            code |= self._asked[spec].code
+        takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
+        base = smaller_budget(condition, before, self._track.task)
+        return _Parts(code | attack_code, {spec: self._asked[spec].model for spec in asked}, takes_donors, base)
+
+    def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[str]) -> Iterator[PlannedCell]:
+        """below: the keys of the smaller budget's cells, where there is one."""
+        parts, track = self._parts[condition.name], self._track
+        fit = plan_fit(pair, condition, self._seed, self._options, self._reader)
+        engine = engine_code(
+            self._reader, condition, is_fitted=fit is not None, is_warm=parts.base is not None, transfers=bool(parts.surrogates)
+        )
+        code = engine | pair.code | parts.code | metrics
+        common = {
+            "code": code.sha256,
+            "fit": fit.key if fit else "",
+            "surrogates": [[spec, _weights(model), self._answers(spec, model, pair)] for spec, model in parts.surrogates.items()],
+            "model": pair.identity,
+            "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
+            "class_map": pair.class_map.key(),
+            "condition": condition,
+            "metrics": track.metrics,
+            "suite": [self._suite.name, self._suite.version, self._seed],
+            "device": self._options.device.partition(":")[0],
+        }
+        for start in range(0, len(pair.indices), SHARD):
+            indices = pair.indices[start : start + SHARD]
+            pictures = PICTURES if start == 0 else 0
+            ids = [pair.dataset.ids[i] for i in indices]
+            data = [[id_, f] for id_, f in zip(ids, pair.fingerprints[start : start + SHARD], strict=True)]
+            lent = pair.donors.fingerprints(ids, self._seed) if parts.takes_donors else []
+            base = below[start // SHARD] if below else None
+            key = digest(common | {"data": data, "donors": lent, "pictures": pictures, "base": base})[:32]
+            row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
+            yield PlannedCell(
+                row=row,
+                pair=pair,
+                condition=condition,
+                indices=indices,
+                pictures=pictures,
+                code=code,
+                lent=lent,
+                fit=fit,
+                base=base,
+            )
+
+    def _answers(self, spec: str, surrogate: AnyModel, pair: Pair) -> str:
+        key = (spec, pair.dataset_row.name)
+        if key not in self._surrogate_answers:
+            subject = [spec, _weights(surrogate), pair.dataset_row.name]
+            self._surrogate_answers[key] = identify(self._folder, subject, surrogate, pair.dataset, pair.indices, self._options.device)
+        return self._surrogate_answers[key]
 
 
 def _metric_row(name: str, row: ModelRow) -> MetricRow:
-    return MetricRow.of(name, _metric(name, row))
+    return MetricRow.of(name, build_metric(name, row))
 
 
 def _refuse_equal_names(pairs: Sequence[Pair]) -> None:
@@ -358,4 +330,4 @@ def _refuse_equal_names(pairs: Sequence[Pair]) -> None:
         seen[name] = pair
 
 
-__all__ = ["Options", "Pair", "Plan", "PlannedCell", "blank_record", "build_job", "make_plan", "with_controls"]
+__all__ = ["PICTURES", "SHARD", "Options", "Pair", "Plan", "PlannedCell", "make_plan", "with_controls"]

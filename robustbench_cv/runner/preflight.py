@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
-from robustbench_cv.catalogue import MODELS
 from robustbench_cv.checks.doctor import diagnose
-from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
-from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
-from robustbench_cv.runner.plan import Pair
-from robustbench_cv.runner.store import Store
+from robustbench_cv.run_folder import PREFLIGHT, RunFolder, json_file
+from robustbench_cv.runner.cell_code import check_code
+from robustbench_cv.runner.dependencies import DependencyReader
+from robustbench_cv.runner.planned import Pair
 
 
-def stored_preflight(store: Store, pair: Pair, device: str, *, skip_bad: bool = False) -> list[Finding]:
+def stored_preflight(folder: RunFolder, pair: Pair, device: str, reader: DependencyReader, *, skip_bad: bool = False) -> list[Finding]:
     """The findings of `diagnose`, from the run folder where model, data, code and versions are those of last time.
 
     BadSample for a sample that cannot be read, unless skip_bad.
     """
-    own = source_sha256(MODELS, [pair.row.spec])
-    seen = [pair.row, own, pair.dataset_row, pair.fingerprints, pair.class_map.key()]
-    key = digest([*seen, code_sha256(checks=True), versions(), device, skip_bad])[:32]
-    path = store.findings(key)
-    if path.exists():
-        return list(msgspec.json.decode(path.read_bytes(), type=tuple[Finding, ...]))
+    code = pair.code | reader.of([diagnose.__module__, *check_code("before")])
+    facts = [pair.identity, pair.dataset_row, pair.fingerprints, pair.class_map.key(), code.sha256, device, skip_bad]
     bad: Literal["warn", "raise"] = "warn" if skip_bad else "raise"
-    findings = diagnose(pair.model, pair.dataset, pair.class_map, pair.indices, device=device, bad=bad)
-    write_json(path, findings)
-    return findings
+    return folder.remember(
+        PREFLIGHT,
+        facts,
+        json_file(list[Finding]),
+        lambda: diagnose(pair.model, pair.dataset, pair.class_map, pair.indices, device=device, bad=bad),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from robustbench_cv import __version__
+from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
@@ -19,22 +22,27 @@ from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
-from robustbench_cv.records import write_part
+from robustbench_cv.records import read_part, write_part
 from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import Results, RunInfo, read_run
+from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.runner import saved_images
-from robustbench_cv.runner.batches import BatchSize
 from robustbench_cv.runner.cell import CellOutput, run_cell
 from robustbench_cv.runner.complexity import stored_complexity
-from robustbench_cv.runner.fingerprint import code_sha256, versions
-from robustbench_cv.runner.plan import Options, Plan, PlannedCell, blank_record, build_job, make_plan
+from robustbench_cv.runner.dependencies import Dependencies
+from robustbench_cv.runner.job import blank_record, build_job
+from robustbench_cv.runner.plan import make_plan
+from robustbench_cv.runner.planned import Options, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
-from robustbench_cv.runner.progress import Progress, silent
+from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run_facts import architecture, with_facts
-from robustbench_cv.runner.store import Store
 from robustbench_cv.runner.strength import stored_strength
+from robustbench_cv.runner.unchanged import require_unchanged
 from robustbench_cv.suite import Suite
-from robustbench_cv.types import BoxPrediction
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import AnyModel, BoxPrediction
+
+logger = logging.getLogger(__name__)
 
 EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_INCONCLUSIVE, EXIT_CHECK, EXIT_INFRASTRUCTURE = range(6)
 
@@ -70,30 +78,64 @@ def run_suite(
 
     announce gets lines for people (class mappings, findings). Raises UserError for what the user can fix.
     """
-    store = Store(out)
-    plan = make_plan(suite, options)
+    folder = RunFolder(out)
+    with folder.locked():
+        folder.remove_partial_files()
+        return _run(suite, folder, options, command, progress, announce)
+
+
+def _run(
+    suite: Suite,
+    folder: RunFolder,
+    options: Options,
+    command: str,
+    progress: Callable[[int], Progress],
+    announce: Callable[[str], None],
+) -> Outcome:
+    plan = make_plan(suite, options, folder)
     for pair in plan.pairs:
         announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
-    info = _run_info(plan, command, store)
-    findings = [f for pair in plan.pairs for f in stored_preflight(store, pair, options.device, skip_bad=options.skip_bad)]
+    info = _run_info(plan, command, folder)
+    examined = [(pair, stored_preflight(folder, pair, options.device, plan.reader, skip_bad=options.skip_bad)) for pair in plan.pairs]
+    findings = [finding for _, of_pair in examined for finding in of_pair]
     _announce(findings, announce)
-    stopped = {(f.task, f.model, f.dataset) for f in findings if f.verdict == "stop"}
-    write_json(out / "run.json", info)
-    wanted = [c for c in plan.cells if (c.row.task, c.row.model, c.row.dataset) not in stopped]
-    missing = [c for c in wanted if not store.done(c.row.key)]
-    _compute(plan, missing, store, progress)
-    _merge_predictions(store, plan)
-    strengths = stored_strength(store, plan)
+    going_on = [pair for pair, of_pair in examined if not any(f.verdict == "stop" for f in of_pair)]
+    wanted = [c for c in plan.cells if c.pair in going_on]
+    missing = [c for c in wanted if not _is_done(folder, c, skip_bad=options.skip_bad)]
+    if missing or info != _earlier_info(folder) or read_json(folder.findings, tuple[Finding, ...]) is None:
+        folder.remove_conclusions()
+    write_json(folder.run_info, info)
+    _compute(plan, missing, folder, progress)
+    _merge_predictions(folder, plan)
+    strengths = stored_strength(folder, plan)
     _announce(strengths, announce)
     findings += strengths
 
+    models: dict[tuple[Task, str], AnyModel] = {(p.row.task, p.row.name): p.model for p in plan.pairs}
     typed = {*suite.reports, *(m for track in suite.tracks for m in track.metrics)}
-    models = {(p.row.task, p.row.name): p.model for p in plan.pairs}
-    before = dataclasses.replace(Results.open(out, typed), findings=tuple(findings))
+    before = dataclasses.replace(Results.open(folder.root, typed), findings=tuple(findings))
     findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
-    write_json(out / "findings.json", findings)
-    results = Results.open(out, typed)
-    return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, out, results.run.reports))
+    write_json(folder.findings, findings)
+    results = Results.open(folder.root, typed)
+    return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, folder.root, results.run.reports))
+
+
+def _is_done(folder: RunFolder, cell: PlannedCell, *, skip_bad: bool) -> bool:
+    """Whether all files of a cell are there and whole, without records that only --skip-bad would have made unless it is given."""
+    key = cell.row.key
+    rows = read_part(folder.part(key))
+    if rows is None or len(rows) != cell.row.n:
+        return False
+    damaged = folder.image_index(key).exists() and read_json(folder.image_index(key), list) is None
+    if damaged or (cell.row.task == "detection" and folder.cell_predictions(key).exists() and _entries(folder, key) is None):
+        return False
+    skipped = (rows["status"] == "failed") & (rows["reason_code"] != "not-finite")
+    return skip_bad or not skipped.any()
+
+
+def _entries(folder: RunFolder, key: str) -> list[object] | None:
+    entries: list[object] | None = read_json(folder.cell_predictions(key), list)
+    return entries
 
 
 def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> None:
@@ -103,22 +145,23 @@ def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> N
             announce(f"{finding.verdict.upper()} {finding.check} {finding.title} ({where}): {finding.evidence}; {finding.remedy}")
 
 
-def _compute(plan: Plan, cells: Sequence[PlannedCell], store: Store, progress: Callable[[int], Progress]) -> None:
+def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progress: Callable[[int], Progress]) -> None:
     batch_size = BatchSize(plan.options.batch_size)
     with progress(sum(c.row.n for c in cells)) as bar:
         for cell in cells:
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
-            output = _output(plan, cell, batch_size, store)
-            _store_cell(store, cell, output)
-            write_json(store.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
+            output = _output(plan, cell, batch_size, folder)
+            require_unchanged(cell)
+            _store_cell(folder, cell, output)
+            write_json(folder.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
             bar.advance(cell.row.n)
 
 
-def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store) -> CellOutput:
+def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
     """The cell, or where the model gives an attack nothing to follow or to be fitted by, a record of each sample that says so."""
     try:
-        return run_cell(build_job(plan, cell, batch_size, store))
+        return run_cell(build_job(plan, cell, batch_size, folder))
     except NotApplicable as reason:
         ids = [cell.pair.dataset.ids[i] for i in cell.indices]
         blank = blank_record(plan, cell)
@@ -126,33 +169,28 @@ def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, store: Store) 
         return CellOutput(rows, [], {})
 
 
-def _store_cell(store: Store, cell: PlannedCell, output: CellOutput) -> None:
+def _store_cell(folder: RunFolder, cell: PlannedCell, output: CellOutput) -> None:
     """Everything beside the records first: a part that exists vouches for the rest."""
     key, row = cell.row.key, cell.pair.row
-    saved_images.save(store.images(key), output.shots, row.operating_score)
+    saved_images.save(folder.images(key), output.shots, row.operating_score)
     if row.task == "detection":
         entries = [e for id_, p in output.predictions.items() if isinstance(p, BoxPrediction) for e in to_coco(id_, p, row.classes)]
-        write_json(store.predictions(key), entries)
-    write_part(store.part(key), output.records)
+        write_json(folder.cell_predictions(key), entries)
+    write_part(folder.part(key), output.records)
 
 
-def _merge_predictions(store: Store, plan: Plan) -> None:
+def _merge_predictions(folder: RunFolder, plan: Plan) -> None:
     """One COCO results file for each detector, data set and condition, of its cells' files."""
-    merged: dict[str, list[object]] = {}
+    merged: dict[tuple[str, str, str], list[object]] = {}
     for cell in plan.cells:
-        path = store.predictions(cell.row.key)
-        if path.exists():
-            name = f"{cell.row.model}--{cell.row.dataset}--{cell.row.condition}"
-            merged.setdefault(_file_name(name), []).extend(msgspec.json.decode(path.read_bytes()))
-    for name, entries in merged.items():
-        write_json(store.folder / "predictions" / f"{name}.json", entries)
+        entries = _entries(folder, cell.row.key)
+        if entries is not None:
+            merged.setdefault((cell.row.model, cell.row.dataset, cell.row.condition), []).extend(entries)
+    for where, entries in merged.items():
+        write_json(folder.predictions(*where), entries)
 
 
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-._" else "-" for c in text)
-
-
-def _run_info(plan: Plan, command: str, store: Store) -> RunInfo:
+def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
     """run.json's content; the time of creation is that of the first call that planned the same."""
     info = RunInfo(
         suite=plan.suite.name,
@@ -161,8 +199,8 @@ def _run_info(plan: Plan, command: str, store: Store) -> RunInfo:
         command=command,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         device=_device_name(plan.options.device),
-        versions=versions(),
-        code_sha256=code_sha256(),
+        versions=_versions(plan.code),
+        code_sha256=plan.code.code_sha256,
         tracks=tuple(with_facts(track) for track in plan.tracks),
         models=tuple({(p.row.task, p.row.name): p.row for p in plan.pairs}.values()),
         datasets=tuple({(p.dataset_row.name, p.row.task): p.dataset_row for p in plan.pairs}.values()),
@@ -171,22 +209,28 @@ def _run_info(plan: Plan, command: str, store: Store) -> RunInfo:
         gates=plan.suite.gates,
         reports=plan.suite.reports,
         notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes)])),
-        complexity=tuple(stored_complexity(store, p, plan.options.device) for p in plan.pairs),
+        complexity=tuple(stored_complexity(folder, p, plan.options.device, plan.reader) for p in plan.pairs),
         architectures=tuple(architecture(spec) for spec in dict.fromkeys(p.row.spec for p in plan.pairs)),
     )
-    earlier = _earlier(store.folder)
+    earlier = _earlier_info(folder)
     if earlier is None:
         return info
     same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command)
     return earlier if same == earlier else info
 
 
-def _earlier(folder: Path) -> RunInfo | None:
-    """The run.json that is there; None where there is none, or where another version wrote it: then it is written anew."""
+def _earlier_info(folder: RunFolder) -> RunInfo | None:
+    """The run.json that is there; None where there is none, or where nothing can be made of it: then it is written anew."""
     try:
-        return read_run(folder)
-    except UserError:
+        return read_run(folder.root) if folder.run_info.exists() else None
+    except UserError as error:
+        logger.warning("%s: taken as missing", error)
         return None
+
+
+def _versions(code: Dependencies) -> dict[str, str]:
+    """Of this package and of those that its numbers come from; what is not installed is left out."""
+    return {"robustbench-cv": __version__} | {name: version for name, version in code.distributions.items() if version}
 
 
 def _device_name(device: str) -> str:

@@ -6,22 +6,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pandas
 
-from robustbench_cv.catalogue import ATTACKS, MODELS
+from robustbench_cv.batching import BatchSize
 from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
-from robustbench_cv.files import write_json
 from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.foreign import calling, read_sample
 from robustbench_cv.records import read_parts
-from robustbench_cv.runner.batches import BatchSize
+from robustbench_cv.run_folder import STRENGTH_VERDICT, RunFolder, json_file
 from robustbench_cv.runner.cell import condition_sample
-from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
-from robustbench_cv.runner.plan import Pair, Plan, PlannedCell, build_job
-from robustbench_cv.runner.store import Store
+from robustbench_cv.runner.cell_code import check_code
+from robustbench_cv.runner.job import build_job
+from robustbench_cv.runner.planned import Pair, Plan, PlannedCell
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import Sample
 
@@ -29,15 +27,15 @@ LOOKED_AT = 64
 """Samples, of those that an attack broke, of which is asked whether they were right before (project choice)."""
 
 
-def stored_strength(store: Store, plan: Plan, describe: Callable[[str], None] = lambda text: None) -> list[Finding]:
+def stored_strength(folder: RunFolder, plan: Plan, describe: Callable[[str], None] = lambda text: None) -> list[Finding]:
     """The verdict on each attack on each model and data set, of those whose cells are all there."""
     found = []
     for pair in plan.pairs:
         for condition in _attacks(plan, pair):
             cells = _cells(plan, pair, condition)
-            if all(store.done(c.row.key) for c in cells):
+            if all(folder.done(c.row.key) for c in cells):
                 describe(f"{pair.row.name} · is {condition.name} strong?")
-                found.append(_stored(store, plan, pair, condition, cells))
+                found.append(_stored(folder, plan, pair, condition, cells))
     return found
 
 
@@ -54,19 +52,18 @@ def _cells(plan: Plan, pair: Pair, condition: Condition) -> list[PlannedCell]:
     return [c for c in plan.cells if c.pair is pair and c.condition.name == condition.name]
 
 
-def _stored(store: Store, plan: Plan, pair: Pair, condition: Condition, cells: Sequence[PlannedCell]) -> Finding:
-    others = [o for o in plan.pairs if _is_surrogate(o, pair) and all(store.done(c.row.key) for c in _cells(plan, o, condition))][:1]
+def _stored(folder: RunFolder, plan: Plan, pair: Pair, condition: Condition, cells: Sequence[PlannedCell]) -> Finding:
+    others = [o for o in plan.pairs if _is_surrogate(o, pair) and all(folder.done(c.row.key) for c in _cells(plan, o, condition))][:1]
     curve = [c for c in _attacks(plan, pair) if condition.curve is not None and c.curve == condition.curve and c.severity is not None]
-    related = [c.row.key for one in curve for c in _cells(plan, pair, one) if store.done(c.row.key)]
-    own = [source_sha256(MODELS, [p.row.spec for p in [pair, *others]]), source_sha256(ATTACKS, [condition.attack or ""])]
-    code = [code_sha256(checks=True), versions(), own, plan.options.device, _tried(plan)]
-    key = digest([[c.row.key for c in cells], related, [o.row for o in others], code])[:32]
-    path = store.strength(key)
-    if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Finding)
-    finding = _judged(store, plan, pair, condition, cells, others, curve)
-    write_json(path, finding)
-    return finding
+    related = [c.row.key for one in curve for c in _cells(plan, pair, one) if folder.done(c.row.key)]
+    code = plan.reader.of([judge.__module__, build_job.__module__, *check_code("attack")])
+    for one in (pair, *others):
+        code |= one.code
+    attacks = [[c.row.key for c in cells], related, [o.identity for o in others]]
+    facts = [*attacks, code.sha256, plan.options.device, _tried(plan)]
+    return folder.remember(
+        STRENGTH_VERDICT, facts, json_file(Finding), lambda: _judged(folder, plan, pair, condition, cells, others, curve)
+    )
 
 
 def _is_surrogate(other: Pair, pair: Pair) -> bool:
@@ -76,7 +73,7 @@ def _is_surrogate(other: Pair, pair: Pair) -> bool:
 
 
 def _judged(
-    store: Store,
+    folder: RunFolder,
     plan: Plan,
     pair: Pair,
     condition: Condition,
@@ -89,7 +86,7 @@ def _judged(
         return _said_of(pair, condition, Finding("S10", STRENGTH, "not applicable", evidence))
     try:
         with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", lambda: True):
-            verdict = judge(_subject(store, plan, pair, condition, cells, others, curve))
+            verdict = judge(_subject(folder, plan, pair, condition, cells, others, curve))
     except RobustBenchError as reason:
         verdict = Finding("S10", STRENGTH, "note", f"not judged: {reason}")
     return _said_of(pair, condition, verdict)
@@ -101,7 +98,7 @@ def _said_of(pair: Pair, condition: Condition, verdict: Finding) -> Finding:
 
 
 def _subject(
-    store: Store,
+    folder: RunFolder,
     plan: Plan,
     pair: Pair,
     condition: Condition,
@@ -109,7 +106,7 @@ def _subject(
     others: Sequence[Pair],
     curve: Sequence[Condition],
 ) -> Attacked:
-    rows = _rows(store, cells)
+    rows = _rows(folder, cells)
     traces = dict(_attacked(rows))
     survivors = [sample for sample, trace in traces.items() if not trace["success"]]
     chosen = _samples(plan, pair, cells, survivors, _tried(plan))
@@ -118,7 +115,7 @@ def _subject(
         everyone = _samples(plan, pair, cells, list(rows["sample"]), _tried(plan))
         return _of(plan, pair, condition, everyone, attacked=refused, survived=refused, no_gradient=True)
     n = max(1, len(traces))
-    budgets = [Budget(float(c.severity or 0), _broken(_rows(store, _cells(plan, pair, c)))) for c in curve]
+    budgets = [Budget(float(c.severity or 0), _broken(_rows(folder, _cells(plan, pair, c)))) for c in curve]
     return _of(
         plan,
         pair,
@@ -148,8 +145,8 @@ def _of(plan: Plan, pair: Pair, condition: Condition, survivors: Sequence[Sample
     return Attacked(pair.model, pair.row.task, condition.attack or "", survivors, **(common | measured))
 
 
-def _rows(store: Store, cells: Sequence[PlannedCell]) -> pandas.DataFrame:
-    return read_parts([store.part(c.row.key) for c in cells if store.done(c.row.key)])
+def _rows(folder: RunFolder, cells: Sequence[PlannedCell]) -> pandas.DataFrame:
+    return read_parts([folder.part(c.row.key) for c in cells if folder.done(c.row.key)])
 
 
 def _attacked(rows: pandas.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:

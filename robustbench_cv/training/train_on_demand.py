@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from robustbench_cv.catalogue import RECIPES
+from robustbench_cv.lookups import unrecorded_lookups
 from robustbench_cv.models import build as models
 from robustbench_cv.models.weights.initial_weights import FOLDER, cache
 from robustbench_cv.registry import Spec
@@ -26,7 +27,8 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     wanted = str(Spec(found.name))
     recipe = next((entry.name for entry in RECIPES.entries().values() if "." in wanted and entry.facts.get("model") == wanted), None)
     if recipe is not None and not any((folder / f"{wanted}.safetensors").is_file() for folder in (FOLDER, cache())):
-        _train(recipe, cache() / f"{wanted}.safetensors")
+        with unrecorded_lookups():
+            _train(recipe, cache() / f"{wanted}.safetensors")
     return models.build(spec, device=device, **more)
 
 

@@ -25,6 +25,7 @@ from robustbench_cv.adversary.universal.perturbation import Overlay, Surface
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.errors import UserError
 from robustbench_cv.files import write_bytes, write_json
+from robustbench_cv.run_folder import file_name
 from robustbench_cv.types import R
 
 SCHEMA = 1
@@ -40,16 +41,16 @@ def write_fitted(folder: Path, attack: UniversalAttack[Any], fitted: FittedTheta
         "side_px": list(fitted.theta.shape[1:]), "image_px": list(fitted.image), "forwards": fitted.forwards, "backwards": fitted.backwards,
         "trace": list(fitted.trace), "samples": len(fitted.ids), "ids": list(fitted.ids),
     }  # fmt: skip
-    stem = folder / attack.name
+    stem = file_name(attack.name)
     if isinstance(attack.surface, Overlay):
-        path = stem.with_suffix(".safetensors")
+        path = folder / f"{stem}.safetensors"
         write_bytes(path, safetensors.torch.save({"theta": fitted.theta.contiguous()}))
         scaled = fitted.theta / (2 * attack.surface.radius) + 0.5 if attack.surface.radius else torch.full_like(fitted.theta, 0.5)
-        write_bytes(stem.with_suffix(".png"), _png(scaled))
+        write_bytes(folder / f"{stem}.png", _png(scaled))
     else:
-        path = stem.with_suffix(".png")
+        path = folder / f"{stem}.png"
         write_bytes(path, _png(fitted.theta))
-    write_json(stem.with_suffix(".json"), record)
+    write_json(folder / f"{stem}.json", record)
     return path
 
 
@@ -61,9 +62,10 @@ def configure(attack: UniversalAttack[R], *, file: str = "", shuffled: bool = Fa
 
 def read_fitted(folder: Path, attack: UniversalAttack[R]) -> UniversalAttack[R] | None:
     """The attack with the theta that `write_fitted` left in a folder; None where it did not finish."""
-    if not (folder / f"{attack.name}.json").exists():
+    stem = file_name(attack.name)
+    if not (folder / f"{stem}.json").exists():
         return None
-    return from_file(attack, str(folder / f"{attack.name}{'.safetensors' if isinstance(attack.surface, Overlay) else '.png'}"))
+    return from_file(attack, str(folder / f"{stem}{'.safetensors' if isinstance(attack.surface, Overlay) else '.png'}"))
 
 
 def from_file(attack: UniversalAttack[R], file: str) -> UniversalAttack[R]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 import torch
@@ -19,6 +18,7 @@ from robustbench_cv.adversary.references import Clean
 from robustbench_cv.adversary.transforms import adam, stateless
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.adversary.victim import Victim, frozen_eval, non_finite, require_raw
+from robustbench_cv.batching import positions_by_shape
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Model, R, Sample, Target
@@ -148,13 +148,11 @@ def _mean_objective(
 
 def _batches(served: Sequence[_Served], size: int, noise: Noise) -> Iterator[list[int]]:
     """Endless rounds through all samples in random order, each batch of one image shape."""
-    shapes: dict[Any, list[int]] = {}
-    for i, sample in enumerate(served):
-        shapes.setdefault(tuple(sample.image.shape), []).append(i)
+    shapes = positions_by_shape(s.image for s in served)
     rng = noise.fork("order").rng()
     while True:
         parts = []
-        for group in shapes.values():
+        for group in shapes:
             order = [group[i] for i in rng.permutation(len(group))]
             parts += [order[i : i + size] for i in range(0, len(order), size)]
         yield from (parts[i] for i in rng.permutation(len(parts)))

@@ -16,7 +16,7 @@ from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.records import AttackTrace, Record, read_parts
 from robustbench_cv.registry import Spec
-from robustbench_cv.runner.store import Store
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
@@ -51,14 +51,14 @@ def _budget(condition: Condition) -> tuple[float, Spec]:
     return region.radius, Spec(spec.name, {k: v for k, v in spec.args.items() if k != "eps"}, spec.target)
 
 
-def carried(store: Store, key: str, blank: Record, radius: float | None) -> dict[str, Record]:
+def warm_start(folder: RunFolder, key: str, blank: Record, radius: float | None) -> dict[str, Record]:
     """Records of the samples that the cell `key` broke, as records of another condition with a larger radius; by sample id."""
-    rows = read_parts([store.part(key)])
+    rows = read_parts([folder.part(key)])
     names = [f.name for f in fields(Record)]
-    found = {}
+    broken = {}
     for values in rows[names].to_dict("records"):
         record = Record(**{str(name): value for name, value in values.items()})
         trace = None if values["attack"] is None else AttackTrace(**values["attack"])
         if trace is not None and trace.success and record.status == "ok" and not record.reason:
-            found[record.sample] = replace(record, condition=blank.condition, attack=replace(trace, radius=radius))
-    return found
+            broken[record.sample] = replace(record, condition=blank.condition, attack=replace(trace, radius=radius))
+    return broken

@@ -3,77 +3,87 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from robustbench_cv.adversary.universal import files
-from robustbench_cv.adversary.universal.fitting import fit
+from robustbench_cv.adversary.universal.fitting import FittedTheta, fit
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
-from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS
+from robustbench_cv.catalogue import ATTACKS, DATASETS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.foreign import calling, read_sample
 from robustbench_cv.registry import Spec
-from robustbench_cv.runner.fingerprint import code_sha256, digest, source_sha256, versions
+from robustbench_cv.run_folder import ARTEFACT, Storage
+from robustbench_cv.runner.dependencies import DependencyReader, built_with_code
+from robustbench_cv.runner.planned import FitPlan
+from robustbench_cv.runner.unchanged import require_same_samples
 from robustbench_cv.types import Dataset, Model, Sample
 
 if TYPE_CHECKING:
-    from robustbench_cv.runner.plan import Options, Pair
+    from robustbench_cv.run_folder import RunFolder
+    from robustbench_cv.runner.planned import Options, Pair
     from robustbench_cv.suite import Condition
+
+logger = logging.getLogger(__name__)
 
 NAMED = 5
 """So many of the overlapping ids are spelled out."""
 
 
-@dataclass(frozen=True, eq=False)
-class FitPlan:
-    """What a fit will take: the attack, its samples by position, the key of its artefact. data: None where theta is there."""
-
-    attack: UniversalAttack[Any]
-    key: str
-    data: Dataset | None = None
-    indices: tuple[int, ...] = ()
-    class_map: ClassMap | None = None
-
-
-def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options) -> FitPlan | None:
+def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options, reader: DependencyReader) -> FitPlan | None:
     """None for an attack that needs no fit. UserError (S34) where a sample of the run is among those that theta is fitted on."""
     if condition.attack is None or not _may_be_shared(condition.attack):
         return None
-    attack = ATTACKS.build(condition.attack)
+    spec = condition.attack
+    attack, attack_code = built_with_code(reader, lambda: ATTACKS.build(spec))
     if not isinstance(attack, UniversalAttack):
         return None
     if attack.theta is not None:
         _require_apart(attack.name, attack.fitted_on, pair)
         given = [attack.fit_facts(), attack.theta.flatten().tolist(), attack.fitted_on]
-        return FitPlan(attack, digest(given)[:32])
-    data, indices = _training_data(attack, pair)
+        return FitPlan(attack, given)
+    (data, indices), data_code = built_with_code(reader, lambda: _training_data(attack, pair))
     _require_apart(attack.name, [data.ids[i] for i in indices], pair)
     class_map = ClassMap.match(data.labels, pair.model.info.classes, options.class_map or {})
-    training = attack.training.data if attack.training.data != "auto" else pair.dataset_row.spec
-    own = [source_sha256(MODELS, [pair.row.spec]), source_sha256(DATASETS, [training]), source_sha256(ATTACKS, [condition.attack])]
-    common = [code_sha256(interventions=False), versions(), own, options.device.partition(":")[0], seed]
-    samples = [[data.ids[i], data.fingerprint(i)] for i in indices]
-    facts: list[Any] = [attack.fit_facts(), pair.row, samples, class_map.key(), *common]
-    return FitPlan(attack, digest(facts)[:32], data, indices, class_map)
+    engine = reader.of([fit.__module__, __name__])
+    code = engine | attack_code | data_code | pair.code
+    common = [code.sha256, options.device.partition(":")[0], seed]
+    fingerprints = tuple(data.fingerprint(i) for i in indices)
+    samples = [[data.ids[i], fingerprint] for i, fingerprint in zip(indices, fingerprints, strict=True)]
+    facts: list[Any] = [attack.fit_facts(), pair.identity, samples, class_map.key(), *common]
+    return FitPlan(attack, facts, data, indices, fingerprints, class_map)
 
 
-def fitted(plan: FitPlan, folder: Path, pair: Pair, seed: int, options: Options) -> UniversalAttack[Any]:
-    """The attack with its theta: from the folder where it is there, else fitted now and kept there."""
-    if plan.data is None or plan.class_map is None:
+def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: Options) -> UniversalAttack[Any]:
+    """The attack with its theta: from the run folder where it is there, else fitted now and kept there."""
+    data, class_map = plan.data, plan.class_map
+    if data is None or class_map is None:
         return plan.attack
-    found = files.read_fitted(folder, plan.attack)
-    if found is None:
-        samples = _samples(plan.data, plan.indices, plan.class_map)
+    provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": data.name, "seed": seed}
+
+    def make() -> FittedTheta:
+        samples = _samples(data, plan.indices, class_map)
         with calling(f"fitting {plan.attack.name} on model {pair.row.name!r}", lambda: True):
-            made = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
-        provenance = {"model": pair.row.name, "weights_sha256": pair.row.weights_sha256, "data": plan.data.name, "seed": seed}
-        files.write_fitted(folder, plan.attack, made, provenance)
-        found = files.read_fitted(folder, plan.attack)
-        assert found is not None
-    return found
+            theta = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
+        require_same_samples(data, plan.indices, plan.fingerprints)
+        return theta
+
+    storage: Storage[FittedTheta, UniversalAttack[Any]] = Storage(
+        write=lambda path, theta: files.write_fitted(path, plan.attack, theta, provenance), read=lambda path: _fitted_in(path, plan.attack)
+    )
+    return folder.remember(ARTEFACT, plan.facts, storage, make)
+
+
+def _fitted_in(path: Path, attack: UniversalAttack[Any]) -> UniversalAttack[Any] | None:
+    """The attack with the theta that lies there; None where none does, or where its files are damaged, with a warning."""
+    try:
+        return files.read_fitted(path, attack)
+    except UserError as error:
+        logger.warning("%s is damaged (%s): taken as missing", path, error)
+        return None
 
 
 def _may_be_shared(spec: str) -> bool:

@@ -1,0 +1,99 @@
+"""What running one cell takes, built from its plan: edits bound to their donors, the attack, the metrics for the model's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from robustbench_cv.adversary.combinators.transfer import with_surrogates
+from robustbench_cv.batching import BatchSize
+from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS, METRICS
+from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
+from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.records import Record
+from robustbench_cv.runner.search import radius_of
+from robustbench_cv.runner.universal_fit import fit_once
+from robustbench_cv.runner.warm_start import warm_start
+from robustbench_cv.types import AnyModel, Dataset, Labels
+
+if TYPE_CHECKING:
+    from robustbench_cv.results import ModelRow
+    from robustbench_cv.run_folder import RunFolder
+    from robustbench_cv.runner.planned import Plan, PlannedCell
+    from robustbench_cv.suite import Condition
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Job:
+    """What a cell needs, built. blank: the record that every row starts from (suite, model, data set, condition, seed).
+
+    pictures: how many of the samples are kept as before-and-after images. broken_before: records of samples that a smaller budget broke.
+    """
+
+    model: AnyModel
+    dataset: Dataset
+    class_map: ClassMap
+    condition: Condition
+    interventions: Sequence[Intervention]
+    attack: Any
+    metrics: Mapping[str, Metric]
+    indices: Sequence[int]
+    blank: Record
+    device: str
+    batch_size: BatchSize
+    skip_bad: bool = False
+    pictures: int = 0
+    broken_before: Mapping[str, Record] = field(default_factory=dict)
+
+
+def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder | None = None) -> Job:
+    """What running a cell takes, built: edits bound to their donors, the attack, the metrics for the model's classes.
+
+    folder: where attacks that are fitted first keep what they fit; without one they are left unfitted.
+    """
+    pair, condition = cell.pair, cell.condition
+    edits = []
+    for spec in condition.interventions:
+        edit = INTERVENTIONS.build(spec)
+        if isinstance(edit, NeedsDonors):
+            edit = edit.with_donors(pair.donors)
+        edits.append(edit)
+    track = next(t for t in plan.tracks if t.task == cell.row.task)
+    attack, blank = _attack(plan, cell, folder), blank_record(plan, cell)
+    return Job(
+        model=pair.model,
+        dataset=pair.dataset,
+        class_map=pair.class_map,
+        condition=condition,
+        interventions=edits,
+        attack=attack,
+        metrics={m.name: build_metric(m.name, pair.row) for m in track.metrics},
+        indices=cell.indices,
+        blank=blank,
+        device=plan.options.device,
+        batch_size=batch_size,
+        skip_bad=plan.options.skip_bad,
+        pictures=cell.pictures,
+        broken_before=warm_start(folder, cell.base, blank, radius_of(attack)) if folder and cell.base else {},
+    )
+
+
+def blank_record(plan: Plan, cell: PlannedCell) -> Record:
+    """What all records of a cell share."""
+    pair = cell.pair
+    return Record(
+        plan.suite.name, plan.suite.version, cell.row.task, pair.row.name, pair.dataset_row.name, cell.condition.name, "", plan.suite.seed
+    )
+
+
+def _attack(plan: Plan, cell: PlannedCell, folder: RunFolder | None) -> Any:
+    if cell.fit is not None and folder is not None:
+        return fit_once(folder, cell.fit, cell.pair, plan.suite.seed, plan.options)
+    return with_surrogates(ATTACKS.build(cell.condition.attack), plan.surrogates.__getitem__) if cell.condition.attack else None
+
+
+def build_metric(name: str, row: ModelRow) -> Metric:
+    """A metric for a model's classes, at its operating score."""
+    return METRICS.build(name, labels=Labels(row.classes), operating_score=row.operating_score)
