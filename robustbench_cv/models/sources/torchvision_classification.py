@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 from torch import nn
@@ -81,7 +82,7 @@ def _interpolate_positions(request: Request, network: nn.Module, side: int) -> N
         raise UserError(f"torchvision:{request.name}: its weights serve no other size than their own; leave input_size out")
     if side % network.patch_size:
         raise UserError(f"torchvision:{request.name} needs an input_size that is a multiple of {network.patch_size}, not {side}")
-    state = interpolate_embeddings(side, network.patch_size, network.state_dict())
+    state = interpolate_embeddings(side, network.patch_size, OrderedDict(network.state_dict()))
     positions = state["encoder.pos_embedding"]
     network.encoder.pos_embedding = nn.Parameter(positions)
     network.image_size, network.seq_length = side, positions.shape[1]
