@@ -14,6 +14,7 @@ from robustbench_cv.cli import main
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.models.weights.description import KEY
+from robustbench_cv.models.weights.initial_weights import FOLDER
 from robustbench_cv.registry import Spec
 from robustbench_cv.training.finetune import Settings, finetune
 from tests.test_training import Squares
@@ -137,6 +138,13 @@ def test_metadata_that_say_what_cannot_be_are_named(said: dict[str, Any], reason
     path = described(tmp_path / "a.safetensors", whole=False, **said)
     with pytest.raises(UserError, match=reason):
         build(f"lenet5(checkpoint={str(path)!r})")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # loading into the meta device keeps no number
+def test_what_bundled_files_say_is_what_their_architectures_take() -> None:
+    for path in sorted(FOLDER.glob("*.safetensors")):
+        name = path.name.removesuffix(".safetensors")
+        assert build(name, device="meta").info.parameters > 0, name
 
 
 def test_a_checkpoint_that_says_a_width_it_does_not_have_fills_no_memory(tmp_path: Path) -> None:

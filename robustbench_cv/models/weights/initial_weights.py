@@ -80,9 +80,10 @@ def initial_weights(
     if said.architecture != architecture:
         hint = f"use {said.architecture}(checkpoint={str(path)!r})"
         raise UserError(f"{path} holds weights of {said.architecture}, not of {architecture}: {hint}")
-    unknown = sorted(set(said.arguments) - set(default.arguments))
+    own = set(default.arguments) | set(arguments)
+    unknown = sorted(set(said.arguments) - own)
     if unknown:
-        known = ", ".join(sorted(default.arguments)) or "no arguments"
+        known = ", ".join(sorted(own)) or "no arguments"
         raise UserError(f"{path} says {unknown[0]}={said.arguments[unknown[0]]}, which {architecture} does not have; it has {known}")
     return InitialWeights(
         name=f"{architecture}.{weights}" if weights else architecture,
