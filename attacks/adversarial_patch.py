@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1712.09665", task="classification", fitted=True)
+@attack(paper="arXiv:1712.09665", task="classification", fitted=True, of_condition="plain, shuffled")
 def adversarial_patch(
     target: str = "",
     smallest: PositiveFraction = 0.05,
@@ -26,18 +26,16 @@ def adversarial_patch(
     steps: PositiveInt = 200,
     batch: PositiveInt = 16,
     alpha: Length = 0.03,
-    shuffled: bool = False,
-    plain: bool = False,
     file: str = "",
 ) -> UniversalAttack[Logits]:
     """A disc at a random place, size and rotation in each image, by Expectation over Transformation (Athalye et al., ICML 2018).
 
     target: the class to be seen, on images of any other class, as in the paper; '': any but the own (project choice, so that every model
     has one). smallest, largest: shares of the image's area. rotation: +- degrees. side: texture pixels. These are project choices.
-    plain: judge without rotation. shuffled: judge the same colours without their pattern. file: apply a fitted patch, or any picture.
+    file: apply a fitted patch, or any picture. A condition can judge it plain (without rotation) or shuffled: see `Condition.judged`.
     """
     surface = Pasted(side, "random", smallest, largest, Look(rotation=rotation), circle)
     objective, success = (towards(), taken_for()) if target else (capped_cross_entropy(Logits), misclassified())
     training = Training(fit, limit, steps, batch, "adam", alpha)
     made = UniversalAttack("adversarial-patch", objective, success, surface, training, images_without(target), aim={"target": target})
-    return configure(made, file=file, shuffled=shuffled, plain=plain)
+    return configure(made, file=file)

@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1806.02299", task="detection", fitted=True, renamed="share=area")
+@attack(paper="arXiv:1806.02299", task="detection", fitted=True, of_condition="plain, shuffled", renamed="share=area")
 def dpatch(
     target: str = "",
     area: Area = 0.083,
@@ -22,13 +22,12 @@ def dpatch(
     steps: PositiveInt = 150,
     batch: PositiveInt = 8,
     alpha: Length = 0.03,
-    shuffled: bool = False,
     file: str = "",
 ) -> UniversalAttack[Candidates]:
     """A square in the top left corner (the paper's 120 x 120 of 416 x 416). From the definition: the released script never pastes it.
 
     target: the patch shall be the only object, of this class, in images that have none of it; '': untargeted, everything that the detector
-    reports is to be lost. Adam in place of plain gradient steps (project choice). shuffled, file: see `adversarial-patch`.
+    reports is to be lost. Adam in place of plain gradient steps (project choice). file: see `adversarial-patch`.
     """
     surface = Pasted(side, "corner", area, area)
     training = Training(fit, limit, steps, batch, "adam", alpha)
@@ -39,4 +38,4 @@ def dpatch(
         )
     else:
         made = UniversalAttack("dpatch", lose_everything(), hidden(), surface, training, own_detections, aim=aim)
-    return configure(made, file=file, shuffled=shuffled)
+    return configure(made, file=file)

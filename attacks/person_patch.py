@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1904.08653", task="detection", fitted=True)
+@attack(paper="arXiv:1904.08653", task="detection", fitted=True, of_condition="plain, shuffled")
 def person_patch(
     cls: str = "person",
     scale: PositiveNumber = 0.3,
@@ -23,19 +23,17 @@ def person_patch(
     steps: PositiveInt = 150,
     batch: PositiveInt = 8,
     alpha: Length = 0.03,
-    shuffled: bool = False,
-    plain: bool = False,
     file: str = "",
 ) -> UniversalAttack[Candidates]:
     """A square on every object of class `cls`, its side `scale` times the box's diagonal, in printable and smooth colours.
 
     The paper's rotation +- 20 degrees, contrast +- 0.2, brightness +- 0.1, noise +- 0.1, and weights of the printability and variation
     terms. Its scale is 0.2 and its lift 0.05 of the image, for people of half the image's height; 0.3 and 0 are for the smaller ones of
-    Scenes (project choice). Its median filter is left out. plain, shuffled, file: see `adversarial-patch`.
+    Scenes (project choice). Its median filter is left out. file: see `adversarial-patch`.
     """
     look = Look(rotation=20, contrast=0.2, brightness=0.1, noise=0.1)
     surface = Pasted(side, "object", scale, scale, look, lift=lift)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
     terms = (non_printability(), total_variation())
     made = UniversalAttack("person-patch", hide_class(), hidden(), surface, training, detected_objects(cls), terms, aim={"cls": cls})
-    return configure(made, file=file, shuffled=shuffled, plain=plain)
+    return configure(made, file=file)

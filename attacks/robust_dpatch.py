@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1906.11897", task="detection", fitted=True, renamed="share=area")
+@attack(paper="arXiv:1906.11897", task="detection", fitted=True, of_condition="plain, shuffled", renamed="share=area")
 def robust_dpatch(
     area: Area = 0.083,
     brightness: Fraction = 0.2,
@@ -22,16 +22,14 @@ def robust_dpatch(
     steps: PositiveInt = 150,
     batch: PositiveInt = 8,
     alpha: Length = 0.01,
-    shuffled: bool = False,
-    plain: bool = False,
     file: str = "",
 ) -> UniversalAttack[Candidates]:
     """DPatch under random quarter turns, brightness and places, by sign steps, against the detector's own clean detections.
 
     +- 0.2 brightness and 0.01 a step are project choices, and a random place stands for the authors' random crop.
-    plain, shuffled, file: see `adversarial-patch`.
+    file: see `adversarial-patch`.
     """
     surface = Pasted(side, "random", area, area, Look(quarter_turns=True, brightness=brightness))
     training = Training(fit, limit, steps, batch, "sign", alpha)
     made = UniversalAttack("robust-dpatch", lose_everything(), hidden(), surface, training, own_detections)
-    return configure(made, file=file, shuffled=shuffled, plain=plain)
+    return configure(made, file=file)

@@ -12,7 +12,9 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:2108.06179", task="segmentation", fitted=True, renamed="share=area, wrong=wrong_fraction")
+@attack(
+    paper="arXiv:2108.06179", task="segmentation", fitted=True, of_condition="plain, shuffled", renamed="share=area, wrong=wrong_fraction"
+)
 def seg_patch(
     area: Area = 0.1,
     rotation: Degrees = 15.0,
@@ -23,16 +25,14 @@ def seg_patch(
     steps: PositiveInt = 150,
     batch: PositiveInt = 8,
     alpha: Length = 0.03,
-    shuffled: bool = False,
-    plain: bool = False,
     file: str = "",
 ) -> UniversalAttack[PixelLogits]:
     """A square of `area` of the image, anywhere, that raises the cross-entropy of the pixels it does *not* cover; those are not judged.
 
     Broken: at least `wrong_fraction` of the other pixels (project choice). The paper weighs pixels that are still right against wrong ones;
-    here each pixel's loss is capped instead. rotation: +- degrees. plain, shuffled, file: see `adversarial-patch`.
+    here each pixel's loss is capped instead. rotation: +- degrees. file: see `adversarial-patch`.
     """
     surface = Pasted(side, "random", area, area, Look(rotation=rotation))
     training = Training(fit, limit, steps, batch, "adam", alpha)
     made = UniversalAttack("seg-patch", capped_cross_entropy(PixelLogits), pixels_wrong(wrong_fraction), surface, training)
-    return configure(made, file=file, shuffled=shuffled, plain=plain)
+    return configure(made, file=file)

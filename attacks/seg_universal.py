@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:1704.05712", task="segmentation", fitted=True)
+@attack(paper="arXiv:1704.05712", task="segmentation", fitted=True, of_condition="plain, shuffled")
 def seg_universal(
     eps: Budget = 10 / 255,
     loss_against: str = "annotations",
@@ -21,14 +21,13 @@ def seg_universal(
     steps: PositiveInt = 150,
     batch: PositiveInt = 8,
     alpha: Length | None = None,
-    shuffled: bool = False,
     file: str = "",
 ) -> UniversalAttack[PixelLogits]:
     """An L-infinity perturbation that raises each pixel's capped cross-entropy: untargeted, where the paper's want a chosen label map.
 
-    alpha: eps / 10 (project choice). loss_against: 'annotations' or 'predictions'. shuffled: judge random signs. file: apply a fitted one.
+    alpha: eps / 10 (project choice). loss_against: 'annotations' or 'predictions'. file: apply a fitted one.
     """
     training = Training(fit, limit, steps, batch, "sign", eps / 10 if alpha is None else alpha)
     goals, aim = against(loss_against), {"loss_against": loss_against}
     made = UniversalAttack("seg-universal", capped_cross_entropy(PixelLogits), pixels_wrong(), Overlay(eps), training, goals, aim=aim)
-    return configure(made, file=file, shuffled=shuffled)
+    return configure(made, file=file)

@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1804.05810", task="detection", fitted=True)
+@attack(paper="arXiv:1804.05810", task="detection", fitted=True, of_condition="plain, shuffled")
 def shapeshifter(
     cls: str = "car",
     target: str = "person",
@@ -24,15 +24,13 @@ def shapeshifter(
     steps: PositiveInt = 200,
     batch: PositiveInt = 8,
     alpha: Length = 0.03,
-    shuffled: bool = False,
-    plain: bool = False,
     file: str = "",
 ) -> UniversalAttack[Candidates]:
     """A texture over the whole of every `cls`, masked by its outline, under sampled conditions: it is reported as a `target`.
 
     target: '' is untargeted, the object is only to be no `cls` any more. The loss is summed over all candidates on the object, as the paper
     sums over proposals. similarity: its weight (1e-4 in the released recipe) of the distance to the original, which is a grey surface here,
-    because many objects share the texture; letters are not spared. plain, shuffled, file: see `sticker-hide`.
+    because many objects share the texture; letters are not spared. file: see `sticker-hide`.
     """
     surface = Pasted(side, "object", 1.0, 1.0, OUTDOORS, stretched=True, on_mask=True)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
@@ -40,4 +38,4 @@ def shapeshifter(
     aim = {"cls": cls, "target": target}
     terms = (far_from_grey(similarity),)
     made = UniversalAttack("shapeshifter", objective, success, surface, training, detected_objects(cls, target), terms, aim=aim)
-    return configure(made, file=file, shuffled=shuffled, plain=plain)
+    return configure(made, file=file)

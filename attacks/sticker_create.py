@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1807.07769", task="detection", fitted=True)
+@attack(paper="arXiv:1807.07769", task="detection", fitted=True, of_condition="plain, shuffled")
 def sticker_create(
     target: str = "person",
     smallest: PositiveFraction = 0.06,
@@ -23,18 +23,16 @@ def sticker_create(
     steps: PositiveInt = 200,
     batch: PositiveInt = 8,
     alpha: Length = 0.03,
-    shuffled: bool = False,
-    plain: bool = False,
     file: str = "",
 ) -> UniversalAttack[Candidates]:
     """A poster anywhere in scenes that have no `target`, from any angle and in any light: a `target` is reported where it hangs.
 
-    smallest, largest: shares of the image's area. The sampled conditions are `patch_application.OUTDOORS` (project choices). plain: judge
-    without random conditions. shuffled: the same colours without their pattern. file: apply a fitted poster.
+    smallest, largest: shares of the image's area. The sampled conditions are `patch_application.OUTDOORS` (project choices). file: apply a
+    fitted poster.
     """
     surface = Pasted(side, "random", smallest, largest, OUTDOORS)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=4)
     terms = (non_printability(), total_variation(0.25, 0.0))
     aim = {"target": target}
     made = UniversalAttack("sticker-create", appear(), reported_there(), surface, training, scenes_without(target), terms, target, aim)
-    return configure(made, file=file, shuffled=shuffled, plain=plain)
+    return configure(made, file=file)

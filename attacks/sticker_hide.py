@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1807.07769", task="detection", fitted=True)
+@attack(paper="arXiv:1807.07769", task="detection", fitted=True, of_condition="plain, shuffled")
 def sticker_hide(
     cls: str = "car",
     smallest: PositiveFraction = 0.5,
@@ -23,18 +23,16 @@ def sticker_hide(
     steps: PositiveInt = 200,
     batch: PositiveInt = 8,
     alpha: Length = 0.03,
-    shuffled: bool = False,
-    plain: bool = False,
     file: str = "",
 ) -> UniversalAttack[Candidates]:
     """A sticker on every object of class `cls`, on its own surface alone, from any angle and in any light: its class is no longer reported.
 
     smallest, largest: width and height as shares of the object's box. The sampled conditions are `patch_application.OUTDOORS` (project
-    choices); the distance varies with the scenes. Broken: no box of the class with IoU >= 0.1 is left on any of the objects. plain: judge
-    without random conditions. shuffled: the same colours without their pattern. file: apply a fitted sticker.
+    choices); the distance varies with the scenes. Broken: no box of the class with IoU >= 0.1 is left on any of the objects. file: apply a
+    fitted sticker.
     """
     surface = Pasted(side, "object", smallest, largest, OUTDOORS, stretched=True, on_mask=True)
     training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
     terms = (non_printability(), total_variation(0.25, 0.0))
     made = UniversalAttack("sticker-hide", hide_objects(), hidden(TOUCH), surface, training, detected_objects(cls), terms, aim={"cls": cls})
-    return configure(made, file=file, shuffled=shuffled, plain=plain)
+    return configure(made, file=file)

@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1610.08401", task="classification", fitted=True)
+@attack(paper="arXiv:1610.08401", task="classification", fitted=True, of_condition="plain, shuffled")
 def universal(
     eps: Budget = 10 / 255,
     loss_against: str = "annotations",
@@ -21,18 +21,17 @@ def universal(
     steps: PositiveInt = 200,
     batch: PositiveInt = 32,
     alpha: Length | None = None,
-    shuffled: bool = False,
     file: str = "",
 ) -> UniversalAttack[Logits]:
     """An L-infinity perturbation fitted on a training split and judged on another; the paper's 10/255.
 
     Fitted by stochastic sign steps on a capped cross-entropy (Shafahi et al., AAAI 2020, https://arxiv.org/abs/1811.11304) in place of the
     paper's DeepFool steps; alpha: eps / 10 (project choice). loss_against: 'annotations', or 'predictions': success is then the paper's
-    fooling rate, that the predicted class changes. shuffled: judge random signs instead. file: apply a fitted one.
+    fooling rate, that the predicted class changes. file: apply a fitted one.
     """
     training = Training(fit, limit, steps, batch, "sign", eps / 10 if alpha is None else alpha)
     aim = {"loss_against": loss_against}
     made = UniversalAttack(
         "universal", capped_cross_entropy(Logits), misclassified(), Overlay(eps), training, against(loss_against), aim=aim
     )
-    return configure(made, file=file, shuffled=shuffled)
+    return configure(made, file=file)

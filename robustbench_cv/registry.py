@@ -251,7 +251,13 @@ def spec_of(made: object) -> Spec | None:
 
 
 def _require_current(whose: str, entry: Entry, arguments: Mapping[str, Any]) -> None:
-    """UserError for an argument that has another name now, as the entry's fact `renamed="old=new, ..."` says."""
+    """UserError for an argument that has another name now, or that belongs to the condition, as the entry's facts say.
+
+    renamed="old=new, ...". of_condition="plain, ...": values of a condition's `judged`.
+    """
+    for old in str(entry.facts.get("of_condition") or "").split(", "):
+        if old and old in arguments:
+            raise UserError(f"{whose}: {old}= is said of the condition now; beside attack:, write judged: {old}")
     for pair in str(entry.facts.get("renamed") or "").split(", "):
         old, _, new = pair.partition("=")
         if old in arguments and old:

@@ -31,6 +31,8 @@ class Condition(_Plain, frozen=True):
     control_of: the condition of which this one is the placebo; `with_controls` adds these from the interventions' own `control` specs.
     warm: samples that the same attack broke within a smaller budget, in a warm condition before this one, count as broken and are not
     searched again (see runner/warm_start.py); for attacks on classifiers within a ball.
+    judged: of an attack that is fitted beforehand: under its random conditions, "plain" (straight on, in even light), or "shuffled" (the
+    same values without their order, its control).
     """
 
     name: str
@@ -40,6 +42,7 @@ class Condition(_Plain, frozen=True):
     curve: str | None = None
     control_of: str | None = None
     warm: bool = False
+    judged: Literal["sampled", "plain", "shuffled"] = "sampled"
 
     @property
     def kind(self) -> Kind:

@@ -38,18 +38,20 @@ def attacks_detection(samples: PositiveInt = 32, eps: Budget = 8 / 255) -> Suite
         "rap": f"rap(eps={eps}, steps=30)",
         "daedalus": f"daedalus(eps={eps}, steps=20)",
         "square-vanish": f"square-vanish(eps={2 * eps}, queries=400)",
-        "dpatch": f"dpatch(target='person', {PATCH})",
-        "dpatch, shuffled": f"dpatch(target='person', {PATCH}, shuffled=True)",
-        "robust-dpatch": f"robust-dpatch({PATCH})",
-        "robust-dpatch, shuffled": f"robust-dpatch({PATCH}, shuffled=True)",
-        "sticker on cars": "sticker-hide(limit=64, steps=80)",
     }
+    patches = {"dpatch": f"dpatch(target='person', {PATCH})", "robust-dpatch": f"robust-dpatch({PATCH})"}
     conditions = (
         CLEAN,
         Condition("noise", attack=f"noise(eps={eps})"),
         Condition("noise, twofold", attack=f"noise(eps={2 * eps})"),
         *budgets("tog-vanish", "tog-vanish(eps={eps}, steps=40)", LEVELS),
         *(Condition(name, attack=spec) for name, spec in one_image.items()),
+        *(
+            c
+            for name, spec in patches.items()
+            for c in (Condition(name, attack=spec), Condition(f"{name}, shuffled", attack=spec, judged="shuffled"))
+        ),
+        Condition("sticker on cars", attack="sticker-hide(limit=64, steps=80)"),
     )
     metrics = ("ap50", "ap", "fabricated-per-image")
     track = Track("detection", tuple(f"{name}.scenes" for name in MODELS), ("scenes",), conditions, metrics, samples)

@@ -30,8 +30,8 @@ def stickers(samples: PositiveInt = 320, limit: PositiveInt = 128, steps: Positi
         spec = f"{spec}({fit}"
         conditions += [
             Condition(name, attack=f"{spec})"),
-            Condition(f"{name}, plain", attack=f"{spec}, plain=True)"),
-            Condition(f"{name}, shuffled", attack=f"{spec}, shuffled=True)"),
+            Condition(f"{name}, plain", attack=f"{spec})", judged="plain"),
+            Condition(f"{name}, shuffled", attack=f"{spec})", judged="shuffled"),
         ]
     models = ("yolov3-small.scenes", "faster-rcnn-fpn-small.scenes")
     track = Track("detection", models, ("scenes",), tuple(conditions), ("ap50", "fabricated-per-image"), samples)

@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from robustbench_cv.adversary import Linf, run
 from robustbench_cv.adversary.external.adapters import from_torchattacks
-from robustbench_cv.adversary.facts import AttackFacts, facts_of, within
+from robustbench_cv.adversary.facts import AttackFacts, facts_of
+from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.suite import Condition
 from tests.adversary_models import MODELS, images, noise, targets
 
 
@@ -76,15 +79,17 @@ def test_attacks_by_gradients_have_no_queries_and_controls_are_known() -> None:
 
 
 def test_a_fit_is_told_from_its_plain_and_shuffled_forms() -> None:
-    made = {how: facts(f"sticker-hide(steps=5{how})") for how in ("", ", plain=True", ", shuffled=True")}
+    sampled = Condition("sticker", attack="sticker-hide(steps=5)")
+    conditions = [sampled, structs.replace(sampled, judged="plain"), structs.replace(sampled, judged="shuffled")]
+    made = {c.judged: facts_of(attack_of(c)) for c in conditions}
     assert [f.judged for f in made.values()] == ["sampled", "plain", "shuffled"]
     assert len({f.fit for f in made.values()}) == 1
-    assert facts("sticker-hide(steps=6)").fit != made[""].fit
+    assert facts("sticker-hide(steps=6)").fit != made["sampled"].fit
 
 
 def test_an_adversary_of_unknown_kind_says_what_it_can() -> None:
     class Mine:
-        facts = within(Linf(0.1), steps=3)
+        constraint, steps = Linf(0.1), 3
 
     assert facts_of(Mine()) == AttackFacts(norm="linf", radius=0.1, steps=3)
     assert facts_of(object()) == AttackFacts()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy
@@ -26,8 +27,8 @@ from tests.test_runner import records_of, write_data, write_model
 PATCH = "smallest=0.3, largest=0.4, side=6, limit=16, steps=6, batch=8, alpha=0.2"
 
 
-def suite_of(model: str, data: str, *attacks: str) -> Suite:
-    conditions = (CLEAN, *(Condition(f"attack {i}", attack=attack) for i, attack in enumerate(attacks)))
+def suite_of(model: str, data: str, *attacks: str | Condition) -> Suite:
+    conditions = (CLEAN, *(a if isinstance(a, Condition) else Condition(f"attack {i}", attack=a) for i, a in enumerate(attacks)))
     return Suite("fitted", 1, (Track("classification", (model,), (data,), conditions, ("top-1",)),), reports=("main-table", "checks"))
 
 
@@ -55,12 +56,15 @@ def data(tmp_path: Path) -> str:
 
 
 def test_one_fit_serves_every_shard_and_condition_and_is_never_repeated(model: str, data: str, tmp_path: Path) -> None:
-    suite = suite_of(model, data, f"adversarial-patch({PATCH})", f"adversarial-patch({PATCH}, shuffled=True)")
+    suite = suite_of(
+        model, data, f"adversarial-patch({PATCH})", Condition("control", attack=f"adversarial-patch({PATCH})", judged="shuffled")
+    )
     results = run(suite, tmp_path / "a")
     kept = artefacts(tmp_path / "a")
     assert sorted(Path(name).name for name in kept) == ["adversarial-patch.json", "adversarial-patch.png"]
     clean, attacked = (results.estimate(results.groups()[0], name, "top-1") for name in ("clean", "attack 0"))
     assert attacked.value < clean.value  # type: ignore[operator]
+    assert len({p.read_bytes() for p in (tmp_path / "a" / "images").rglob("exact.safetensors")}) == 3  # clean, patched, shuffled
     cost = results.cost(results.groups()[0], "attack 0")
     assert cost is not None
     assert (cost.forwards, cost.backwards, cost.radius) == (1, 0, 0.4)
@@ -131,13 +135,14 @@ def test_s34_stops_a_fit_on_judged_samples(model: str, data: str, tmp_path: Path
 
 
 def test_a_change_refits_exactly_where_it_matters(model: str, data: str, tmp_path: Path) -> None:
-    def key(more: str = "", **options: object) -> str:
-        plan = make_plan(suite_of(model, data, f"adversarial-patch({PATCH}{more})"), Options(**{"limit": 100, **options}))  # type: ignore[arg-type]
+    def key(more: str = "", judged: Any = "sampled", **options: object) -> str:
+        condition = Condition("patch", attack=f"adversarial-patch({PATCH}{more})", judged=judged)
+        plan = make_plan(suite_of(model, data, condition), Options(**{"limit": 100, **options}))  # type: ignore[arg-type]
         (fit,) = {c.fit.key for c in plan.cells if c.fit is not None}
         return fit
 
     base = key()
-    assert key(", shuffled=True") == key(", plain=True") == base
+    assert key(judged="shuffled") == key(judged="plain") == base
     other = write_data(tmp_path, seed=1)
     changed = [key(", rotation=10"), key(f", fit={other!r}"), key(seed=1)]
     assert len({base, *changed}) == 4
@@ -234,3 +239,8 @@ def test_pictures_are_of_samples_that_were_attacked(model: str, data: str, tmp_p
     for picture in shown:
         assert rows.reason[picture.sample] == ""
         assert (pixels(picture.before) != pixels(picture.after)).any()
+
+
+def test_only_what_is_fitted_beforehand_can_be_judged_plain_or_shuffled(model: str, data: str) -> None:
+    with pytest.raises(UserError, match=r"judged='plain' is for what is fitted beforehand.*pgd\(\) searches on each sample"):
+        make_plan(suite_of(model, data, Condition("pgd", attack="pgd()", judged="plain")), Options(limit=100))

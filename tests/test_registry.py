@@ -375,6 +375,7 @@ def test_a_product_is_what_its_protocol_says(kind: str) -> None:
         ("square(share=0.5)", "share= is called area= now; write area=0.5"),
         ("nes-pixels(samples=20)", "samples= is called probes= now; write probes=20"),
         ("sparse-rs(share=0.3)", "share= is called swap_fraction= now"),
+        ("sticker-hide(plain=True)", "plain= is said of the condition now; beside attack:, write judged: plain"),
     ],
 )
 def test_an_argument_that_has_another_name_now_is_told_its_name(spec: str, message: str) -> None:

@@ -326,7 +326,7 @@ def test_gallery_adds_a_sample_where_a_condition_is_shown_on_no_other(tmp_path: 
 
 def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plain() -> None:
     made: Results = synthetic.make(n=8)
-    hidden = (Condition("sticker", attack="sticker-hide(steps=5)"), Condition("plain", attack="sticker-hide(steps=5, plain=True)"))
+    hidden = (Condition("sticker", attack="sticker-hide(steps=5)"), Condition("plain", attack="sticker-hide(steps=5)", judged="plain"))
     track = next(t for t in made.run.tracks if t.task == "detection")
     facts = {c.name: condition_facts(c) for c in hidden}
     run = msgspec.structs.replace(made.run, tracks=(msgspec.structs.replace(track, conditions=(CLEAN, *hidden), facts=facts),))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.facts import AttackFacts, facts_of_parts, within
+from robustbench_cv.adversary.facts import AttackFacts, facts_of, facts_of_parts, within
 from robustbench_cv.adversary.objective import G, Objective, indifferent
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
@@ -41,8 +41,6 @@ class Adversary(Protocol[R, G]):
     def reference(self) -> Reference[G]: ...
     @property
     def accepts(self) -> type[R]: ...
-    @property
-    def facts(self) -> AttackFacts: ...
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
         """Images for every sample, within its constraint, judged."""
@@ -158,8 +156,8 @@ class Ensemble(Generic[R, G]):
     @property
     def facts(self) -> AttackFacts:
         """Of the parts that search."""
-        searching = [part.facts for part in self.parts if part.facts.steps != 0]
-        return facts_of_parts(searching or [part.facts for part in self.parts])
+        parts = [facts_of(part) for part in self.parts]
+        return facts_of_parts([part for part in parts if part.steps != 0] or parts)
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
         return worst_of([part.search for part in self.parts], victim, 1.0 if self.exhaustive else self.success.threshold)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from robustbench_cv.adversary.combinators.transfer import with_surrogates
+from robustbench_cv.adversary.universal.judging import attack_of, judged_as
 from robustbench_cv.batching import BatchSize
-from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS, METRICS
+from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
 from robustbench_cv.metrics.metric import Metric
@@ -90,8 +91,8 @@ def blank_record(plan: Plan, cell: PlannedCell) -> Record:
 
 def _attack(plan: Plan, cell: PlannedCell, folder: RunFolder | None) -> Any:
     if cell.fit is not None and folder is not None:
-        return fit_once(folder, cell.fit, cell.pair, plan.suite.seed, plan.options)
-    return with_surrogates(ATTACKS.build(cell.condition.attack), plan.surrogates.__getitem__) if cell.condition.attack else None
+        return judged_as(fit_once(folder, cell.fit, cell.pair, plan.suite.seed, plan.options), cell.condition)
+    return with_surrogates(attack_of(cell.condition), plan.surrogates.__getitem__) if cell.condition.attack else None
 
 
 def build_metric(name: str, row: ModelRow) -> Metric:

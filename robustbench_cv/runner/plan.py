@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from robustbench_cv.adversary.combinators.transfer import surrogates
-from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS
+from robustbench_cv.adversary.universal.judging import attack_of
+from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
 from robustbench_cv.foreign import calling
@@ -258,7 +259,7 @@ class _CellMaker:
 
     def _parts_of(self, condition: Condition, before: Sequence[Condition]) -> _Parts:
         edits, code = built_with_code(self._reader, lambda: [INTERVENTIONS.build(spec) for spec in condition.interventions])
-        attack, attack_code = built_with_code(self._reader, lambda: ATTACKS.build(condition.attack) if condition.attack else None)
+        attack, attack_code = built_with_code(self._reader, lambda: attack_of(condition))
         asked = dict.fromkeys(surrogates(attack) if attack is not None else ())
         for spec in asked:
             if spec not in self._asked:

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from robustbench_cv.adversary.facts import facts_of
-from robustbench_cv.catalogue import ATTACKS, METRICS, MODELS
+from robustbench_cv.adversary.universal.judging import attack_of
+from robustbench_cv.catalogue import METRICS, MODELS
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.intervention import removes_objects
 from robustbench_cv.registry import Entry, Registry, Spec
@@ -33,7 +34,7 @@ def condition_facts(condition: Condition) -> ConditionFacts:
     with warnings.catch_warnings():
         # Of steps that cannot reach the budget: whoever runs the attack is told when it is built for that.
         warnings.simplefilter("ignore", UserWarning)
-        return ConditionFacts(removes_objects=removes, attack=facts_of(ATTACKS.build(condition.attack)))
+        return ConditionFacts(removes_objects=removes, attack=facts_of(attack_of(condition)))
 
 
 def architecture(spec: str) -> ArchitectureRow:

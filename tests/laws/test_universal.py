@@ -15,6 +15,7 @@ from robustbench_cv.adversary import AttackResult, aim_of, run
 from robustbench_cv.adversary.criteria import reported
 from robustbench_cv.adversary.universal import files
 from robustbench_cv.adversary.universal.fitting import FittedTheta, fit
+from robustbench_cv.adversary.universal.judging import with_judging
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS
@@ -162,7 +163,7 @@ def test_a_fit_depends_on_its_seed_and_samples_alone(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_concerns_judging_alone_leaves_the_fit_as_it_was(name: str) -> None:
     facts = built(name).fit_facts()
-    assert built(name, "shuffled=True").fit_facts() == facts
+    assert with_judging(built(name), "shuffled").fit_facts() == with_judging(built(name), "plain").fit_facts() == facts
     changed = ATTACKS.build(f"{name}({ARGUMENTS[name]}, limit=16, steps=16, batch=8)")
     assert changed.fit_facts() != facts
 

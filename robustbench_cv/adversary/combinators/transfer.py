@@ -13,7 +13,7 @@ import torch
 from robustbench_cv.adversary.attack import Adversary
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.facts import AttackFacts
+from robustbench_cv.adversary.facts import AttackFacts, facts_of
 from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.references import Clean, Reference
 from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, require_raw
@@ -53,7 +53,7 @@ class Transfer(Generic[R, G]):
     @property
     def facts(self) -> AttackFacts:
         """The attack's own, which the victim is asked once."""
-        return msgspec.structs.replace(self.attack.facts, queries=1)
+        return msgspec.structs.replace(facts_of(self.attack), queries=1)
 
     @property
     def constraint(self) -> Constraint | None:

@@ -54,9 +54,8 @@ def write_fitted(folder: Path, attack: UniversalAttack[Any], fitted: FittedTheta
     return path
 
 
-def configure(attack: UniversalAttack[R], *, file: str = "", shuffled: bool = False, plain: bool = False) -> UniversalAttack[R]:
-    """What a factory returns: with theta from `file` if one is named; judged as the control, or without random conditions, if asked."""
-    attack = dataclasses.replace(attack, shuffled=shuffled, judged_on=attack.surface.plain() if plain else None)
+def configure(attack: UniversalAttack[R], *, file: str = "") -> UniversalAttack[R]:
+    """What a factory returns: with theta from `file` if one is named."""
     return from_file(attack, file) if file else attack
 
 
