@@ -9,7 +9,7 @@ import pytest
 
 from robustbench_cv.adversary import Linf, run
 from robustbench_cv.adversary.external.adapters import from_torchattacks
-from robustbench_cv.adversary.facts import AttackFacts, facts_of
+from robustbench_cv.adversary.facts import AttackFacts, facts_of, within
 from robustbench_cv.catalogue import ATTACKS
 from tests.adversary_models import MODELS, images, noise, targets
 
@@ -84,7 +84,7 @@ def test_a_fit_is_told_from_its_plain_and_shuffled_forms() -> None:
 
 def test_an_adversary_of_unknown_kind_says_what_it_can() -> None:
     class Mine:
-        name, constraint, steps = "mine", Linf(0.1), 3
+        facts = within(Linf(0.1), steps=3)
 
     assert facts_of(Mine()) == AttackFacts(norm="linf", radius=0.1, steps=3)
     assert facts_of(object()) == AttackFacts()

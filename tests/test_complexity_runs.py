@@ -25,7 +25,9 @@ MACS = {"resnet-small": 40_551_040, "vgg-small": 2_000_000_000, "vit-small": Non
 
 
 def with_costs(results: Results) -> Results:
-    rows = tuple(ComplexityRow(name, "scenes", macs, (96, 128), "" if macs else "it broke") for name, macs in MACS.items())
+    rows = tuple(
+        ComplexityRow("classification", name, "scenes", macs, (96, 128), "" if macs else "it broke") for name, macs in MACS.items()
+    )
     sizes = {"resnet-small": 270_000, "vgg-small": 2_700_000, "vit-small": 5_000_000}
     models = tuple(msgspec.structs.replace(m, parameters=sizes.get(m.name, m.parameters)) for m in results.run.models)
     return replace(results, run=msgspec.structs.replace(results.run, complexity=rows, models=models))
@@ -84,7 +86,7 @@ def test_metrics_without_a_worst_case_show_their_worst_attack(results: Results) 
     table = parts(results, "segmentation")[1]
     row = table.frame.to_dict("records")[0]
     assert row["worst under"] == "pgd-8"
-    worst = row["worst miou, %"]
+    worst = row["worst miou"]
     group = next(g for g in results.groups() if g.task == "segmentation")
     values = [results.estimate(group, c.name, "miou").value for c in results.conditions("segmentation", "attack")]
     assert worst.estimate.value == min(v for v in values if v is not None)
@@ -106,7 +108,7 @@ def test_a_run_counts_each_model_once(tmp_path: Path, monkeypatch: pytest.Monkey
     run_suite(SUITE, tmp_path, Options())
     rows = {row.model: row for row in read_run(tmp_path).complexity}
     # 28^2 6 75 + 10^2 16 6 25 (run densely) + 120 400 + 84 120 + 10 84
-    assert rows["lenet5.scenes"] == ComplexityRow("lenet5.scenes", "scenes-test-b80", 651_720, (96, 96))
+    assert rows["lenet5.scenes"] == ComplexityRow("classification", "lenet5.scenes", "scenes-test-b80", 651_720, (96, 96))
     assert (rows["cifar-resnet20.scenes"].macs or 0) == pytest.approx(40.55e6, rel=0.001)
 
     def forbidden(*_: object) -> None:

@@ -99,10 +99,10 @@ def test_the_verdict_stands_in_the_tables(data: str, tmp_path: Path) -> None:
     table = REPORTS.build("main-table")(results)[0]
     text = table.to_markdown()
     strengths = dict(zip(table.frame.iloc[:, 1], table.frame.iloc[:, -1], strict=True))
-    assert strengths == {"clean": None, "pgd": "strong", "fgsm": "weak", "worst case Linf 0.15": None}
+    assert strengths == {"clean": None, "pgd": "strong", "fgsm": "weak", "worst case Linf 38.25/255": None}
     marked = {row.split("|")[1].strip(): "†" in row for row in text.splitlines() if row.startswith("|")}
     assert (marked["pgd"], marked["fgsm"]) == (False, True)
-    assert not marked["worst case Linf 0.15"], "the worst case rests on the strong attack"
+    assert not marked["worst case Linf 38.25/255"], "the worst case rests on the strong attack"
     assert "† S11 attack strength: attack looks weak because a single step" in text
     checks = REPORTS.build("checks")(results).to_markdown()
     assert "attack looks strong (" in checks

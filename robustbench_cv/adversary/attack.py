@@ -92,7 +92,8 @@ class Attack(Generic[R, G]):
     def facts(self) -> AttackFacts:
         each = self.optimizer.queries_per_step
         return within(
-            self.constraint,
+            self.constraint.norm,
+            self.constraint.radius,
             steps=self.steps,
             restarts=self.restarts,
             queries=None if each is None else self.restarts * (self.steps * each + self.optimizer.queries_beside),
@@ -158,7 +159,7 @@ class Ensemble(Generic[R, G]):
     def facts(self) -> AttackFacts:
         """Of the parts that search."""
         searching = [part.facts for part in self.parts if part.facts.steps != 0]
-        return facts_of_parts(searching) if searching else within(self.constraint, steps=0)
+        return facts_of_parts(searching or [part.facts for part in self.parts])
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
         return worst_of([part.search for part in self.parts], victim, 1.0 if self.exhaustive else self.success.threshold)

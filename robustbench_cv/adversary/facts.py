@@ -50,16 +50,6 @@ class DeclaresFacts(Protocol):
     def facts(self) -> AttackFacts: ...
 
 
-@runtime_checkable
-class HasRadius(Protocol):
-    """What a constraint, or the surface of a universal attack, declares of its budget."""
-
-    @property
-    def norm(self) -> Norm: ...
-    @property
-    def radius(self) -> float: ...
-
-
 def facts_of(attack: Any) -> AttackFacts:
     """What anything that `run` can run says of itself; an adversary without `facts`, by its `constraint` and `steps` where it has them.
 
@@ -71,14 +61,12 @@ def facts_of(attack: Any) -> AttackFacts:
     if isinstance(attack, DeclaresFacts):
         return attack.facts
     steps, region = getattr(attack, "steps", None), getattr(attack, "constraint", None)
-    return within(region if isinstance(region, HasRadius) else None, steps=steps if isinstance(steps, int) else None)
+    return within(getattr(region, "norm", ""), getattr(region, "radius", None), steps=steps if isinstance(steps, int) else None)
 
 
-def within(region: HasRadius | None, **facts: Any) -> AttackFacts:
-    """Facts of a search inside a region; None: inside none that is known."""
-    if region is None:
-        return AttackFacts(**facts)
-    return AttackFacts(norm=region.norm, radius=float(region.radius) if math.isfinite(region.radius) else None, **facts)
+def within(norm: Norm, radius: float | None, **facts: Any) -> AttackFacts:
+    """Facts of a search within a radius; None, as an infinite one: within none."""
+    return AttackFacts(norm=norm, radius=None if radius is None or not math.isfinite(radius) else float(radius), **facts)
 
 
 def facts_of_parts(parts: Sequence[AttackFacts]) -> AttackFacts:

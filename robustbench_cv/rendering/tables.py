@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pandas
 
+from robustbench_cv.metrics.metric import Unit
 from robustbench_cv.rendering import escape
 from robustbench_cv.rendering.cells import SUFFIXES, Cell, Number, Quantity
 from robustbench_cv.tasks import Task
@@ -93,8 +94,8 @@ def _with_units(frame: pandas.DataFrame) -> list[tuple[str, ...]]:
     names = _headings(frame)
     if any(isinstance(v, Quantity) for v in frame.to_numpy().ravel()):
         return names
-    units = [{v.unit for v in frame.iloc[:, i] if isinstance(v, Number)} for i in range(len(names))]
-    return [(*name[:-1], name[-1] + SUFFIXES[one.pop()]) if len(one) == 1 else name for name, one in zip(names, units, strict=True)]
+    units: list[set[Unit]] = [{v.unit for v in frame.iloc[:, i] if isinstance(v, Number)} for i in range(len(names))]
+    return [(*name[:-1], name[-1] + SUFFIXES[next(iter(one))]) if len(one) == 1 else name for name, one in zip(names, units, strict=True)]
 
 
 def _shown_columns(table: Table) -> list[int]:

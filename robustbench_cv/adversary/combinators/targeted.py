@@ -99,7 +99,7 @@ class CleanImage:
 
     @property
     def facts(self) -> AttackFacts:
-        return within(self.constraint, steps=0)
+        return within(self.constraint.norm, self.constraint.radius, steps=0)
 
     def search(self, victim: Victim[Logits], /) -> SearchResult:
         return _looked_at(self.name, victim, self.success)[0]

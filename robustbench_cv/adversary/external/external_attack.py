@@ -57,7 +57,7 @@ class External:
 
     @property
     def facts(self) -> AttackFacts:
-        return within(self.constraint, steps=self.steps)
+        return within(self.constraint.norm, self.constraint.radius, steps=self.steps)
 
     def search(self, victim: Victim[Logits], /) -> SearchResult:
         network = _Counted(self.name, victim.model, victim.x0)
