@@ -9,8 +9,8 @@ from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.intervals import wilson
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Cell, Footnotes
-from robustbench_cv.rendering.items import Report
+from robustbench_cv.rendering.report_items import Report
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.curves import curve_charts
-from robustbench_cv.rendering.items import Report
+from robustbench_cv.rendering.report_items import Report
 
 
 @report()

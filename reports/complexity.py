@@ -9,9 +9,9 @@ import pandas
 from robustbench_cv.catalogue import report
 from robustbench_cv.palette import PALETTE, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.figures import Chart, say, shortened, value_axis
-from robustbench_cv.rendering.items import Report
+from robustbench_cv.rendering.report_items import Report
+from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, MetricRow, Results
 from robustbench_cv.suite import Condition

@@ -7,8 +7,8 @@ from dataclasses import replace
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.detection_attack import MANY, DetectionAttack, detection_attack
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Cell, Footnotes
-from robustbench_cv.rendering.items import Report
+from robustbench_cv.rendering.report_items import Report
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition

@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.film_strips import Frame, Gallery, Strip
-from robustbench_cv.rendering.items import Report
+from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.results import Group, Picture, Results
 
 _CAPTION = "each image before and after, with the model's predictions. The difference is signed (grey: no change) and amplified."

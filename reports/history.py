@@ -10,9 +10,9 @@ import pandas
 from robustbench_cv.catalogue import report
 from robustbench_cv.palette import BY_KIND, MUTED, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Cell, Footnotes
 from robustbench_cv.rendering.figures import NOTHING, Chart, say, value_axis
-from robustbench_cv.rendering.items import Report
+from robustbench_cv.rendering.report_items import Report
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, MetricRow, Results
 from robustbench_cv.suite import Condition

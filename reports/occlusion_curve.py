@@ -5,7 +5,7 @@ from __future__ import annotations
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.curves import curve_charts
-from robustbench_cv.rendering.items import Report
+from robustbench_cv.rendering.report_items import Report
 
 _CAPTION = "the covered share of the object; dashed, the control: the same cover where no object is."
 

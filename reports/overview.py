@@ -10,9 +10,9 @@ import pandas
 from robustbench_cv.catalogue import report
 from robustbench_cv.palette import BY_KIND, MUTED, PAPER, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Footnotes, Number
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, say, shortened, value_axis
-from robustbench_cv.rendering.items import Report
+from robustbench_cv.rendering.report_items import Report
+from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.results import MetricRow, Results
 from robustbench_cv.tasks import Task
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy
 import pandas
 
-from robustbench_cv.adversary.facts import AttackFacts, Norm
+from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.catalogue import METRICS, build_stored
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.files import load_json
@@ -22,8 +22,8 @@ from robustbench_cv.metrics.base_rates import BaseRates, base_rates
 from robustbench_cv.metrics.failures import with_failures
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric, Unit
-from robustbench_cv.metrics.parts import Background
-from robustbench_cv.metrics.robust import AttackSuccess, attack_success, worst_case
+from robustbench_cv.metrics.ratios import Background
+from robustbench_cv.metrics.worst_case import AttackSuccess, attack_success, worst_case
 from robustbench_cv.records import AttackTrace, read_parts
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition, Gate, Kind

@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from robustbench_cv.adversary import Linf, run
+from robustbench_cv.adversary.attack_facts import AttackFacts, facts_of
 from robustbench_cv.adversary.external.adapters import from_torchattacks
-from robustbench_cv.adversary.facts import AttackFacts, facts_of
 from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.suite import Condition

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from robustbench_cv.adversary.candidates import overlapping
+from robustbench_cv.adversary.candidate_matching import overlapping
 from robustbench_cv.adversary.criteria import fabricated, fooled, misclassified, mislabelled, pixels_wrong, reported, vanished
 from robustbench_cv.adversary.objectives.classification import classifier_objective, cross_entropy, dlr, margin, towards
 from robustbench_cv.adversary.objectives.detection import fabricate, fabricate_boxes, mislabel, vanish, vanish_objects

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.adversary import Attack, Ensemble, Linf, aim_of, run
-from robustbench_cv.adversary.combinators.targeted import RankedWrongClasses, Targeted, targeted_dlr, targeted_margin
+from robustbench_cv.adversary.combinators.targeted import Targeted
 from robustbench_cv.adversary.constraints.hyperplane_projection import project_onto_hyperplane
+from robustbench_cv.adversary.objectives.classification import RankedWrongClasses, targeted_dlr, targeted_margin
 from robustbench_cv.adversary.optimizers.square import BLOCK, area_at, bump
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError

@@ -12,7 +12,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.runner.cell import run_cell
 from robustbench_cv.runner.job import build_job
 from robustbench_cv.runner.plan import make_plan
-from robustbench_cv.runner.planned import Options
+from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.suite import CLEAN, Suite, Track
 from robustbench_cv.types import Candidates, ClassTarget, Logits, PixelLogits, Sample
 

@@ -49,11 +49,13 @@ def test_a_warm_budget_breaks_what_it_breaks_alone_and_what_smaller_ones_broke(t
 
 def test_what_is_taken_over_is_not_searched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[int] = []
-    from robustbench_cv.runner import search
+    from robustbench_cv.runner import attack_search
 
-    whole = search.run_attack
+    whole = attack_search.run_attack
     monkeypatch.setattr(
-        search, "run_attack", lambda attack, model, images, *more: searched.append(len(images)) or whole(attack, model, images, *more)
+        attack_search,
+        "run_attack",
+        lambda attack, model, images, *more: searched.append(len(images)) or whole(attack, model, images, *more),
     )
     results = run(suite_of(tmp_path, warm=True), tmp_path / "out").results
     counts = [len(broken(results, f"at {e}")) for e in LEVELS[:-1]]

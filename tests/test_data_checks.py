@@ -257,7 +257,7 @@ def test_classes_that_a_map_leaves_out_are_not_taken_for_ignored_pixels(tmp_path
 
 
 def test_large_data_is_read_in_part_and_says_so(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr("robustbench_cv.checks.survey.SURVEYED", 15)
+    monkeypatch.setattr("robustbench_cv.checks.data_survey.SURVEYED", 15)
     assert findings(f"folder:{folder}")["D01"].evidence == "14 of 40 samples were read"
 
 

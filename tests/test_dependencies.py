@@ -9,12 +9,12 @@ import numpy
 import pytest
 
 import robustbench_cv
-from robustbench_cv.lookups import Lookup, recorded_lookups, unrecorded_lookups
+from robustbench_cv.code_lookups import Lookup, recorded_lookups, unrecorded_lookups
 from robustbench_cv.registry import Registry
 from robustbench_cv.runner import dependencies
 from robustbench_cv.runner.dependencies import DependencyReader
 from robustbench_cv.runner.plan import make_plan
-from robustbench_cv.runner.planned import Options
+from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 
 ROOT = Path(robustbench_cv.__file__).parent

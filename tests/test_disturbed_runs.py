@@ -16,11 +16,11 @@ from robustbench_cv.results import Results
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.runner import run as runner
 from robustbench_cv.runner.cell import CellOutput, run_cell
+from robustbench_cv.runner.changed_inputs import require_unchanged
 from robustbench_cv.runner.dependencies import Dependencies
 from robustbench_cv.runner.job import Job
-from robustbench_cv.runner.planned import Options
+from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import Outcome, run_suite
-from robustbench_cv.runner.unchanged import require_unchanged
 from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Track
 
 MODEL = '''

@@ -24,7 +24,7 @@ from robustbench_cv.models.transfer_learning.replace_head import replace_head
 from robustbench_cv.training import finetune_detectors
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.finetune import Settings, finetune
-from robustbench_cv.training.finetune_learner import Learner, objects
+from robustbench_cv.training.finetune_module import Learner, objects
 from robustbench_cv.training.training_set import NOTHING, fit_to_size
 from robustbench_cv.types import BoxTarget, Labels, Sample
 from tests.test_training import COLOURS, Squares

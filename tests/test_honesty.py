@@ -17,7 +17,7 @@ from robustbench_cv.checks import gradient_check
 from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
 from robustbench_cv.checks.comparison_attacks import PROBES, Trace, Tried, trace
-from robustbench_cv.checks.precision import Float32, half_precision
+from robustbench_cv.checks.half_precision import Float32, half_precision
 from robustbench_cv.checks.s10_masking import s10_masking
 from robustbench_cv.checks.s11_steps import s11_steps
 from robustbench_cv.errors import NotApplicable

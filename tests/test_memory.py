@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbench_cv.runner import memory, search
+from robustbench_cv.runner import attack_search, memory
 from tests.test_runner import run, small_suite, write_data, write_model
 
 SCRIPT = """
@@ -63,14 +63,14 @@ def test_half_the_memory_holds_the_largest_batch(monkeypatch: pytest.MonkeyPatch
 
 def test_attacks_take_no_more_images_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    whole = search.run_attack
+    whole = attack_search.run_attack
 
     def watched(attack: Any, model: Any, images: Tensor, *more: Any) -> Any:
         taken.append(len(images))
         return whole(attack, model, images, *more)
 
-    monkeypatch.setattr(search, "run_attack", watched)
-    monkeypatch.setattr(search, "largest_batch", lambda model, image: 7)
+    monkeypatch.setattr(attack_search, "run_attack", watched)
+    monkeypatch.setattr(attack_search, "largest_batch", lambda model, image: 7)
     run(small_suite(write_model(tmp_path), write_data(tmp_path)), tmp_path / "out", limit=20, strength=0)
     assert taken == [7, 7, 6]
 

@@ -6,7 +6,7 @@ import pytest
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.metrics.intervals import wilson
-from robustbench_cv.metrics.robust import attack_success, worst_case
+from robustbench_cv.metrics.worst_case import attack_success, worst_case
 from tests.reference import worlds
 
 TOP1, MIOU = METRICS.build("top-1"), METRICS.build("miou")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from robustbench_cv.metrics.significance import benjamini_hochberg, compare_outcomes, holm, mcnemar
+from robustbench_cv.metrics.paired_tests import benjamini_hochberg, compare_outcomes, holm, mcnemar
 
 P = [0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205, 0.212, 0.216]
 

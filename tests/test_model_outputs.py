@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.models.adapt import classifier
 from robustbench_cv.run_folder import RunFolder
-from robustbench_cv.runner.model_outputs import identify
+from robustbench_cv.runner.model_identity import identify
 from robustbench_cv.types import AnyModel, Candidates, Dataset, Labels, ModelInfo
 
 CLASSES = Labels(("a", "b", "c"))

@@ -18,7 +18,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from robustbench_cv.adversary import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
 from robustbench_cv.models.adapt import classifier, weights_sha256
-from robustbench_cv.models.folded import Folded, fold, fold_batch_norms
+from robustbench_cv.models.batch_norm_folding import Folded, fold, fold_batch_norms
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import ClassTarget, Labels, Logits, Model
 from tests.adversary_models import images

@@ -74,8 +74,8 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "tasks", "files", "palette", "foreign", "terminal", "arguments"),
-    ("suite", "types", "noise", "specs", "entries", "lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
+    ("errors", "tasks", "files", "palette", "foreign_code", "terminal", "arguments"),
+    ("suite", "types", "noise", "specs", "entries", "code_lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
     ("catalogue", "suite_files"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("results",),

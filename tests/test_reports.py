@@ -15,19 +15,19 @@ import msgspec
 import pandas
 import pytest
 
-from robustbench_cv.adversary.facts import facts_of
+from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.catalogue import ATTACKS, REPORTS
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.records import AttackTrace
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import curves, reporting
-from robustbench_cv.rendering.cells import Footnotes, Number
 from robustbench_cv.rendering.curves import curve_frame
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.page import banner, headline
 from robustbench_cv.rendering.publish import build_items, publish
+from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Results
 from robustbench_cv.runner.run_facts import condition_facts

@@ -24,9 +24,9 @@ from robustbench_cv.metrics.intervals import wilson
 from robustbench_cv.records import write_part
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import escape, reporting
-from robustbench_cv.rendering.cells import Footnotes
 from robustbench_cv.rendering.page import banner, headline, page
 from robustbench_cv.rendering.publish import build_items, summary_csv
+from robustbench_cv.rendering.table_cells import Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import DatasetRow, Pairing, Results, read_run
 from robustbench_cv.suite import Condition, Gate

@@ -272,7 +272,7 @@ def test_a_run_searches_on_the_faster_twin(suite: Suite, tmp_path: Path, monkeyp
             searched.append(len(images))
             return self.model.raw(images)
 
-    monkeypatch.setattr("robustbench_cv.runner.search.fold", lambda model, example: Watched(model))
+    monkeypatch.setattr("robustbench_cv.runner.attack_search.fold", lambda model, example: Watched(model))
     run(suite, tmp_path / "out", limit=16)
     assert max(searched) > 1
 

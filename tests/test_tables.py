@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.rendering import escape
-from robustbench_cv.rendering.cells import Footnotes, Number
+from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 
 SHOWN = Number(Estimate(0.924, 0.891, 0.948, 200, 3))

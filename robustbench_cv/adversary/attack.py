@@ -10,9 +10,9 @@ from typing import Generic, Protocol
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.attack_facts import AttackFacts, facts_of, facts_of_parts, within
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.facts import AttackFacts, facts_of, facts_of_parts, within
 from robustbench_cv.adversary.objective import G, Objective, indifferent
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
@@ -197,8 +197,8 @@ def run(
 ) -> AttackResult:
     """Attack `model` on images (N, 3, H, W) in [0, 1], on the model's device, with targets in the model's class indices.
 
-    search_on: a faster model of the same function but for rounding (models.folded). What is found on it is judged on `model`, and searched
-    for again on `model` where it does not hold there. None for an attack with references of its own, such as a universal one.
+    search_on: a faster model of the same function but for rounding (models.batch_norm_folding). What is found on it is judged on `model`,
+    and searched for again on `model` where it does not hold there. None for an attack with references of its own, such as a universal one.
 
     The model runs in eval mode with frozen weights and is left bit-identical. A sample's result depends on (noise.seed, its id) and on
     nothing else in the batch, except for float rounding. UserError for an attack of another task, for images outside [0, 1], for labels

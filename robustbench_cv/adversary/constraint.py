@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from robustbench_cv.adversary.facts import Norm
+from robustbench_cv.adversary.attack_facts import Norm
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Target
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.candidates import overlapping
+from robustbench_cv.adversary.candidate_matching import overlapping
 from robustbench_cv.adversary.criteria import reported
 from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.victim import require_raw

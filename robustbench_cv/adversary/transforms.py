@@ -5,13 +5,16 @@ mi-fgsm's move = chain(l1_mean(), momentum(1.0), steepest(ball), scale(alpha))
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from robustbench_cv.adversary.constraint import TINY, Constraint
+from robustbench_cv.errors import UserError
 
 State: TypeAlias = Any
 """A tensor with one row a sample, or a (named) tuple of states, or None: see `rows`."""
@@ -91,3 +94,20 @@ def rows(state: State, index: Tensor) -> State:
         parts = [rows(part, index) for part in state]
         return type(state)(*parts) if type(state) is not tuple else tuple(parts)
     return state
+
+
+def gaussian_smoothing(side: int) -> Transform:
+    """The gradient blurred by a Gaussian of odd side, three standard deviations to each border (Dong et al., CVPR 2019, section 3.2)."""
+    if side < 1 or side % 2 == 0:
+        raise UserError(f"kernel={side} must be an odd number of pixels")
+    at = torch.linspace(-3, 3, side) if side > 1 else torch.zeros(1)
+    line = (-at.square() / 2).exp() / math.sqrt(2 * math.pi)
+    line = line / line.sum()
+
+    def blur(grad: Tensor) -> Tensor:
+        channels = grad.shape[1]
+        row = line.to(grad).expand(channels, 1, 1, side)
+        across = F.conv2d(grad, row, padding=(0, side // 2), groups=channels)
+        return F.conv2d(across, row.transpose(2, 3), padding=(side // 2, 0), groups=channels)
+
+    return stateless(blur)

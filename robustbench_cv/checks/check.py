@@ -15,7 +15,7 @@ from robustbench_cv.findings import Finding
 
 if TYPE_CHECKING:
     from robustbench_cv.checks.attacked import Attacked
-    from robustbench_cv.checks.survey import DataSurvey
+    from robustbench_cv.checks.data_survey import DataSurvey
     from robustbench_cv.results import Results
     from robustbench_cv.tasks import Task
     from robustbench_cv.types import AnyModel, Model, Prediction, Sample

@@ -11,11 +11,11 @@ from typing import Literal
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.d04_sizes import odd_image
-from robustbench_cv.checks.survey import SKIP_BAD, refused_shapes, survey
+from robustbench_cv.checks.data_survey import SKIP_BAD, refused_shapes, survey
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import SEVERITY, Finding
-from robustbench_cv.foreign import read_sample
+from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
 SAMPLES = 64

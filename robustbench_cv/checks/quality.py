@@ -20,7 +20,7 @@ from torch import Tensor
 from robustbench_cv import boxes
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.findings import Verdict
-from robustbench_cv.metrics.significance import holm, mcnemar
+from robustbench_cv.metrics.paired_tests import holm, mcnemar
 from robustbench_cv.types import (
     IGNORE,
     BoxPrediction,

@@ -15,7 +15,7 @@ from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import Comparison, Quality, best, compare
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import Finding
-from robustbench_cv.metrics.matching import MOST
+from robustbench_cv.metrics.coco_matching import MAX_DETECTIONS
 from robustbench_cv.types import BoxPrediction, BoxTarget, Sample
 
 _TITLE = "box format"
@@ -118,11 +118,12 @@ def _capped(samples: Sequence[Sample], subject: Preflight, scored: float) -> Fin
     """Of data that hold more objects of a class in an image than average precision looks at: no fault of anybody's."""
     counts = [_real(s).labels.bincount() for s in samples if len(_real(s).labels)]
     fullest = max(counts, key=lambda c: int(c.max()))
-    crowded = sum(bool((c > MOST).any()) for c in counts)
+    crowded = sum(bool((c > MAX_DETECTIONS).any()) for c in counts)
     name = subject.model.info.classes.names[int(fullest.argmax())]
     evidence = (
-        f"{crowded} of {len(samples)} images hold more than {MOST} objects of one class, up to {int(fullest.max())} ({name!r}); COCO's "
-        f"average precision counts {MOST} detections of a class in an image, so that a perfect detector scores AP {scored:.3f} here"
+        f"{crowded} of {len(samples)} images hold more than {MAX_DETECTIONS} objects of one class, up to {int(fullest.max())} ({name!r}); "
+        f"COCO's average precision counts {MAX_DETECTIONS} detections of a class in an image, so that a perfect detector scores "
+        f"AP {scored:.3f} here"
     )
     remedy = "judge such images by detection-rate as well, or cut them into tiles of fewer objects"
     return Finding("S22", _TITLE, "note", evidence, remedy, code="detections-capped")
@@ -147,8 +148,8 @@ def _real(sample: Sample) -> BoxTarget:
 def _countable(sample: Sample) -> Iterator[Sample]:
     """The sample, in parts of as many objects as average precision counts in an image."""
     real = _real(sample)
-    for first in range(0, len(real.boxes), MOST):
-        part = real.select(torch.arange(first, min(first + MOST, len(real.boxes))))
+    for first in range(0, len(real.boxes), MAX_DETECTIONS):
+        part = real.select(torch.arange(first, min(first + MAX_DETECTIONS, len(real.boxes))))
         yield replace(sample, id=f"{sample.id} from {first}", target=part, regions={}, edit=None)
 
 

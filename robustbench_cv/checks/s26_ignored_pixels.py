@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import OfData
-from robustbench_cv.checks.survey import DataSurvey
+from robustbench_cv.checks.data_survey import DataSurvey
 from robustbench_cv.findings import Finding, Verdict
 from robustbench_cv.types import IGNORE
 

@@ -11,7 +11,7 @@ import click
 
 from robustbench_cv.cli.titled import debug_asked
 from robustbench_cv.errors import ForeignError, RobustBenchError, describe
-from robustbench_cv.foreign import is_ours, located, ran_out_of_memory
+from robustbench_cv.foreign_code import is_ours, located, ran_out_of_memory
 from robustbench_cv.terminal import elided, say
 
 USAGE, MACHINE, FOREIGN, BUG = 2, 5, 6, 7

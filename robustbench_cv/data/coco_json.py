@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from robustbench_cv.data.classes import unique_labels
-from robustbench_cv.data.json_text import read_json
+from robustbench_cv.data.json_files import read_json
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Labels
 

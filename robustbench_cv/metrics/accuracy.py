@@ -5,7 +5,7 @@ from __future__ import annotations
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.metric import Metric
-from robustbench_cv.metrics.parts import Rate, finite, need
+from robustbench_cv.metrics.ratios import Rate, finite, need
 from robustbench_cv.types import ABSENT, ClassPrediction, ClassTarget, Labels, Prediction, Sample
 
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy
 
 from robustbench_cv.catalogue import metric
-from robustbench_cv.metrics.matching import IOU_THRESHOLDS, SIZES, coco_mask_matches, coco_matches
+from robustbench_cv.metrics.coco_matching import IOU_THRESHOLDS, SIZES, coco_mask_matches, coco_matches
 from robustbench_cv.metrics.metric import Metric, Unit
-from robustbench_cv.metrics.parts import quotient, whole
+from robustbench_cv.metrics.ratios import quotient, whole
 from robustbench_cv.types import Evidence, Prediction, Sample
 
 RECALLS = numpy.linspace(0.0, 1.0, 101)

@@ -14,7 +14,7 @@ from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.detection_rates import FOUND, MISLABELLED, VANISHED
 from robustbench_cv.metrics.intervals import RESAMPLES, estimate, wilson
 from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.metrics.parts import Ratio
+from robustbench_cv.metrics.ratios import Ratio
 from robustbench_cv.types import Evidence, Prediction, Sample
 
 MANY = 10

@@ -18,9 +18,9 @@ import numpy
 
 from robustbench_cv.arguments import Fraction
 from robustbench_cv.catalogue import metric
-from robustbench_cv.metrics.matching import Objects, overlaps
+from robustbench_cv.metrics.coco_matching import Objects, overlaps
 from robustbench_cv.metrics.metric import Metric
-from robustbench_cv.metrics.parts import Ratio, finite, need
+from robustbench_cv.metrics.ratios import Ratio, finite, need
 from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction, Sample
 
 VANISHED, MISLABELLED, CLAIMED, FOUND = range(4)

@@ -25,7 +25,7 @@ from robustbench_cv.boxes import to_mask
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.metric import Labels, Metric
-from robustbench_cv.metrics.parts import Background, Rate, Ratio, finite, need
+from robustbench_cv.metrics.ratios import Background, Rate, Ratio, finite, need
 from robustbench_cv.types import (
     ABSENT,
     IGNORE,

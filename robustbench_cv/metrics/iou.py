@@ -17,7 +17,7 @@ import torch
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.metrics.metric import Labels, Metric, Unit
-from robustbench_cv.metrics.parts import Ratio, need, quotient, whole
+from robustbench_cv.metrics.ratios import Ratio, need, quotient, whole
 from robustbench_cv.types import IGNORE, Evidence, MaskPrediction, MaskTarget, Prediction, Sample
 
 _KEY = "confusion"

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.preprocessing import Interpolation, Preprocessing
-from robustbench_cv.models.state_fit import lazy_layers
+from robustbench_cv.models.state_dict_loading import lazy_layers
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import ClassPrediction, HasModule, Labels, Logits, MaskPrediction, ModelInfo, PixelLogits, Prediction
 

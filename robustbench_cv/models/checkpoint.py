@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.files import is_file
-from robustbench_cv.models.state_fit import AVERAGED, COUNTER, load_into, some, words
-from robustbench_cv.models.weights_content import read_weights
+from robustbench_cv.models.checkpoint_formats import read_weights
+from robustbench_cv.models.state_dict_loading import AVERAGED, COUNTER, load_into, some, words
 
 __all__ = ["COUNTER", "LOG", "State", "has_auxiliary_heads", "load_checkpoint", "load_into", "read_state", "split_key", "with_key"]
 

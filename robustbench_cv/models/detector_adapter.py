@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Prepared, describe_module, freeze
-from robustbench_cv.models.detections import detections
+from robustbench_cv.models.detection_postprocessing import detections
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from robustbench_cv.code_lookups import Lookup, record_lookup
 from robustbench_cv.errors import UserError
-from robustbench_cv.lookups import Lookup, record_lookup
 
 PACKAGES = {
     "classical": "skimage",

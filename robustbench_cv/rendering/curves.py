@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import pandas
 
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.cells import Footnotes
 from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say, value_axis
+from robustbench_cv.rendering.table_cells import Footnotes
 from robustbench_cv.results import Group, MetricRow, Results
 from robustbench_cv.suite import Condition, Kind
 from robustbench_cv.tasks import Task

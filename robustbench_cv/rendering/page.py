@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from robustbench_cv import gates, palette
 from robustbench_cv.rendering import escape, reporting
-from robustbench_cv.rendering.cells import Footnotes, Number
-from robustbench_cv.rendering.items import Item
+from robustbench_cv.rendering.report_items import Item
+from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.results import Group, Results
 from robustbench_cv.tasks import Task
 

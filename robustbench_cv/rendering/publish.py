@@ -12,12 +12,12 @@ from pathlib import Path
 from robustbench_cv.catalogue import REPORTS, build_stored
 from robustbench_cv.files import write_bytes
 from robustbench_cv.rendering import escape, reporting
-from robustbench_cv.rendering.cells import Footnotes, Number
 from robustbench_cv.rendering.figures import Chart, save
 from robustbench_cv.rendering.film_strips import Gallery
-from robustbench_cv.rendering.items import Item
 from robustbench_cv.rendering.junit import junit_xml
 from robustbench_cv.rendering.page import page
+from robustbench_cv.rendering.report_items import Item
+from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Group, Results
 from robustbench_cv.run_folder import RunFolder

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from robustbench_cv.adversary.facts import AttackFacts, Norm
+from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.metric import Estimate, Unit
-from robustbench_cv.rendering.cells import Footnotes, Number, Quantity
+from robustbench_cv.rendering.table_cells import Footnotes, Number, Quantity
 from robustbench_cv.results import Budget, Effect, Group, Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task

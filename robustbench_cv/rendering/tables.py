@@ -14,7 +14,7 @@ import pandas
 
 from robustbench_cv.metrics.metric import Unit
 from robustbench_cv.rendering import escape
-from robustbench_cv.rendering.cells import SUFFIXES, Cell, Number, Quantity
+from robustbench_cv.rendering.table_cells import SUFFIXES, Cell, Number, Quantity
 from robustbench_cv.tasks import Task
 
 _LONG = 34

@@ -13,14 +13,14 @@ from torch import Tensor
 from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
-from robustbench_cv.foreign import calling, named, one_by_one, read_sample
+from robustbench_cv.foreign_code import calling, named, one_by_one, read_sample
 from robustbench_cv.metrics.metric import Metric
-from robustbench_cv.metrics.parts import Background
+from robustbench_cv.metrics.ratios import Background
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
+from robustbench_cv.runner.attack_search import Attacked, attack_samples
 from robustbench_cv.runner.job import Job
-from robustbench_cv.runner.search import Attacked, attack_samples
 from robustbench_cv.types import Evidence, Model, Prediction, Sample
 
 NOT_FINITE = "the model's output is not finite (NaN or infinity)"

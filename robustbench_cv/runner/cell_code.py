@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
-from robustbench_cv.lookups import Lookup
+from robustbench_cv.code_lookups import Lookup
 from robustbench_cv.runner import cell, job, saved_images
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.suite import Condition
@@ -22,7 +22,7 @@ def engine_code(reader: DependencyReader, condition: Condition, *, is_fitted: bo
     if not condition.interventions:
         idle += ["robustbench_cv.interventions"]
     if condition.attack is None:
-        idle += ["robustbench_cv.adversary", "robustbench_cv.runner.search"]
+        idle += ["robustbench_cv.adversary", "robustbench_cv.runner.attack_search"]
     if not is_fitted:
         idle += ["robustbench_cv.runner.universal_fit"]
     if not transfers:

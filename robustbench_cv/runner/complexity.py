@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from robustbench_cv.errors import BadSample, ForeignError
-from robustbench_cv.foreign import read_sample
+from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.models.complexity.profile import count
 from robustbench_cv.results import ComplexityRow
 from robustbench_cv.run_folder import COMPLEXITY, RunFolder, json_file
 from robustbench_cv.runner.dependencies import DependencyReader
-from robustbench_cv.runner.planned import Pair
+from robustbench_cv.runner.planned_cells import Pair
 
 
 def stored_complexity(folder: RunFolder, pair: Pair, device: str, reader: DependencyReader) -> ComplexityRow:

@@ -26,8 +26,8 @@ from typing import NamedTuple, TypeVar
 
 import robustbench_cv
 from robustbench_cv.catalogue import REGISTRIES
+from robustbench_cv.code_lookups import Lookup, recorded_lookups
 from robustbench_cv.errors import UserError
-from robustbench_cv.lookups import Lookup, recorded_lookups
 from robustbench_cv.run_folder import digest
 
 T = TypeVar("T")

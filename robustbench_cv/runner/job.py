@@ -14,7 +14,7 @@ from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.records import Record
-from robustbench_cv.runner.search import radius_of
+from robustbench_cv.runner.attack_search import radius_of
 from robustbench_cv.runner.universal_fit import fit_once
 from robustbench_cv.runner.warm_start import warm_start
 from robustbench_cv.types import AnyModel, Dataset, Labels
@@ -22,7 +22,7 @@ from robustbench_cv.types import AnyModel, Dataset, Labels
 if TYPE_CHECKING:
     from robustbench_cv.results import ModelRow
     from robustbench_cv.run_folder import RunFolder
-    from robustbench_cv.runner.planned import Plan, PlannedCell
+    from robustbench_cv.runner.planned_cells import Plan, PlannedCell
     from robustbench_cv.suite import Condition
 
 

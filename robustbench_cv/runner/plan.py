@@ -15,7 +15,7 @@ from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
-from robustbench_cv.foreign import calling
+from robustbench_cv.foreign_code import calling
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.intervention import NeedsDonors
 from robustbench_cv.models.adapt import weights_sha256
@@ -26,8 +26,8 @@ from robustbench_cv.run_folder import RunFolder, digest
 from robustbench_cv.runner.cell_code import engine_code, model_code
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
 from robustbench_cv.runner.job import build_metric
-from robustbench_cv.runner.model_outputs import identify
-from robustbench_cv.runner.planned import Options, Pair, Plan, PlannedCell
+from robustbench_cv.runner.model_identity import identify
+from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.universal_fit import plan_fit
 from robustbench_cv.runner.warm_start import smaller_budget
 from robustbench_cv.suite import Condition, Suite, Track, check_gates

@@ -9,7 +9,7 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.run_folder import PREFLIGHT, RunFolder, json_file
 from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.dependencies import DependencyReader
-from robustbench_cv.runner.planned import Pair
+from robustbench_cv.runner.planned_cells import Pair
 
 
 def stored_preflight(folder: RunFolder, pair: Pair, device: str, reader: DependencyReader, *, skip_bad: bool = False) -> list[Finding]:

@@ -28,16 +28,16 @@ from robustbench_cv.results import Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.runner import saved_images
 from robustbench_cv.runner.cell import CellOutput, run_cell
+from robustbench_cv.runner.changed_inputs import require_unchanged
 from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.dependencies import Dependencies
 from robustbench_cv.runner.job import blank_record, build_job
 from robustbench_cv.runner.plan import make_plan
-from robustbench_cv.runner.planned import Options, Plan, PlannedCell
+from robustbench_cv.runner.planned_cells import Options, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run_facts import architecture, with_facts
 from robustbench_cv.runner.strength import stored_strength
-from robustbench_cv.runner.unchanged import require_unchanged
 from robustbench_cv.suite import Suite
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import AnyModel, BoxPrediction

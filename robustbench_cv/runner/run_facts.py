@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from robustbench_cv.adversary.facts import facts_of
+from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import METRICS, MODELS
 from robustbench_cv.errors import UserError

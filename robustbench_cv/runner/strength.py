@@ -13,13 +13,13 @@ from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import STRENGTH, Finding
-from robustbench_cv.foreign import calling, read_sample
+from robustbench_cv.foreign_code import calling, read_sample
 from robustbench_cv.records import read_parts
 from robustbench_cv.run_folder import STRENGTH_VERDICT, RunFolder, json_file
 from robustbench_cv.runner.cell import condition_sample
 from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.job import build_job
-from robustbench_cv.runner.planned import Pair, Plan, PlannedCell
+from robustbench_cv.runner.planned_cells import Pair, Plan, PlannedCell
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import Sample
 

@@ -14,17 +14,17 @@ from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, DATASETS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.foreign import calling, read_sample
+from robustbench_cv.foreign_code import calling, read_sample
 from robustbench_cv.registry import Spec
 from robustbench_cv.run_folder import ARTEFACT, Storage
+from robustbench_cv.runner.changed_inputs import require_same_samples
 from robustbench_cv.runner.dependencies import DependencyReader, built_with_code
-from robustbench_cv.runner.planned import FitPlan
-from robustbench_cv.runner.unchanged import require_same_samples
+from robustbench_cv.runner.planned_cells import FitPlan
 from robustbench_cv.types import Dataset, Model, Sample
 
 if TYPE_CHECKING:
     from robustbench_cv.run_folder import RunFolder
-    from robustbench_cv.runner.planned import Options, Pair
+    from robustbench_cv.runner.planned_cells import Options, Pair
     from robustbench_cv.suite import Condition
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.models.weights.self_contained import is_self_contained
 from robustbench_cv.registry import Spec
 from robustbench_cv.tasks import Task
-from robustbench_cv.training import finetune_scores
-from robustbench_cv.training.finetune_lesson import Lesson, Settings
+from robustbench_cv.training import finetune_classifiers
+from robustbench_cv.training.finetune_plan import Lesson, Settings
 from robustbench_cv.training.loop import Run
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.training.split import HELD_OUT, Part, split
@@ -82,7 +82,7 @@ def _any(spec: str, task: Task) -> Recipe:
 
 def _lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Lesson:
     if isinstance(donor, Classifier | Segmenter):
-        return finetune_scores.lesson(spec, donor, settings, data)
+        return finetune_classifiers.lesson(spec, donor, settings, data)
     if donor.info.task == "detection":
         from robustbench_cv.training import finetune_detectors  # torchvision takes seconds to import
 

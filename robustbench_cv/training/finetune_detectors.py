@@ -16,9 +16,9 @@ from robustbench_cv.models.weights.initial_weights import parse_size
 from robustbench_cv.registry import Scalar, Spec, tagged
 from robustbench_cv.training.augment import chain, flip, light
 from robustbench_cv.training.evaluate import evaluate
-from robustbench_cv.training.finetune_learner import Learner
-from robustbench_cv.training.finetune_lesson import Lesson, Numbers, Settings
-from robustbench_cv.training.finetune_scores import learning, require
+from robustbench_cv.training.finetune_classifiers import learning, require
+from robustbench_cv.training.finetune_module import Learner
+from robustbench_cv.training.finetune_plan import Lesson, Numbers, Settings
 from robustbench_cv.training.loop import Judge
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.training.split import Part

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robustbench_cv.adversary import AttackResult, run
 from robustbench_cv.catalogue import ATTACKS
-from robustbench_cv.models.folded import fold
+from robustbench_cv.models.batch_norm_folding import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.runner.memory import keep_freed_memory
 from robustbench_cv.types import ClassTarget

@@ -37,7 +37,7 @@ from robustbench_cv.adversary import Attack, run
 from robustbench_cv.catalogue import ATTACKS, MODELS
 from robustbench_cv.data.scenes.scene_arrays import arrays
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.folded import fold
+from robustbench_cv.models.batch_norm_folding import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.runner.memory import keep_freed_memory
 from robustbench_cv.types import ClassTarget, Labels, Logits, Model

@@ -26,8 +26,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from robustbench_cv.adversary import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
+from robustbench_cv.models.batch_norm_folding import fold
 from robustbench_cv.models.build import build
-from robustbench_cv.models.folded import fold
 from robustbench_cv.noise import Noise
 from robustbench_cv.runner.memory import keep_freed_memory
 from robustbench_cv.types import ClassTarget

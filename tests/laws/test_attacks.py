@@ -27,7 +27,7 @@ from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.findings import STRENGTH
 from robustbench_cv.registry import Spec
-from robustbench_cv.runner.search import radius_of
+from robustbench_cv.runner.attack_search import radius_of
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Sample, predict
 from tests.adversary_models import MODELS, images, linear, noise, segmenter, targets

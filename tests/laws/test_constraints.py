@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from robustbench_cv.adversary.constraint import Constraint
-from robustbench_cv.adversary.constraints.lp import L1, L2, Linf, ball, require_step
+from robustbench_cv.adversary.constraints.lp import L1, L2, Linf, ball
 from robustbench_cv.adversary.constraints.patch import Patch
+from robustbench_cv.adversary.optimizers.step_size import require_step
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.types import BoxTarget
 from tests.adversary_models import images, noise

@@ -8,11 +8,11 @@ from typing import Literal
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Adversary, Attack, Ensemble
-from robustbench_cv.adversary.combinators.targeted import CleanImage, Targeted, ranked_wrong_classes, targeted_dlr, targeted_margin
+from robustbench_cv.adversary.combinators.targeted import CleanImage, Targeted, ranked_wrong_classes
 from robustbench_cv.adversary.constraints.lp import ball
 from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objective import G, Objective
-from robustbench_cv.adversary.objectives.classification import cross_entropy, dlr, margin
+from robustbench_cv.adversary.objectives.classification import cross_entropy, dlr, margin, targeted_dlr, targeted_margin
 from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.apgd import APGD

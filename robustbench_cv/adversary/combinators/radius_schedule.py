@@ -10,9 +10,9 @@ import msgspec
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack
+from robustbench_cv.adversary.attack_facts import AttackFacts
 from robustbench_cv.adversary.constraints.lp import Linf, ball
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.facts import AttackFacts
 from robustbench_cv.adversary.objective import G, Objective
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.apgd import APGD

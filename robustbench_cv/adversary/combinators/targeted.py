@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack
+from robustbench_cv.adversary.attack_facts import AttackFacts, facts_of_parts, within
 from robustbench_cv.adversary.combinators.multi_target import search_targets
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.facts import AttackFacts, facts_of_parts, within
-from robustbench_cv.adversary.objective import Objective
-from robustbench_cv.adversary.objectives.classification import margin
+from robustbench_cv.adversary.objectives.classification import RankedWrongClasses, margin
 from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
 from robustbench_cv.adversary.victim import SearchResult, Victim, non_finite, require_raw, worst_of
 from robustbench_cv.types import ClassTarget, Logits, Target
-
-
-@dataclass(frozen=True)
-class RankedWrongClasses:
-    """A goal: the class to leave, and the others, likeliest first by the clean image's logits."""
-
-    label: int
-    others: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -126,36 +115,8 @@ def ranked_wrong_classes(clean: Clean[Logits]) -> Aim[RankedWrongClasses]:
     return Aim(aim.provenance, _ranked_wrong_classes(clean.raw, aim.goals), aim.references, aim.skipped)
 
 
-def targeted_margin(rank: int) -> Objective[Logits, RankedWrongClasses]:
-    """z_t - z_y, t the class of this rank among the wrong ones of the clean image (0: the likeliest)."""
-    return Objective(f"margin to wrong class {rank + 1}", Logits, partial(_margin, rank=rank))
-
-
-def targeted_dlr(rank: int) -> Objective[Logits, RankedWrongClasses]:
-    """(z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2), z_(1) >= z_(2) >= ... (Croce & Hein 2020, equation 7).
-
-    The paper's form needs 4 classes. With 3 the divisor is z_(1) - z_(3); with 2 there is none that two logits leave free, for their own
-    difference would make the loss constant, and the plain margin is raised.
-    """
-    return Objective(f"dlr to wrong class {rank + 1}", Logits, partial(_dlr, rank=rank))
-
-
 def _ranked_wrong_classes(raw: Logits, goals: Sequence[Target]) -> list[RankedWrongClasses]:
     # An image without a right class is not attacked: its rank does not matter.
     labels = torch.tensor([cast(ClassTarget, goal).label for goal in goals]).clamp(min=0)
     order = raw.values.detach().cpu().scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     return [RankedWrongClasses(int(label), tuple(row[:-1])) for label, row in zip(labels, order.tolist(), strict=True)]
-
-
-def _margin(raw: Logits, goals: Sequence[RankedWrongClasses], progress: float, rank: int) -> Tensor:
-    labels = torch.tensor([goal.label for goal in goals], device=raw.values.device)
-    aims = torch.tensor([goal.others[rank] for goal in goals], device=raw.values.device)
-    return (raw.values.gather(1, aims[:, None]) - raw.values.gather(1, labels[:, None]))[:, 0]
-
-
-def _dlr(raw: Logits, goals: Sequence[RankedWrongClasses], progress: float, rank: int) -> Tensor:
-    difference, classes = _margin(raw, goals, progress, rank), raw.values.shape[1]
-    if classes == 2:
-        return difference
-    top = raw.values.topk(min(classes, 4), dim=1).values
-    return difference / (top[:, 0] - top[:, 2:].mean(dim=1) + 1e-12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
@@ -11,9 +10,9 @@ from typing import ClassVar, TypeAlias
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.attack_facts import Norm
 from robustbench_cv.adversary.constraint import TINY, Constraint
 from robustbench_cv.adversary.constraints.l1_projection import project_onto_l1_ball, sparse_sign
-from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.arguments import pixel_slip
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
@@ -175,24 +174,6 @@ def require_length(norm: str, radius: float, such_as: str) -> None:
     """UserError unless a radius is a length from 0 up."""
     if math.isnan(radius) or radius < 0:
         raise UserError(f"eps={radius!r} is no {norm} radius: write a number from 0 up, in [0, 1] pixel units, such as {such_as}")
-
-
-def require_step(region: Ball, alpha: float | None, steps: int, reach: float = 2.5) -> float:
-    """The step size: alpha, or where it is None the one with which `steps` steps go `reach` times the radius. Warns of too short a way."""
-    if alpha is None:
-        return reach * region.radius / max(steps, 1)
-    if isinstance(region, Linf):
-        require_pixel_units("alpha", alpha)
-    elif not 0 <= alpha < math.inf:
-        raise UserError(f"alpha={alpha!r} must be a length from 0 up")
-    if steps and steps * alpha < region.radius < math.inf:
-        share, enough = steps * alpha / region.radius, reach * region.radius / steps
-        warnings.warn(
-            f"{steps} steps of alpha={alpha:.4g} go at most {share:.0%} of the radius {region.radius:.4g}: "
-            f"the attack cannot use its own budget; write alpha={enough:.4g}, or more steps",
-            stacklevel=3,
-        )
-    return alpha
 
 
 def require_pixel_units(name: str, value: float) -> None:

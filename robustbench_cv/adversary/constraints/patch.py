@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from robustbench_cv import boxes
+from robustbench_cv.adversary.attack_facts import Norm
 from robustbench_cv.adversary.constraint import Constraint
-from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import BoxTarget, Target

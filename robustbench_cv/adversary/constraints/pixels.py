@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.attack_facts import Norm
 from robustbench_cv.adversary.constraint import Constraint
-from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Target

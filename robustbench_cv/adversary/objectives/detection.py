@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.candidates import overlapping
+from robustbench_cv.adversary.candidate_matching import overlapping
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.types import BoxTarget, Candidates, Target
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustbench_cv.adversary.candidates import overlapping
+from robustbench_cv.adversary.candidate_matching import overlapping
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.detection import FLOOR, log_of_rest

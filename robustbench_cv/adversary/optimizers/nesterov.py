@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from robustbench_cv.adversary.attack import Attack
-from robustbench_cv.adversary.constraints.lp import Linf, require_step
+from robustbench_cv.adversary.constraints.lp import Linf
 from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.ascent import Ascent
+from robustbench_cv.adversary.optimizers.step_size import require_step
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State, Transform, chain, l1_mean, momentum, scale, stateless, steepest
+from robustbench_cv.adversary.transforms import State, Transform, chain, gaussian_smoothing, l1_mean, momentum, scale, steepest
 from robustbench_cv.adversary.views import resized_and_padded
-from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits
 
 
@@ -65,20 +63,3 @@ def momentum_iterative(
     climb: Optimizer = Nesterov(unit, ball, step, decay) if ahead else Ascent(chain(unit, momentum(decay), steepest(ball), scale(step)))
     view = resized_and_padded(least, diversity) if diversity > 0 else None
     return Attack(name, cross_entropy(), misclassified(), ball, climb, steps, start="clean", keep="last", view=view)
-
-
-def gaussian_smoothing(side: int) -> Transform:
-    """The gradient blurred by a Gaussian of odd side, three standard deviations to each border (Dong et al., CVPR 2019, section 3.2)."""
-    if side < 1 or side % 2 == 0:
-        raise UserError(f"kernel={side} must be an odd number of pixels")
-    at = torch.linspace(-3, 3, side) if side > 1 else torch.zeros(1)
-    line = (-at.square() / 2).exp() / math.sqrt(2 * math.pi)
-    line = line / line.sum()
-
-    def blur(grad: Tensor) -> Tensor:
-        channels = grad.shape[1]
-        row = line.to(grad).expand(channels, 1, 1, side)
-        across = F.conv2d(grad, row, padding=(0, side // 2), groups=channels)
-        return F.conv2d(across, row.transpose(2, 3), padding=(side // 2, 0), groups=channels)
-
-    return stateless(blur)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from robustbench_cv.adversary.facts import Judged
+from robustbench_cv.adversary.attack_facts import Judged
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from robustbench_cv.adversary.attack_facts import Norm
 from robustbench_cv.adversary.constraints.lp import require_pixel_units
-from robustbench_cv.adversary.facts import Norm
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget, Target
 

@@ -15,8 +15,8 @@ from typing import Any, Generic, Literal
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.attack_facts import AttackFacts, Judged, within
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.facts import AttackFacts, Judged, within
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.references import Reference, annotated
 from robustbench_cv.adversary.universal.perturbation import Placed, Surface

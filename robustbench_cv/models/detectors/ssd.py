@@ -16,7 +16,7 @@ from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
-from robustbench_cv.models.detections import detections
+from robustbench_cv.models.detection_postprocessing import detections
 from robustbench_cv.models.detectors.darknet.detector import Stretched, names_for
 from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decoded, default_boxes, ssd_loss
 from robustbench_cv.models.preprocessing import Preprocessing

@@ -27,7 +27,7 @@ from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier, describe_module, freeze
 from robustbench_cv.models.checkpoint import LOG, load_checkpoint, split_key
-from robustbench_cv.models.detections import detections
+from robustbench_cv.models.detection_postprocessing import detections
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.sources.ultralytics_files import SavedModel, classes_in_file, find_file, read_saved_model, rounded_side
 from robustbench_cv.models.trainable import Refusal

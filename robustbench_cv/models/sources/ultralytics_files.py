@@ -16,7 +16,7 @@ from torch import nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import split_key
-from robustbench_cv.models.weights_content import RefusedPickle, read_weights
+from robustbench_cv.models.checkpoint_formats import RefusedPickle, read_weights
 
 LOG = logging.getLogger("robustbench_cv")
 

@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.models.checkpoint_formats import is_safetensors
 from robustbench_cv.models.quantized import quantize
-from robustbench_cv.models.weights_content import is_safetensors
 
 KEY = "robustbench_cv"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from robustbench_cv.boxes import clip
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
-from robustbench_cv.models.detections import detections
+from robustbench_cv.models.detection_postprocessing import detections
 from robustbench_cv.models.detectors.darknet import weights as darknet_file
 from robustbench_cv.models.detectors.darknet.cfg import Section
 from robustbench_cv.models.detectors.darknet.heads import AnchorHead, GridHead

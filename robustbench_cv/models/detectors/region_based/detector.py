@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
-from robustbench_cv.models.detections import detections
+from robustbench_cv.models.detection_postprocessing import detections
 from robustbench_cv.models.detectors.region_based.selective_search import SelectiveSearch
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import Preprocessing

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_cv.models.detections import detections
+from robustbench_cv.models.detection_postprocessing import detections
 from robustbench_cv.models.detectors.yolo.decode import boxes, cells, log_score, logits
 from robustbench_cv.models.detectors.yolo.loss import yolo_loss
 from robustbench_cv.models.detectors.yolo.network import Yolo

@@ -15,7 +15,7 @@ from robustbench_cv.models.transfer_learning.replace_head import ReplacedHead, r
 from robustbench_cv.models.weights.initial_weights import parse_size
 from robustbench_cv.training import losses
 from robustbench_cv.training.augment import chain, flip, light, shift, zoom
-from robustbench_cv.training.finetune_lesson import Lesson, Numbers, Settings
+from robustbench_cv.training.finetune_plan import Lesson, Numbers, Settings
 from robustbench_cv.training.loop import Judge
 from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.training.split import Part

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.metrics.parts import finite, need
+from robustbench_cv.metrics.ratios import finite, need
 from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction, Sample
 
 IOU_THRESHOLDS = numpy.linspace(0.5, 0.95, 10)
@@ -27,7 +27,7 @@ SIZES: dict[str, tuple[float, float]] = {
 }
 """Ranges of area in square pixels, both ends included: an object of exactly 32 x 32 is small and medium."""
 
-MOST = 100
+MAX_DETECTIONS = 100
 """Detections kept of each class in each image, the most confident ones."""
 
 _BITS = 1 << numpy.arange(len(IOU_THRESHOLDS))
@@ -92,7 +92,7 @@ def _by_class(name: str, pairs: Pairs, labels: numpy.ndarray, truth: numpy.ndarr
 
 
 def _one_class(pairs: Pairs) -> Evidence:
-    order = numpy.argsort(-pairs.scores, kind="stable")[:MOST]
+    order = numpy.argsort(-pairs.scores, kind="stable")[:MAX_DETECTIONS]
     ranges = numpy.array(list(SIZES.values()))
     ignored = pairs.crowd | _outside(pairs.area, ranges)
     matched, free = match(pairs.overlap[order], pairs.crowd, ignored)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.runner.planned import PlannedCell
+from robustbench_cv.runner.planned_cells import PlannedCell
 from robustbench_cv.types import Dataset
 
 
