@@ -26,7 +26,7 @@ def cw_l2(
     """The smallest change in L2 that is misclassified: Adam in tanh space, with a search for how much success is worth.
 
     steps: of each of the `searches` (project choice; the authors' code takes up to 10,000). weight: the first of the searched.
-    abort_early: a sample's search ends once it stalls, at no loss that is seen (docs/performance.md); false: after all its steps. The size
+    abort_early: a sample's search ends once it stalls, at under 1 % of its size (docs/performance.md); false: after all its steps. The size
     of each sample's change is its measured distance; with eps only changes within it count, and the first of them settles the sample.
     """
     keep: Literal["nearest", "first"] = "nearest" if eps is None else "first"

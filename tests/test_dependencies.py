@@ -121,7 +121,7 @@ def test_a_remark_recomputes_nothing(name: str, kind: str, edit: Callable[..., N
         ("reports/checks.py", set()),
         ("interventions/slide_patch.py", {"occluded", "occluded control"}),
         ("adversary/attack.py", {"pgd", "transfer"}),
-        ("runner/search.py", {"pgd", "transfer"}),
+        ("runner/attack_search.py", {"pgd", "transfer"}),
         ("metrics/accuracy.py", ALL),
         ("data/npz.py", ALL),
         ("runner/cell.py", ALL),

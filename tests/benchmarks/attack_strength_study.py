@@ -1,11 +1,11 @@
 """Is our PGD or APGD weaker than torchattacks'? Who breaks what on networks trained here, over several seeds, with a paired test.
 
-    OMP_NUM_THREADS=1 uv run python -m tests.benchmarks.attack_strength_study [--seeds 5] [--images 500] [--only resnet44] [--data DATA]
+    OMP_NUM_THREADS=1 uv run python -m tests.benchmarks.attack_strength_study [--seeds 5] [--images 500] [--only resnet44] [--arms ours]
 
-Networks deeper than ResNet-20 are trained for a minute or two, on Scenes at 32 px or, with --data, on DATA/cifar10, and attacked on other
-images. The budget is the one at which torchattacks' ten-step PGD with another seed leaves about a tenth of some of the images. Images that
-its twenty steps at three quarters of the budget break count for every arm as broken and are not attacked again. The arms, each once with
-every seed, each but for one thing the next:
+Networks deeper than ResNet-20 are trained for a minute or two, on Scenes at 32 px or, with `--data DATA`, on DATA/cifar10, and attacked on
+other images that they have right. The budget is the one at which torchattacks' ten-step PGD with another seed leaves about a tenth of some
+of the images. Images that its twenty steps at three quarters of the budget break count for every arm as broken and are not attacked again.
+The arms, each once with every seed, each but for one thing the next:
 
     ours                as a run attacks: folded search, samples leave at the first break
     on the model        without the folded search
@@ -13,12 +13,14 @@ every seed, each but for one thing the next:
     torchattacks        the peer, from a start of its own
 
 Two arms differ by each image's difference in the number of seeds that broke it. p: sign-flip test over images, two-sided; interval: 95 %,
-bootstrap over images.
+bootstrap over images. Few images decide: those that some arm left at some seed, and not all at all, are attacked again by ours and by
+torchattacks, with `--again` fresh seeds: each side's share of survivors, and p of the Cochran-Mantel-Haenszel test, images as strata.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import time
@@ -132,7 +134,7 @@ def wrong(network: nn.Module, images: Tensor, y: Tensor) -> Tensor:
         return torch.cat([network(part).argmax(1) for part in images.split(BATCH)]) != y
 
 
-def our_arm(attack: Attack[Logits], model: Model[Logits], x: Tensor, y: Tensor, folded: bool) -> Arm:
+def our_arm(attack: Attack[Logits], model: Model[Logits], x: Tensor, y: Tensor, *, folded: bool) -> Arm:
     faster = fold(model, x[:1]) if folded else None
 
     def breaks(seed: int) -> Tensor:
@@ -188,6 +190,24 @@ def compared(one: Tensor, other: Tensor, draws: int = 20_000) -> str:
     return f"{100 * float(difference.mean()):+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}], p = {p:.2f}"
 
 
+def mantel_haenszel(one: Tensor, other: Tensor) -> float:
+    """Two-sided p that two sides leave each image equally often. one, other: bool (repetitions, N), broken, as many on each side."""
+    n = len(one)
+    left, both = (~one).sum(dim=0).double(), (~one).sum(dim=0).double() + (~other).sum(dim=0).double()
+    variance = float((both * (2 * n - both)).sum()) * n * n / ((2 * n) ** 2 * (2 * n - 1))
+    return 1.0 if variance == 0 else math.erfc(abs(float((left - both / 2).sum())) / math.sqrt(2 * variance))
+
+
+def again(model: Classifier, x: Tensor, y: Tensor, eps: float, name: str, repetitions: int) -> None:
+    """Ours and torchattacks' on a few images, each many times over in one batch: every copy has a start of its own."""
+    many, labels = (t.repeat((repetitions, *[1] * (t.dim() - 1))) for t in (x, y))
+    each = arms(model, many, labels, eps)[name]
+    broken = {arm: each[arm](1000).reshape(repetitions, -1) for arm in ("ours", "torchattacks")}
+    left = ", ".join(f"{arm} {float((~b).double().mean()):.1%}" for arm, b in broken.items())
+    p = mantel_haenszel(broken["ours"], broken["torchattacks"])
+    print(f"   {name} again, {len(x)} images {repetitions} times: left by {left}; p = {p:.2f}", flush=True)
+
+
 def arms(model: Classifier, x: Tensor, y: Tensor, eps: float) -> dict[str, dict[str, Arm]]:
     """attack -> arm's name -> arm; the peer comes last."""
     alpha = 2.5 * eps / PGD_STEPS
@@ -202,7 +222,7 @@ def arms(model: Classifier, x: Tensor, y: Tensor, eps: float) -> dict[str, dict[
     return table
 
 
-def study(chosen: Study, seeds: int, images: int, folder: Path | None) -> None:
+def study(chosen: Study, seeds: int, images: int, folder: Path | None, which: str, repetitions: int) -> None:
     torch.manual_seed(0)
     begin = time.process_time()
     x, y, tests, truths = cifar(cast(Path, folder), images) if chosen.cifar else scenes(images)
@@ -219,14 +239,18 @@ def study(chosen: Study, seeds: int, images: int, folder: Path | None) -> None:
     )
     for name, each in arms(model, x[~easy], y[~easy], eps).items():
         broken: dict[str, Tensor] = {}
-        for arm, breaks in each.items():
+        for arm, breaks in ((a, b) for a, b in each.items() if a == "torchattacks" or re.search(which, a)):
             begin = time.process_time()
             broken[arm] = torch.ones(seeds, len(x), dtype=torch.bool)
             broken[arm][:, ~easy] = torch.stack([breaks(seed) for seed in range(seeds)])
             left = (~broken[arm]).sum(dim=1).tolist()
             print(f"| {chosen.name} | {name} | {arm} | {' '.join(map(str, left))} | {time.process_time() - begin:.0f} s |", flush=True)
-        for one, other in [*pairwise(broken), ("ours", "torchattacks")]:
+        for one, other in dict.fromkeys([*pairwise(broken), (next(iter(broken)), "torchattacks")]):
             print(f"   {name}: {one} against {other}: {compared(broken[one], broken[other])}", flush=True)
+        share = torch.cat(list(broken.values())).double().mean(dim=0)
+        undecided = (share > 0) & (share < 1)
+        if repetitions and bool(undecided.any()):
+            again(model, x[undecided], y[undecided], eps, name, repetitions)
 
 
 def main() -> None:
@@ -234,13 +258,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--only", default="", help="regular expression on the study's name")
+    parser.add_argument("--arms", default="", help="regular expression on the arm's name; torchattacks is always there")
+    parser.add_argument("--again", type=int, default=40)
     parser.add_argument("--data", type=Path, help="folder with cifar10/test_2000.npz")
     arguments = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     keep_freed_memory()
     for chosen in STUDIES:
         if re.search(arguments.only, chosen.name) and not (chosen.cifar and arguments.data is None):
-            study(chosen, arguments.seeds, arguments.images, arguments.data)
+            study(chosen, arguments.seeds, arguments.images, arguments.data, arguments.arms, arguments.again)
 
 
 if __name__ == "__main__":
