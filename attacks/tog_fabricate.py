@@ -7,7 +7,7 @@ from robustbench_cv.adversary.criteria import fabricated
 from robustbench_cv.adversary.objectives.detection import fabricate_boxes
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import detections_and_annotations
-from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt, PositiveNumber
+from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
@@ -19,7 +19,7 @@ def tog_fabricate(
     steps: PositiveInt = STEPS,
     alpha: Budget | None = None,
     decay: NonNegativeNumber = 1.0,
-    sure: PositiveNumber = 10.0,
+    sure: NonNegativeNumber = 10.0,
 ) -> Attack[Candidates]:
     """Every candidate's confidence rises, and with weight `sure` the sum of the confidences, that of candidates within reach.
 

@@ -548,6 +548,7 @@ def read_run(folder: Path) -> RunInfo:
     path = RunFolder(folder).run_info
     if not path.is_file():
         raise UserError(f"{folder} is no run folder: it has no run.json (robustbench-cv run SUITE --out {folder} makes one)")
+    load_json(path, dict, remedy=_AGAIN)  # all of it: what a head leaves out may be damaged too
     head: _Head = load_json(path, _Head, remedy=_AGAIN)
     if head.schema_version != SCHEMA_VERSION:
         raise UserError(_of_another_version(path, head))

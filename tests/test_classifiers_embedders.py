@@ -268,7 +268,7 @@ def test_a_gallery_by_name_is_of_the_first_pictures_of_each_class() -> None:
     assert len(model.module.net.vectors) == 10
     with pytest.raises(UserError, match="lenet5 is for classification, a gallery needs an embedder"):
         build("gallery:lenet5")
-    with pytest.raises(UserError, match="at least one picture of each identity"):
+    with pytest.raises(UserError, match="shots=0 must be a whole number from 1"):
         build("gallery(embedder='siamese(width=2)', shots=0)")
 
 

@@ -244,7 +244,7 @@ def test_what_is_no_text_is_named_or_escaped(tmp_path: Path, capsys: pytest.Capt
     data = ("--data", f"folder:{tmp_path / 'data'}", "--class-map", "b\udce9che=dog", "--out", str(tmp_path / "out"))
     capsys.readouterr()
     assert call(*short, *data) == 2
-    assert r"the name 'b\udce9che' is no text" in capsys.readouterr().err
+    assert r"class 0 is called 'b\udce9che', which holds characters that are no text" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

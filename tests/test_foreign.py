@@ -116,7 +116,7 @@ def run(model: str, data: str, out: Path, *conditions: Condition, metrics: tuple
 @pytest.fixture(autouse=True)
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checks before a run would meet the same fault among these few samples; a real run checks 64 of many."""
-    monkeypatch.setattr("robustbench_cv.runner.run.stored_preflight", lambda *_: [])
+    monkeypatch.setattr("robustbench_cv.runner.run.stored_preflight", lambda *_, **__: [])
 
 
 FAULTS = {"raise KeyError('no such layer')": "KeyError: 'no such layer'", "sys.exit(0)": "ended the program: sys.exit(0)"}

@@ -115,7 +115,7 @@ def test_an_attack_that_had_nothing_to_break_is_not_called_strong() -> None:
     wrong = [replace(s, target=ClassTarget((s.target.label + 1) % 4)) for s in right]  # type: ignore[union-attr]
     subject = Attacked(model, "classification", PGD, [], 12, 0, 1.0, broken=wrong)
     nothing = judge(subject)
-    assert (nothing.verdict, nothing.code) == ("not applicable", "attack-strength")
+    assert (nothing.verdict, nothing.code) == ("not applicable", "nothing-to-break")
     assert "nothing to break: the unchanged images met the criterion already (12 of 12 looked at)" in nothing.evidence
     some = judge(replace(subject, broken=[*wrong[:5], *right[5:]]))
     assert some.verdict == "pass"

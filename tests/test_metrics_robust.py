@@ -7,6 +7,7 @@ import pytest
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.metrics.intervals import wilson
 from robustbench_cv.metrics.worst_case import attack_success, worst_case
+from robustbench_cv.types import Labels
 from tests.reference import worlds
 
 TOP1, MIOU = METRICS.build("top-1"), METRICS.build("miou")
@@ -23,7 +24,7 @@ def test_the_worst_case_is_taken_per_sample_and_never_averaged():
 
 
 def test_the_worst_of_a_metric_that_is_better_when_low_is_the_highest():
-    metric = METRICS.build("hallucination-rate", labels=None, operating_score=0.25)
+    metric = METRICS.build("hallucination-rate", labels=Labels(("car",)), operating_score=0.25)
     assert worst_case(metric, [{"a": 0, "b": 0}, {"a": 1, "b": 0}]) == {"a": 1, "b": 0}
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from robustbench_cv.runner import progress
+from robustbench_cv.runner import progress_bar
 from robustbench_cv.terminal import elided, one_line, plain, say
 
 HOSTILE = {
@@ -53,7 +53,7 @@ def test_long_texts_keep_both_ends() -> None:
 def test_a_bar_shows_any_name_on_its_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     monkeypatch.setattr("rich.console.Console", lambda **_: Console(file=stream, width=120, force_terminal=False))
-    with progress.Bar(3) as bar:
+    with progress_bar.Bar(3) as bar:
         bar.describe(f"{name} · clean")
         bar.advance(3)
     stream.seek(0)

@@ -198,7 +198,7 @@ def run(
     """Attack `model` on images (N, 3, H, W) in [0, 1], on the model's device, with targets in the model's class indices.
 
     search_on: a faster model of the same function but for rounding (models.batch_norm_folding). What is found on it is judged on `model`,
-    and searched for again on `model` where it does not hold there. None for an attack with references of its own, such as a universal one.
+    and searched for again on `model` where it does not hold there.
 
     The model runs in eval mode with frozen weights and is left bit-identical. A sample's result depends on (noise.seed, its id) and on
     nothing else in the batch, except for float rounding. UserError for an attack of another task, for images outside [0, 1], for labels
@@ -213,7 +213,8 @@ def run(
         served = torch.tensor([i for i in range(len(images)) if i not in aim.skipped and i not in failed], dtype=torch.int64)
         table = SearchResult.untouched(images, int(clean.was_looked_at))
         if len(served):
-            looked_at = model if search_on is None else search_on
+            # What is fitted beforehand is judged against references of its own, where it lies, and searches nothing.
+            looked_at = model if search_on is None or facts_of(attack).fitted else search_on
             victim = Victim(looked_at, images, aim.goals, aim.references, noise, len(images)).select(served)
             found = attack.search(victim)
             table.merge(served, found if victim.model is model else _confirmed(attack, found, replace(victim, model=model)))

@@ -9,6 +9,7 @@ from typing import Any
 import pandas
 
 from robustbench_cv.batching import BatchSize
+from robustbench_cv.checks import attack_strength
 from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.attacked import Attacked, Budget, Other
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
@@ -56,7 +57,7 @@ def _stored(folder: RunFolder, plan: Plan, pair: Pair, condition: Condition, cel
     others = [o for o in plan.pairs if _is_surrogate(o, pair) and all(folder.done(c.row.key) for c in _cells(plan, o, condition))][:1]
     curve = [c for c in _attacks(plan, pair) if condition.curve is not None and c.curve == condition.curve and c.severity is not None]
     related = [c.row.key for one in curve for c in _cells(plan, pair, one) if folder.done(c.row.key)]
-    code = plan.reader.of([judge.__module__, build_job.__module__, *check_code("attack")])
+    code = plan.reader.of([attack_strength.__name__, build_job.__module__, *check_code("attack")])
     for one in (pair, *others):
         code |= one.code
     attacks = [[c.row.key for c in cells], related, [o.identity for o in others]]

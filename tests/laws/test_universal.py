@@ -182,14 +182,14 @@ def test_a_sample_fares_the_same_alone_and_in_a_batch(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_files_hold_it_exactly(name: str, tmp_path: Path) -> None:
     attack, made = built(name), fitted(name)
-    path = files.save(tmp_path, attack, made, {"model": "tiny", "seed": 0})
+    path = files.write_fitted(tmp_path, attack, made, {"model": "tiny", "seed": 0})
     assert {p.suffix for p in tmp_path.iterdir()} >= {".json", ".png"}
     again = built(name, f"file={str(path)!r}")
     assert again.theta is not None
     assert torch.equal(again.theta, made.theta)
     assert again.fitted_on == made.ids
     assert torch.equal(judged(again)[3].images, judged(ready(name))[3].images)
-    saved = files.saved(tmp_path, attack)
+    saved = files.read_fitted(tmp_path, attack)
     assert saved is not None
     assert torch.equal(saved.theta, made.theta)
 
