@@ -112,6 +112,9 @@ class Registry(Generic[T]):
         entries = self.entries()
         plain = (name.partition(".")[0] if self._tagged else name).replace("_", "-")
         if plain not in entries:
+            for entry in entries.values():
+                if entry.facts.get("formerly") == plain:
+                    raise UserError(f"{self.kind} {plain!r} is called {entry.name!r} now")
             close = difflib.get_close_matches(plain[:100], entries, n=3)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise UserError(f"no {self.kind} named {shortened(name)!r}{hint} (robustbench-cv list {self.kind}s)")

@@ -224,11 +224,11 @@ def test_boxes_take_the_outline_of_the_detection_over_them() -> None:
 
 def test_found_by_name_and_what_it_refuses() -> None:
     scenes = "scenes(samples=2, size=48)"
-    data = DATASETS.build(f"found:{scenes}(model='mask-rcnn-small(num_classes=3)')", task="detection")
+    data = DATASETS.build(f"detected-masks:{scenes}(model='mask-rcnn-small(num_classes=3)')", task="detection")
     assert data.task == "detection"
     assert data[0].regions is not None  # Scenes has masks of its own: left alone
     assert "masks" not in data[0].attributes
     with pytest.raises(UserError, match="needs a detector"):
-        DATASETS.build(f"found:{scenes}(model='lenet5')")
+        DATASETS.build(f"detected-masks:{scenes}(model='lenet5')")
     with pytest.raises(UserError, match="score=2 must be a number above 0 and at most 1"):
-        DATASETS.build(f"found:{scenes}(model='mask-rcnn-small', score=2)")
+        DATASETS.build(f"detected-masks:{scenes}(model='mask-rcnn-small', score=2)")

@@ -382,3 +382,8 @@ def test_an_argument_that_has_another_name_now_is_told_its_name(spec: str, messa
     for bind in (ATTACKS.check, ATTACKS.build):
         with pytest.raises(UserError, match=re.escape(message)):
             bind(spec)
+
+
+def test_a_name_that_is_another_now_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dataset 'found' is called 'detected-masks' now"):
+        DATASETS.check(f"found:{tmp_path}(model='m')")

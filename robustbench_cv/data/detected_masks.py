@@ -22,9 +22,9 @@ SAME = 0.5
 """A detection shows an annotated object where their boxes overlap by at least this IoU (project choice, COCO's loosest)."""
 
 
-@dataset(tasks="classification, detection")
-def found(data: str, *, model: str, score: PositiveFraction = 0.5, task: Task | None = None) -> Dataset:
-    """Model-found objects: found:folder:/data/photos(model='mask-rcnn(weights="DEFAULT")').
+@dataset(tasks="classification, detection", formerly="found")
+def detected_masks(data: str, *, model: str, score: PositiveFraction = 0.5, task: Task | None = None) -> Dataset:
+    """Model-found objects: detected-masks:folder:/data/photos(model='mask-rcnn(weights="DEFAULT")').
 
     data: spec of a data set for classification or detection. model: spec of a detector; without masks of its own, its boxes stand for them.
     score: the least that counts as found. Classification: the labelled object is the best detection of the label's class, or, where the
