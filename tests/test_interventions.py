@@ -15,12 +15,12 @@ from robustbench_cv.boxes import from_mask
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.fill import FILLS, extend_background, fill_region
-from robustbench_cv.interventions.intervention import removes_objects
 from robustbench_cv.interventions.object_selection import main_class, objects, things
 from robustbench_cv.interventions.shapes import dilate_mask, pieces, place_elsewhere
 from robustbench_cv.interventions.slide_patch import positions
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
+from robustbench_cv.runner.run_facts import removes_objects
 from robustbench_cv.types import ABSENT, IGNORE, Sample
 
 synthetic = load_file(Path(__file__).parent / "synthetic_samples.py")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from robustbench_cv.catalogue import INTERVENTIONS
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Sample
@@ -37,11 +35,6 @@ class Intervention(Protocol):
         ...
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample: ...
-
-
-def removes_objects(specs: Sequence[str]) -> bool:
-    """Whether any of these interventions takes objects away."""
-    return any(INTERVENTIONS.build(spec).removes_objects for spec in specs)
 
 
 @runtime_checkable

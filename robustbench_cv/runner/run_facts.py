@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.adversary.universal.judging import attack_of
-from robustbench_cv.catalogue import METRICS, MODELS
+from robustbench_cv.catalogue import INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.errors import UserError
-from robustbench_cv.interventions.intervention import removes_objects
 from robustbench_cv.registry import Entry, Registry, Spec
 from robustbench_cv.results import ArchitectureRow, ConditionFacts, TrackRow
 from robustbench_cv.suite import Condition
@@ -35,6 +35,11 @@ def condition_facts(condition: Condition) -> ConditionFacts:
         # Of steps that cannot reach the budget: whoever runs the attack is told when it is built for that.
         warnings.simplefilter("ignore", UserWarning)
         return ConditionFacts(removes_objects=removes, attack=facts_of(attack_of(condition)))
+
+
+def removes_objects(specs: Sequence[str]) -> bool:
+    """Whether any of these interventions takes objects away."""
+    return any(INTERVENTIONS.build(spec).removes_objects for spec in specs)
 
 
 def architecture(spec: str) -> ArchitectureRow:
