@@ -160,3 +160,52 @@ def test_of_a_detector_scores_and_boxes_count_and_their_order_does_not(tmp_path:
     assert ask(Boxes((0.9, 0.3), order=(1, 0))) == first
     assert ask(Boxes((0.9, 0.31))) != first
     assert ask(Boxes((0.9, 0.3), shift=0.5)) != first
+
+
+class Masked(nn.Module):
+    """Classes that are not in use are masked, as many models do; the weight is a plain tensor."""
+
+    def __init__(self, change: float, mask: float) -> None:
+        super().__init__()
+        weight = torch.randn(3, 100, generator=torch.Generator().manual_seed(0))
+        self.weight, self.mask = weight + change * torch.randn(3, 100, generator=torch.Generator().manual_seed(1)), mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = x.mean((2, 3)) @ self.weight
+        scores[:, 4:] = self.mask
+        return scores
+
+
+@pytest.mark.parametrize("mask", [-1e9, -1e4, -100.0])
+def test_one_huge_number_hides_no_change(mask: float, tmp_path: Path, dataset: Dataset) -> None:
+    def ask(change: float) -> str:
+        model = classifier(Masked(change, mask), name="m", classes=Labels.numbered(100))
+        return identify(RunFolder(tmp_path / "run"), "m", model, dataset, [0, 1], "cpu")
+
+    assert ask(0.0) == ask(1e-7) != ask(0.1)
+
+
+def test_a_model_that_fails_on_one_image_is_known_by_its_other_answers(ask: Ask) -> None:
+    class Picky(Plain):
+        def forward(self, x: Tensor) -> Tensor:
+            if float((x - 0.5).abs().max()) < 1e-6:
+                raise ValueError("a blank image")
+            return super().forward(x)
+
+    assert ask(Picky(0)) == ask(Picky(0)) != ask(Picky(1))
+
+
+def test_a_detector_with_nothing_to_say_of_noise_is_known_by_what_it_says_of_the_data(tmp_path: Path) -> None:
+    white = numpy.full((2, 10, 14, 3), 255, numpy.uint8)
+    numpy.savez(tmp_path / "d.npz", images=white, labels=numpy.array([0, 1]))
+    data = DATASETS.build(f"npz:{tmp_path / 'd.npz'}")
+
+    class White(Plain):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if float(x.min()) > 0.99 else torch.zeros(len(x), 3)
+
+    def ask(seed: int) -> str:
+        model = classifier(White(seed), name="m", classes=CLASSES)
+        return identify(RunFolder(tmp_path / "run"), "m", model, data, [0, 1], "cpu")
+
+    assert ask(0) == ask(0) != ask(1)
