@@ -42,6 +42,7 @@ MODELS: Registry[Any] = Registry(
     "robustbench_cv.models.files",
     product=MODEL,
     tagged=True,
+    beside={"key": "checkpoint"},
 )
 DATASETS: Registry[Dataset] = Registry("dataset", "robustbench_cv.data", "robustbench_cv.data.scenes", product=DATASET)
 INTERVENTIONS: Registry[Intervention] = Registry("intervention", "robustbench_cv.interventions", product=INTERVENTION)

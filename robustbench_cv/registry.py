@@ -60,13 +60,17 @@ class Registry(Generic[T]):
     """Factories of one kind, found lazily in packages, entry points and plug-in files.
 
     product: what they return. tagged: "name.tag" is the entry `name` with the argument weights='tag'.
+    beside: arguments that whoever builds takes off first, each allowed beside the argument that it belongs to (key= beside checkpoint=).
     """
 
-    def __init__(self, kind: str, *packages: str, product: Product | None = None, tagged: bool = False) -> None:
+    def __init__(
+        self, kind: str, *packages: str, product: Product | None = None, tagged: bool = False, beside: Mapping[str, str] | None = None
+    ) -> None:
         self.kind = kind
         self.product = product or Product(f"a {kind}")
         self._packages = packages
         self._tagged = tagged
+        self._beside = dict(beside or {})
         self._plugins: dict[str, Entry] = {}
 
     def names(self) -> list[str]:
@@ -148,7 +152,11 @@ class Registry(Generic[T]):
             raise UserError(
                 f"{whose} takes nothing after a colon, such as {shortened(spec.target)!r}; it takes {entry.name}{entry.signature}"
             )
-        args: dict[str, Scalar] = dict(spec.args)
+        args: dict[str, Scalar] = {
+            name: value
+            for name, value in spec.args.items()
+            if name in known or self._beside.get(name) not in spec.args.keys() & known.keys()
+        }
         _require_current(whose, entry, args)
         unknown = [name for name in args if (name not in known and "**" not in known) or name in positional]
         missing = [name for name, hint in known.items() if hint.required and name not in (*args, *positional, *given)]

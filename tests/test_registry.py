@@ -387,3 +387,9 @@ def test_an_argument_that_has_another_name_now_is_told_its_name(spec: str, messa
 def test_a_name_that_is_another_now_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dataset 'found' is called 'detected-masks' now"):
         DATASETS.check(f"found:{tmp_path}(model='m')")
+
+
+def test_a_key_is_allowed_beside_the_checkpoint_that_it_chooses_from() -> None:
+    MODELS.check("timm:resnet18(checkpoint='a.pth.tar', key='state_dict_ema')")
+    with pytest.raises(UserError, match="takes no 'key'"):
+        MODELS.check("timm:resnet18(key='state_dict_ema')")
