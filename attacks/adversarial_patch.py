@@ -34,8 +34,16 @@ def adversarial_patch(
     has one). smallest, largest: shares of the image's area. rotation: +- degrees. side: texture pixels. These are project choices.
     file: apply a fitted patch, or any picture. A condition can judge it plain (without rotation) or shuffled: see `Condition.judged`.
     """
-    surface = Pasted(side, "random", smallest, largest, Look(rotation=rotation), circle)
+    surface = Pasted(side=side, where="random", smallest=smallest, largest=largest, look=Look(rotation=rotation), circle=circle)
     objective, success = (towards(), taken_for()) if target else (capped_cross_entropy(Logits), misclassified())
-    training = Training(fit, limit, steps, batch, "adam", alpha)
-    made = UniversalAttack("adversarial-patch", objective, success, surface, training, images_without(target), aim={"target": target})
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="adam", alpha=alpha)
+    made = UniversalAttack(
+        name="adversarial-patch",
+        objective=objective,
+        success=success,
+        surface=surface,
+        training=training,
+        reference=images_without(target),
+        aim={"target": target},
+    )
     return configure(made, file=file)

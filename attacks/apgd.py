@@ -20,7 +20,7 @@ def apgd(
     rho: PositiveFraction = 0.75,
 ) -> Attack[Logits]:
     """No step size to choose: it starts at 2 eps and halves where progress stops. loss: 'ce', 'dlr' or 'margin'."""
-    return auto_pgd("apgd", classifier_objective(loss), norm, eps, steps, restarts, rho)
+    return auto_pgd("apgd", classifier_objective(loss), norm=norm, eps=eps, steps=steps, restarts=restarts, rho=rho)
 
 
 @attack(paper="arXiv:2003.01690", task="classification")

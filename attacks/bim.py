@@ -24,4 +24,13 @@ def bim(eps: Budget = 8 / 255, steps: PositiveInt | None = None, alpha: Budget =
     ball = Linf(eps)
     count = steps if steps is not None else max(math.floor(min(255 * eps + 4, 1.25 * 255 * eps) + 1e-9), 1)
     move = chain(steepest(ball), scale(require_step(ball, alpha, count)))
-    return Attack("bim", cross_entropy(), misclassified(), ball, Ascent(move), count, start="clean", keep="first")
+    return Attack(
+        name="bim",
+        objective=cross_entropy(),
+        success=misclassified(),
+        constraint=ball,
+        optimizer=Ascent(move),
+        steps=count,
+        start="clean",
+        keep="first",
+    )

@@ -31,4 +31,12 @@ def cospgd(
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
-    return Attack("cospgd", cos_pgd_loss(squash), pixels_wrong(wrong_fraction), region, Ascent(move), steps, restarts)
+    return Attack(
+        name="cospgd",
+        objective=cos_pgd_loss(squash),
+        success=pixels_wrong(wrong_fraction),
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=restarts,
+    )

@@ -31,4 +31,14 @@ def cw_l2(
     """
     keep: Literal["nearest", "first"] = "nearest" if eps is None else "first"
     search = CarliniWagner(searches, rate, weight, confidence, abort_early)
-    return Attack("cw-l2", margin(), misclassified(), ball("l2", eps), search, steps * searches, 1, "clean", keep)
+    return Attack(
+        name="cw-l2",
+        objective=margin(),
+        success=misclassified(),
+        constraint=ball("l2", eps),
+        optimizer=search,
+        steps=steps * searches,
+        restarts=1,
+        start="clean",
+        keep=keep,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
-from robustbench_cv.adversary.criteria import fabricated
+from robustbench_cv.adversary.criteria import boxes_fabricated
 from robustbench_cv.adversary.objectives.daedalus import ImageFrame, image_frames, small_and_sure
 from robustbench_cv.adversary.optimizers.step_size import require_step
 from robustbench_cv.adversary.transforms import chain, scale, steepest
@@ -23,4 +23,15 @@ def daedalus(
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
-    return Attack("daedalus", small_and_sure(), fabricated(boxes), region, Ascent(move), steps, 1, "clean", "last", image_frames)
+    return Attack(
+        name="daedalus",
+        objective=small_and_sure(),
+        success=boxes_fabricated(boxes),
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep="last",
+        reference=image_frames,
+    )

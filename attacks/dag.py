@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.objectives.dag import AdversarialBoxLabels, adversarial_box_labels, boxes_to_other_classes, linf_normalised
-from robustbench_cv.adversary.objectives.patch_goals import hidden
+from robustbench_cv.adversary.objectives.patch_goals import objects_hidden
 from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import attack
@@ -21,4 +21,15 @@ def dag(eps: Budget | None = None, steps: PositiveInt = 150, gamma: Budget = 0.5
     """
     region = ball("linf", eps)
     move = chain(linf_normalised(), scale(gamma))
-    return Attack("dag", boxes_to_other_classes(), hidden(), region, Ascent(move), steps, 1, "clean", "first", adversarial_box_labels)
+    return Attack(
+        name="dag",
+        objective=boxes_to_other_classes(),
+        success=objects_hidden(),
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep="first",
+        reference=adversarial_box_labels,
+    )

@@ -30,4 +30,14 @@ def deepfool(
     if norm.lower() not in ("l2", "linf"):
         raise UserError(f"deepfool: norm={norm!r} must be 'l2' or 'linf'")
     search = DeepFool(norm.lower(), candidates, overshoot)
-    return Attack("deepfool", margin(), misclassified(), ball(norm, eps), search, steps, 1, "clean", "nearest")
+    return Attack(
+        name="deepfool",
+        objective=margin(),
+        success=misclassified(),
+        constraint=ball(norm, eps),
+        optimizer=search,
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep="nearest",
+    )

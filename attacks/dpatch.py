@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.objectives.patch_goals import hidden, lose_everything, only_the_patch, reported_there, scenes_without
+from robustbench_cv.adversary.objectives.patch_goals import lose_everything, objects_hidden, only_the_patch, reported_there, scenes_without
 from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Pasted
@@ -29,13 +29,28 @@ def dpatch(
     target: the patch shall be the only object, of this class, in images that have none of it; '': untargeted, everything that the detector
     reports is to be lost. Adam in place of plain gradient steps (project choice). file: see `adversarial-patch`.
     """
-    surface = Pasted(side, "corner", area, area)
-    training = Training(fit, limit, steps, batch, "adam", alpha)
+    surface = Pasted(side=side, where="corner", smallest=area, largest=area)
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="adam", alpha=alpha)
     aim = {"target": target}
     if target:
         made = UniversalAttack(
-            "dpatch", only_the_patch(), reported_there(), surface, training, scenes_without(target), becomes=target, aim=aim
+            name="dpatch",
+            objective=only_the_patch(),
+            success=reported_there(),
+            surface=surface,
+            training=training,
+            reference=scenes_without(target),
+            becomes=target,
+            aim=aim,
         )
     else:
-        made = UniversalAttack("dpatch", lose_everything(), hidden(), surface, training, own_detections, aim=aim)
+        made = UniversalAttack(
+            name="dpatch",
+            objective=lose_everything(),
+            success=objects_hidden(),
+            surface=surface,
+            training=training,
+            reference=own_detections,
+            aim=aim,
+        )
     return configure(made, file=file)

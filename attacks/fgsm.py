@@ -16,4 +16,13 @@ def fgsm(eps: Budget = 8 / 255) -> Attack[Logits]:
     """One sign step of the whole budget from the clean image. A sanity check, not an evaluation: PGD must do better."""
     ball = Linf(eps)
     move = chain(steepest(ball), scale(eps))
-    return Attack("fgsm", cross_entropy(), misclassified(), ball, Ascent(move), steps=1, start="clean", keep="last")
+    return Attack(
+        name="fgsm",
+        objective=cross_entropy(),
+        success=misclassified(),
+        constraint=ball,
+        optimizer=Ascent(move),
+        steps=1,
+        start="clean",
+        keep="last",
+    )

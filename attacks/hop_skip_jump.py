@@ -6,7 +6,7 @@ import math
 from typing import Any, Literal, cast
 
 from robustbench_cv.adversary import ball
-from robustbench_cv.adversary.criteria import fooled
+from robustbench_cv.adversary.criteria import prediction_wrong
 from robustbench_cv.adversary.optimizers.decision_based import Decisions
 from robustbench_cv.adversary.optimizers.hop_skip_jump import HopSkipJump
 from robustbench_cv.adversary.references import either
@@ -31,4 +31,12 @@ def hop_skip_jump(
     queries, as in QEBA (Li et al., CVPR 2020, https://arxiv.org/abs/2005.14137).
     """
     walk, region = HopSkipJump(norm, first, tile), ball(norm, math.inf if eps is None else eps)
-    return Decisions("hop-skip-jump", cast(Any, Raw), fooled(), region, walk, queries, either)
+    return Decisions(
+        name="hop-skip-jump",
+        accepts=cast(Any, Raw),
+        success=prediction_wrong(),
+        constraint=region,
+        converse=walk,
+        queries=queries,
+        reference=either,
+    )

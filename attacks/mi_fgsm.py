@@ -17,4 +17,13 @@ def mi_fgsm(eps: Budget = 16 / 255, steps: PositiveInt = 10, decay: NonNegativeN
     """PGD from the clean image whose sign step follows an accumulated, L1-normalised gradient. alpha: eps / steps, as in the paper."""
     ball = Linf(eps)
     move = chain(l1_mean(), momentum(decay), steepest(ball), scale(require_step(ball, alpha, steps, reach=1.0)))
-    return Attack("mi-fgsm", cross_entropy(), misclassified(), ball, Ascent(move), steps, start="clean", keep="last")
+    return Attack(
+        name="mi-fgsm",
+        objective=cross_entropy(),
+        success=misclassified(),
+        constraint=ball,
+        optimizer=Ascent(move),
+        steps=steps,
+        start="clean",
+        keep="last",
+    )

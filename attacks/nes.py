@@ -29,7 +29,7 @@ def nes(
     bits hides what lies 0.001 away: spsa reaches further. tile: pixels, the side of the squares that a probe moves as one, the data prior
     of Ilyas, Engstrom and Madry (arXiv:1807.07978); the paper's probes have none (1), and larger ones need fewer queries.
     """
-    return _searched("nes", misclassify(loss), norm, eps, queries, probes, alpha, tile)
+    return _nes_attack("nes", misclassify(loss), norm=norm, eps=eps, queries=queries, probes=probes, alpha=alpha, tile=tile)
 
 
 @attack(
@@ -50,7 +50,9 @@ def nes_pixels(
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). wrong_fraction: of the scored
     pixels that must be wrong."""
-    return _searched("nes-pixels", misclassify_pixels(wrong_fraction), norm, eps, queries, probes, alpha, tile)
+    return _nes_attack(
+        "nes-pixels", misclassify_pixels(wrong_fraction), norm=norm, eps=eps, queries=queries, probes=probes, alpha=alpha, tile=tile
+    )
 
 
 @attack(paper="arXiv:1804.08598", task="detection", gradient=False, reduced="eps=16/255, queries=120, probes=20", renamed="samples=probes")
@@ -63,12 +65,23 @@ def nes_vanish(
     tile: PositiveInt = 1,
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return _searched("nes-vanish", vanish_detections(), norm, eps, queries, probes, alpha, tile)
+    return _nes_attack("nes-vanish", vanish_detections(), norm=norm, eps=eps, queries=queries, probes=probes, alpha=alpha, tile=tile)
 
 
-def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, probes: int, alpha: float | None, tile: int) -> Attack[R]:
+def _nes_attack(name: str, goal: Goal, norm: str, eps: float, queries: int, probes: int, alpha: float | None, tile: int) -> Attack[R]:
     region = ball(norm, eps)
     steps, pairs = steps_within(name, queries, probes)
     move = chain(momentum(0.9), steepest(region), scale(require_step(region, alpha, steps)))
     search = EstimatedAscent(move, tiled_directions(gaussian, tile), 0.001, pairs)
-    return Attack(name, goal.objective, goal.success, region, search, steps, 1, "clean", goal.keep, goal.reference)
+    return Attack(
+        name=name,
+        objective=goal.objective,
+        success=goal.success,
+        constraint=region,
+        optimizer=search,
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep=goal.keep,
+        reference=goal.reference,
+    )

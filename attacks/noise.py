@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from robustbench_cv.adversary import Attack, ball
-from robustbench_cv.adversary.criteria import fooled
+from robustbench_cv.adversary.criteria import prediction_wrong
 from robustbench_cv.adversary.objective import indifferent
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
 from robustbench_cv.adversary.references import either
@@ -20,4 +20,15 @@ def noise(norm: str = "linf", eps: Length = 8 / 255, draws: PositiveInt = 1, uni
     A detection counts as broken where any of the model's own boxes is lost, relabelled or new.
     """
     steps = 0 if uniform else 1
-    return Attack("noise", indifferent(), fooled(), ball(norm, eps), RandomSteps(), steps, draws, "random", "last", either)
+    return Attack(
+        name="noise",
+        objective=indifferent(),
+        success=prediction_wrong(),
+        constraint=ball(norm, eps),
+        optimizer=RandomSteps(),
+        steps=steps,
+        restarts=draws,
+        start="random",
+        keep="last",
+        reference=either,
+    )

@@ -25,4 +25,15 @@ def one_pixel(
     """
     goal, steps = misclassify(loss), population * (1 + generations)
     search = DifferentialEvolution(population)
-    return Attack("one-pixel", goal.objective, goal.success, Pixels(pixels), search, steps, 1, "clean", goal.keep, goal.reference)
+    return Attack(
+        name="one-pixel",
+        objective=goal.objective,
+        success=goal.success,
+        constraint=Pixels(pixels),
+        optimizer=search,
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep=goal.keep,
+        reference=goal.reference,
+    )

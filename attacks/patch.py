@@ -24,4 +24,13 @@ def patch(
     require_pixel_units("alpha", alpha)
     square = Patch(area, where)
     move = chain(steepest(square), scale(alpha))
-    return Attack("patch", cross_entropy(), misclassified(), square, Ascent(move), steps, restarts, keep="first")
+    return Attack(
+        name="patch",
+        objective=cross_entropy(),
+        success=misclassified(),
+        constraint=square,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=restarts,
+        keep="first",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.objectives.patch_goals import detected_objects, hidden, hide_class
+from robustbench_cv.adversary.objectives.patch_goals import detected_objects, hide_class, objects_hidden
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
 from robustbench_cv.adversary.universal.printability import non_printability, total_variation
@@ -32,8 +32,17 @@ def person_patch(
     Scenes (project choice). Its median filter is left out. file: see `adversarial-patch`.
     """
     look = Look(rotation=20, contrast=0.2, brightness=0.1, noise=0.1)
-    surface = Pasted(side, "object", scale, scale, look, lift=lift)
-    training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
+    surface = Pasted(side=side, where="object", smallest=scale, largest=scale, look=look, lift=lift)
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="adam", alpha=alpha, scan=16)
     terms = (non_printability(), total_variation())
-    made = UniversalAttack("person-patch", hide_class(), hidden(), surface, training, detected_objects(cls), terms, aim={"cls": cls})
+    made = UniversalAttack(
+        name="person-patch",
+        objective=hide_class(),
+        success=objects_hidden(),
+        surface=surface,
+        training=training,
+        reference=detected_objects(cls),
+        terms=terms,
+        aim={"cls": cls},
+    )
     return configure(made, file=file)

@@ -32,4 +32,14 @@ def pgd(
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
     start: Start = "random" if random_start else "clean"
-    return Attack("pgd", classifier_objective(loss), misclassified(), region, Ascent(move), steps, restarts, start, "first")
+    return Attack(
+        name="pgd",
+        objective=classifier_objective(loss),
+        success=misclassified(),
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=restarts,
+        start=start,
+        keep="first",
+    )

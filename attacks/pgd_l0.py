@@ -23,4 +23,14 @@ def pgd_l0(
     """
     region = L0(pixels)
     move = chain(l1_mean(), scale(alpha))
-    return Attack("pgd-l0", classifier_objective(loss), misclassified(), region, Ascent(move), steps, restarts, "random", "first")
+    return Attack(
+        name="pgd-l0",
+        objective=classifier_objective(loss),
+        success=misclassified(),
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=restarts,
+        start="random",
+        keep="first",
+    )

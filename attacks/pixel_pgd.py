@@ -28,4 +28,12 @@ def pixel_pgd(
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
-    return Attack("pixel-pgd", pixel_cross_entropy(), pixels_wrong(wrong_fraction), region, Ascent(move), steps, restarts)
+    return Attack(
+        name="pixel-pgd",
+        objective=pixel_cross_entropy(),
+        success=pixels_wrong(wrong_fraction),
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=restarts,
+    )

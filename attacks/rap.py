@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
-from robustbench_cv.adversary.objectives.patch_goals import hidden
+from robustbench_cv.adversary.objectives.patch_goals import objects_hidden
 from robustbench_cv.adversary.objectives.rap import ConfidentProposals, break_proposals, confident_proposals, over_channel_lengths
 from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.arguments import Budget, PositiveInt
@@ -20,4 +20,15 @@ def rap(eps: Budget = 8 / 255, steps: PositiveInt = 200, gamma: Budget = 20 / 25
     """
     region = ball("linf", eps)
     move = chain(over_channel_lengths(), scale(gamma))
-    return Attack("rap", break_proposals(), hidden(), region, Ascent(move), steps, 1, "clean", "first", confident_proposals)
+    return Attack(
+        name="rap",
+        objective=break_proposals(),
+        success=objects_hidden(),
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep="first",
+        reference=confident_proposals,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.objectives.patch_goals import hidden, lose_everything
+from robustbench_cv.adversary.objectives.patch_goals import lose_everything, objects_hidden
 from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
@@ -29,7 +29,14 @@ def robust_dpatch(
     +- 0.2 brightness and 0.01 a step are project choices, and a random place stands for the authors' random crop.
     file: see `adversarial-patch`.
     """
-    surface = Pasted(side, "random", area, area, Look(quarter_turns=True, brightness=brightness))
-    training = Training(fit, limit, steps, batch, "sign", alpha)
-    made = UniversalAttack("robust-dpatch", lose_everything(), hidden(), surface, training, own_detections)
+    surface = Pasted(side=side, where="random", smallest=area, largest=area, look=Look(quarter_turns=True, brightness=brightness))
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="sign", alpha=alpha)
+    made = UniversalAttack(
+        name="robust-dpatch",
+        objective=lose_everything(),
+        success=objects_hidden(),
+        surface=surface,
+        training=training,
+        reference=own_detections,
+    )
     return configure(made, file=file)

@@ -30,4 +30,15 @@ def rotation_translation(
     optimizer: Optimizer = RandomDraws() if search == "random" else GridSearch(points)
     steps = draws if search == "random" else len(points)
     goal, region = misclassify("ce"), Spatial(eps, degrees, shift)
-    return Attack("rotation-translation", goal.objective, goal.success, region, optimizer, steps, 1, "clean", goal.keep, goal.reference)
+    return Attack(
+        name="rotation-translation",
+        objective=goal.objective,
+        success=goal.success,
+        constraint=region,
+        optimizer=optimizer,
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep=goal.keep,
+        reference=goal.reference,
+    )

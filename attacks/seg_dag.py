@@ -34,5 +34,14 @@ def seg_dag(
     move = chain(linf_normalised(), scale(gamma))
     success = pixels_wrong(wrong_fraction)
     return Attack(
-        "dag-paper", pixels_to_other_classes(), success, region, Ascent(move), steps, 1, "clean", "first", adversarial_pixel_labels
+        name="dag-paper",
+        objective=pixels_to_other_classes(),
+        success=success,
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep="first",
+        reference=adversarial_pixel_labels,
     )

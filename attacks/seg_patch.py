@@ -32,7 +32,13 @@ def seg_patch(
     Broken: at least `wrong_fraction` of the other pixels (project choice). The paper weighs pixels that are still right against wrong ones;
     here each pixel's loss is capped instead. rotation: +- degrees. file: see `adversarial-patch`.
     """
-    surface = Pasted(side, "random", area, area, Look(rotation=rotation))
-    training = Training(fit, limit, steps, batch, "adam", alpha)
-    made = UniversalAttack("seg-patch", capped_cross_entropy(PixelLogits), pixels_wrong(wrong_fraction), surface, training)
+    surface = Pasted(side=side, where="random", smallest=area, largest=area, look=Look(rotation=rotation))
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="adam", alpha=alpha)
+    made = UniversalAttack(
+        name="seg-patch",
+        objective=capped_cross_entropy(PixelLogits),
+        success=pixels_wrong(wrong_fraction),
+        surface=surface,
+        training=training,
+    )
     return configure(made, file=file)

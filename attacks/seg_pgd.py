@@ -28,4 +28,12 @@ def seg_pgd(
     """
     region = ball(norm, eps)
     move = chain(steepest(region), scale(require_step(region, alpha, steps)))
-    return Attack("seg-pgd", seg_pgd_loss(), pixels_wrong(wrong_fraction), region, Ascent(move), steps, restarts)
+    return Attack(
+        name="seg-pgd",
+        objective=seg_pgd_loss(),
+        success=pixels_wrong(wrong_fraction),
+        constraint=region,
+        optimizer=Ascent(move),
+        steps=steps,
+        restarts=restarts,
+    )

@@ -27,7 +27,15 @@ def seg_universal(
 
     alpha: eps / 10 (project choice). loss_against: 'annotations' or 'predictions'. file: apply a fitted one.
     """
-    training = Training(fit, limit, steps, batch, "sign", eps / 10 if alpha is None else alpha)
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="sign", alpha=eps / 10 if alpha is None else alpha)
     goals, aim = against(loss_against), {"loss_against": loss_against}
-    made = UniversalAttack("seg-universal", capped_cross_entropy(PixelLogits), pixels_wrong(), Overlay(eps), training, goals, aim=aim)
+    made = UniversalAttack(
+        name="seg-universal",
+        objective=capped_cross_entropy(PixelLogits),
+        success=pixels_wrong(),
+        surface=Overlay(eps),
+        training=training,
+        reference=goals,
+        aim=aim,
+    )
     return configure(made, file=file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary.objectives.detection import mislabel
-from robustbench_cv.adversary.objectives.patch_goals import TOUCH, detected_objects, hidden, hide_objects, reported_there
+from robustbench_cv.adversary.objectives.patch_goals import TOUCH, detected_objects, hide_objects, objects_hidden, reported_there
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import OUTDOORS, Pasted
 from robustbench_cv.adversary.universal.printability import far_from_grey
@@ -32,10 +32,19 @@ def shapeshifter(
     sums over proposals. similarity: its weight (1e-4 in the released recipe) of the distance to the original, which is a grey surface here,
     because many objects share the texture; letters are not spared. file: see `sticker-hide`.
     """
-    surface = Pasted(side, "object", 1.0, 1.0, OUTDOORS, stretched=True, on_mask=True)
-    training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
-    objective, success = (mislabel(), reported_there()) if target else (hide_objects(), hidden(TOUCH))
+    surface = Pasted(side=side, where="object", smallest=1.0, largest=1.0, look=OUTDOORS, stretched=True, on_mask=True)
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="adam", alpha=alpha, scan=16)
+    objective, success = (mislabel(), reported_there()) if target else (hide_objects(), objects_hidden(TOUCH))
     aim = {"cls": cls, "target": target}
     terms = (far_from_grey(similarity),)
-    made = UniversalAttack("shapeshifter", objective, success, surface, training, detected_objects(cls, target), terms, aim=aim)
+    made = UniversalAttack(
+        name="shapeshifter",
+        objective=objective,
+        success=success,
+        surface=surface,
+        training=training,
+        reference=detected_objects(cls, target),
+        terms=terms,
+        aim=aim,
+    )
     return configure(made, file=file)

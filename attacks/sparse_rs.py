@@ -21,4 +21,15 @@ def sparse_rs(
     it; 24 pixels are a project choice, for images of 32 x 32. loss: 'margin', 'ce' or 'dlr'.
     """
     goal, search = misclassify(loss), SparseRS(swap_fraction)
-    return Attack("sparse-rs", goal.objective, goal.success, L0(pixels), search, queries, 1, "clean", goal.keep, goal.reference)
+    return Attack(
+        name="sparse-rs",
+        objective=goal.objective,
+        success=goal.success,
+        constraint=L0(pixels),
+        optimizer=search,
+        steps=queries,
+        restarts=1,
+        start="clean",
+        keep=goal.keep,
+        reference=goal.reference,
+    )

@@ -27,7 +27,7 @@ def spsa(
     delta, alpha and the margin loss as in the paper. 256 probes a step (128 pairs, as in common
     re-implementations) and ten steps are project choices. tile: see nes.
     """
-    return _searched("spsa", misclassify(loss), norm, eps, queries, probes, delta, alpha, tile)
+    return _spsa_attack("spsa", misclassify(loss), norm=norm, eps=eps, queries=queries, probes=probes, delta=delta, alpha=alpha, tile=tile)
 
 
 @attack(
@@ -49,7 +49,17 @@ def spsa_pixels(
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). wrong_fraction: of the scored
     pixels that must be wrong."""
-    return _searched("spsa-pixels", misclassify_pixels(wrong_fraction), norm, eps, queries, probes, delta, alpha, tile)
+    return _spsa_attack(
+        "spsa-pixels",
+        misclassify_pixels(wrong_fraction),
+        norm=norm,
+        eps=eps,
+        queries=queries,
+        probes=probes,
+        delta=delta,
+        alpha=alpha,
+        tile=tile,
+    )
 
 
 @attack(paper="arXiv:1802.05666", task="detection", gradient=False, reduced="eps=16/255, queries=120, probes=20", renamed="samples=probes")
@@ -63,10 +73,25 @@ def spsa_vanish(
     tile: PositiveInt = 1,
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return _searched("spsa-vanish", vanish_detections(), norm, eps, queries, probes, delta, alpha, tile)
+    return _spsa_attack(
+        "spsa-vanish", vanish_detections(), norm=norm, eps=eps, queries=queries, probes=probes, delta=delta, alpha=alpha, tile=tile
+    )
 
 
-def _searched(name: str, goal: Goal, norm: str, eps: float, queries: int, probes: int, delta: float, alpha: float, tile: int) -> Attack[R]:
+def _spsa_attack(
+    name: str, goal: Goal, norm: str, eps: float, queries: int, probes: int, delta: float, alpha: float, tile: int
+) -> Attack[R]:
     steps, pairs = steps_within(name, queries, probes)
     search = EstimatedAscent(chain(adam(), scale(alpha)), tiled_directions(signs, tile), delta, pairs)
-    return Attack(name, goal.objective, goal.success, ball(norm, eps), search, steps, 1, "clean", goal.keep, goal.reference)
+    return Attack(
+        name=name,
+        objective=goal.objective,
+        success=goal.success,
+        constraint=ball(norm, eps),
+        optimizer=search,
+        steps=steps,
+        restarts=1,
+        start="clean",
+        keep=goal.keep,
+        reference=goal.reference,
+    )

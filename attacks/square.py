@@ -19,7 +19,7 @@ def square(
     area: share of the image that the first squares cover. rescale: stretch the schedule of square sizes, made for 10,000 queries, over
     those at hand; False as inside AutoAttack.
     """
-    return square_search("square", misclassify(), norm, eps, queries, area, rescale)
+    return square_search("square", misclassify(), norm=norm, eps=eps, queries=queries, area=area, rescale=rescale)
 
 
 @attack(
@@ -39,7 +39,9 @@ def square_pixels(
 ) -> Attack[PixelLogits]:
     """Score-based, on the mean pixel cross-entropy (the paper attacks classifiers). wrong_fraction: of the
     scored pixels that must be wrong."""
-    return square_search("square-pixels", misclassify_pixels(wrong_fraction), norm, eps, queries, area, rescale)
+    return square_search(
+        "square-pixels", misclassify_pixels(wrong_fraction), norm=norm, eps=eps, queries=queries, area=area, rescale=rescale
+    )
 
 
 @attack(paper="arXiv:1912.00049", task="detection", gradient=False, reduced="eps=16/255, queries=60", renamed="share=area")
@@ -47,4 +49,4 @@ def square_vanish(
     norm: str = "linf", eps: Length = 8 / 255, queries: PositiveInt = 1000, area: Area = 0.8, rescale: bool = True
 ) -> Attack[Candidates]:
     """Score-based, on `tog-vanish`'s loss (the paper attacks classifiers): for detectors of any kind, those without a gradient too."""
-    return square_search("square-vanish", vanish_detections(), norm, eps, queries, area, rescale)
+    return square_search("square-vanish", vanish_detections(), norm=norm, eps=eps, queries=queries, area=area, rescale=rescale)

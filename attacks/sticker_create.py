@@ -30,9 +30,19 @@ def sticker_create(
     smallest, largest: shares of the image's area. The sampled conditions are `patch_application.OUTDOORS` (project choices). file: apply a
     fitted poster.
     """
-    surface = Pasted(side, "random", smallest, largest, OUTDOORS)
-    training = Training(fit, limit, steps, batch, "adam", alpha, scan=4)
+    surface = Pasted(side=side, where="random", smallest=smallest, largest=largest, look=OUTDOORS)
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="adam", alpha=alpha, scan=4)
     terms = (non_printability(), total_variation(0.25, 0.0))
     aim = {"target": target}
-    made = UniversalAttack("sticker-create", appear(), reported_there(), surface, training, scenes_without(target), terms, target, aim)
+    made = UniversalAttack(
+        name="sticker-create",
+        objective=appear(),
+        success=reported_there(),
+        surface=surface,
+        training=training,
+        reference=scenes_without(target),
+        terms=terms,
+        becomes=target,
+        aim=aim,
+    )
     return configure(made, file=file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.adversary.objectives.patch_goals import TOUCH, detected_objects, hidden, hide_objects
+from robustbench_cv.adversary.objectives.patch_goals import TOUCH, detected_objects, hide_objects, objects_hidden
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import OUTDOORS, Pasted
 from robustbench_cv.adversary.universal.printability import non_printability, total_variation
@@ -31,8 +31,17 @@ def sticker_hide(
     choices); the distance varies with the scenes. Broken: no box of the class with IoU >= 0.1 is left on any of the objects. file: apply a
     fitted sticker.
     """
-    surface = Pasted(side, "object", smallest, largest, OUTDOORS, stretched=True, on_mask=True)
-    training = Training(fit, limit, steps, batch, "adam", alpha, scan=16)
+    surface = Pasted(side=side, where="object", smallest=smallest, largest=largest, look=OUTDOORS, stretched=True, on_mask=True)
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="adam", alpha=alpha, scan=16)
     terms = (non_printability(), total_variation(0.25, 0.0))
-    made = UniversalAttack("sticker-hide", hide_objects(), hidden(TOUCH), surface, training, detected_objects(cls), terms, aim={"cls": cls})
+    made = UniversalAttack(
+        name="sticker-hide",
+        objective=hide_objects(),
+        success=objects_hidden(TOUCH),
+        surface=surface,
+        training=training,
+        reference=detected_objects(cls),
+        terms=terms,
+        aim={"cls": cls},
+    )
     return configure(made, file=file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.criteria import fabricated
+from robustbench_cv.adversary.criteria import boxes_fabricated
 from robustbench_cv.adversary.objectives.detection import fabricate_boxes
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import detections_and_annotations
@@ -29,12 +29,12 @@ def tog_fabricate(
     ball = Linf(eps)
     move = tog_step(ball, alpha, steps, decay)
     return Attack(
-        "tog-fabricate",
-        fabricate_boxes(sure),
-        fabricated(boxes),
-        ball,
-        Ascent(move),
-        steps,
+        name="tog-fabricate",
+        objective=fabricate_boxes(sure),
+        success=boxes_fabricated(boxes),
+        constraint=ball,
+        optimizer=Ascent(move),
+        steps=steps,
         keep="last",
         reference=detections_and_annotations,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.criteria import mislabelled
+from robustbench_cv.adversary.criteria import objects_mislabelled
 from robustbench_cv.adversary.objectives.detection import mislabel
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import other_classes
@@ -25,4 +25,13 @@ def tog_mislabel(
     """Each detection is pushed to the class that the model holds for the 'most-likely' or 'least-likely' after its own."""
     ball = Linf(eps)
     move = tog_step(ball, alpha, steps, decay)
-    return Attack("tog-mislabel", mislabel(), mislabelled(), ball, Ascent(move), steps, keep="last", reference=other_classes(towards))
+    return Attack(
+        name="tog-mislabel",
+        objective=mislabel(),
+        success=objects_mislabelled(),
+        constraint=ball,
+        optimizer=Ascent(move),
+        steps=steps,
+        keep="last",
+        reference=other_classes(towards),
+    )

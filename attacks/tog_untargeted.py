@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.objectives.detection import untargeted
-from robustbench_cv.adversary.objectives.patch_goals import hidden
+from robustbench_cv.adversary.objectives.detection import untargeted_loss
+from robustbench_cv.adversary.objectives.patch_goals import objects_hidden
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
@@ -19,4 +19,13 @@ def tog_untargeted(
     """The training loss on the model's own detections rises: they are lost, renamed or displaced, and others appear."""
     ball = Linf(eps)
     move = tog_step(ball, alpha, steps, decay)
-    return Attack("tog-untargeted", untargeted(), hidden(), ball, Ascent(move), steps, keep="last", reference=own_detections)
+    return Attack(
+        name="tog-untargeted",
+        objective=untargeted_loss(),
+        success=objects_hidden(),
+        constraint=ball,
+        optimizer=Ascent(move),
+        steps=steps,
+        keep="last",
+        reference=own_detections,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
-from robustbench_cv.adversary.criteria import vanished
+from robustbench_cv.adversary.criteria import objects_vanished
 from robustbench_cv.adversary.objectives.detection import vanish_objects
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
 from robustbench_cv.adversary.references import own_detections
@@ -27,4 +27,13 @@ def tog_vanish(
     """
     ball = Linf(eps)
     move = tog_step(ball, alpha, steps, decay)
-    return Attack("tog-vanish", vanish_objects(odds), vanished(), ball, Ascent(move), steps, keep="last", reference=own_detections)
+    return Attack(
+        name="tog-vanish",
+        objective=vanish_objects(odds),
+        success=objects_vanished(),
+        constraint=ball,
+        optimizer=Ascent(move),
+        steps=steps,
+        keep="last",
+        reference=own_detections,
+    )

@@ -29,9 +29,15 @@ def universal(
     paper's DeepFool steps; alpha: eps / 10 (project choice). loss_against: 'annotations', or 'predictions': success is then the paper's
     fooling rate, that the predicted class changes. file: apply a fitted one.
     """
-    training = Training(fit, limit, steps, batch, "sign", eps / 10 if alpha is None else alpha)
+    training = Training(data=fit, limit=limit, steps=steps, batch=batch, move="sign", alpha=eps / 10 if alpha is None else alpha)
     aim = {"loss_against": loss_against}
     made = UniversalAttack(
-        "universal", capped_cross_entropy(Logits), misclassified(), Overlay(eps), training, against(loss_against), aim=aim
+        name="universal",
+        objective=capped_cross_entropy(Logits),
+        success=misclassified(),
+        surface=Overlay(eps),
+        training=training,
+        reference=against(loss_against),
+        aim=aim,
     )
     return configure(made, file=file)

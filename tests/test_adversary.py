@@ -80,7 +80,15 @@ def test_apgd_takes_the_same_path_as_torchattacks(loss: str, steps: int) -> None
         best, robust, _, adversarial = theirs.attack_single_run(x0, labels)
     assert robust.any()
     assert not robust.all()
-    attack = Attack("apgd", classifier_objective(loss), misclassified(), GivenStart(eps, start), APGD(), steps, start="edge")
+    attack = Attack(
+        name="apgd",
+        objective=classifier_objective(loss),
+        success=misclassified(),
+        constraint=GivenStart(eps, start),
+        optimizer=APGD(),
+        steps=steps,
+        start="edge",
+    )
     result = run(attack, model, x0, truth, noise(12))
     assert torch.equal(result.success, ~robust)
     torch.testing.assert_close(result.images[robust], best[robust], atol=1e-7, rtol=0)
@@ -174,7 +182,17 @@ def overshooting(keep: str, start: str = "clean", restarts: int = 1) -> Attack[L
     """Steps so long that iterates jump in and out of the wrong class."""
     region = Linf(12 / 255)
     move = Ascent(chain(steepest(region), scale(24 / 255)))
-    return Attack("jumpy", cross_entropy(), misclassified(), region, move, 7, restarts, start, keep)  # type: ignore[arg-type]
+    return Attack(
+        name="jumpy",
+        objective=cross_entropy(),
+        success=misclassified(),
+        constraint=region,
+        optimizer=move,
+        steps=7,
+        restarts=restarts,
+        start=start,
+        keep=keep,
+    )  # type: ignore[arg-type]
 
 
 def test_worst_keeps_a_misclassified_iterate_that_last_loses() -> None:
@@ -397,7 +415,7 @@ def test_modes_and_freezing_are_restored_after_an_error() -> None:
 
 def test_the_problem_serves_searches_without_gradients() -> None:
     model, x0 = classifier(), images(3)
-    victim = Victim(model, x0, targets(model, x0), targets(model, x0), noise(3))
+    victim = Victim(model=model, x0=x0, goals=targets(model, x0), references=targets(model, x0), noise=noise(3))
     problem = Problem("search", victim, margin(), misclassified(), ball("linf", 0.05), 1, "worst")
     values = problem.value(problem.start("random"))
     assert values.shape == (3,)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import L2, Linf, aim_of, run
-from robustbench_cv.adversary.criteria import misclassified, reported
+from robustbench_cv.adversary.criteria import misclassified, reported_predictions
 from robustbench_cv.adversary.optimizers.decision_based import Conversation, Decisions
 from robustbench_cv.adversary.optimizers.hop_skip_jump import HopSkipJump
 from robustbench_cv.catalogue import ATTACKS
@@ -99,7 +99,7 @@ def test_it_comes_nearer_than_fading_noise(task: str) -> None:
     faded = torch.full((4,), math.inf)
     for share in torch.linspace(1, 0, 201):
         x = share * drawn + (1 - share) * x0
-        broken = attack.success(reported(predict(model, x), model.info.operating_score), references)
+        broken = attack.success(reported_predictions(predict(model, x), model.info.operating_score), references)
         faded = torch.where(broken, attack.constraint.measure(x0, x), faded)
     assert (result.size < faded).all()
     assert result.size.mean() < 0.9 * faded.mean()
@@ -194,7 +194,7 @@ def test_a_cheating_conversation_gains_nothing() -> None:
         yield 1 - x0
 
     model, x0 = classifier(), images(4)
-    attack = Decisions("cheat", Logits, misclassified(), Linf(0.01), converse, 5)
+    attack = Decisions(name="cheat", accepts=Logits, success=misclassified(), constraint=Linf(0.01), converse=converse, queries=5)
     result = run(attack, model, x0, targets(model, x0), noise(4))
     assert (result.size <= 0.01 + 1e-6).all()
     assert result.success.tolist() == [p.label != t.label for p, t in zip(predict(model, result.images), targets(model, x0), strict=True)]  # type: ignore[union-attr]

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import Linf, run
-from robustbench_cv.adversary.criteria import reported
+from robustbench_cv.adversary.criteria import reported_predictions
 from robustbench_cv.adversary.objectives.daedalus import ImageFrame, small_and_sure
 from robustbench_cv.adversary.objectives.dag import AdversarialBoxLabels, adversarial_box_labels, boxes_to_other_classes
-from robustbench_cv.adversary.objectives.detection import untargeted
+from robustbench_cv.adversary.objectives.detection import untargeted_loss
 from robustbench_cv.adversary.objectives.rap import ConfidentProposals, break_proposals, over_channel_lengths
 from robustbench_cv.adversary.optimizers.tog import tog_step
 from robustbench_cv.adversary.references import Clean
@@ -49,7 +49,7 @@ def test_untargeted_is_minus_the_likelihood_of_what_was_seen_and_the_shift_of_it
             expected += float((((BOXES[k] - OBJECTS.boxes[m]) / 10) ** 2).sum())
         if not on:
             expected -= math.log(1 - float(P[0, k].max()))
-    assert float(untargeted()(seen(), [OBJECTS])) == pytest.approx(expected)
+    assert float(untargeted_loss()(seen(), [OBJECTS])) == pytest.approx(expected)
 
 
 def test_dag_raises_the_other_class_of_candidates_that_still_see_their_object() -> None:
@@ -149,7 +149,7 @@ def test_they_lose_what_a_trained_two_stage_detector_reports_and_noise_does_not(
     result = run(attack, model, x0, truth, noise(4))
     with torch.no_grad():
         signs = torch.randint(0, 2, x0.shape, generator=GENERATOR) * 2 - 1
-        blind = reported(model.decode(model.raw((x0 + 8 / 255 * signs).clamp(0, 1))), model.info.operating_score)
+        blind = reported_predictions(model.decode(model.raw((x0 + 8 / 255 * signs).clamp(0, 1))), model.info.operating_score)
     aim = attack.reference(Clean(model, x0, truth, spec, Candidates))
     control = attack.success.degree(blind, aim.references)
     served = [i for i in range(4) if i not in result.skipped]
@@ -200,6 +200,6 @@ def test_tog_fabricate_makes_a_one_stage_detector_report_more_than_the_papers_lo
     samples = [data[i] for i in range(3)]
     x0, truth = torch.stack([s.image for s in samples]), [s.target for s in samples]
     specs = ("tog-fabricate(steps=12)", "tog-fabricate(steps=12, decay=0, sure=0)")
-    found = [reported(predict(model, run(ATTACKS.build(spec), model, x0, truth, noise(3)).images), 0.25) for spec in specs]
+    found = [reported_predictions(predict(model, run(ATTACKS.build(spec), model, x0, truth, noise(3)).images), 0.25) for spec in specs]
     ours, papers = (sum(len(cast(BoxPrediction, p).scores) for p in each) for each in found)
     assert ours > 1.5 * papers

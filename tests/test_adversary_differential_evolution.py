@@ -56,7 +56,7 @@ def test_a_generation_is_the_published_one() -> None:
     """x_i(g+1) = x_r1 + F (x_r2 - x_r3) against its own parent x_i(g), all of one generation: Su et al., equation 2."""
     model, x0, size = linear(1.0, side=8), images(3, side=8), 6
     truth, goal = targets(model, x0), misclassify()
-    victim = Victim(model, x0, truth, truth, noise(3))
+    victim = Victim(model=model, x0=x0, goals=truth, references=truth, noise=noise(3))
     problem = Problem("search", victim, goal.objective, goal.success, Pixels(2), 3 * size, "worst")
     asked: list[Tensor] = []
     given: list[Tensor] = []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import Linf, aim_of, run
-from robustbench_cv.adversary.criteria import reported, vanished
+from robustbench_cv.adversary.criteria import objects_vanished, reported_predictions
 from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
 from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, gaussian, signs, tiled_directions
 from robustbench_cv.adversary.problem import Problem
@@ -42,7 +42,7 @@ def test_adam_is_torchs() -> None:
 
 def problem_of(model: Any, x0: Tensor, goal: Goal, eps: float = 0.5) -> Problem[Any]:
     truth = targets(model, x0)
-    victim = Victim(model, x0, truth, truth, noise(len(x0)))
+    victim = Victim(model=model, x0=x0, goals=truth, references=truth, noise=noise(len(x0)))
     return Problem("search", victim, goal.objective, goal.success, Linf(eps), 1, "last")
 
 
@@ -118,8 +118,8 @@ def test_a_detector_without_a_gradient_loses_its_objects(spec: str) -> None:
         run(ATTACKS.build("tog-vanish"), model, x0, targets(whole, x0), noise(4))
     result = run(ATTACKS.build(spec), model, x0, targets(whole, x0), noise(4))
     random = run(ATTACKS.build("noise(eps=16/255, draws=10)"), model, x0, targets(whole, x0), noise(4))
-    lost = vanished().degree(
-        reported(predict(model, random.images), 0.25), aim_of(ATTACKS.build(spec), model, x0, targets(whole, x0)).references
+    lost = objects_vanished().degree(
+        reported_predictions(predict(model, random.images), 0.25), aim_of(ATTACKS.build(spec), model, x0, targets(whole, x0)).references
     )
     assert result.degree.mean() > lost.mean() + 0.2
 

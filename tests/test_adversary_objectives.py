@@ -9,7 +9,15 @@ import torch
 from torch.nn import functional as F
 
 from robustbench_cv.adversary.candidate_matching import overlapping
-from robustbench_cv.adversary.criteria import fabricated, fooled, misclassified, mislabelled, pixels_wrong, reported, vanished
+from robustbench_cv.adversary.criteria import (
+    boxes_fabricated,
+    misclassified,
+    objects_mislabelled,
+    objects_vanished,
+    pixels_wrong,
+    prediction_wrong,
+    reported_predictions,
+)
 from robustbench_cv.adversary.objectives.classification import classifier_objective, cross_entropy, dlr, margin, towards
 from robustbench_cv.adversary.objectives.detection import fabricate, fabricate_boxes, mislabel, vanish, vanish_objects
 from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy, seg_pgd_loss
@@ -169,17 +177,17 @@ FIRST, OTHER_NAME, ELSEWHERE = (0.0, 0.0, 10.0, 10.0, 0.9, 0), (0.0, 0.0, 10.0, 
 )
 def test_detection_criteria(seen: list[tuple[float, float, float, float, float, int]], gone: float, renamed: float, new: float) -> None:
     predictions = [boxes(*seen)]
-    assert float(vanished().degree(predictions, TWO)) == gone
-    assert float(mislabelled().degree(predictions, TWO)) == renamed
-    assert float(fabricated(2).degree(predictions, TWO)) == new
-    assert bool(fooled()(predictions, TWO))
+    assert float(objects_vanished().degree(predictions, TWO)) == gone
+    assert float(objects_mislabelled().degree(predictions, TWO)) == renamed
+    assert float(boxes_fabricated(2).degree(predictions, TWO)) == new
+    assert bool(prediction_wrong()(predictions, TWO))
 
 
 def test_boxes_below_the_operating_score_do_not_count() -> None:
-    (kept,) = reported([boxes(FIRST, ELSEWHERE)], 0.75)
+    (kept,) = reported_predictions([boxes(FIRST, ELSEWHERE)], 0.75)
     assert isinstance(kept, BoxPrediction)
     assert kept.labels.tolist() == [0]
-    assert not fooled()([boxes(FIRST)], [TWO[0].select(torch.tensor([0]))])
+    assert not prediction_wrong()([boxes(FIRST)], [TWO[0].select(torch.tensor([0]))])
 
 
 def test_other_criteria() -> None:

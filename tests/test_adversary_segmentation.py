@@ -21,7 +21,7 @@ from robustbench_cv.adversary.objectives.segmentation import (
     masked_spherical,
     pixel_cross_entropy,
     seg_pgd_loss,
-    tracked,
+    track_cross_entropy,
 )
 from robustbench_cv.adversary.references import Clean
 from robustbench_cv.catalogue import ATTACKS
@@ -94,7 +94,7 @@ def test_an_unknown_squashing_is_refused() -> None:
 
 def test_tracked_has_the_value_of_cross_entropy_and_the_gradient_of_the_loss() -> None:
     raw = PixelLogits(LOGITS.clone().requires_grad_())
-    both = tracked(masked_spherical())(raw, GOALS)
+    both = track_cross_entropy(masked_spherical())(raw, GOALS)
     torch.testing.assert_close(both, pixel_cross_entropy()(raw, GOALS))
     (grad,) = torch.autograd.grad(both.sum(), raw.values)
     (own,) = torch.autograd.grad(masked_spherical()(raw, GOALS).sum(), raw.values)

@@ -15,7 +15,7 @@ from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.problem import Problem
 from robustbench_cv.adversary.victim import Victim
-from robustbench_cv.adversary.views import resized_and_padded, unchanged
+from robustbench_cv.adversary.views import resized_and_padded, same_images
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
@@ -37,7 +37,7 @@ def seen(attack: Attack[Any], view: Any, views: int = 1) -> Attack[Any]:
 def test_expectation_is_the_mean_over_views_of_value_and_gradient() -> None:
     model, x0 = classifier(), images(3)
     truth = targets(model, x0)
-    victim = Victim(model, x0, truth, truth, noise(3))
+    victim = Victim(model=model, x0=x0, goals=truth, references=truth, noise=noise(3))
     drawn: list[Tensor] = []
 
     def recorded(x: Tensor, streams: Noise) -> Tensor:
@@ -102,7 +102,7 @@ def test_unchanged_views_change_nothing_but_the_cost() -> None:
     model, x0 = classifier(), images(4)
     truth = targets(model, x0)
     attack = ATTACKS.build("pgd(eps=2/255, steps=5)")
-    plain, thrice = (run(a, model, x0, truth, noise(4)) for a in (attack, seen(attack, unchanged, 3)))
+    plain, thrice = (run(a, model, x0, truth, noise(4)) for a in (attack, seen(attack, same_images, 3)))
     torch.testing.assert_close(plain.images, thrice.images, atol=1e-6, rtol=0)
     assert torch.equal(thrice.backwards, 3 * plain.backwards)
 

@@ -525,7 +525,7 @@ def test_a_cfg_and_its_weights_are_a_model(tmp_path: Path) -> None:
 
 
 def test_a_named_network_takes_darknets_file_too(tmp_path: Path) -> None:
-    network = filled(DarknetNetwork(published_cfgs.narrowed(published_cfgs.version3_tiny(64, 2), 4)))
+    network = filled(DarknetNetwork(published_cfgs.narrow(published_cfgs.version3_tiny(64, 2), 4)))
     path = tmp_path / "mine.weights"
     weights.write(network, path, NEW)
     model = build(f"yolov3-tiny(checkpoint={str(path)!r}, width=4, input_size=64, classes='a,b')")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.boxes import iou
-from robustbench_cv.models.detectors.deformable.hog import hog, mirrored
+from robustbench_cv.models.detectors.deformable.hog import hog, mirror_filters
 from robustbench_cv.models.detectors.deformable.network import Mixtures, PartModels, Shape, features, window_boxes
 from robustbench_cv.models.detectors.sliding_window import STRIDE, WINDOW, WindowClassifier, scaled_sizes, windows
 from robustbench_cv.models.letterbox import Letterbox
@@ -68,7 +68,7 @@ def test_hog_equals_the_plain_loop(cell: int) -> None:
 
 def test_a_mirrored_filter_sees_in_the_mirrored_image_what_the_filter_saw() -> None:
     image = F.interpolate(seeded(1, 3, 9, 11), (40, 48), mode="bilinear").double()
-    torch.testing.assert_close(hog(image.flip(-1), 8), mirrored(hog(image, 8)))
+    torch.testing.assert_close(hog(image.flip(-1), 8), mirror_filters(hog(image, 8)))
 
 
 # --- machines --------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.models.detectors.faster_rcnn_regions import OPERATORS, Regions
 from robustbench_cv.models.detectors.faster_rcnn_small import with_pyramid
-from robustbench_cv.models.detectors.faster_rcnn_vgg16 import ProposalHead, base_anchors, published
+from robustbench_cv.models.detectors.faster_rcnn_vgg16 import ProposalHead, base_anchors, published_network
 from robustbench_cv.models.sources.torchvision_detection import detector
 from robustbench_cv.training.training_set import NOTHING
 from robustbench_cv.types import predict
@@ -96,7 +96,7 @@ def test_the_published_anchors() -> None:
 
 def test_the_published_network_layer_by_layer() -> None:
     with torch.device("meta"):
-        network = published(20)
+        network = published_network(20)
     count = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     assert count["backbone"] == 14_714_688
     assert count["rpn"] == 512 * 512 * 9 + 512 + 513 * 18 + 513 * 36

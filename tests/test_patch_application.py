@@ -30,7 +30,7 @@ def checks(side: int) -> Tensor:
 
 
 def on_box(**look: float) -> Pasted:
-    return Pasted(16, "object", 1.0, 1.0, Look(**look), stretched=True)
+    return Pasted(side=16, where="object", smallest=1.0, largest=1.0, look=Look(**look), stretched=True)
 
 
 def test_straight_on_and_at_its_own_size_it_is_a_copy() -> None:
@@ -71,7 +71,7 @@ def test_corners_of_a_turned_patch_are_those_of_trigonometry() -> None:
 @pytest.mark.parametrize("share", [0.03, 0.2, 0.4])
 @pytest.mark.parametrize("where", ["corner", "centre", "random"])
 def test_its_share_of_the_image_is_an_upper_bound_and_it_lies_inside(where: str, share: float, look: Look) -> None:
-    surface = Pasted(8, where, share, share, look)  # type: ignore[arg-type]
+    surface = Pasted(side=8, where=where, smallest=share, largest=share, look=look)  # type: ignore[arg-type]
     x0 = torch.zeros(8, 3, 37, 41)
     placed = surface.place(x0, [BOX] * 8, noise(8))
     x = placed.apply(torch.full((3, 8, 8), 0.9))
@@ -87,7 +87,7 @@ def test_on_objects_it_keeps_to_their_pixels() -> None:
     masks[0, 8:12, 8:24] = True
     masks[1, 20:30, 2:6] = True
     target = BoxTarget.of(torch.tensor([[8.0, 8, 24, 12], [2.0, 20, 6, 30]]), torch.tensor([0, 0]), masks=masks)
-    surface = Pasted(8, "object", 1.0, 1.0, OUTDOORS, stretched=True, on_mask=True)
+    surface = Pasted(side=8, where="object", smallest=1.0, largest=1.0, look=OUTDOORS, stretched=True, on_mask=True)
     empty = BoxTarget.of(torch.zeros(0, 4), torch.zeros(0))
     placed = surface.place(grey(2), [target, empty], noise(2))
     assert (placed.covered[0] <= masks.any(0)).all()
@@ -113,7 +113,7 @@ def test_light_and_blur_are_those_that_were_drawn() -> None:
 
 
 def test_places_depend_on_the_sample_alone() -> None:
-    surface = Pasted(8, "random", 0.1, 0.3, OUTDOORS)
+    surface = Pasted(side=8, where="random", smallest=0.1, largest=0.3, look=OUTDOORS)
     together = surface.place(grey(4), [BOX] * 4, noise(4)).apply(checks(8))
     alone = surface.place(grey(1), [BOX], noise(4).select([2])).apply(checks(8))
     torch.testing.assert_close(alone[0], together[2])
@@ -122,12 +122,12 @@ def test_places_depend_on_the_sample_alone() -> None:
 
 
 def test_plain_is_the_same_patch_without_conditions() -> None:
-    plain = Pasted(16, "object", 1.0, 1.0, OUTDOORS, stretched=True).plain()
+    plain = Pasted(side=16, where="object", smallest=1.0, largest=1.0, look=OUTDOORS, stretched=True).plain()
     torch.testing.assert_close(plain.place(grey(), [BOX], noise(1)).apply(checks(16))[0, :, 6:22, 8:24], checks(16), atol=1e-5, rtol=0)
 
 
 def test_pixels_under_a_patch_are_not_judged() -> None:
-    placed = Pasted(8, "corner", 0.25, 0.25).place(grey(), [BOX], noise(1))
+    placed = Pasted(side=8, where="corner", smallest=0.25, largest=0.25).place(grey(), [BOX], noise(1))
     labels = torch.ones(32, 32, dtype=torch.int64)
     (seen,) = placed.visible([MaskTarget(labels)])
     assert isinstance(seen, MaskTarget)
@@ -137,7 +137,7 @@ def test_pixels_under_a_patch_are_not_judged() -> None:
 
 def test_gradients_reach_the_texture_through_every_condition() -> None:
     theta = torch.full((3, 8, 8), 0.5, requires_grad=True)
-    placed = Pasted(8, "random", 0.5, 0.5, OUTDOORS).place(grey(6), [BOX] * 6, noise(6))
+    placed = Pasted(side=8, where="random", smallest=0.5, largest=0.5, look=OUTDOORS).place(grey(6), [BOX] * 6, noise(6))
     (grad,) = torch.autograd.grad(placed.apply(theta).sum(), theta)
     assert (grad > 0).all()
 
@@ -169,10 +169,10 @@ def test_printability_and_variation_are_those_of_plain_loops() -> None:
 
 def test_bad_places_are_refused() -> None:
     with pytest.raises(UserError, match="'object'"):
-        Pasted(8, "moon")  # type: ignore[arg-type]
+        Pasted(side=8, where="moon")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="shares"):
-        Pasted(8, "random", 0.2, 1.5)
+        Pasted(side=8, where="random", smallest=0.2, largest=1.5)
     with pytest.raises(UserError, match="nothing to fit"):
-        Pasted(1)
+        Pasted(side=1)
     with pytest.raises(UserError, match="does not fit"):
-        Pasted(8, "random", 1.0, 1.0, Look(rotation=45)).place(grey(), [BOX], noise(1))
+        Pasted(side=8, where="random", smallest=1.0, largest=1.0, look=Look(rotation=45)).place(grey(), [BOX], noise(1))

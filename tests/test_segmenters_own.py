@@ -20,7 +20,7 @@ from robustbench_cv.models.build import build
 from robustbench_cv.models.segmenters import deeplabv3plus, pspnet, vgg
 from robustbench_cv.models.segmenters.fcn import FCN, OFFSETS, bilinear
 from robustbench_cv.models.segmenters.segnet import SegNet
-from robustbench_cv.models.segmenters.sliding_window_segmenter import PatchClassifier, SlidingWindow, mirrored
+from robustbench_cv.models.segmenters.sliding_window_segmenter import PatchClassifier, SlidingWindow, mirror_border
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.types import Labels
 
@@ -339,7 +339,7 @@ def test_mirroring_goes_on_as_often_as_it_takes(length: int, margin: int) -> Non
         if length > 1:
             step = -step if not 0 <= place + step < length else step
             place += step
-    found = mirrored(x, margin, 0)
+    found = mirror_border(x, margin, 0)
     assert found[: margin + 1].flip(0).tolist() == expected
     assert found.tolist() == [length - 1 - v for v in found.flip(0).tolist()]
 

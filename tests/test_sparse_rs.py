@@ -27,7 +27,7 @@ class Followed:
     def __init__(self, x0: Tensor, pixels: int, steps: int, share: float = 0.3, gain: float = 1.0, loss: str = "margin") -> None:
         model, n = linear(gain, side=x0.shape[-1]), len(x0)
         truth, goal = targets(model, x0), misclassify(loss)
-        victim = Victim(model, x0, truth, truth, noise(n))
+        victim = Victim(model=model, x0=x0, goals=truth, references=truth, noise=noise(n))
         problem = Problem("search", victim, goal.objective, goal.success, L0(pixels), steps, "first")
         self.asked: list[Tensor] = []
         self.values: list[Tensor] = []
@@ -38,7 +38,7 @@ class Followed:
         def value(theta: Tensor) -> Tensor:
             self.asked.append(theta.clone())
             self.values.append(inner(theta))
-            self.broken.append(problem.broken)
+            self.broken.append(problem.broken_samples)
             return self.values[-1]
 
         problem.value = value  # type: ignore[method-assign]

@@ -17,10 +17,10 @@ from robustbench_cv.models.detectors.ssd_network import (
     SSD300,
     SSD512,
     Ssd,
-    decoded,
+    decode_boxes,
     default_boxes,
-    encoded,
-    matched,
+    encode_boxes,
+    match_boxes,
     ssd_loss,
 )
 from robustbench_cv.types import Candidates
@@ -95,11 +95,11 @@ def test_offsets_lead_there_and_back() -> None:
     boxes = seeded(20, 4, seed=2) * 20
     boxes = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] + 3], dim=1)
     coder = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
-    offsets = encoded(boxes, defaults)
+    offsets = encode_boxes(boxes, defaults)
     torch.testing.assert_close(offsets, coder.encode_single(boxes, corners), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(decoded(offsets, defaults), boxes, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(decode_boxes(offsets, defaults), boxes, rtol=1e-3, atol=1e-3)
     wild = torch.randn(20, 4, generator=torch.Generator().manual_seed(3)) * 30
-    torch.testing.assert_close(decoded(wild, defaults), coder.decode_single(wild, corners), rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(decode_boxes(wild, defaults), coder.decode_single(wild, corners), rtol=1e-3, atol=1e-2)
 
 
 DEFAULTS = default_boxes([6, 3], (4, 6), [0.15, 0.4, 0.8], 60)
@@ -107,7 +107,7 @@ BOXES = torch.tensor([[3.0, 5, 12, 13], [20, 10, 50, 55], [56, 56, 59, 59]])
 
 
 def test_every_object_gets_a_box_and_near_ones_get_more() -> None:
-    owner = matched(BOXES, DEFAULTS).tolist()
+    owner = match_boxes(BOXES, DEFAULTS).tolist()
     corners = torch.cat([DEFAULTS[:, :2] - DEFAULTS[:, 2:] / 2, DEFAULTS[:, :2] + DEFAULTS[:, 2:] / 2], dim=1)
     shares = iou(BOXES, corners).tolist()
     expected = [
@@ -117,7 +117,7 @@ def test_every_object_gets_a_box_and_near_ones_get_more() -> None:
         expected[max(range(len(DEFAULTS)), key=shares[k].__getitem__)] = k
     assert owner == expected
     assert set(owner) == {-1, 0, 1, 2}
-    assert matched(BOXES[:0], DEFAULTS).unique().tolist() == [-1]
+    assert match_boxes(BOXES[:0], DEFAULTS).unique().tolist() == [-1]
 
 
 def test_the_loss_is_equation_1_with_hard_negatives() -> None:
@@ -125,7 +125,7 @@ def test_the_loss_is_equation_1_with_hard_negatives() -> None:
     boxes, labels = [BOXES, BOXES[1:2]], [torch.tensor([0, 2, 1]), torch.tensor([1])]
     total, matches = 0.0, 0
     for row in range(2):
-        owner = matched(boxes[row], DEFAULTS).tolist()
+        owner = match_boxes(boxes[row], DEFAULTS).tolist()
         background: list[float] = []
         for i, k in enumerate(owner):
             log_probs = scores[row, i].log_softmax(0).tolist()
@@ -134,7 +134,7 @@ def test_the_loss_is_equation_1_with_hard_negatives() -> None:
                 continue
             matches += 1
             total -= log_probs[int(labels[row][k]) + 1]
-            wanted = encoded(boxes[row][k : k + 1], DEFAULTS[i : i + 1])[0]
+            wanted = encode_boxes(boxes[row][k : k + 1], DEFAULTS[i : i + 1])[0]
             for d in (offsets[row, i] - wanted).abs().tolist():
                 total += d * d / 2 if d < 1 else d - 0.5
         total += sum(sorted(background)[::-1][: 3 * (len(owner) - len(background))])
@@ -166,7 +166,7 @@ def test_training_finds_the_objects() -> None:
     probs = scores.softmax(-1)[..., 1:]
     best = probs.flatten(1).argmax(1)
     assert (best % 2).tolist() == [0, 1, 0, 1]
-    found = decoded(offsets, defaults)[torch.arange(4), best // 2]
+    found = decode_boxes(offsets, defaults)[torch.arange(4), best // 2]
     assert all(iou(f[None], b)[0, 0] > 0.5 for f, b in zip(found, boxes, strict=True))
 
 
@@ -198,7 +198,7 @@ def test_raw_is_the_softmax_without_its_background() -> None:
     scores, offsets = net(x * 255 - mean)
     torch.testing.assert_close(raw.log_score.exp(), F.softmax(scores, -1)[..., 1:], rtol=1e-3, atol=1e-4)
     assert float(raw.log_score.exp().sum(-1).max()) < 1
-    torch.testing.assert_close(raw.boxes[:, :, 0], decoded(offsets, model.module.defaults).clamp(0, 64), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(raw.boxes[:, :, 0], decode_boxes(offsets, model.module.defaults).clamp(0, 64), rtol=1e-2, atol=1e-2)
     assert math.isclose(raw.boxes.shape[1], 4 * 64 + 6 * 16 + 6 * 4 + 6)
 
 

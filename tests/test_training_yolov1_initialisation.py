@@ -13,7 +13,7 @@ def test_connected_layers_begin_as_the_shared_readout() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = DarknetNetwork(
-            published_cfgs.narrowed(published_cfgs.version1(64, 3, hidden=60, stride=32, norm=True, dropout=0.0), 4, 8)
+            published_cfgs.narrow(published_cfgs.version1(64, 3, hidden=60, stride=32, norm=True, dropout=0.0), 4, 8)
         ).eval()
         shared = SharedReadout(network).eval()
     x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -10,7 +10,7 @@ import torch
 
 from robustbench_cv.catalogue import DATASETS, MODELS, RECIPES
 from robustbench_cv.models.weights.card import Card, read_card
-from robustbench_cv.models.weights.initial_weights import FOLDER, bundled
+from robustbench_cv.models.weights.initial_weights import FOLDER, bundled_tags
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.training_set import digest
@@ -82,7 +82,7 @@ def test_every_weights_file_has_its_card_and_none_is_forgotten() -> None:
     files = sorted(p.name.removesuffix(".safetensors") for p in FOLDER.glob("*.safetensors"))
     assert files == sorted(NAMES)
     assert sorted(p.stem for p in FOLDER.glob("*.json")) == files
-    assert bundled("unet") == ["scenes"]
+    assert bundled_tags("unet") == ["scenes"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -116,9 +116,9 @@ def test_version_2_s_loss_is_the_region_layer_s(seen: int, thresh: float) -> Non
 def test_training_finds_the_objects(version: int) -> None:
     """A few steps on four images with one bright rectangle each."""
     if version == 1:
-        sections = published_cfgs.narrowed(published_cfgs.version1(64, 2, hidden=64, stride=16, norm=True, dropout=0.0), 8)
+        sections = published_cfgs.narrow(published_cfgs.version1(64, 2, hidden=64, stride=16, norm=True, dropout=0.0), 8)
     else:
-        sections = published_cfgs.narrowed(published_cfgs.version2(64, 2, (1.0, 1.0, 2.0, 2.5), stride=16), 8, 32)
+        sections = published_cfgs.narrow(published_cfgs.version2(64, 2, (1.0, 1.0, 2.0, 2.5), stride=16), 8, 32)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = DarknetNetwork(sections).train()
@@ -198,7 +198,7 @@ def test_what_cannot_be_is_said(spec: str, message: str) -> None:
 def test_a_described_file_brings_width_stride_and_anchors(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     network = DarknetNetwork(
-        published_cfgs.narrowed(published_cfgs.version2(64, 2, (1.0, 2.0, 3.0, 1.0, 2, 2, 1, 1, 3, 3), stride=16), 8, 32)
+        published_cfgs.narrow(published_cfgs.version2(64, 2, (1.0, 2.0, 3.0, 1.0, 2, 2, 1, 1, 3, 3), stride=16), 8, 32)
     )
     arguments = {"width": 8, "widest": 32, "stride": 16}
     write(path, network, Description("yolov2", ("cat", "dog"), (64, 64), arguments=arguments), bits=32)

@@ -16,7 +16,7 @@ from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objective import G, Objective, indifferent
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
-from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
+from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated_targets
 from robustbench_cv.adversary.transforms import rows
 from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, worst_of
 from robustbench_cv.adversary.views import View
@@ -47,7 +47,7 @@ class Adversary(Protocol[R, G]):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Attack(Generic[R, G]):
     """objective raised by optimizer inside constraint. Holds no model, no device, no results.
 
@@ -68,7 +68,7 @@ class Attack(Generic[R, G]):
     restarts: int = 1
     start: Start = "random"
     keep: Keep = "worst"
-    reference: Reference[G] = annotated  # type: ignore[assignment]  # goals of the usual kind, unless the attack gives a reference
+    reference: Reference[G] = annotated_targets  # type: ignore[assignment]  # goals of the usual kind, unless the attack gives a reference
     view: View | None = None
     views: int = 1
 
@@ -103,7 +103,7 @@ class Attack(Generic[R, G]):
 
 
 def _climb(attack: Attack[R, G], victim: Victim[R, G]) -> SearchResult:
-    """The one loop."""
+    """One run of the optimizer: the loop that all attacks by iteration share."""
     parts = attack.objective, attack.success, attack.constraint, attack.steps, attack.keep, attack.view, attack.views
     problem = Problem(attack.name, victim, *parts, attack.optimizer.may_leave_ball)
     theta = problem.start(attack.start)
@@ -167,11 +167,12 @@ class Ensemble(Generic[R, G]):
 class AttackResult:
     """What came of each of N samples. All but images are on the CPU.
 
-    images: (N, 3, H, W), the clean image where the sample is in `failed` or `unserved`. success: bool (N,), recomputed from `images`.
+    images: (N, 3, H, W), the clean image where the sample is in `failed` or `skipped`. success: bool (N,), recomputed from `images`.
     degree: float (N,) in [0, 1], how far the criterion is met (a share of pixels or objects). size: float (N,), in units of the budget.
     forwards, backwards: int64 (N,), passes through the model, those that judge included. zero_grads: float (N,), share of the gradients
     that were exactly zero. criterion, reference: in words, when a sample counts as broken, and against whose labels.
-    failed: samples on which the model broke down, with the reason; neither robust nor broken. unserved: samples without anything to attack.
+    failed: samples on which the model broke down, with the reason; neither robust nor broken.
+    skipped: samples without anything to attack, with the reason.
     """
 
     images: Tensor
@@ -211,13 +212,15 @@ def run(
         aim = attack.reference(clean)
         failed = dict.fromkeys(non_finite(clean.raw).nonzero()[:, 0].tolist(), NOT_FINITE) if clean.was_looked_at else {}
         served = torch.tensor([i for i in range(len(images)) if i not in aim.skipped and i not in failed], dtype=torch.int64)
-        table = SearchResult.untouched(images, int(clean.was_looked_at))
+        table = SearchResult.of_clean_images(images, int(clean.was_looked_at))
         if len(served):
             # What is fitted beforehand is judged against references of its own, where it lies, and searches nothing.
             looked_at = model if search_on is None or facts_of(attack).fitted else search_on
-            victim = Victim(looked_at, images, aim.goals, aim.references, noise, len(images)).select(served)
-            found = attack.search(victim)
-            table.merge(served, found if victim.model is model else _confirmed(attack, found, replace(victim, model=model)))
+            victim = Victim(
+                model=looked_at, x0=images, goals=aim.goals, references=aim.references, noise=noise, capacity=len(images)
+            ).select(served)
+            result = attack.search(victim)
+            table.merge(served, result if victim.model is model else _confirm_on_victim(attack, result, replace(victim, model=model)))
     failed |= dict.fromkeys(table.non_finite.nonzero()[:, 0].tolist(), NOT_FINITE)
     answered = torch.tensor([i not in failed and i not in aim.skipped for i in range(len(images))])
     return AttackResult(
@@ -235,18 +238,18 @@ def run(
     )
 
 
-def _confirmed(attack: Adversary[R, G], found: SearchResult, victim: Victim[R, G]) -> SearchResult:
+def _confirm_on_victim(attack: Adversary[R, G], result: SearchResult, victim: Victim[R, G]) -> SearchResult:
     """What a search on another model found, judged on the victim's own; what does not hold there is searched for again, there."""
     with torch.no_grad():
-        raw: R = victim.model.raw(found.images)
+        raw: R = victim.model.raw(result.images)
     degree, threshold = victim.judge(attack.success, raw), attack.success.threshold
-    lost = ((found.degree >= threshold) & (degree < threshold)).nonzero()[:, 0]
-    found.degree = degree.masked_fill(found.non_finite, 0.0)
-    found.forwards += 1
-    found.non_finite |= non_finite(raw).cpu()
+    lost = ((result.degree >= threshold) & (degree < threshold)).nonzero()[:, 0]
+    result.degree = degree.masked_fill(result.non_finite, 0.0)
+    result.forwards += 1
+    result.non_finite |= non_finite(raw).cpu()
     if len(lost):
-        found.merge(lost, attack.search(victim.select(lost)))
-    return found
+        result.merge(lost, attack.search(victim.select(lost)))
+    return result
 
 
 def aim_of(attack: Adversary[R, G], model: Model[R], images: Tensor, targets: Sequence[Target]) -> Aim[G]:

@@ -43,7 +43,7 @@ class AttackFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @runtime_checkable
-class DeclaresFacts(Protocol):
+class _DeclaresFacts(Protocol):
     """An adversary that says what it is."""
 
     @property
@@ -58,7 +58,7 @@ def facts_of(attack: Any) -> AttackFacts:
     >>> facts.norm, facts.radius, facts.steps
     ('l2', None, 140)
     """
-    if isinstance(attack, DeclaresFacts):
+    if isinstance(attack, _DeclaresFacts):
         return attack.facts
     steps, region = getattr(attack, "steps", None), getattr(attack, "constraint", None)
     return within(getattr(region, "norm", ""), getattr(region, "radius", None), steps=steps if isinstance(steps, int) else None)

@@ -56,32 +56,32 @@ def pixels_wrong(share: float = 0.5) -> Success:
     return Success(f"at least {share:.0%} of the scored pixels wrong", _wrong_pixels, share)
 
 
-def vanished(share: float = 1.0) -> Success:
+def objects_vanished(share: float = 1.0) -> Success:
     """At least `share` of the reference objects are overlapped by no reported box of any class."""
-    return Success(f"at least {share:.0%} of the reference objects no longer reported", _vanished, share)
+    return Success(f"at least {share:.0%} of the reference objects no longer reported", _vanished_share, share)
 
 
-def fabricated(boxes: int = 10) -> Success:
+def boxes_fabricated(boxes: int = 10) -> Success:
     """At least `boxes` reported boxes overlap no reference object (10: project choice)."""
-    return Success(f"at least {boxes} reported boxes where no reference object is", partial(_fabricated, enough=boxes))
+    return Success(f"at least {boxes} reported boxes where no reference object is", partial(_fabricated_share, enough=boxes))
 
 
-def mislabelled(share: float = 1.0) -> Success:
+def objects_mislabelled(share: float = 1.0) -> Success:
     """At least `share` of the reference objects are overlapped by a reported box, but by none of their own class."""
-    return Success(f"at least {share:.0%} of the reference objects reported as another class", _mislabelled, share)
+    return Success(f"at least {share:.0%} of the reference objects reported as another class", _mislabelled_share, share)
 
 
-def fooled() -> Success:
+def prediction_wrong() -> Success:
     """For any task: misclassified; half of the scored pixels wrong; or a detection lost, relabelled or fabricated."""
-    return Success("misclassified, half of the pixels wrong, or the set of detections changed", _fooled)
+    return Success("misclassified, half of the pixels wrong, or the set of detections changed", _wrong_predictions)
 
 
-def reported(predictions: Sequence[Prediction], operating_score: float) -> list[Prediction]:
+def reported_predictions(predictions: Sequence[Prediction], operating_score: float) -> list[Prediction]:
     """Predictions with the boxes below the operating score left out; other predictions as they are."""
-    return [_reported(p, operating_score) if isinstance(p, BoxPrediction) else p for p in predictions]
+    return [_reported_boxes(p, operating_score) if isinstance(p, BoxPrediction) else p for p in predictions]
 
 
-def _reported(prediction: BoxPrediction, operating_score: float) -> BoxPrediction:
+def _reported_boxes(prediction: BoxPrediction, operating_score: float) -> BoxPrediction:
     keep = prediction.scores >= operating_score
     return replace(prediction, boxes=prediction.boxes[keep], scores=prediction.scores[keep], labels=prediction.labels[keep])
 
@@ -107,24 +107,24 @@ def _wrong_pixels(predictions: Sequence[Prediction], references: Sequence[Target
     return torch.stack(shares).float().cpu()
 
 
-def _vanished(predictions: Sequence[Prediction], references: Sequence[Target]) -> Tensor:
+def _vanished_share(predictions: Sequence[Prediction], references: Sequence[Target]) -> Tensor:
     return _per_image(predictions, references, lambda overlap, _: ~overlap.any(dim=0))
 
 
-def _mislabelled(predictions: Sequence[Prediction], references: Sequence[Target]) -> Tensor:
+def _mislabelled_share(predictions: Sequence[Prediction], references: Sequence[Target]) -> Tensor:
     return _per_image(predictions, references, lambda overlap, same: overlap.any(dim=0) & ~(overlap & same).any(dim=0))
 
 
-def _fabricated(predictions: Sequence[Prediction], references: Sequence[Target], enough: int) -> Tensor:
+def _fabricated_share(predictions: Sequence[Prediction], references: Sequence[Target], enough: int) -> Tensor:
     counts = [int((~overlap.any(dim=1)).sum()) for overlap, _ in map(_matches, predictions, references)]
     return (torch.tensor(counts) / enough).clamp(max=1.0)
 
 
-def _fooled(predictions: Sequence[Prediction], references: Sequence[Target]) -> Tensor:
-    return torch.stack([_fooled_one(p, t) for p, t in zip(predictions, references, strict=True)])
+def _wrong_predictions(predictions: Sequence[Prediction], references: Sequence[Target]) -> Tensor:
+    return torch.stack([_wrong_prediction(p, t) for p, t in zip(predictions, references, strict=True)])
 
 
-def _fooled_one(prediction: Prediction, target: Target) -> Tensor:
+def _wrong_prediction(prediction: Prediction, target: Target) -> Tensor:
     if isinstance(prediction, ClassPrediction):
         return _wrong_class([prediction], [target])[0]
     if isinstance(prediction, MaskPrediction):

@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objective import G, Objective
-from robustbench_cv.adversary.victim import SearchResult, Victim, checked, no_gradient, non_finite, require_raw
+from robustbench_cv.adversary.victim import SearchResult, Victim, no_gradient, non_finite, require_raw, sizes_within_budget
 from robustbench_cv.adversary.views import View
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import R
@@ -53,7 +53,7 @@ class Problem(Generic[R, G]):
         self._constraint = constraint.place(victim.x0, victim.references, victim.noise.fork("place"))
         self._bounds = self._constraint.bounds(victim.x0)
         n = len(self.x0)
-        self._found = SearchResult.untouched(self.x0)
+        self._found = SearchResult.of_clean_images(self.x0)
         self._index = torch.arange(n)
         self._forwards = self._backwards = 0
         self._zero_grads = torch.zeros(n, dtype=torch.int64, device=self.x0.device)
@@ -69,7 +69,7 @@ class Problem(Generic[R, G]):
         return self.step == self.steps - 1
 
     @property
-    def broken(self) -> Tensor:
+    def broken_samples(self) -> Tensor:
         """bool (N,): whether the theta evaluated last breaks its sample, within the radius or not. Not with keep="last"."""
         return self._broken_now.to(self.x0.device)
 
@@ -88,7 +88,7 @@ class Problem(Generic[R, G]):
     def project(self, theta: Tensor) -> Tensor:
         return self._constraint.project(self.x0, theta) if self._bounds is None else theta.clamp(*self._bounds)
 
-    def moved(self, theta: Tensor, move: Tensor) -> Tensor:
+    def move_theta(self, theta: Tensor, move: Tensor) -> Tensor:
         """project(theta + move), in one new tensor where projecting is a clamp."""
         there = theta + move
         return self.project(there) if self._bounds is None else torch.clamp(there, *self._bounds, out=there)
@@ -167,9 +167,9 @@ class Problem(Generic[R, G]):
             over = over | (self._degree >= self._success.threshold) | self._unusable.cpu()
         if not bool(over.any()):
             return None
-        found = self._report(self._best, self._degree, torch.full((len(over),), self._forwards))
+        released_rows = self._report(self._best, self._degree, torch.full((len(over),), self._forwards))
         gone, on = over.nonzero()[:, 0], (~over).nonzero()[:, 0]
-        self._found.merge(self._index[gone], found.select(gone))
+        self._found.merge(self._index[gone], released_rows.select(gone))
         self._narrow(on)
         return on
 
@@ -208,7 +208,7 @@ class Problem(Generic[R, G]):
         return SearchResult(
             images=images,
             degree=(degree * ~nothing.cpu()).masked_fill(broken, 0.0),
-            size=checked(self._name, self._constraint.size(self.x0, theta).where(~nothing, 0.0), self.radius, images),
+            size=sizes_within_budget(self._name, self._constraint.size(self.x0, theta).where(~nothing, 0.0), self.radius, images),
             forwards=forwards,
             backwards=torch.full_like(forwards, self._backwards),
             zero_grads=self._zero_grads.cpu(),

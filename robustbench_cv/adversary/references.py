@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.candidate_matching import overlapping
-from robustbench_cv.adversary.criteria import reported
+from robustbench_cv.adversary.criteria import reported_predictions
 from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.victim import require_raw
 from robustbench_cv.errors import UserError
@@ -46,13 +46,13 @@ class Clean(Generic[R]):
     @cached_property
     def detections(self) -> list[BoxTarget]:
         """The model's boxes at or above its operating score, as targets."""
-        predictions: list[Prediction] = reported(self.model.decode(self.raw), self.model.info.operating_score)
+        predictions: list[Prediction] = reported_predictions(self.model.decode(self.raw), self.model.info.operating_score)
         return [BoxTarget.of(p.boxes, p.labels) for p in predictions if isinstance(p, BoxPrediction)]
 
 
 @dataclass(frozen=True, eq=False)
 class Aim(Generic[G]):
-    """goals: what the objective is given; references: what success is judged against; unserved: samples without any, with the reason."""
+    """goals: what the objective is given; references: what success is judged against; skipped: samples without any, with the reason."""
 
     provenance: str
     goals: Sequence[G]
@@ -63,7 +63,7 @@ class Aim(Generic[G]):
 Reference: TypeAlias = Callable[[Clean[Any]], Aim[G]]
 
 
-def annotated(clean: Clean[Any]) -> Aim:
+def annotated_targets(clean: Clean[Any]) -> Aim:
     """The data set's own targets, in the model's class indices."""
     skipped: dict[int, str] = {}
     for i, target in enumerate(clean.targets):
@@ -101,10 +101,10 @@ def detections_and_annotations(clean: Clean[Candidates]) -> Aim:
 
 def either(clean: Clean[Any]) -> Aim:
     """Own detections for a detector, annotations for the others: for controls that serve every task."""
-    return detections_as_they_are(clean) if clean.model.info.task == "detection" else annotated(clean)
+    return _detections_as_they_are(clean) if clean.model.info.task == "detection" else annotated_targets(clean)
 
 
-def detections_as_they_are(clean: Clean[Candidates]) -> Aim:
+def _detections_as_they_are(clean: Clean[Candidates]) -> Aim:
     """Own detections, an empty set included."""
     return Aim("own detections", clean.detections, clean.detections)
 

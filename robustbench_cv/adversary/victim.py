@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.criteria import Success, reported
+from robustbench_cv.adversary.criteria import Success, reported_predictions
 from robustbench_cv.adversary.objective import G
 from robustbench_cv.batching import finite_rows
 from robustbench_cv.catalogue import ATTACKS
@@ -25,7 +25,7 @@ SPOKEN = {Logits: "class logits", PixelLogits: "pixel logits", Candidates: "dete
 TASK = {Logits: "classification", PixelLogits: "segmentation", Candidates: "detection"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Victim(Generic[R, G]):
     """x0: clean images (N, 3, H, W). goals, references: see Aim. noise: the streams of these samples.
 
@@ -54,7 +54,7 @@ class Victim(Generic[R, G]):
 
     def aimed_at(self, goals: Sequence[H]) -> Victim[R, H]:
         """The same samples with other goals, one each."""
-        return Victim(self.model, self.x0, goals, self.references, self.noise, self.capacity)
+        return Victim(model=self.model, x0=self.x0, goals=goals, references=self.references, noise=self.noise, capacity=self.capacity)
 
     def fork(self, purpose: str) -> Victim[R, G]:
         """The same samples with independent random numbers."""
@@ -64,7 +64,7 @@ class Victim(Generic[R, G]):
         """Degree of success of the model's output: float (N,), on the CPU."""
         with torch.no_grad():
             predictions = self.model.decode(raw)
-        return success.degree(reported(predictions, self.model.info.operating_score), self.references)
+        return success.degree(reported_predictions(predictions, self.model.info.operating_score), self.references)
 
 
 def require_raw(name: str, accepts: Any, raw: object) -> None:
@@ -114,7 +114,7 @@ def frozen_eval(model: object) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class SearchResult:
     """What a search found of each sample: rows of a table that restarts and ensembles merge, worst case by sample.
 
@@ -131,12 +131,20 @@ class SearchResult:
     non_finite: Tensor
 
     @classmethod
-    def untouched(cls, images: Tensor, forwards: int = 0) -> SearchResult:
+    def of_clean_images(cls, images: Tensor, forwards: int = 0) -> SearchResult:
         """The table before any search: the clean images, at a degree that every search improves on."""
         n = len(images)
         counts = torch.zeros(n, dtype=torch.int64)
         nothing = torch.zeros(n, dtype=torch.bool)
-        return cls(images, torch.full((n,), -1.0), torch.zeros(n), counts + forwards, counts.clone(), counts.clone(), nothing)
+        return cls(
+            images=images,
+            degree=torch.full((n,), -1.0),
+            size=torch.zeros(n),
+            forwards=counts + forwards,
+            backwards=counts.clone(),
+            zero_grads=counts.clone(),
+            non_finite=nothing,
+        )
 
     def select(self, index: Tensor) -> SearchResult:
         """Some of the rows (int64 indices, CPU)."""
@@ -158,21 +166,21 @@ class SearchResult:
 
 def worst_of(searches: Sequence[Callable[[Victim[R, G]], SearchResult]], victim: Victim[R, G], threshold: float) -> SearchResult:
     """Each search on the samples that none before it broke, with random numbers of its own; the worst result of each sample."""
-    found = searches[0](victim.fork("0"))
+    worst = searches[0](victim.fork("0"))
     for i, search in enumerate(searches[1:], start=1):
-        survivors = ((found.degree < threshold) & ~found.non_finite).nonzero()[:, 0]
+        survivors = ((worst.degree < threshold) & ~worst.non_finite).nonzero()[:, 0]
         if len(survivors) == 0:
             break
-        found.merge(survivors, search(victim.select(survivors).fork(str(i))))
-    return found
+        worst.merge(survivors, search(victim.select(survivors).fork(str(i))))
+    return worst
 
 
 def checked_size(name: str, measure: Callable[[Tensor, Tensor], Tensor], radius: float, x0: Tensor, x: Tensor) -> Tensor:
     """Sizes of the final images (N,), on the CPU; UserError where one is outside its budget or outside [0, 1] (I12: 1e-6)."""
-    return checked(name, measure(x0, x), radius, x)
+    return sizes_within_budget(name, measure(x0, x), radius, x)
 
 
-def checked(name: str, size: Tensor, radius: float, x: Tensor) -> Tensor:
+def sizes_within_budget(name: str, size: Tensor, radius: float, x: Tensor) -> Tensor:
     """The sizes (N,) of images x, on the CPU; UserError where one is above the radius, or a pixel outside [0, 1]."""
     size = size.float().cpu()
     low, high = float(x.min()), float(x.max())

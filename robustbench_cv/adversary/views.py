@@ -20,7 +20,7 @@ from robustbench_cv.noise import Noise
 View: TypeAlias = Callable[[Tensor, Noise], Tensor]
 
 
-def unchanged(images: Tensor, noise: Noise) -> Tensor:
+def same_images(images: Tensor, noise: Noise) -> Tensor:
     """The images themselves: many views of them average the randomness of the model."""
     return images
 

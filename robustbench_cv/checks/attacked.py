@@ -20,7 +20,7 @@ from robustbench_cv.adversary.combinators.targeted import Targeted
 from robustbench_cv.adversary.combinators.transfer import with_surrogates
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.constraints.lp import L2, Linf
-from robustbench_cv.adversary.criteria import fooled, reported
+from robustbench_cv.adversary.criteria import prediction_wrong, reported_predictions
 from robustbench_cv.adversary.objective import Objective, indifferent
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.objectives.detection import vanish
@@ -194,7 +194,7 @@ class Attacked:
         clean = torch.stack([s.image for s in samples]).to(self.device)
         aim = aim_of(self.attack, model, clean, [s.target for s in samples])
         with torch.no_grad():
-            predictions = reported(list(model.decode(model.raw(images))), model.info.operating_score)
+            predictions = reported_predictions(list(model.decode(model.raw(images))), model.info.operating_score)
         return self.attack.success(predictions, aim.references)
 
 
@@ -203,7 +203,9 @@ _OBJECTIVES: Mapping[str, Callable[[], Objective[Any, Any]]] = {
     "segmentation": pixel_cross_entropy,
     "detection": vanish,
 }
-_NOTHING: Attack[Any, Any] = Attack("another", indifferent(), fooled(), Linf(0.0), RandomSteps(), 0, keep="last")
+_NOTHING: Attack[Any, Any] = Attack(
+    name="another", objective=indifferent(), success=prediction_wrong(), constraint=Linf(0.0), optimizer=RandomSteps(), steps=0, keep="last"
+)
 
 DEFAULT: Any = object()
 """In place of an argument: that of the factory's own."""
@@ -218,4 +220,4 @@ def _parts(attack: Any) -> Iterator[Attack[Any, Any]]:
     elif isinstance(attack, RadiusSchedule):
         yield attack.stages[-1]
     elif isinstance(attack, Targeted):
-        yield attack.untargeted
+        yield attack.untargeted_attack

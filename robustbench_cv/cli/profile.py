@@ -61,4 +61,4 @@ def command(name: str, size: str, layers: bool, by_module: bool, batch_size: int
     say(show.summary(costs))
     for wanted, rows in ((layers, show.layer_rows), (by_module, show.module_rows)):
         if wanted:
-            say("\n" + show.aligned(rows(costs)))
+            say("\n" + show.align_columns(rows(costs)))

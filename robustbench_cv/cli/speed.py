@@ -66,4 +66,4 @@ def command(
         say(json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
         return
     table = speed.rows(rows)
-    say(speed.markdown(table) if markdown else show.aligned(table))
+    say(speed.markdown(table) if markdown else show.align_columns(table))

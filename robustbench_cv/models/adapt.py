@@ -172,7 +172,7 @@ def weights_sha256(module: nn.Module, *facts: str) -> str:
     return digest.hexdigest()
 
 
-def refreshed(model: M, name: str) -> M:
+def with_new_hash(model: M, name: str) -> M:
     """The model under another name, its hash taken anew: for a module whose weights were changed in place."""
     known: Any = model
     digest = weights_sha256(known.module, *known.info.classes.names, repr(known.module))
@@ -202,7 +202,7 @@ def _tensor(output: Any, info: ModelInfo) -> Tensor:
 
 
 def _expect(values: Tensor, shape: tuple[int | None, ...], info: ModelInfo) -> None:
-    found = tuple(values.shape)
-    if len(found) != len(shape) or any(want is not None and want != got for got, want in zip(found, shape, strict=True)):
+    actual_shape = tuple(values.shape)
+    if len(actual_shape) != len(shape) or any(want is not None and want != got for got, want in zip(actual_shape, shape, strict=True)):
         wanted = ", ".join("any" if side is None else str(side) for side in shape)
-        raise UserError(f"{info.name}: the module returns scores {found}, but {len(info.classes)} class names need ({wanted})")
+        raise UserError(f"{info.name}: the module returns scores {actual_shape}, but {len(info.classes)} class names need ({wanted})")

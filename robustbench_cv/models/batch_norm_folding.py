@@ -77,12 +77,12 @@ def fold_batch_norms(module: nn.Module, forward: Callable[[], object]) -> int:
 
     forward: runs the module once on sample data; who reads whose output is seen there, so any control flow will do.
     """
-    with _watched(module) as readers:
+    with _watch(module) as readers:
         forward()
     names = {m: name for name, m in module.named_modules()}
     folded = 0
     for conv, norm in readers.pairs():
-        weight, bias = _fused(conv, norm)
+        weight, bias = _fuse(conv, norm)
         conv.weight, conv.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
         parent, _, leaf = names[norm].rpartition(".")
         setattr(module.get_submodule(parent), leaf, nn.Identity())
@@ -132,7 +132,7 @@ class _Readers(TorchFunctionMode):
 
 
 @contextmanager
-def _watched(module: nn.Module) -> Iterator[_Readers]:
+def _watch(module: nn.Module) -> Iterator[_Readers]:
     readers = _Readers()
     handles = []
     for part in module.modules():
@@ -155,7 +155,7 @@ def _is_plain_norm(part: nn.Module) -> bool:
     return type(part) is FrozenBatchNorm2d or (type(part) is nn.BatchNorm2d and part.running_mean is not None and not part.training)
 
 
-def _fused(conv: nn.Conv2d, norm: Any) -> tuple[Tensor, Tensor]:
+def _fuse(conv: nn.Conv2d, norm: Any) -> tuple[Tensor, Tensor]:
     weight, bias = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
     return weight.detach(), bias.detach()
 

@@ -20,16 +20,16 @@ def detections(raw: Candidates, threshold: float, nms_iou: float, top: int, *, e
     if each is not None and scores.shape[1] > each:
         best = scores.topk(each, dim=1)
         scores = torch.zeros_like(scores).scatter(1, best.indices, best.values)
-    return [_suppressed(b, s, threshold, nms_iou, top) for b, s in zip(raw.boxes.detach().cpu(), scores, strict=True)]
+    return [_suppress(b, s, threshold, nms_iou, top) for b, s in zip(raw.boxes.detach().cpu(), scores, strict=True)]
 
 
-def _suppressed(boxes: Tensor, scores: Tensor, threshold: float, nms_iou: float, top: int) -> BoxPrediction:
+def _suppress(boxes: Tensor, scores: Tensor, threshold: float, nms_iou: float, top: int) -> BoxPrediction:
     """One image: boxes (K, B, 4), one a candidate or one a class, scores (K, C)."""
     from torchvision.ops import batched_nms  # seconds to import, and needed only here
 
     rows, labels = (scores > threshold).nonzero(as_tuple=True)
-    found = boxes.expand(-1, scores.shape[1], -1)[rows, labels]
-    real = area(found) > 0
-    found, rows, labels = found[real], rows[real], labels[real]
-    kept = batched_nms(found, scores[rows, labels], labels, nms_iou)[:top]
-    return BoxPrediction(found[kept], scores[rows[kept], labels[kept]], labels[kept])
+    candidate_boxes = boxes.expand(-1, scores.shape[1], -1)[rows, labels]
+    real = area(candidate_boxes) > 0
+    candidate_boxes, rows, labels = candidate_boxes[real], rows[real], labels[real]
+    kept = batched_nms(candidate_boxes, scores[rows, labels], labels, nms_iou)[:top]
+    return BoxPrediction(candidate_boxes[kept], scores[rows[kept], labels[kept]], labels[kept])

@@ -19,17 +19,17 @@ def quantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     A number moves by at most half a scale: 1/254 of the greatest magnitude in its row.
     """
-    found: dict[str, Tensor] = {}
+    quantized: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if not tensor.is_floating_point() or tensor.ndim < 2 or tensor[0].numel() < SHORTEST_ROW:
-            found[name] = tensor
+            quantized[name] = tensor
             continue
         rows = tensor.flatten(1).float()
         scales = rows.abs().amax(1) / 127
         whole = torch.where(scales[:, None] > 0, rows / scales[:, None], 0.0)
-        found[name] = whole.round().to(torch.int8).view(tensor.shape)
-        found[name + SUFFIX] = scales
-    return found
+        quantized[name] = whole.round().to(torch.int8).view(tensor.shape)
+        quantized[name + SUFFIX] = scales
+    return quantized
 
 
 def dequantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from torchvision.ops import roi_align
 
 from robustbench_cv.boxes import iou
 from robustbench_cv.models.detectors.deformable.distance_transform import best_shift
-from robustbench_cv.models.detectors.deformable.hog import CHANNELS, hog, mirrored
+from robustbench_cv.models.detectors.deformable.hog import CHANNELS, hog, mirror_filters
 from robustbench_cv.models.detectors.deformable.network import REACH, Mixtures, features, level_sides, window_boxes
 from robustbench_cv.training.loop import Run, Watch
 from robustbench_cv.training.recipe import Fit
@@ -138,7 +138,7 @@ def warped_features(pool: TrainingSet, images: list[int], boxes: Tensor, height:
 def turned_alike(found: Tensor, rounds: int = 5) -> Tensor:
     """Features (M, 32, h, w), some of them mirrored so that all look the same way: two-means with tied centres, started at the most
     one-sided."""
-    other = mirrored(found)
+    other = mirror_filters(found)
     one_sided = (found - other).flatten(1).norm(dim=1).argmax()
     centre = found[one_sided]
     for _ in range(rounds):
@@ -267,7 +267,7 @@ def vector(alone: Mixtures, place: Place, coarse: Tensor, fine: Tensor) -> Tenso
 
 
 def _turned(window: Tensor, mirror: bool) -> Tensor:
-    return mirrored(window) if mirror else window
+    return mirror_filters(window) if mirror else window
 
 
 def lowest(alone: Mixtures) -> Tensor:

@@ -45,7 +45,7 @@ def scenes_yolov1(
 
     def network(pool: TrainingSet) -> DarknetNetwork:
         made = published_cfgs.version1(side, len(pool.labels), hidden=hidden, stride=32, norm=True, dropout=0.0)
-        return DarknetNetwork(published_cfgs.narrowed(made, width, widest))
+        return DarknetNetwork(published_cfgs.narrow(made, width, widest))
 
     return Recipe(
         name="scenes-yolov1",
@@ -76,7 +76,7 @@ def scenes_yolov2(
     def network(pool: TrainingSet) -> DarknetNetwork:
         shapes = (kmeans(pool.shapes(), 5) / 16).flatten().tolist()
         made = published_cfgs.version2(SIDE, len(pool.labels), shapes, stride=16)
-        return DarknetNetwork(published_cfgs.narrowed(made, width, widest))
+        return DarknetNetwork(published_cfgs.narrow(made, width, widest))
 
     return Recipe(
         name="scenes-yolov2",

@@ -15,7 +15,7 @@ from torch import Tensor
 from robustbench_cv.adversary import Adversary, Ascent, Attack, AttackResult, External, Linf, Patch, aim_of, run
 from robustbench_cv.adversary.constraints.pixels import Pixels
 from robustbench_cv.adversary.constraints.spatial import Spatial
-from robustbench_cv.adversary.criteria import misclassified, reported
+from robustbench_cv.adversary.criteria import misclassified, reported_predictions
 from robustbench_cv.adversary.objective import indifferent
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
@@ -76,14 +76,25 @@ def attacked(attack: Adversary[Any] | str, task: str, n: int = 6) -> tuple[Any, 
 
 def degree(attack: Adversary[Any], model: Any, x0: Tensor, truth: Any, x: Tensor) -> Tensor:
     """The attack's own criterion on any images, by the public path."""
-    seen = reported(predict(model, x), model.info.operating_score)
+    seen = reported_predictions(predict(model, x), model.info.operating_score)
     return attack.success.degree(seen, aim_of(attack, model, x0, truth).references)
 
 
 def require_gain_over_noise(attack: Any, task: str) -> None:
     """The law that an identity fails: more done, on average, than by random noise in the same constraint."""
     model, x0, truth, result = attacked(attack, task, n=12)
-    control = Attack("control", indifferent(), attack.success, attack.constraint, RandomSteps(), 1, 1, "clean", "last", attack.reference)
+    control = Attack(
+        name="control",
+        objective=indifferent(),
+        success=attack.success,
+        constraint=attack.constraint,
+        optimizer=RandomSteps(),
+        steps=1,
+        restarts=1,
+        start="clean",
+        keep="last",
+        reference=attack.reference,
+    )
     if isinstance(attack.constraint, Patch | Pixels | Spatial):
         control = dataclasses.replace(control, steps=0, start="edge")
     random = run(control, model, x0, truth, noise(12, seed=7))
@@ -212,7 +223,16 @@ def test_no_budget_does_nothing(spec: str, task: str) -> None:
 def broken(scale_by: float, steps: int) -> Attack[Any]:
     ball = Linf(8 / 255)
     move = chain(steepest(ball), scale(scale_by))
-    return Attack("broken", cross_entropy(), misclassified(), ball, Ascent(move), steps, start="clean", keep="last")
+    return Attack(
+        name="broken",
+        objective=cross_entropy(),
+        success=misclassified(),
+        constraint=ball,
+        optimizer=Ascent(move),
+        steps=steps,
+        start="clean",
+        keep="last",
+    )
 
 
 def test_the_same_attack_unbroken_passes() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import AttackResult, aim_of, run
-from robustbench_cv.adversary.criteria import reported
+from robustbench_cv.adversary.criteria import reported_predictions
 from robustbench_cv.adversary.universal import files
 from robustbench_cv.adversary.universal.fitting import FittedTheta, fit
 from robustbench_cv.adversary.universal.judging import with_judging
@@ -76,7 +76,7 @@ def ready(name: str) -> UniversalAttack[Any]:
 def placed(attack: UniversalAttack[Any], model: Any, x0: Tensor, truth: Any) -> Any:
     aim = aim_of(attack, model, x0, truth)
     served = [i for i in range(len(x0)) if i not in aim.skipped]
-    victim = Victim(model, x0, aim.goals, aim.references, noise(len(x0))).select(torch.tensor(served))
+    victim = Victim(model=model, x0=x0, goals=aim.goals, references=aim.references, noise=noise(len(x0))).select(torch.tensor(served))
     return served, attack.place(victim, attack.surface, "place")
 
 
@@ -93,7 +93,7 @@ def test_success_and_size_are_those_of_the_images(name: str) -> None:
     assert not result.failed
     served, (_, _, references) = placed(attack, model, x0, truth)
     assert len(served) >= 4
-    degree = attack.success.degree(reported(predict(model, result.images[served]), model.info.operating_score), references)
+    degree = attack.success.degree(reported_predictions(predict(model, result.images[served]), model.info.operating_score), references)
     expected = torch.zeros(len(x0))
     expected[served] = degree
     torch.testing.assert_close(result.degree, expected)

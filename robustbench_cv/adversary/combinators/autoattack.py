@@ -19,15 +19,15 @@ from robustbench_cv.adversary.optimizers.apgd import APGD
 from robustbench_cv.adversary.optimizers.apgd_l1 import APGDL1
 from robustbench_cv.adversary.optimizers.fab import FAB
 from robustbench_cv.adversary.optimizers.square import Square
-from robustbench_cv.adversary.references import Reference, annotated
-from robustbench_cv.adversary.views import unchanged
+from robustbench_cv.adversary.references import Reference, annotated_targets
+from robustbench_cv.adversary.views import same_images
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits, R, Target
 
 Version = Literal["standard", "plus", "rand"]
 
 
-def dlr_or_margin() -> Objective[Logits]:
+def _dlr_or_margin() -> Objective[Logits]:
     """The DLR loss; for models of 2 classes, whose third logit it has not, the plain margin."""
 
     def score(raw: Logits, goals: Sequence[Target], progress: float) -> Tensor:
@@ -45,13 +45,26 @@ def auto_pgd(
     restarts: int = 1,
     rho: float = 0.75,
     views: int = 1,
-    reference: Reference[G] = annotated,  # type: ignore[assignment]  # as an Attack's own
+    reference: Reference[G] = annotated_targets,  # type: ignore[assignment]  # as an Attack's own
 ) -> Attack[Logits, G]:
     """APGD of the norm's own kind. views: gradients averaged over as many passes, for models that are random themselves."""
     region = ball(norm, eps)
     optimizer: Optimizer = APGDL1() if norm.lower() == "l1" else APGD(rho)
-    view = unchanged if views > 1 else None
-    return Attack(name, objective, misclassified(), region, optimizer, steps, restarts, "edge", "first", reference, view, views)
+    view = same_images if views > 1 else None
+    return Attack(
+        name=name,
+        objective=objective,
+        success=misclassified(),
+        constraint=region,
+        optimizer=optimizer,
+        steps=steps,
+        restarts=restarts,
+        start="edge",
+        keep="first",
+        reference=reference,
+        view=view,
+        views=views,
+    )
 
 
 def auto_pgd_targeted(name: str, norm: str, eps: float, steps: int, targets: int) -> Targeted:
@@ -65,15 +78,28 @@ def fast_boundary(name: str, norm: str, eps: float | None, steps: int, restarts:
     """FAB on all boundaries: the first run from the clean image, later ones from half way to a random point at the edge."""
     if restarts < 1 or (restarts > 1 and eps is None):
         raise UserError(f"{name}: restarts={restarts} must be at least 1, and above 1 they begin at a distance of half eps: give eps")
-    runs = tuple(_fab(name, margin(), norm, eps, steps, FAB(norm.lower(), False, halfway=i > 0), annotated) for i in range(restarts))
+    runs = tuple(
+        _fab(
+            name,
+            margin(),
+            norm=norm,
+            eps=eps,
+            steps=steps,
+            search=FAB(norm=norm.lower(), targeted=False, halfway=i > 0),
+            reference=annotated_targets,
+        )
+        for i in range(restarts)
+    )
     return runs[0] if restarts == 1 else Ensemble(name, runs)
 
 
 def fast_boundary_targeted(name: str, norm: str, eps: float | None, steps: int, targets: int) -> Targeted:
     """FAB on one boundary at a time: one backward pass a step instead of one for each wrong class."""
     _require_targets(name, targets)
-    search, objectives = FAB(norm.lower(), True), (targeted_margin(rank) for rank in range(targets))
-    return Targeted(name, tuple(_fab(name, o, norm, eps, steps, search, ranked_wrong_classes) for o in objectives))
+    search, objectives = FAB(norm=norm.lower(), targeted=True), (targeted_margin(rank) for rank in range(targets))
+    return Targeted(
+        name, tuple(_fab(name, o, norm=norm, eps=eps, steps=steps, search=search, reference=ranked_wrong_classes) for o in objectives)
+    )
 
 
 def square_search(name: str, goal: Goal, norm: str, eps: float, queries: int, area: float, rescale: bool) -> Attack[R]:
@@ -81,7 +107,18 @@ def square_search(name: str, goal: Goal, norm: str, eps: float, queries: int, ar
     if not 0 < area <= 1:
         raise UserError(f"{name}: area={area!r} of the image must be in (0, 1]")
     region, search = ball(norm, eps), Square(norm.lower(), area, rescale)
-    return Attack(name, goal.objective, goal.success, region, search, queries, 1, "clean", goal.keep, goal.reference)
+    return Attack(
+        name=name,
+        objective=goal.objective,
+        success=goal.success,
+        constraint=region,
+        optimizer=search,
+        steps=queries,
+        restarts=1,
+        start="clean",
+        keep=goal.keep,
+        reference=goal.reference,
+    )
 
 
 def auto_attack(norm: str, eps: float, version: Version, steps: int, queries: int) -> Ensemble[Logits]:
@@ -96,7 +133,7 @@ def auto_attack(norm: str, eps: float, version: Version, steps: int, queries: in
         ),
         "plus": (
             auto_pgd("apgd-ce", cross_entropy(), norm, eps, steps, restarts=5),
-            auto_pgd("apgd-dlr", dlr_or_margin(), norm, eps, steps, restarts=5),
+            auto_pgd("apgd-dlr", _dlr_or_margin(), norm, eps, steps, restarts=5),
             fast_boundary("fab", norm, eps, steps, restarts=5),
             square_search("square", misclassify(), norm, eps, queries, 0.8, rescale=False),
             auto_pgd_targeted("apgd-t", norm, eps, steps, targets=9),
@@ -104,7 +141,7 @@ def auto_attack(norm: str, eps: float, version: Version, steps: int, queries: in
         ),
         "rand": (
             auto_pgd("apgd-ce", cross_entropy(), norm, eps, steps, views=20),
-            auto_pgd("apgd-dlr", dlr_or_margin(), norm, eps, steps, views=20),
+            auto_pgd("apgd-dlr", _dlr_or_margin(), norm, eps, steps, views=20),
         ),
     }
     if version not in parts:
@@ -118,7 +155,18 @@ def _fab(
     # Under a bound the first image inside it is enough; without one the closest counts.
     keep: Literal["nearest", "first"] = "nearest" if eps is None else "first"
     start: Literal["edge", "clean"] = "edge" if search.halfway else "clean"
-    return Attack(name, objective, misclassified(), ball(norm, eps), search, steps, 1, start, keep, reference)
+    return Attack(
+        name=name,
+        objective=objective,
+        success=misclassified(),
+        constraint=ball(norm, eps),
+        optimizer=search,
+        steps=steps,
+        restarts=1,
+        start=start,
+        keep=keep,
+        reference=reference,
+    )
 
 
 def _require_targets(name: str, targets: int) -> None:

@@ -25,12 +25,12 @@ def search_targets(attack: Attack[R, G], victim: Victim[R, G], aims: int, aimed:
     aimed: (goal, which) -> goal. For attacks with keep="first" and one restart. A batch holds all aims of some samples, at most
     `victim.capacity` images or one sample's aims, so that a sample fares the same whatever is beside it.
     """
-    found = SearchResult.untouched(victim.x0)
+    result = SearchResult.of_clean_images(victim.x0)
     room = max((victim.capacity or len(victim.x0)) // aims, 1)
     for begin in range(0, len(victim.x0), room):
         piece = torch.arange(begin, min(begin + room, len(victim.x0)))
-        found.merge(piece, _search_all_at_once(attack, victim.select(piece), aims, aimed))
-    return found
+        result.merge(piece, _search_all_at_once(attack, victim.select(piece), aims, aimed))
+    return result
 
 
 def _search_all_at_once(attack: Attack[R, G], victim: Victim[R, G], aims: int, aimed: Callable[[G, int], G]) -> SearchResult:

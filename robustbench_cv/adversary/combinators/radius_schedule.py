@@ -55,16 +55,16 @@ class RadiusSchedule(Generic[R, G]):
         return self.stages[-1].constraint
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
-        found = self.stages[0].search(victim)
+        result = self.stages[0].search(victim)
         for i, stage in enumerate(self.stages[1:], start=1):
-            begun = replace(stage, optimizer=_StartFrom(stage.optimizer, found.images), start="clean")
+            begun = replace(stage, optimizer=_StartFrom(stage.optimizer, result.images), start="clean")
             after = begun.search(victim.fork(str(i)))
-            after.forwards += found.forwards
-            after.backwards += found.backwards
-            after.zero_grads += found.zero_grads
-            after.non_finite |= found.non_finite
-            found = after
-        return found
+            after.forwards += result.forwards
+            after.backwards += result.backwards
+            after.zero_grads += result.zero_grads
+            after.non_finite |= result.non_finite
+            result = after
+        return result
 
 
 def shrinking_radius(name: str, objective: Objective[R], success: Success, norm: str, eps: float, steps: int) -> RadiusSchedule[R]:
@@ -75,7 +75,19 @@ def shrinking_radius(name: str, objective: Objective[R], success: Success, norm:
     for factor, count in zip(FACTORS, counts, strict=True):
         # A wider ball than the whole range is the whole range.
         radius = min(factor * eps, 1.0) if isinstance(ball(norm, eps), Linf) else factor * eps
-        stages.append(Attack(name, objective, success, ball(norm, radius), APGD(), count, 1, "random", "worst"))
+        stages.append(
+            Attack(
+                name=name,
+                objective=objective,
+                success=success,
+                constraint=ball(norm, radius),
+                optimizer=APGD(),
+                steps=count,
+                restarts=1,
+                start="random",
+                keep="worst",
+            )
+        )
     return RadiusSchedule(name, tuple(stages))
 
 

@@ -14,7 +14,7 @@ from robustbench_cv.adversary.combinators.multi_target import search_targets
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objectives.classification import RankedWrongClasses, margin
-from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
+from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated_targets
 from robustbench_cv.adversary.victim import SearchResult, Victim, non_finite, require_raw, worst_of
 from robustbench_cv.types import ClassTarget, Logits, Target
 
@@ -38,7 +38,7 @@ class Targeted:
     @property
     def reference(self) -> Reference:
         """The annotated classes; the others are ranked when the search looks at the clean images."""
-        return annotated
+        return annotated_targets
 
     @property
     def accepts(self) -> type[Logits]:
@@ -53,20 +53,30 @@ class Targeted:
         return facts_of_parts([part.facts for part in self.parts])
 
     @property
-    def untargeted(self) -> Attack[Logits]:
-        """The same search on the plain margin: for whoever wants to see how it goes."""
+    def untargeted_attack(self) -> Attack[Logits]:
+        """The first search without its targets, on the plain margin: what the checks of a search's progress run."""
         part = self.parts[0]
-        return Attack(part.name, margin(), part.success, part.constraint, part.optimizer, part.steps, part.restarts, part.start, part.keep)
+        return Attack(
+            name=part.name,
+            objective=margin(),
+            success=part.success,
+            constraint=part.constraint,
+            optimizer=part.optimizer,
+            steps=part.steps,
+            restarts=part.restarts,
+            start=part.start,
+            keep=part.keep,
+        )
 
     def search(self, victim: Victim[Logits], /) -> SearchResult:
-        found, raw = _looked_at(self.name, victim, self.success)
-        survivors = ((found.degree < self.success.threshold) & ~found.non_finite).nonzero()[:, 0]
+        result, raw = _judge_clean(self.name, victim, self.success)
+        survivors = ((result.degree < self.success.threshold) & ~result.non_finite).nonzero()[:, 0]
         if len(survivors):
             # Any search is better than none: it replaces the clean image.
-            found.degree[survivors] = -1.0
+            result.degree[survivors] = -1.0
             ranked = victim.aimed_at(_ranked_wrong_classes(raw, victim.goals)).select(survivors)
-            found.merge(survivors, worst_of(self._searches(raw.values.shape[1] - 1), ranked, self.success.threshold))
-        return found
+            result.merge(survivors, worst_of(self._searches(raw.values.shape[1] - 1), ranked, self.success.threshold))
+        return result
 
     def _searches(self, aims: int) -> list[Callable[[Victim[Logits, RankedWrongClasses]], SearchResult]]:
         first, *others = self.parts[:aims]
@@ -83,7 +93,7 @@ class CleanImage:
     constraint: Constraint
     success: Success
     name: str = "clean"
-    reference: Reference = annotated
+    reference: Reference = annotated_targets
     accepts: type[Logits] = Logits
 
     @property
@@ -91,18 +101,18 @@ class CleanImage:
         return within(self.constraint.norm, self.constraint.radius, steps=0)
 
     def search(self, victim: Victim[Logits], /) -> SearchResult:
-        return _looked_at(self.name, victim, self.success)[0]
+        return _judge_clean(self.name, victim, self.success)[0]
 
 
-def _looked_at(name: str, victim: Victim[Logits], success: Success) -> tuple[SearchResult, Logits]:
+def _judge_clean(name: str, victim: Victim[Logits], success: Success) -> tuple[SearchResult, Logits]:
     """The clean images, judged, and their logits: one forward pass."""
     with torch.no_grad():
         raw = victim.model.raw(victim.x0)
     require_raw(name, Logits, raw)
-    found = SearchResult.untouched(victim.x0, forwards=1)
-    found.non_finite = non_finite(raw).cpu()
-    found.degree = victim.judge(success, raw).masked_fill(found.non_finite, 0.0)
-    return found, raw
+    result = SearchResult.of_clean_images(victim.x0, forwards=1)
+    result.non_finite = non_finite(raw).cpu()
+    result.degree = victim.judge(success, raw).masked_fill(result.non_finite, 0.0)
+    return result, raw
 
 
 def _without_first(goal: RankedWrongClasses, count: int) -> RankedWrongClasses:
@@ -111,7 +121,7 @@ def _without_first(goal: RankedWrongClasses, count: int) -> RankedWrongClasses:
 
 def ranked_wrong_classes(clean: Clean[Logits]) -> Aim[RankedWrongClasses]:
     """The annotated class of each image, and the others as the model ranks them on the clean image."""
-    aim = annotated(clean)
+    aim = annotated_targets(clean)
     return Aim(aim.provenance, _ranked_wrong_classes(clean.raw, aim.goals), aim.references, aim.skipped)
 
 

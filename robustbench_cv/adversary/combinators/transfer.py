@@ -58,20 +58,22 @@ class Transfer(Generic[R, G]):
     @property
     def constraint(self) -> Constraint | None:
         """The budget of the attack, where it has a single one."""
-        found: Constraint | None = getattr(self.attack, "constraint", None)
-        return found
+        own_constraint: Constraint | None = getattr(self.attack, "constraint", None)
+        return own_constraint
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
-        found = self._found_on_surrogate(victim)
+        surrogate_result = self._search_surrogate(victim)
         with torch.no_grad():
-            raw = victim.model.raw(found.images)
+            raw = victim.model.raw(surrogate_result.images)
         require_raw(self.name, self.accepts, raw)
         broken = non_finite(raw).cpu()
         degree = victim.judge(self.success, raw).masked_fill(broken, 0.0)
-        images = torch.where(broken.to(found.images.device)[:, None, None, None], victim.x0, found.images)
-        return dataclasses.replace(found, images=images, degree=degree, forwards=torch.ones_like(found.forwards), non_finite=broken)
+        images = torch.where(broken.to(surrogate_result.images.device)[:, None, None, None], victim.x0, surrogate_result.images)
+        return dataclasses.replace(
+            surrogate_result, images=images, degree=degree, forwards=torch.ones_like(surrogate_result.forwards), non_finite=broken
+        )
 
-    def _found_on_surrogate(self, victim: Victim[R, G]) -> SearchResult:
+    def _search_surrogate(self, victim: Victim[R, G]) -> SearchResult:
         surrogate = self.surrogate
         if surrogate is None:
             raise UserError(
@@ -79,15 +81,15 @@ class Transfer(Generic[R, G]):
                 "with_surrogates(attack, robustbench_cv.build) in the attack's place"
             )
         order = same_classes(victim.model.info.classes, surrogate.info.classes, self.source)
-        found = SearchResult.untouched(victim.x0)
+        result = SearchResult.of_clean_images(victim.x0)
         with frozen_eval(surrogate):
             theirs = [_in_order(target, order) for target in victim.references]
             aim = self.attack.reference(Clean(surrogate, victim.x0, theirs, self.name, self.accepts))
             served = torch.tensor([i for i in range(len(victim.x0)) if i not in aim.skipped], dtype=torch.int64)
             if len(served):
-                there = Victim(surrogate, victim.x0, aim.goals, aim.references, victim.noise).select(served)
-                found.merge(served, self.attack.search(there))
-        return found
+                there = Victim(model=surrogate, x0=victim.x0, goals=aim.goals, references=aim.references, noise=victim.noise).select(served)
+                result.merge(served, self.attack.search(there))
+        return result
 
 
 def surrogates(adversary: object) -> tuple[str, ...]:

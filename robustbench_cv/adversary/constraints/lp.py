@@ -72,7 +72,7 @@ class L2(Constraint):
     norm: ClassVar[Norm] = "l2"
 
     def __post_init__(self) -> None:
-        require_length("L2", self.radius, "0.5")
+        _require_length("L2", self.radius, "0.5")
 
     def place(self, x0: Tensor, references: Sequence[Target], noise: Noise) -> L2:
         return self
@@ -124,7 +124,7 @@ class L1(Constraint):
     norm: ClassVar[Norm] = "l1"
 
     def __post_init__(self) -> None:
-        require_length("L1", self.radius, "12.0")
+        _require_length("L1", self.radius, "12.0")
 
     def place(self, x0: Tensor, references: Sequence[Target], noise: Noise) -> L1:
         return self
@@ -170,7 +170,7 @@ def ball(norm: str, eps: float | None) -> Ball:
     return balls[norm.lower()](math.inf if eps is None else eps)
 
 
-def require_length(norm: str, radius: float, such_as: str) -> None:
+def _require_length(norm: str, radius: float, such_as: str) -> None:
     """UserError unless a radius is a length from 0 up."""
     if math.isnan(radius) or radius < 0:
         raise UserError(f"eps={radius!r} is no {norm} radius: write a number from 0 up, in [0, 1] pixel units, such as {such_as}")

@@ -28,7 +28,7 @@ from robustbench_cv.adversary.external.external_attack import Crafted, External
 from robustbench_cv.errors import UserError
 
 
-class FoolboxLike(Protocol):
+class _FoolboxLike(Protocol):
     """foolbox's Attack: a fixed budget or, with epsilons=None, the smallest change."""
 
     def __call__(self, model: Any, inputs: Any, criterion: Any, /, *, epsilons: float | None) -> tuple[Any, Any, Any]: ...
@@ -49,7 +49,7 @@ def from_torchattacks(
 
 def from_foolbox(
     name: str,
-    make: Callable[[], FoolboxLike],
+    make: Callable[[], _FoolboxLike],
     within: Constraint,
     *,
     model_of: Callable[[nn.Module, torch.device], Any] | None = None,

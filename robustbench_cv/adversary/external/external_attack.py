@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from robustbench_cv.adversary.attack_facts import AttackFacts, within
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success, misclassified
-from robustbench_cv.adversary.references import Reference, annotated
+from robustbench_cv.adversary.references import Reference, annotated_targets
 from robustbench_cv.adversary.victim import SearchResult, Victim, checked_size, no_gradient, non_finite, require_raw
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import ClassTarget, Logits, Model
@@ -49,7 +49,7 @@ class External:
 
     @property
     def reference(self) -> Reference:
-        return annotated
+        return annotated_targets
 
     @property
     def accepts(self) -> type[Logits]:
@@ -100,7 +100,9 @@ class External:
         broken = non_finite(raw)
         degree = victim.judge(self.success, raw).masked_fill(broken.cpu(), 0.0)
         images = torch.where(broken[:, None, None, None], victim.x0, images)
-        return SearchResult(images, degree, size, costs[0] + 1, costs[1], costs[2], broken.cpu())
+        return SearchResult(
+            images=images, degree=degree, size=size, forwards=costs[0] + 1, backwards=costs[1], zero_grads=costs[2], non_finite=broken.cpu()
+        )
 
 
 @contextmanager

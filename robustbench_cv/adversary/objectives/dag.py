@@ -17,7 +17,7 @@ from torch import Tensor
 from robustbench_cv.adversary.constraint import TINY
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.detection import FLOOR
-from robustbench_cv.adversary.references import Aim, Clean, annotated, own_detections
+from robustbench_cv.adversary.references import Aim, Clean, annotated_targets, own_detections
 from robustbench_cv.adversary.transforms import Transform, stateless
 from robustbench_cv.boxes import iou
 from robustbench_cv.errors import UserError
@@ -45,7 +45,7 @@ class AdversarialBoxLabels:
 
 def adversarial_pixel_labels(clean: Clean[PixelLogits]) -> Aim[AdversarialPixelLabels]:
     """The annotated classes of each image take each other's places, in a circle; a single one takes the model's next."""
-    aim, classes = annotated(clean), len(clean.model.info.classes)
+    aim, classes = annotated_targets(clean), len(clean.model.info.classes)
     _require_two(classes)
     goals = [_random_other_labels(cast(MaskTarget, target), classes) for target in aim.goals]
     return Aim(aim.provenance, goals, aim.references, aim.skipped)
@@ -56,7 +56,7 @@ def adversarial_box_labels(clean: Clean[Candidates]) -> Aim[AdversarialBoxLabels
     aim, classes = own_detections(clean), len(clean.model.info.classes)
     _require_two(classes)
     objects = [cast(BoxTarget, target) for target in aim.goals]
-    goals = [AdversarialBoxLabels(found, (found.labels + 1) % classes) for found in objects]
+    goals = [AdversarialBoxLabels(detections, (detections.labels + 1) % classes) for detections in objects]
     return Aim(aim.provenance, goals, aim.references, aim.skipped)
 
 

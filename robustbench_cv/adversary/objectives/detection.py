@@ -61,13 +61,13 @@ def mislabel() -> Objective[Candidates]:
     return Objective("mislabel", Candidates, _mislabel)
 
 
-def untargeted() -> Objective[Candidates]:
+def untargeted_loss() -> Objective[Candidates]:
     """A detector's training loss on the goals, raised: TOG-untargeted, with the goals the model's own detections.
 
     Over the candidates on a goal: -log p of its label, - sum of log(1 - p) of the other classes, and the squared error of the box's corners
     in units of the goal's sides; over the others: -log(1 - p) of their best class. The weights of the families' own losses are left out.
     """
-    return Objective("untargeted", Candidates, _untargeted)
+    return Objective("untargeted", Candidates, _untargeted_losses)
 
 
 def _best(raw: Candidates) -> Tensor:
@@ -121,7 +121,7 @@ def _mislabel_one(raw: Candidates, i: int, goal: BoxTarget) -> Tensor:
     return torch.where(target, log_p, log_of_rest(log_p)).sum()
 
 
-def _untargeted(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
+def _untargeted_losses(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
     return torch.stack([_untargeted_one(raw, i, cast(BoxTarget, goal)) for i, goal in enumerate(goals)])
 
 

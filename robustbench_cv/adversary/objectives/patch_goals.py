@@ -19,7 +19,7 @@ from robustbench_cv.adversary.candidate_matching import overlapping
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.detection import FLOOR, log_of_rest
-from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated
+from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated_targets
 from robustbench_cv.boxes import iou
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.labels import class_index
@@ -64,13 +64,13 @@ def scenes_without(cls: str) -> Reference:
 
 def against(whose: str) -> Reference:
     """'annotations', or 'predictions': what the model says of the clean image, whose change the fooling rate counts."""
-    known = {"annotations": annotated, "predictions": own_predictions}
+    known = {"annotations": annotated_targets, "predictions": _own_predictions}
     if whose not in known:
         raise UserError(f"there are no {whose!r} to fit against; there are 'annotations' and 'predictions'")
     return known[whose]
 
 
-def own_predictions(clean: Clean[Any]) -> Aim:
+def _own_predictions(clean: Clean[Any]) -> Aim:
     """What the model says of the clean image (classes, or a class for each pixel): whose change the fooling rate counts."""
     decoded = clean.model.decode(clean.raw)
     targets = [ClassTarget(p.label) if isinstance(p, ClassPrediction) else MaskTarget(cast(MaskPrediction, p).labels) for p in decoded]
@@ -80,7 +80,7 @@ def own_predictions(clean: Clean[Any]) -> Aim:
 def _detected_objects(clean: Clean[Candidates], cls: str, becomes: str) -> Aim:
     names = clean.model.info.classes.names
     label, wanted_label = class_index(names, cls), class_index(names, becomes or cls)
-    found: list[Target] = []
+    detected_targets: list[Target] = []
     skipped: dict[int, str] = {}
     for i, (target, seen) in enumerate(zip(clean.targets, clean.detections, strict=True)):
         if not isinstance(target, BoxTarget):
@@ -88,12 +88,12 @@ def _detected_objects(clean: Clean[Candidates], cls: str, becomes: str) -> Aim:
         wanted = (target.labels == label) & ~target.crowd
         matched = iou(target.boxes.cpu(), seen.boxes.cpu())[:, seen.labels.cpu() == label] >= 0.5
         chosen = target.select(wanted.cpu() & matched.any(dim=1))
-        found.append(replace(chosen, labels=torch.full_like(chosen.labels, wanted_label)))
+        detected_targets.append(replace(chosen, labels=torch.full_like(chosen.labels, wanted_label)))
         if not bool(wanted.any()):
             skipped[i] = f"no {cls} in this image"
         elif len(chosen.labels) == 0:
             skipped[i] = f"the model does not find the {cls} in the clean image"
-    return Aim(f"annotated {cls} objects that are found in the clean image", found, found, skipped)
+    return Aim(f"annotated {cls} objects that are found in the clean image", detected_targets, detected_targets, skipped)
 
 
 def _images_without(clean: Clean[Any], cls: str) -> Aim:
@@ -109,9 +109,9 @@ def _images_without(clean: Clean[Any], cls: str) -> Aim:
 
 def _scenes_without(clean: Clean[Candidates], cls: str) -> Aim:
     label = class_index(clean.model.info.classes.names, cls)
-    annotated = [bool((t.labels == label).any()) for t in clean.targets if isinstance(t, BoxTarget)]
+    has_annotated = [bool((t.labels == label).any()) for t in clean.targets if isinstance(t, BoxTarget)]
     reported = [bool((d.labels == label).any()) for d in clean.detections]
-    skipped = {i: f"this image has a {cls} already" for i, (a, r) in enumerate(zip(annotated, reported, strict=True)) if a or r}
+    skipped = {i: f"this image has a {cls} already" for i, (a, r) in enumerate(zip(has_annotated, reported, strict=True)) if a or r}
     return Aim(f"the patch as a {cls}", clean.detections, clean.detections, skipped)
 
 
@@ -167,7 +167,7 @@ def capped_cross_entropy(raw_type: type[Any], cap: float = 9.0) -> Objective[Any
 
     cap 9 is a project choice.
     """
-    return Objective(f"cross-entropy capped at {cap:g}", raw_type, partial(_capped, cap=cap))
+    return Objective(f"cross-entropy capped at {cap:g}", raw_type, partial(_capped_cross_entropy, cap=cap))
 
 
 def _hide_class(raw: Candidates, goals: Sequence[Target], progress: float) -> Tensor:
@@ -209,9 +209,9 @@ def _lose_everything(raw: Candidates, goals: Sequence[Target], progress: float) 
     values = []
     for i, goal in enumerate(goals):
         objects = cast(BoxTarget, goal)
-        found = len(objects.labels) > 0
-        on_goal = overlapping(raw, i, objects) if found else raw.valid.new_zeros(raw.valid.shape[1], 1)
-        there = log_of_rest(_peaks(raw, i, objects, 0.5)) if found else raw.log_score.new_zeros(0)
+        has_objects = len(objects.labels) > 0
+        on_goal = overlapping(raw, i, objects) if has_objects else raw.valid.new_zeros(raw.valid.shape[1], 1)
+        there = log_of_rest(_peaks(raw, i, objects, 0.5)) if has_objects else raw.log_score.new_zeros(0)
         log_p = raw.log_score[i].clamp(min=FLOOR)
         elsewhere = -log_of_rest(log_p[raw.valid[i] & ~on_goal.any(dim=1)].amax(dim=1))
         values.append(_mean(there) + _mean(elsewhere.clamp(max=CAP)))
@@ -222,7 +222,7 @@ def _mean(values: Tensor) -> Tensor:
     return values.sum() / max(len(values), 1)
 
 
-def _capped(raw: Any, goals: Sequence[Target], progress: float, cap: float) -> Tensor:
+def _capped_cross_entropy(raw: Any, goals: Sequence[Target], progress: float, cap: float) -> Tensor:
     if isinstance(goals[0], ClassTarget):
         labels = torch.tensor([cast(ClassTarget, g).label for g in goals], device=raw.values.device)
         return F.cross_entropy(raw.values, labels, reduction="none").clamp(max=cap)
@@ -234,9 +234,9 @@ def _capped(raw: Any, goals: Sequence[Target], progress: float, cap: float) -> T
 # ---- when it is done -----------------------------------------------------------------------------------------------------
 
 
-def hidden(overlap: float = 0.5) -> Success:
+def objects_hidden(overlap: float = 0.5) -> Success:
     """Every reference object is overlapped by no reported box of its own class."""
-    return Success(f"no reference object reported as its class any more (IoU >= {overlap:g})", partial(_hidden, overlap=overlap))
+    return Success(f"no reference object reported as its class any more (IoU >= {overlap:g})", partial(_hidden_share, overlap=overlap))
 
 
 def reported_there() -> Success:
@@ -249,16 +249,16 @@ def taken_for() -> Success:
     return Success("classified as the wanted class", _taken_for)
 
 
-def _hidden(predictions: Sequence[Prediction], references: Sequence[Target], overlap: float) -> Tensor:
-    shares = [1 - _seen(p, t, overlap) for p, t in zip(predictions, references, strict=True)]
+def _hidden_share(predictions: Sequence[Prediction], references: Sequence[Target], overlap: float) -> Tensor:
+    shares = [1 - _overlapped_objects(p, t, overlap) for p, t in zip(predictions, references, strict=True)]
     return torch.stack([s.mean() if len(s) else torch.zeros(()) for s in shares])
 
 
 def _reported_there(predictions: Sequence[Prediction], references: Sequence[Target]) -> Tensor:
-    return torch.stack([_seen(p, t, 0.5).mean() for p, t in zip(predictions, references, strict=True)])
+    return torch.stack([_overlapped_objects(p, t, 0.5).mean() for p, t in zip(predictions, references, strict=True)])
 
 
-def _seen(prediction: Prediction, target: Target, overlap: float) -> Tensor:
+def _overlapped_objects(prediction: Prediction, target: Target, overlap: float) -> Tensor:
     """Which objects a box of their class overlaps: 0 or 1, (M,)."""
     assert isinstance(prediction, BoxPrediction)
     assert isinstance(target, BoxTarget)

@@ -26,12 +26,12 @@ def cos_pgd_loss(squash: Squash = "sigmoid") -> Objective[PixelLogits]:
     """
     if squash not in ("sigmoid", "softmax"):
         raise UserError(f"squash={squash!r} must be 'sigmoid' or 'softmax'")
-    return _averaged(f"cos-pgd ({squash})", partial(_cosine_weighted, squash=squash))
+    return _pixel_mean(f"cos-pgd ({squash})", partial(_cosine_weighted, squash=squash))
 
 
 def masked_cross_entropy() -> Objective[PixelLogits]:
     """Cross-entropy of the pixels that are still right (Croce, Singh, Hein 2024)."""
-    return _averaged("masked cross-entropy", _masked_cross_entropy)
+    return _pixel_mean("masked cross-entropy", _masked_cross_entropy)
 
 
 def jensen_shannon() -> Objective[PixelLogits]:
@@ -39,15 +39,15 @@ def jensen_shannon() -> Objective[PixelLogits]:
 
     Its gradient fades on pixels that are wrong for sure, so it needs no mask.
     """
-    return _averaged("Jensen-Shannon divergence", _jensen_shannon)
+    return _pixel_mean("Jensen-Shannon divergence", _jensen_shannon)
 
 
 def masked_spherical() -> Objective[PixelLogits]:
     """Minus the label's share of the logit vector's length, z_y / |z|, on the pixels that are still right (Croce, Singh, Hein 2024)."""
-    return _averaged("masked spherical", _masked_spherical)
+    return _pixel_mean("masked spherical", _masked_spherical)
 
 
-def tracked(objective: Objective[PixelLogits]) -> Objective[PixelLogits]:
+def track_cross_entropy(objective: Objective[PixelLogits]) -> Objective[PixelLogits]:
     """The gradient of `objective` under the value of the pixel cross-entropy: for step sizes that are ruled by the plain loss.
 
     SEA lets APGD follow a member's own loss and judge its progress by cross-entropy, which no mask or schedule moves.
@@ -61,7 +61,7 @@ def tracked(objective: Objective[PixelLogits]) -> Objective[PixelLogits]:
     return Objective(f"{objective.name}, progress by cross-entropy", PixelLogits, score)
 
 
-def _averaged(name: str, each: Callable[[Tensor, Tensor], Tensor]) -> Objective[PixelLogits]:
+def _pixel_mean(name: str, each: Callable[[Tensor, Tensor], Tensor]) -> Objective[PixelLogits]:
     """each: logits (N, C, H, W), labels (N, H, W) in which ignored pixels have class 0 -> (N, H, W)."""
 
     def score(raw: PixelLogits, goals: Sequence[Target], progress: float) -> Tensor:
@@ -128,7 +128,7 @@ def _maps(goals: Sequence[Target], like: Tensor) -> Tensor:
 def _pixel_cross_entropy(raw: PixelLogits, goals: Sequence[Target], progress: float) -> Tensor:
     labels = _maps(goals, raw.values)
     losses = F.cross_entropy(raw.values, labels, ignore_index=IGNORE, reduction="none")
-    return losses.flatten(1).sum(dim=1) / _scored(labels)
+    return losses.flatten(1).sum(dim=1) / _scored_pixel_count(labels)
 
 
 def _seg_pgd(raw: PixelLogits, goals: Sequence[Target], progress: float) -> Tensor:
@@ -136,8 +136,8 @@ def _seg_pgd(raw: PixelLogits, goals: Sequence[Target], progress: float) -> Tens
     losses = F.cross_entropy(raw.values, labels, ignore_index=IGNORE, reduction="none")
     lam = progress / 2
     weights = torch.where(raw.values.detach().argmax(dim=1) == labels, 1 - lam, lam)
-    return (weights * losses).flatten(1).sum(dim=1) / _scored(labels)
+    return (weights * losses).flatten(1).sum(dim=1) / _scored_pixel_count(labels)
 
 
-def _scored(labels: Tensor) -> Tensor:
+def _scored_pixel_count(labels: Tensor) -> Tensor:
     return (labels != IGNORE).flatten(1).sum(dim=1).clamp(min=1)

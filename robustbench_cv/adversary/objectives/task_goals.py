@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from robustbench_cv.adversary.criteria import Success, misclassified, pixels_wrong, vanished
+from robustbench_cv.adversary.criteria import Success, misclassified, objects_vanished, pixels_wrong
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.classification import classifier_objective
 from robustbench_cv.adversary.objectives.detection import vanish_objects
 from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy
 from robustbench_cv.adversary.problem import Keep
-from robustbench_cv.adversary.references import Reference, annotated, own_detections
+from robustbench_cv.adversary.references import Reference, annotated_targets, own_detections
 
 
 class Goal(NamedTuple):
@@ -24,14 +24,14 @@ class Goal(NamedTuple):
 
 def misclassify(loss: str = "margin") -> Goal:
     """Classifiers. loss: 'margin' by default, which stays informative where float32 cross-entropy is flat; 'ce' or 'dlr'."""
-    return Goal(classifier_objective(loss), misclassified(), "first", annotated)
+    return Goal(classifier_objective(loss), misclassified(), "first", annotated_targets)
 
 
 def misclassify_pixels(share: float = 0.5) -> Goal:
     """Segmenters: the mean pixel cross-entropy; `share` of the scored pixels wrong, the iterate with most of them kept."""
-    return Goal(pixel_cross_entropy(), pixels_wrong(share), "worst", annotated)
+    return Goal(pixel_cross_entropy(), pixels_wrong(share), "worst", annotated_targets)
 
 
 def vanish_detections() -> Goal:
     """Detectors: TOG's vanishing loss and the log odds of what is to be hidden, until none of the model's own clean detections is left."""
-    return Goal(vanish_objects(), vanished(), "first", own_detections)
+    return Goal(vanish_objects(), objects_vanished(), "first", own_detections)

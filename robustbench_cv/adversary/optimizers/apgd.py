@@ -105,13 +105,13 @@ def checkpoints(steps: int) -> dict[int, int]:
     [22, 41, 57, 70, 80, 87, 93, 99]
     """
     period, least, shrink = max(int(0.22 * steps), 1), max(int(0.06 * steps), 1), max(int(0.03 * steps), 1)
-    found: dict[int, int] = {}
+    periods: dict[int, int] = {}
     at = period
     while at <= steps:
-        found[at] = period
+        periods[at] = period
         period = max(period - shrink, least)
         at += period
-    return found
+    return periods
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class APGDL1(Optimizer):
     def init(self, problem: Problem[Any, Any], theta: Tensor) -> State:
         empty = torch.zeros_like(theta)
         number = torch.zeros(len(theta), device=theta.device, dtype=theta.dtype)
-        return _State(empty, theta, empty, number, number, number, number)
+        return _State(empty, best=theta, best_grad=empty, best_value=number, step_size=number, share=number, changed=number)
 
     def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
         begin, end, radius = self._stage(problem)
@@ -82,7 +82,7 @@ class APGDL1(Optimizer):
             wide = problem.x0 + problem.victim.noise.fork("wide").normal(tuple(theta.shape[1:]), theta.device).to(theta)
             theta = project_onto_l1_ball(problem.x0, wide if problem.step == 0 else state.best, radius)
         value, grad = problem.value_and_grad(theta)
-        changed = _changed(problem, theta)
+        changed = _changed_value_count(problem, theta)
         size = theta[0].numel()
         share = changed / size / self.sparser if self.shrinking else torch.full_like(value, 0.2)
         return theta, _State(
@@ -96,7 +96,7 @@ class APGDL1(Optimizer):
         )
 
     def _check(self, problem: Problem[Any, Any], theta: Tensor, state: _State, radius: float) -> tuple[Tensor, _State]:
-        changed = _changed(problem, state.best)
+        changed = _changed_value_count(problem, state.best)
         sparser = changed / state.changed.clamp(min=1) < 0.95
         shrunk = (state.step_size / self.sparser).clamp(self.least * radius, radius)
         state = state._replace(
@@ -108,7 +108,7 @@ class APGDL1(Optimizer):
         return torch.where(_column(sparser), state.best, theta), state
 
 
-def _changed(problem: Problem[Any, Any], theta: Tensor) -> Tensor:
+def _changed_value_count(problem: Problem[Any, Any], theta: Tensor) -> Tensor:
     return (theta != problem.x0).flatten(1).sum(dim=1).to(theta)
 
 

@@ -24,7 +24,7 @@ class Ascent(Optimizer):
     def step(self, problem: Problem[Any, Any], theta: Tensor, state: State) -> tuple[Tensor, State]:
         _, grad = problem.value_and_grad(theta)
         move, state = self.move.update(grad, state)
-        return problem.moved(theta, move), state
+        return problem.move_theta(theta, move), state
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from robustbench_cv.adversary.attack_facts import AttackFacts, within
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.references import Reference, annotated
+from robustbench_cv.adversary.references import Reference, annotated_targets
 from robustbench_cv.adversary.victim import SearchResult, Victim, checked_size, non_finite, require_raw
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
@@ -31,7 +31,7 @@ FEWEST_IN_A_PASS = 16
 """Images packed into one pass where the batch itself is smaller."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Decisions(Generic[R]):
     """A search by decisions, of at most `queries` images for each sample, and one pass more where its result had to be cut to the budget.
 
@@ -45,7 +45,7 @@ class Decisions(Generic[R]):
     constraint: Constraint
     converse: Callable[[Tensor, Noise], Conversation]
     queries: int
-    reference: Reference = annotated
+    reference: Reference = annotated_targets
 
     def __post_init__(self) -> None:
         if self.queries < 1:
@@ -87,7 +87,7 @@ class Decisions(Generic[R]):
         nearest = torch.cat([talk.nearest for talk in talks])
         images = self.constraint.project(x0, nearest) if math.isfinite(self.constraint.radius) else nearest
         # Whoever was told so inside the budget needs no second look.
-        known = torch.tensor([talk.found and talk.distance <= self.constraint.radius for talk in talks])
+        known = torch.tensor([talk.has_broken_image and talk.distance <= self.constraint.radius for talk in talks])
         images = torch.where(known.to(x0.device)[:, None, None, None], nearest, images)
         degree, again = known.float(), (~known & ~failed).nonzero()[:, 0]
         if len(again):
@@ -100,7 +100,15 @@ class Decisions(Generic[R]):
         forwards = torch.tensor([talk.asked for talk in talks])
         forwards[again] += 1
         nothing = torch.zeros_like(forwards)
-        return SearchResult(images, degree.masked_fill(failed, 0.0), size, forwards, nothing, nothing.clone(), failed)
+        return SearchResult(
+            images=images,
+            degree=degree.masked_fill(failed, 0.0),
+            size=size,
+            forwards=forwards,
+            backwards=nothing,
+            zero_grads=nothing.clone(),
+            non_finite=failed,
+        )
 
 
 class _Talk:
@@ -122,7 +130,7 @@ class _Talk:
         return 0 if self.question is None else len(self.question)
 
     @property
-    def found(self) -> bool:
+    def has_broken_image(self) -> bool:
         """Whether any image was broken."""
         return not math.isinf(self.distance)
 
@@ -135,10 +143,10 @@ class _Talk:
         if self.failed:
             return
         if bool(broken.any()):
-            found = images[broken.to(images.device)]
-            distances = self._attack.constraint.measure(self._x0.expand_as(found), found)
+            broken_images = images[broken.to(images.device)]
+            distances = self._attack.constraint.measure(self._x0.expand_as(broken_images), broken_images)
             if float(distances.min()) < self.distance:
-                self.nearest, self.distance = found[distances.argmin()][None], float(distances.min())
+                self.nearest, self.distance = broken_images[distances.argmin()][None], float(distances.min())
         if math.isinf(self._attack.constraint.radius) or self.distance > self._attack.constraint.radius:
             try:
                 self._take(self._conversation.send(broken))

@@ -16,7 +16,7 @@ from robustbench_cv.adversary.transforms import State
 from robustbench_cv.types import ClassTarget, Logits, Target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FAB(Optimizer):
     """Steps to the boundary as a plane, from the iterate and from the clean image, mixed; then a little back if the class has changed.
 
@@ -48,7 +48,7 @@ class FAB(Optimizer):
         share = (lengths[0] / (lengths[0] + lengths[1])).clamp(max=self.most).reshape(-1, 1, 1, 1)
         moved = ((theta + self.eta * ahead) * (1 - share) + (x0 + self.eta * across) * share).clamp(0, 1)
         problem.value(moved)
-        return torch.where(problem.broken.reshape(-1, 1, 1, 1), x0 + self.back * (moved - x0), moved), state
+        return torch.where(problem.broken_samples.reshape(-1, 1, 1, 1), x0 + self.back * (moved - x0), moved), state
 
     def _boundary(self, problem: Problem[Any, Any], theta: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest plane: the objective's value there (N,), and its gradient (N, 3, H, W)."""

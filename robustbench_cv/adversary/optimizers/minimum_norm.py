@@ -34,7 +34,7 @@ class DeepFool(Optimizer):
 
     def step(self, problem: Problem[Any, Any], theta: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
         gaps, normals = problem.value_and_grads(theta, self._leads)
-        broken = problem.broken
+        broken = problem.broken_samples
         lengths = torch.linalg.vector_norm(normals.flatten(2), ord=DUAL[self.norm], dim=2).clamp(min=1e-12)
         nearest = (gaps.abs() / lengths).argmin(dim=1)
         row = torch.arange(len(theta), device=theta.device)
@@ -46,7 +46,7 @@ class DeepFool(Optimizer):
         moved = torch.where(_column(broken), theta, (problem.x0 + (1 + self.overshoot) * total).clamp(0, 1))
         # A look costs one forward pass, and saves the samples that are done the next step's nine backward passes.
         problem.value(moved)
-        problem.retire(problem.broken)
+        problem.retire(problem.broken_samples)
         return moved, total
 
     def _leads(self, raw: Logits, goals: Sequence[Target]) -> Tensor:
@@ -113,7 +113,7 @@ class CarliniWagner(Optimizer):
         begins = state.taken == 0
         x = torch.where(_column(begins), problem.x0, ((tanh + 1) / 2).clamp(0, 1))
         margin, rise = problem.value_and_grad(x)
-        broken = problem.broken
+        broken = problem.broken_samples
         short = margin < self.confidence if self.confidence else ~broken
         downhill = 2 * (x - problem.x0) - _column(state.weight * short) * rise
         w, first, second = self._adam(state, downhill * (1 - tanh.square()) / 2)

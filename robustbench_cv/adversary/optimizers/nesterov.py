@@ -62,4 +62,14 @@ def momentum_iterative(
     unit = chain(gaussian_smoothing(kernel), l1_mean()) if kernel != 1 else l1_mean()
     climb: Optimizer = Nesterov(unit, ball, step, decay) if ahead else Ascent(chain(unit, momentum(decay), steepest(ball), scale(step)))
     view = resized_and_padded(least, diversity) if diversity > 0 else None
-    return Attack(name, cross_entropy(), misclassified(), ball, climb, steps, start="clean", keep="last", view=view)
+    return Attack(
+        name=name,
+        objective=cross_entropy(),
+        success=misclassified(),
+        constraint=ball,
+        optimizer=climb,
+        steps=steps,
+        start="clean",
+        keep="last",
+        view=view,
+    )

@@ -54,7 +54,7 @@ class SparseRS(Optimizer):
         noise = problem.victim.noise.fork("first")
         order = noise.fork("places").uniform((places,), theta.device).argsort(dim=1)
         colours = noise.fork("colours").uniform((count,), theta.device)
-        best = _painted(problem.x0, theta, order[:, :0], order[:, :count], colours)
+        best = _paint(problem.x0, theta, order[:, :0], order[:, :count], colours)
         return _State(best, torch.full_like(best[:, 0, 0, 0], -torch.inf), order, self._draw(problem))
 
     def step(self, problem: Problem[Any, Any], theta: Tensor, state: _State) -> tuple[Tensor, _State]:
@@ -68,9 +68,9 @@ class SparseRS(Optimizer):
         _bring_forward(order, 0, count, draw[..., 0])
         _bring_forward(order, count, order.shape[1], draw[..., 1])
         leaving, entering = order[:, :swaps], order[:, count : count + swaps]
-        proposal = _painted(problem.x0, state.best, leaving, entering, draw[..., 2])
+        proposal = _paint(problem.x0, state.best, leaving, entering, draw[..., 2])
         value = problem.value(proposal)
-        better = (value > state.value) | problem.broken
+        better = (value > state.value) | problem.broken_samples
         if not bool(better.any()):
             return state.best, state
         taken = better[:, None]
@@ -108,7 +108,7 @@ def _bring_forward(order: Tensor, start: int, end: int, draws: Tensor) -> None:
         order[:, here] = chosen
 
 
-def _painted(x0: Tensor, x: Tensor, leaving: Tensor, entering: Tensor, draws: Tensor) -> Tensor:
+def _paint(x0: Tensor, x: Tensor, leaving: Tensor, entering: Tensor, draws: Tensor) -> Tensor:
     """Images x with the clean pixels back at some places, int64 (N, K) of H x W, and corner colours at others."""
     clean, channels = x0.flatten(2), x0.shape[1]
     back, new = (places[:, None].expand(-1, channels, -1) for places in (leaving, entering))

@@ -62,7 +62,7 @@ class Square(Optimizer):
             self._square(problem, state.best, draw, pixels) if self.norm == "linf" else self._window(problem, state.best, draw, pixels)
         )
         value = problem.value(proposal)
-        better = (value > state.value) | problem.broken
+        better = (value > state.value) | problem.broken_samples
         if not bool(better.any()):
             return state.best, state
         best = torch.where(better.reshape(-1, 1, 1, 1), proposal, state.best)
@@ -88,7 +88,7 @@ class Square(Optimizer):
                 top, left = inset + row * side, inset + column * side
                 room = change[:, :, top : top + side, left : left + side]
                 signs = _signs(draws[:, row, column, 1:])[:, :, None, None]
-                room += (_turned(shape, draws[:, row, column, 0]) * signs)[:, :, : room.shape[2], : room.shape[3]]
+                room += (_turn_windows(shape, draws[:, row, column, 0]) * signs)[:, :, : room.shape[2], : room.shape[3]]
         return problem.radius * _unit(change, self.norm) if self.norm == "l2" else change
 
     def _square(self, problem: Problem[Any, Any], best: Tensor, draw: Tensor, pixels: float) -> Tensor:
@@ -111,7 +111,7 @@ class Square(Optimizer):
         freed = _norm(change * touched, norm, (2, 3))
         used = _norm(change, norm, (1, 2, 3))
         old = change[here].movedim(-1, 1)
-        new = _turned(bump(side, norm).to(x0), draw[:, 4]) * _signs(draw[:, 5:])[:, :, None, None] + old / (
+        new = _turn_windows(bump(side, norm).to(x0), draw[:, 4]) * _signs(draw[:, 5:])[:, :, None, None] + old / (
             1e-12 + _norm(old, norm, (2, 3))
         )
         new = new / (1e-12 + _norm(new, norm, (2, 3)))
@@ -151,7 +151,7 @@ def _hill(height: int, width: int, norm: str) -> Tensor:
     return _unit(hill[None, None], norm)[0, 0] if height else hill
 
 
-def _turned(window: Tensor, draw: Tensor) -> Tensor:
+def _turn_windows(window: Tensor, draw: Tensor) -> Tensor:
     """The window or its transpose for each sample: (N, 1, side, side)."""
     return torch.where((draw > 0.5).reshape(-1, 1, 1), window.T, window)[:, None]
 

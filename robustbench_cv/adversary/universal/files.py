@@ -81,7 +81,7 @@ def from_file(attack: UniversalAttack[R], file: str) -> UniversalAttack[R]:
     if record.get("attack") != attack.name:
         raise UserError(f"{path} was fitted as {record.get('attack')!r}: apply it as that attack, not as {attack.name!r}")
     if record.get("aim") != dict(attack.aim):
-        raise UserError(f"{path} was fitted with {_spoken(record.get('aim'))}: say the same, not {_spoken(attack.aim)}")
+        raise UserError(f"{path} was fitted with {_aim_text(record.get('aim'))}: say the same, not {_aim_text(attack.aim)}")
     surface = _surface(record["surface"], record_path)
     judged_on = surface.plain() if attack.judged_on is not None else None
     return dataclasses.replace(attack.with_theta(theta, record["ids"]), surface=surface, judged_on=judged_on)
@@ -131,7 +131,7 @@ def _surface(facts: Mapping[str, Any], path: Path) -> Surface:
         raise UserError(f"{path} does not say where the patch goes ({error})") from error
 
 
-def _spoken(aim: Mapping[str, str] | None) -> str:
+def _aim_text(aim: Mapping[str, str] | None) -> str:
     return ", ".join(f"{k}={v!r}" for k, v in (aim or {}).items()) or "no aim"
 
 

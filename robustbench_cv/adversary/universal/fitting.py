@@ -27,7 +27,7 @@ MARKS = 10
 """The objective's mean is noted over so many equal parts of the fit."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class FittedTheta:
     """theta on the CPU, in the 8 bits a channel that a picture file holds where it is a patch. ids: of the samples that served.
 
@@ -119,9 +119,11 @@ def _climb(attack: UniversalAttack[R], model: Model[R], served: Sequence[_Served
         rate = training.alpha * (1 if training.move == "sign" else 1 - 0.9 * step / training.steps)
         theta = attack.surface.project(theta.detach() + rate * move[0]).requires_grad_()
     height, width = served[0].image.shape[-2:]
-    kept = attack.surface.kept(theta.detach().cpu())
+    kept = attack.surface.stored_theta(theta.detach().cpu())
     ids = tuple(s.id for s in served)
-    return FittedTheta(kept, ids, _trace(values), forwards + passes, passes, (int(height), int(width)))
+    return FittedTheta(
+        theta=kept, ids=ids, trace=_trace(values), forwards=forwards + passes, backwards=passes, image=(int(height), int(width))
+    )
 
 
 def _reaches(value: Tensor, theta: Tensor) -> bool:
@@ -135,7 +137,9 @@ def _mean_objective(
     images = torch.stack([s.image for s in batch])
     # Their places differ at every step, as if they were new samples each time.
     streams = Noise(noise.seed, tuple(s.id for s in batch), f"{noise.purpose}/step {step}")
-    victim: Victim[R] = Victim(model, images, [s.goal for s in batch], [s.reference for s in batch], streams)
+    victim: Victim[R] = Victim(
+        model=model, x0=images, goals=[s.goal for s in batch], references=[s.reference for s in batch], noise=streams
+    )
     placed, goals, _ = attack.place(victim, attack.surface, "place")
     with torch.enable_grad():
         raw: R = model.raw(placed.apply(theta))

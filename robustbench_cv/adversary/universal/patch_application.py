@@ -28,7 +28,7 @@ DISTANCE = 4.0
 """The camera's distance in patch sides, which is how strong perspective is (project choice)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Look:
     """Random conditions, each drawn uniformly and independently; all zero: the patch straight on, as it was printed.
 
@@ -52,7 +52,7 @@ OUTDOORS = Look(rotation=15, yaw=45, shift=0.05, contrast=0.2, brightness=0.3, n
 a blur of up to 2 of 32 texture pixels. JPEG, which has no gradient, is left out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pasted(Surface):
     """theta (3, side, side) in [0, 1], in a square of the image or on each of its reference objects; nothing else changes.
 
@@ -102,7 +102,7 @@ class Pasted(Surface):
     def measure(self, x0: Tensor, x: Tensor) -> Tensor:
         return (x != x0).any(dim=1).flatten(1).float().mean(dim=1)
 
-    def kept(self, theta: Tensor) -> Tensor:
+    def stored_theta(self, theta: Tensor) -> Tensor:
         """8 bits a channel, so that the picture file is the patch itself."""
         return (theta * 255).round() / 255
 
@@ -125,13 +125,13 @@ class Pasted(Surface):
             raise UserError(f"a patch of {self.largest:.0%} of the area, turned, does not fit into an image of {height} x {width}")
         at = {"corner": torch.zeros_like(half), "centre": torch.full_like(half, 0.5)}.get(self.where, drawn[:, 1:])
         centre = _reach(self.look, half) + at * room
-        return _Spots.turned(self.look, centre[:, None], half[:, None], None, noise)
+        return _Spots.draw_turns(self.look, centre[:, None], half[:, None], None, noise)
 
     def _on_objects(self, x0: Tensor, references: Sequence[Target], noise: Noise) -> _Spots:
-        found = [r.boxes.to(x0) if isinstance(r, BoxTarget) else x0.new_zeros(0, 4) for r in references]
-        most = max([1, *map(len, found)])
-        frames = torch.stack([F.pad(f, (0, 0, 0, most - len(f))) for f in found])
-        present = torch.tensor([[k < len(f) for k in range(most)] for f in found], device=x0.device)
+        object_boxes = [r.boxes.to(x0) if isinstance(r, BoxTarget) else x0.new_zeros(0, 4) for r in references]
+        most = max([1, *map(len, object_boxes)])
+        frames = torch.stack([F.pad(f, (0, 0, 0, most - len(f))) for f in object_boxes])
+        present = torch.tensor([[k < len(f) for k in range(most)] for f in object_boxes], device=x0.device)
         drawn = noise.fork("size").uniform((most, 3), x0.device).to(x0)
         size = frames[..., 2:] - frames[..., :2]
         reference = size if self.stretched else torch.linalg.vector_norm(size, dim=-1, keepdim=True).expand_as(size)
@@ -139,7 +139,7 @@ class Pasted(Surface):
         centre = (frames[..., :2] + frames[..., 2:]) / 2 + self.look.shift * (2 * drawn[..., 1:] - 1) * 2 * half
         centre = centre - x0.new_tensor([0.0, self.lift * x0.shape[-2]])
         masks = _masks(references, present, x0) if self.on_mask else present[:, :, None, None].expand(-1, -1, *x0.shape[-2:])
-        return _Spots.turned(self.look, centre, half, masks, noise)
+        return _Spots.draw_turns(self.look, centre, half, masks, noise)
 
 
 def _reach(look: Look, half: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class _Spots:
     allowed: Tensor | None
 
     @classmethod
-    def turned(cls, look: Look, centre: Tensor, half: Tensor, allowed: Tensor | None, noise: Noise) -> _Spots:
+    def draw_turns(cls, look: Look, centre: Tensor, half: Tensor, allowed: Tensor | None, noise: Noise) -> _Spots:
         """centre, half: (N, M, 2), x and y in pixels."""
         drawn = noise.fork("turn").uniform((centre.shape[1], 3), centre.device).to(centre)
         angle = torch.deg2rad(look.rotation * (2 * drawn[..., 0] - 1))
@@ -193,7 +193,7 @@ class _Spots:
         return cls(torch.linalg.inv(safe), allowed)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Light:
     """factor, offset, sigma: (N, 1, 1, 1); grain: the range of uniform noise, with its stream."""
 
@@ -209,20 +209,20 @@ class _Light:
         drawn = noise.fork("light").uniform((3, 1, 1, 1), x0.device).to(x0)
         factor = 1 + look.contrast * (2 * drawn[:, 0] - 1)
         offset = look.brightness * (2 * drawn[:, 1] - 1)
-        return cls(factor, offset, look.blur * drawn[:, 2], look.blur, look.noise, noise.fork("grain"))
+        return cls(factor=factor, offset=offset, sigma=look.blur * drawn[:, 2], blur=look.blur, grain=look.noise, noise=noise.fork("grain"))
 
     def on(self, theta: Tensor) -> Tensor:
         """theta (3, s, s) as each image's camera sees it: (N, 3, s, s)."""
         seen = theta.expand(len(self.factor), -1, -1, -1)
         if self.blur > 0:
-            seen = _blurred(seen, self.sigma[:, 0, 0, 0] * theta.shape[-1], math.ceil(3 * self.blur * theta.shape[-1]))
+            seen = _blur(seen, self.sigma[:, 0, 0, 0] * theta.shape[-1], math.ceil(3 * self.blur * theta.shape[-1]))
         seen = (seen - 0.5) * self.factor + 0.5 + self.offset
         if self.grain > 0:
             seen = seen + self.grain * (2 * self.noise.uniform(tuple(theta.shape), theta.device).to(theta) - 1)
         return seen.clamp(0, 1)
 
 
-def _blurred(images: Tensor, sigma: Tensor, reach: int) -> Tensor:
+def _blur(images: Tensor, sigma: Tensor, reach: int) -> Tensor:
     """A Gaussian of its own for each image, edges continued."""
     n, channels, height, width = images.shape
     steps = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)

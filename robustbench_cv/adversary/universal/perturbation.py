@@ -33,7 +33,7 @@ class Placed(ABC):
 
     def visible(self, targets: Sequence[Target]) -> Sequence[Target]:
         """The targets without the pixels that a patch covers: nobody can know what lies under it."""
-        return [_uncovered(t, c) if isinstance(t, MaskTarget) else t for t, c in zip(targets, self.covered, strict=True)]
+        return [_ignore_covered(t, c) if isinstance(t, MaskTarget) else t for t, c in zip(targets, self.covered, strict=True)]
 
     def as_objects(self, label: int) -> Sequence[Target]:
         """The patch itself as the only object of each image, of class `label`: what DPatch and creation attacks want to be seen."""
@@ -71,7 +71,7 @@ class Surface(ABC):
     def plain(self) -> Self:
         """This surface without random conditions: seen straight on, in even light."""
 
-    def kept(self, theta: Tensor) -> Tensor:
+    def stored_theta(self, theta: Tensor) -> Tensor:
         """theta (on the CPU) as a file holds it."""
         return theta
 
@@ -129,5 +129,5 @@ class _Added(Placed):
         return torch.clamp(x, self.x0 - self._radius, self.x0 + self._radius).clamp(0, 1)
 
 
-def _uncovered(target: MaskTarget, covered: Tensor) -> MaskTarget:
+def _ignore_covered(target: MaskTarget, covered: Tensor) -> MaskTarget:
     return replace(target, labels=target.labels.masked_fill(covered.to(target.labels.device), IGNORE))

@@ -18,7 +18,7 @@ from torch import Tensor
 from robustbench_cv.adversary.attack_facts import AttackFacts, Judged, within
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objective import Objective
-from robustbench_cv.adversary.references import Reference, annotated
+from robustbench_cv.adversary.references import Reference, annotated_targets
 from robustbench_cv.adversary.universal.perturbation import Placed, Surface
 from robustbench_cv.adversary.universal.printability import Term
 from robustbench_cv.adversary.victim import SearchResult, Victim, checked_size, non_finite, require_raw
@@ -28,7 +28,7 @@ from robustbench_cv.noise import Noise
 from robustbench_cv.types import R, Target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """How theta is fitted: `steps` moves of size alpha along the mean gradient of `batch` samples, `limit` samples in all.
 
@@ -53,7 +53,7 @@ class Training:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class UniversalAttack(Generic[R]):
     """objective raised, on average over training samples, by one theta on a surface; then judged on others. Holds no model.
 
@@ -68,7 +68,7 @@ class UniversalAttack(Generic[R]):
     success: Success
     surface: Surface
     training: Training
-    reference: Reference = annotated
+    reference: Reference = annotated_targets
     terms: tuple[Term, ...] = ()
     becomes: str | None = None
     aim: Mapping[str, str] = field(default_factory=dict)
@@ -127,4 +127,12 @@ class UniversalAttack(Generic[R]):
         images = torch.where(broken.to(images.device)[:, None, None, None], victim.x0, images)
         size = checked_size(self.name, surface.measure, surface.radius, victim.x0, images)
         nothing = torch.zeros(len(images), dtype=torch.int64)
-        return SearchResult(images, degree, size, nothing + 1, nothing.clone(), nothing.clone(), broken)
+        return SearchResult(
+            images=images,
+            degree=degree,
+            size=size,
+            forwards=nothing + 1,
+            backwards=nothing.clone(),
+            zero_grads=nothing.clone(),
+            non_finite=broken,
+        )

@@ -18,7 +18,7 @@ def conv(inside: int, outside: int, side: int, *, stride: int = 1, pad: int = 0,
     return [nn.Conv2d(inside, outside, side, stride, pad, groups=groups), nn.ReLU(inplace=True)]
 
 
-def normed(inside: int, outside: int, side: int, *, stride: int = 1, pad: int = 0, groups: int = 1) -> list[nn.Module]:
+def conv_norm(inside: int, outside: int, side: int, *, stride: int = 1, pad: int = 0, groups: int = 1) -> list[nn.Module]:
     """A convolution without bias, and batch normalisation."""
     return [nn.Conv2d(inside, outside, side, stride, pad, groups=groups, bias=False), nn.BatchNorm2d(outside)]
 

@@ -29,4 +29,6 @@ def convnext(
     weights: torchvision's name ("DEFAULT", "IMAGENET1K_V1"). checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_torchvision("convnext", "convnext_tiny", weights, checkpoint, classes, num_classes, input_size)
+    return from_torchvision(
+        "convnext", "convnext_tiny", weights=weights, checkpoint=checkpoint, classes=classes, num_classes=num_classes, input_size=input_size
+    )

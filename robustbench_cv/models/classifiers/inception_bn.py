@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.building_blocks import he_initialisation, normed
+from robustbench_cv.models.classifiers.building_blocks import conv_norm, he_initialisation
 from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
@@ -148,4 +148,4 @@ class HalvingPool(nn.MaxPool2d):
 
 def unit(inside: int, outside: int, side: int, *, stride: int = 1, pad: int = 0) -> list[nn.Module]:
     """Convolution, batch normalisation, ReLU."""
-    return [*normed(inside, outside, side, stride=stride, pad=pad), nn.ReLU(inplace=True)]
+    return [*conv_norm(inside, outside, side, stride=stride, pad=pad), nn.ReLU(inplace=True)]

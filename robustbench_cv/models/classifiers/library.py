@@ -13,7 +13,7 @@ from robustbench_cv.models.sources.torchvision_classification import classificat
 def from_torchvision(name: str, builder: str, weights: str, checkpoint: str, classes: str, num_classes: int, input_size: int) -> Classifier:
     """torchvision's `builder`. weights: its own name for them ("DEFAULT", "IMAGENET1K_V2"); "", 0: not said. UserError as that source."""
     request = Request(builder, weights or None, checkpoint or None, classes or None, num_classes or None)
-    return _titled(classification(request, input_size=input_size or None), name, weights, checkpoint)
+    return _with_title(classification(request, input_size=input_size or None), name, weights, checkpoint)
 
 
 def from_timm(name: str, builder: str, weights: str, checkpoint: str, classes: str, num_classes: int, input_size: int) -> Classifier:
@@ -26,10 +26,10 @@ def from_timm(name: str, builder: str, weights: str, checkpoint: str, classes: s
         num_classes=num_classes or None,
         input_size=input_size or None,
     )
-    return _titled(made, name, weights, checkpoint)
+    return _with_title(made, name, weights, checkpoint)
 
 
-def _titled(made: Classifier, name: str, weights: str, checkpoint: str) -> Classifier:
+def _with_title(made: Classifier, name: str, weights: str, checkpoint: str) -> Classifier:
     """Under our name, with the weights' tag, or with the warning that there are none."""
     title = f"{name}.{weights}" if weights else name if checkpoint else f"{name} (random weights)"
     return replace(made, info=replace(made.info, name=title))

@@ -34,7 +34,15 @@ def mobilenet_v1(
     weights: timm's tag ("ra4_e3600_r224_in1k"), or "DEFAULT". checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_timm("mobilenet-v1", "mobilenetv1_100", weights, checkpoint, classes, num_classes, input_size)
+    return from_timm(
+        "mobilenet-v1",
+        "mobilenetv1_100",
+        weights=weights,
+        checkpoint=checkpoint,
+        classes=classes,
+        num_classes=num_classes,
+        input_size=input_size,
+    )
 
 
 MOBILENETS = {"mobilenet-v2": "mobilenet_v2", "mobilenet-v3": "mobilenet_v3_large", "mobilenet-v3-small": "mobilenet_v3_small"}
@@ -67,7 +75,9 @@ def mobilenet(
     weights: torchvision's name ("DEFAULT", "IMAGENET1K_V1"). checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_torchvision(name, MOBILENETS[name], weights, checkpoint, classes, num_classes, input_size)
+    return from_torchvision(
+        name, MOBILENETS[name], weights=weights, checkpoint=checkpoint, classes=classes, num_classes=num_classes, input_size=input_size
+    )
 
 
 @model(

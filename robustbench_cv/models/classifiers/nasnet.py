@@ -29,7 +29,9 @@ def nasnet(
     weights: timm's tag ("tf_in1k"), or "DEFAULT". checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_timm("nasnet", "nasnetalarge", weights, checkpoint, classes, num_classes, input_size)
+    return from_timm(
+        "nasnet", "nasnetalarge", weights=weights, checkpoint=checkpoint, classes=classes, num_classes=num_classes, input_size=input_size
+    )
 
 
 @model(
@@ -53,4 +55,6 @@ def mnasnet(
     weights: torchvision's name ("DEFAULT", "IMAGENET1K_V1"). checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_torchvision("mnasnet", "mnasnet1_0", weights, checkpoint, classes, num_classes, input_size)
+    return from_torchvision(
+        "mnasnet", "mnasnet1_0", weights=weights, checkpoint=checkpoint, classes=classes, num_classes=num_classes, input_size=input_size
+    )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.building_blocks import he_initialisation, normed
+from robustbench_cv.models.classifiers.building_blocks import conv_norm, he_initialisation
 from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.initial_weights import initial_weights
 from robustbench_cv.types import Labels
@@ -104,7 +104,7 @@ class Plain(nn.Module):
                 stride, wider = 2 if block == 0 and level > 0 else 1, width * 2**level
                 kernels = ((1, wider, 1), (3, wider, stride), (1, 4 * wider, 1)) if bottlenecks else ((3, wider, stride), (3, wider, 1))
                 for side, outside, step in kernels:
-                    layers += [*normed(maps, outside, side, stride=step, pad=side // 2), nn.ReLU(inplace=True)]
+                    layers += [*conv_norm(maps, outside, side, stride=step, pad=side // 2), nn.ReLU(inplace=True)]
                     maps = outside
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(maps, classes)
@@ -118,10 +118,10 @@ class Plain(nn.Module):
 
 def for_imagenet(classes: int, blocks: tuple[int, ...], width: int = 64, *, bottlenecks: bool = False) -> Plain:
     """A 7x7 convolution and a pool, each with stride 2, before the blocks."""
-    stem = [*normed(3, width, 7, stride=2, pad=3), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    stem = [*conv_norm(3, width, 7, stride=2, pad=3), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
     return Plain(stem, classes, blocks, width, bottlenecks=bottlenecks)
 
 
 def for_cifar(classes: int, pairs: int, stem: int = 1) -> Plain:
     """A 3x3 convolution with stride `stem` before three times as many pairs."""
-    return Plain([*normed(3, 16, 3, stride=stem, pad=1), nn.ReLU(inplace=True)], classes, (pairs, pairs, pairs), 16)
+    return Plain([*conv_norm(3, 16, 3, stride=stem, pad=1), nn.ReLU(inplace=True)], classes, (pairs, pairs, pairs), 16)

@@ -10,7 +10,7 @@ from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.building_blocks import he_initialisation, normed
+from robustbench_cv.models.classifiers.building_blocks import conv_norm, he_initialisation
 from robustbench_cv.models.classifiers.library import from_torchvision
 from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.initial_weights import initial_weights
@@ -38,7 +38,15 @@ def shufflenet_v2(
     weights: torchvision's name ("DEFAULT", "IMAGENET1K_V1"). checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_torchvision("shufflenet-v2", "shufflenet_v2_x1_0", weights, checkpoint, classes, num_classes, input_size)
+    return from_torchvision(
+        "shufflenet-v2",
+        "shufflenet_v2_x1_0",
+        weights=weights,
+        checkpoint=checkpoint,
+        classes=classes,
+        num_classes=num_classes,
+        input_size=input_size,
+    )
 
 
 MAPS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
@@ -88,7 +96,7 @@ class ShuffleNet(nn.Module):
         if width == 0 or width % (4 * groups):
             raise UserError(f"shufflenet-v1 has groups {sorted(MAPS)}, and width in multiples of 4 * groups; not {groups} and {width}")
         first = min(24, width // 4)
-        self.stem = nn.Sequential(*normed(3, first, 3, stride=stem, pad=1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(*conv_norm(3, first, 3, stride=stem, pad=1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
         units: list[nn.Module] = []
         inside = first
         for maps, repeats in ((width, 4), (2 * width, 8), (4 * width, 4)):
@@ -117,9 +125,9 @@ class Unit(nn.Module):
         super().__init__()
         self.groups, self.stride = groups, stride
         middle, made = outside // 4, outside - inside if stride == 2 else outside
-        self.reduce = nn.Sequential(*normed(inside, middle, 1, groups=first), nn.ReLU(inplace=True))
-        self.depthwise = nn.Sequential(*normed(middle, middle, 3, stride=stride, pad=1, groups=middle))
-        self.expand = nn.Sequential(*normed(middle, made, 1, groups=groups))
+        self.reduce = nn.Sequential(*conv_norm(inside, middle, 1, groups=first), nn.ReLU(inplace=True))
+        self.depthwise = nn.Sequential(*conv_norm(middle, middle, 3, stride=stride, pad=1, groups=middle))
+        self.expand = nn.Sequential(*conv_norm(middle, made, 1, groups=groups))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inside, H, W) -> (N, outside, H, W) or, with stride 2, half the size, rounded up."""

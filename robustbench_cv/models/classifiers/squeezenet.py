@@ -36,4 +36,6 @@ def squeezenet(
     weights: torchvision's name ("DEFAULT", "IMAGENET1K_V1"). checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_torchvision(name, SQUEEZENETS[name], weights, checkpoint, classes, num_classes, input_size)
+    return from_torchvision(
+        name, SQUEEZENETS[name], weights=weights, checkpoint=checkpoint, classes=classes, num_classes=num_classes, input_size=input_size
+    )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from robustbench_cv.arguments import NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
-from robustbench_cv.models.classifiers.building_blocks import dense, he_initialisation, normed, output_size
+from robustbench_cv.models.classifiers.building_blocks import conv_norm, dense, he_initialisation, output_size
 from robustbench_cv.models.classifiers.library import from_torchvision
 from robustbench_cv.models.weights.description import Description
 from robustbench_cv.models.weights.initial_weights import initial_weights
@@ -41,7 +41,9 @@ def vgg(
     weights: torchvision's name ("DEFAULT", "IMAGENET1K_V1"). checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_torchvision(name, name, weights, checkpoint, classes, num_classes, input_size)
+    return from_torchvision(
+        name, name, weights=weights, checkpoint=checkpoint, classes=classes, num_classes=num_classes, input_size=input_size
+    )
 
 
 @model(
@@ -93,7 +95,7 @@ class Vgg(nn.Module):
         maps = 3
         for group in layers:
             for times in group:
-                parts += [*normed(maps, times * width, 3, pad=1), nn.ReLU(inplace=True)]
+                parts += [*conv_norm(maps, times * width, 3, pad=1), nn.ReLU(inplace=True)]
                 maps = times * width
             parts.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*parts)

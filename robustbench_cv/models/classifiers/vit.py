@@ -35,7 +35,15 @@ def vit(
     weights: timm's tag ("augreg2_in21k_ft_in1k"), or "DEFAULT". checkpoint: a file instead. With neither, random parameters, the same every
     time. classes: "a,b,c" or a text file; num_classes where names are not known (default ImageNet's 1000). input_size: side in px.
     """
-    return from_timm("vit", "vit_base_patch16_224", weights, checkpoint, classes, num_classes, input_size)
+    return from_timm(
+        "vit",
+        "vit_base_patch16_224",
+        weights=weights,
+        checkpoint=checkpoint,
+        classes=classes,
+        num_classes=num_classes,
+        input_size=input_size,
+    )
 
 
 @model(

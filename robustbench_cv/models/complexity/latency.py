@@ -37,13 +37,13 @@ def measure(call: Callable[[], object], batch: int, device: torch.device, *, run
     warm = max(1, runs // 10)
     times: list[float] = []
     while len(times) < warm + runs and (len(times) < warm + 3 or time.perf_counter() - started < at_most_seconds):
-        times.append(_timed(call, device))
+        times.append(_time(call, device))
     low, median, high = statistics.quantiles(times[warm:], n=4, method="inclusive")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return Latency(batch, name, torch.get_num_threads(), len(times) - warm, median, low, high)
 
 
-def _timed(call: Callable[[], object], device: torch.device) -> float:
+def _time(call: Callable[[], object], device: torch.device) -> float:
     """A GPU works behind the caller's back: wait for it on both sides."""
     _wait(device)
     started = time.perf_counter()

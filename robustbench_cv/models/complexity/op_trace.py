@@ -63,11 +63,11 @@ class OpTrace:
         return sum(layer.macs for layer in self.layers)
 
     def macs_by_kind(self) -> dict[Kind, int]:
-        found: dict[Kind, int] = {}
+        macs: dict[Kind, int] = {}
         for layer in self.layers:
             if layer.macs:
-                found[layer.kind] = found.get(layer.kind, 0) + layer.macs
-        return found
+                macs[layer.kind] = macs.get(layer.kind, 0) + layer.macs
+        return macs
 
     @property
     def learned_values(self) -> int:

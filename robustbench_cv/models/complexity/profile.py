@@ -125,7 +125,7 @@ def _pass(model: AnyModel, x: Tensor, module: nn.Module | None) -> tuple[OpTrace
         with torch.no_grad():
             return model.raw(x)
 
-    return _measured(lambda: trace_ops(run, module), x.device)
+    return _measure(lambda: trace_ops(run, module), x.device)
 
 
 def _backward(model: AnyModel, x: Tensor) -> Memory | None:
@@ -139,11 +139,11 @@ def _backward(model: AnyModel, x: Tensor) -> Memory | None:
             (gradient,) = torch.autograd.grad([t.sum() for t in outputs], image, allow_unused=True)
             reached = gradient is not None
 
-    _, memory = _measured(lambda: trace_ops(run, memory_only=True), x.device)
+    _, memory = _measure(lambda: trace_ops(run, memory_only=True), x.device)
     return memory if reached else None
 
 
-def _measured(run: Any, device: torch.device) -> tuple[OpTrace, Memory]:
+def _measure(run: Any, device: torch.device) -> tuple[OpTrace, Memory]:
     """Run under the GPU's own count of memory, where there is one."""
     before = 0
     if device.type == "cuda":

@@ -109,7 +109,7 @@ def module_rows(profile: Profile, depth: int = 2) -> list[list[str]]:
     return rows
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows as text, the first a heading; columns of numbers flush right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     right = [all(not row[i] or row[i][0].isdigit() for row in rows[1:]) for i in range(len(widths))]

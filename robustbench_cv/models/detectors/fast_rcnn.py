@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.detectors.region_based.backbones import VGG16, Compact, hidden
+from robustbench_cv.models.detectors.region_based.backbones import VGG16, Compact, hidden_layers
 from robustbench_cv.models.detectors.region_based.box_coding import decode
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, on_selective_search
 from robustbench_cv.models.detectors.region_based.roi_pooling import roi_max_pool
@@ -71,7 +71,7 @@ class FastRCNN(nn.Module):
         self.bins = 4 if width else 7
         self.trunk = Compact(width) if width else VGG16()
         units = (128,) if width else (4096, 4096)
-        self.hidden = hidden(self.trunk.maps * self.bins**2, *units)
+        self.hidden = hidden_layers(self.trunk.maps * self.bins**2, *units)
         self.kinds = nn.Linear(units[-1], classes + 1)
         self.corrections = nn.Linear(units[-1], 4 * (classes + 1))
 

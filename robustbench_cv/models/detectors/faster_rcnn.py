@@ -69,7 +69,7 @@ def faster_rcnn(
     names = class_names(classes) if classes else None
     count = num_classes or (len(names) + 1 if names else 91)
     design = f"faster-rcnn(roi={roi!r}, fpn={fpn})"
-    network: Any = seeded(lambda: with_fpn(count, roi) if fpn else c4(count, roi))
+    network: Any = build_seeded(lambda: with_fpn(count, roi) if fpn else c4(count, roi))
     network.transform.min_size, network.transform.max_size = (min_size,), max_size
     network.roi_heads.score_thresh, network.roi_heads.detections_per_img = score_thresh, detections_per_img
     if checkpoint:
@@ -77,7 +77,7 @@ def faster_rcnn(
     return detector(network, names, design if checkpoint else f"{design} (random weights)", f"roi={roi}")
 
 
-def seeded(build: Callable[[], FasterRCNN]) -> FasterRCNN:
+def build_seeded(build: Callable[[], FasterRCNN]) -> FasterRCNN:
     """Random parameters, the same every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

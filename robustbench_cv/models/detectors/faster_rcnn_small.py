@@ -75,13 +75,13 @@ def without_pyramid(classes: int, width: int = 16, side: int = 96) -> FasterRCNN
     """One feature map of stride 8; twelve anchors a cell; RoI pooling to 6x6."""
     backbone = Single(width)
     anchors = AnchorGenerator((tuple(s * side / 96 for s in SIDES),), (RATIOS,))
-    return built(backbone, classes, side, anchors, Regions("pool", ["0"], 6), 4 * width)
+    return build_network(backbone, classes, side, anchors, Regions("pool", ["0"], 6), 4 * width)
 
 
 def with_pyramid(classes: int, width: int = 16, side: int = 96) -> FasterRCNN:
     """A pyramid of strides 4, 8 and 16; three anchors a cell; RoIAlign to 6x6."""
     backbone = Pyramid(width, 2 * width)
-    return built(backbone, classes, side, pyramid_anchors(side), aligned(side, 6), 6 * width)
+    return build_network(backbone, classes, side, pyramid_anchors(side), roi_align(side, 6), 6 * width)
 
 
 def pyramid_anchors(side: int) -> AnchorGenerator:
@@ -89,12 +89,14 @@ def pyramid_anchors(side: int) -> AnchorGenerator:
     return AnchorGenerator(tuple((s * side / 96,) for s in (12, 24, 48)), (RATIOS,) * 3)
 
 
-def aligned(side: int, bins: int) -> Regions:
+def roi_align(side: int, bins: int) -> Regions:
     """RoIAlign over three levels, one sample a bin: a box of a third of the image's side is read at stride 8."""
     return Regions("align", ["0", "1", "2"], bins, side=side / 3, canonical=3, samples=1)
 
 
-def built(backbone: Single | Pyramid, classes: int, side: int, anchors: AnchorGenerator, regions: Regions, hidden: int) -> FasterRCNN:
+def build_network(
+    backbone: Single | Pyramid, classes: int, side: int, anchors: AnchorGenerator, regions: Regions, hidden: int
+) -> FasterRCNN:
     """torchvision's Faster R-CNN with fewer proposals: 100 in training, 50 at test; a head of two layers of `hidden` units."""
     inputs = backbone.out_channels * regions.output_size[0] ** 2
     network = FasterRCNN(

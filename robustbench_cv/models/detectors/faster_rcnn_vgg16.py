@@ -65,12 +65,12 @@ def faster_rcnn_vgg16(
         "faster-rcnn-vgg16", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden
     )
     side = (begin.input_size or (600, 600))[0]
-    network: Any = begin.make(lambda: published(len(begin.classes), side, begin.arguments["width"], begin.arguments["hidden"]))
+    network: Any = begin.make(lambda: published_network(len(begin.classes), side, begin.arguments["width"], begin.arguments["hidden"]))
     network.roi_heads.score_thresh = threshold
     return detector(network, begin.classes.names, begin.name, operating_score=operating_score)
 
 
-def published(classes: int, side: int = 600, width: int = 64, hidden: int = 4096) -> FasterRCNN:
+def published_network(classes: int, side: int = 600, width: int = 64, hidden: int = 4096) -> FasterRCNN:
     """The whole network for images with a short side of `side` px."""
     maps = 8 * width
     network: Any = FasterRCNN(
@@ -165,11 +165,11 @@ def base_anchors() -> list[tuple[float, float, float, float]]:
     >>> base_anchors()[0]
     (-84.0, -40.0, 100.0, 56.0)
     """
-    found = []
+    anchors = []
     for ratio in (0.5, 1.0, 2.0):
         width = round((256 / ratio) ** 0.5)
         height = round(width * ratio)
         for scale in (8, 16, 32):
             w, h = width * scale / 2, height * scale / 2
-            found.append((8 - w, 8 - h, 8 + w, 8 + h))
-    return found
+            anchors.append((8 - w, 8 - h, 8 + w, 8 + h))
+    return anchors

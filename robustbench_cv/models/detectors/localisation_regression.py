@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.detectors.region_based.backbones import Compact, OverFeat, hidden
+from robustbench_cv.models.detectors.region_based.backbones import Compact, OverFeat, hidden_layers
 from robustbench_cv.models.detectors.region_based.box_coding import decode, encode
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
 from robustbench_cv.models.letterbox import Letterbox
@@ -69,8 +69,8 @@ class LocalisationRegression(nn.Module):
         self.pool = nn.AdaptiveMaxPool2d(cells)
         shown = self.trunk.maps * cells * cells
         units, places = ((128,), (128,)) if width else ((3072, 4096), (4096, 1024))
-        self.kinds = nn.Sequential(*hidden(shown, *units), nn.Linear(units[-1], classes))
-        self.place = nn.Sequential(*hidden(shown, *places), nn.Linear(places[-1], 4))
+        self.kinds = nn.Sequential(*hidden_layers(shown, *units), nn.Linear(units[-1], classes))
+        self.place = nn.Sequential(*hidden_layers(shown, *places), nn.Linear(places[-1], 4))
 
     def forward(self, squares: Tensor) -> tuple[Tensor, Tensor]:
         """Differentiable."""

@@ -10,7 +10,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 
 from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.detectors.faster_rcnn_small import FEWER, aligned, pyramid_anchors
+from robustbench_cv.models.detectors.faster_rcnn_small import FEWER, pyramid_anchors, roi_align
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, scaling, side_of
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector, detector
 from robustbench_cv.models.weights.description import Description
@@ -63,7 +63,7 @@ def with_masks(classes: int, width: int = 16, side: int = 96) -> MaskRCNN:
         **FEWER,
     )
     # The constructor takes no region operator but its own.
-    network.roi_heads.box_roi_pool = aligned(side, 6)
-    network.roi_heads.mask_roi_pool = aligned(side, 10)
+    network.roi_heads.box_roi_pool = roi_align(side, 6)
+    network.roi_heads.mask_roi_pool = roi_align(side, 10)
     network.transform = scaling(side)
     return network

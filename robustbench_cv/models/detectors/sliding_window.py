@@ -70,8 +70,8 @@ class WindowClassifier(nn.Module):
         super().__init__()
         w = width
         self.layers = nn.Sequential(
-            *_normed(3, w, 5), nn.MaxPool2d(2), *_normed(w, 2 * w, 3), nn.MaxPool2d(2), *_normed(2 * w, 4 * w, 3), nn.MaxPool2d(2),
-            *_normed(4 * w, 8 * w, 2), nn.Conv2d(8 * w, classes + 1, 1),
+            *_conv_norm(3, w, 5), nn.MaxPool2d(2), *_conv_norm(w, 2 * w, 3), nn.MaxPool2d(2), *_conv_norm(2 * w, 4 * w, 3), nn.MaxPool2d(2),
+            *_conv_norm(4 * w, 8 * w, 2), nn.Conv2d(8 * w, classes + 1, 1),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class WindowClassifier(nn.Module):
         return scores
 
 
-def _normed(inside: int, outside: int, side: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _conv_norm(inside: int, outside: int, side: int) -> tuple[nn.Module, nn.Module, nn.Module]:
     return nn.Conv2d(inside, outside, side, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
 
 
@@ -94,9 +94,9 @@ class Sliding(nn.Module):
     def forward(self, squares: Tensor, frame: Letterbox) -> Candidates:
         """A candidate a window; those that see only border are not valid."""
         x = self.prepare(squares)
-        found = [self.net(scale(x, size)).flatten(2).movedim(1, 2) for size in scaled_sizes(frame.side)]
+        window_scores = [self.net(scale(x, size)).flatten(2).movedim(1, 2) for size in scaled_sizes(frame.side)]
         boxes = windows(frame.side).to(squares.device)
-        log_score = torch.cat(found, dim=1).log_softmax(2)[..., 1:]
+        log_score = torch.cat(window_scores, dim=1).log_softmax(2)[..., 1:]
         return Candidates(boxes[None, :, None].expand(len(squares), -1, 1, 4), log_score, frame.touched(boxes).expand(len(squares), -1))
 
 

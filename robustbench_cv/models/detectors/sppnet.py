@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.arguments import Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
-from robustbench_cv.models.detectors.region_based.backbones import ZF5, Compact, hidden
+from robustbench_cv.models.detectors.region_based.backbones import ZF5, Compact, hidden_layers
 from robustbench_cv.models.detectors.region_based.box_coding import decode
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, on_selective_search
 from robustbench_cv.models.detectors.region_based.linear_svm import LinearScores
@@ -68,7 +68,7 @@ class SPPNet(nn.Module):
         self.trunk = Compact(width) if width else ZF5()
         shown = self.trunk.maps * sum(level**2 for level in self.levels)
         units = (128,) if width else (4096, 4096)
-        self.hidden = hidden(shown, *units)
+        self.hidden = hidden_layers(shown, *units)
         self.scores = LinearScores(units[-1], classes)
         self.corrections = nn.Linear(shown, 4 * classes)
 

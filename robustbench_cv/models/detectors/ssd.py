@@ -18,7 +18,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.detection_postprocessing import detections
 from robustbench_cv.models.detectors.darknet.detector import Stretched, names_for
-from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decoded, default_boxes, ssd_loss
+from robustbench_cv.models.detectors.ssd_network import SSD300, SSD512, Ssd, decode_boxes, default_boxes, ssd_loss
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.trainable import HeadRows, InputFrame, Objects, Refusal, boxes_and_labels, rows_by_anchor
 from robustbench_cv.models.weights.description import Description
@@ -102,7 +102,7 @@ class Boxed(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Class scores (N, K, 1 + C), boxes (N, K, 4) in px of the network's input."""
         scores, offsets = self.net(self.prepare(images))
-        return scores, decoded(offsets, self.defaults)
+        return scores, decode_boxes(offsets, self.defaults)
 
 
 @dataclass(frozen=True, eq=False)

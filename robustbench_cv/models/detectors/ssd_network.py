@@ -105,19 +105,19 @@ class Ssd(nn.Module):
     def features(self, x: Tensor) -> list[Tensor]:
         """The sources, finest first; the first one of length `scale` at each place."""
         x = self.body[: self.split](x)
-        found = [F.normalize(x) * self.scale[:, None, None]]
+        sources = [F.normalize(x) * self.scale[:, None, None]]
         x = self.body[self.split :](x)
-        found.append(x)
+        sources.append(x)
         for extra in self.extras:
             x = extra(x)
-            found.append(x)
-        return found
+            sources.append(x)
+        return sources
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores before softmax, offsets before VARIANCE."""
-        found = self.features(x)
-        scores = [_rows(head(f), 1 + self.classes) for head, f in zip(self.kinds, found, strict=True)]
-        offsets = [_rows(head(f), 4) for head, f in zip(self.places, found, strict=True)]
+        sources = self.features(x)
+        scores = [_rows(head(f), 1 + self.classes) for head, f in zip(self.kinds, sources, strict=True)]
+        offsets = [_rows(head(f), 4) for head, f in zip(self.places, sources, strict=True)]
         return torch.cat(scores, dim=1), torch.cat(offsets, dim=1)
 
     def shapes(self, side: int) -> list[int]:
@@ -125,11 +125,11 @@ class Ssd(nn.Module):
         at = side
         for item in VGG[: CONV4_3 + 1]:
             at = -(-at // 2) if item == "C" else at // 2 if item == "M" else at
-        found = [at, at // 2]
+        sides = [at, at // 2]
         for extra in self.extras:
             conv = extra[1][0]  # type: ignore[index]
-            found.append((found[-1] + 2 * conv.padding[0] - conv.kernel_size[0]) // conv.stride[0] + 1)
-        return found
+            sides.append((sides[-1] + 2 * conv.padding[0] - conv.kernel_size[0]) // conv.stride[0] + 1)
+        return sides
 
 
 def _conv(inside: int, outside: int, size: int, stride: int = 1, padding: int = 0, dilation: int = 1, *, norm: bool) -> nn.Sequential:
@@ -147,7 +147,7 @@ def default_boxes(shapes: Sequence[int], boxes: Sequence[int], scales: Sequence[
 
     They are not cut to the image. shapes: sides of the sources; scales: one more than there are sources.
     """
-    found = []
+    levels = []
     for k, (cells, count) in enumerate(zip(shapes, boxes, strict=True)):
         small, large = scales[k] * side, scales[k + 1] * side
         between = (small * large) ** 0.5
@@ -159,11 +159,11 @@ def default_boxes(shapes: Sequence[int], boxes: Sequence[int], scales: Sequence[
         y, x = torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="ij")
         centre = (torch.stack([x, y], dim=-1).flatten(0, 1) + 0.5) * step
         size = torch.tensor(sizes)
-        found.append(torch.cat([centre[:, None].expand(-1, count, -1), size[None].expand(len(centre), -1, -1)], dim=-1).flatten(0, 1))
-    return torch.cat(found)
+        levels.append(torch.cat([centre[:, None].expand(-1, count, -1), size[None].expand(len(centre), -1, -1)], dim=-1).flatten(0, 1))
+    return torch.cat(levels)
 
 
-def decoded(offsets: Tensor, defaults: Tensor) -> Tensor:
+def decode_boxes(offsets: Tensor, defaults: Tensor) -> Tensor:
     """Boxes (..., K, 4) xyxy in px of offsets (..., K, 4) and default boxes (K, 4); at most 62 times as wide, as in torchvision."""
     moved = offsets * offsets.new_tensor(VARIANCE)
     centre = defaults[:, :2] + moved[..., :2] * defaults[:, 2:]
@@ -175,14 +175,14 @@ LARGEST = 4.135166556742356
 """log(1000 / 16)."""
 
 
-def encoded(boxes: Tensor, defaults: Tensor) -> Tensor:
+def encode_boxes(boxes: Tensor, defaults: Tensor) -> Tensor:
     """The offsets (M, 4) that lead from default boxes (M, 4) to boxes (M, 4) xyxy."""
     centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
     moved = torch.cat([(centre - defaults[:, :2]) / defaults[:, 2:], (size / defaults[:, 2:]).log()], dim=1)
     return moved / moved.new_tensor(VARIANCE)
 
 
-def matched(boxes: Tensor, defaults: Tensor, least: float = 0.5) -> Tensor:
+def match_boxes(boxes: Tensor, defaults: Tensor, least: float = 0.5) -> Tensor:
     """Which object each default box learns, -1 for none: int64 (K,). Section 2.2, matching strategy.
 
     Every object gets the default box that overlaps it most; others learn the object that they overlap by more than `least`.
@@ -204,14 +204,14 @@ def ssd_loss(scores: Tensor, offsets: Tensor, defaults: Tensor, boxes: Sequence[
     Of the unmatched only the three times as many with the highest loss count in each image (hard negative mining). boxes: of each image
     (M, 4) px; labels (M,), without the background.
     """
-    owners = torch.stack([matched(b, defaults) for b in boxes])
+    owners = torch.stack([match_boxes(b, defaults) for b in boxes])
     positive = owners >= 0
     wanted = torch.zeros_like(owners)
     place = offsets.new_zeros(())
     for row, (owner, mine, box, label) in enumerate(zip(owners, positive, boxes, labels, strict=True)):
         chosen = owner[mine]
         wanted[row, mine] = label[chosen] + 1
-        place = place + F.smooth_l1_loss(offsets[row, mine], encoded(box[chosen], defaults[mine]), reduction="sum")
+        place = place + F.smooth_l1_loss(offsets[row, mine], encode_boxes(box[chosen], defaults[mine]), reduction="sum")
     entropy = F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted)
     rank = torch.where(positive, -1.0, entropy.detach()).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     hard = (rank < 3 * positive.sum(dim=1, keepdim=True)) & ~positive

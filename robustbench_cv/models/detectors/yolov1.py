@@ -75,7 +75,7 @@ def _sections(name: str, begin: InitialWeights) -> tuple[Section, ...]:
         made = published_cfgs.version1(side, count, hidden=own["hidden"], stride=own["stride"], norm=bool(own["batch_norm"]))
     else:
         made = published_cfgs.version1_shipped(side, count) if name == "yolov1-darknet" else published_cfgs.version1_tiny(side, count)
-    return published_cfgs.narrowed(made, own["width"], own["widest"])
+    return published_cfgs.narrow(made, own["width"], own["widest"])
 
 
 def square(size: tuple[int, int] | None, stride: int, name: str) -> int:

@@ -80,7 +80,7 @@ def _sections(name: str, begin: InitialWeights) -> tuple[Section, ...]:
             made = published_cfgs.version2_tiny(side, count, published_cfgs.COCO_ANCHORS_2, 512)
         case _:
             made = published_cfgs.version2_tiny(side, count, published_cfgs.VOC_ANCHORS_2_TINY, 1024)
-    return published_cfgs.narrowed(made, own["width"], own["widest"])
+    return published_cfgs.narrow(made, own["width"], own["widest"])
 
 
 def square(size: tuple[int, int] | None, stride: int, name: str) -> int:

@@ -54,7 +54,7 @@ def yolov3(
     file = checkpoint if is_darknet(checkpoint) else ""
     begin = initial_weights(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, width=width)
     side = _square(begin.input_size, name)
-    network = filled(begin, published_cfgs.narrowed(_sections(name, side, len(begin.classes)), begin.arguments["width"]), file)
+    network = filled(begin, published_cfgs.narrow(_sections(name, side, len(begin.classes)), begin.arguments["width"]), file)
     return wrapped(network, begin.name, begin.classes, threshold=threshold, operating_score=operating_score, nms_iou=nms_iou)
 
 

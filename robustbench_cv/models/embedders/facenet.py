@@ -155,5 +155,5 @@ def semi_hard(embeddings: Tensor, labels: Tensor, margin: float = MARGIN) -> Ten
     limit = far[anchors, positives][:, None]
     allowed = ~same[anchors] & (nearness > limit) & (nearness < limit + margin)
     negatives = nearness.masked_fill(~allowed, float("inf")).argmin(dim=1)
-    found = allowed.any(dim=1)
-    return torch.stack([anchors, positives, negatives], dim=1)[found]
+    has_negative = allowed.any(dim=1)
+    return torch.stack([anchors, positives, negatives], dim=1)[has_negative]

@@ -38,7 +38,7 @@ def darknet(
     """
     sections = cfg.read(path)
     if input_size:
-        sections = cfg.changed(sections, width=input_size, height=input_size)
+        sections = cfg.with_options(sections, width=input_size, height=input_size)
     # A fixed seed, so that random weights are the same in every process and a run on them can be resumed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

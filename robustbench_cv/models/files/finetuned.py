@@ -9,7 +9,7 @@ from torch import nn
 
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.models.adapt import refreshed
+from robustbench_cv.models.adapt import with_new_hash
 from robustbench_cv.models.checkpoint import load_into, read_state
 from robustbench_cv.models.transfer_learning.replace_head import for_classes, with_input
 from robustbench_cv.models.weights.description import read_description
@@ -37,7 +37,7 @@ def finetuned(path: str, *, architecture: str = "") -> AnyModel:
         require_buildable(lambda: _network(spec, classes), state.tensors, f"{path} says that its network is {spec}")
     made: Any = for_classes(spec, classes)
     load_into(made.module, state.tensors, f"{spec}, {path}")
-    finished: AnyModel = refreshed(with_input(made, said), f"{spec} fine-tuned ({Path(path).stem})")
+    finished: AnyModel = with_new_hash(with_input(made, said), f"{spec} fine-tuned ({Path(path).stem})")
     return finished
 
 

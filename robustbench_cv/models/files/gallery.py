@@ -25,15 +25,15 @@ def gallery(embedder: str, *, data: str = "scenes(split='train')", shots: Positi
         raise UserError(f"{embedder} is for {known.info.task}, a gallery needs an embedder: facenet or siamese")
     if shots < 1:
         raise UserError(f"shots={shots}: the gallery needs at least one picture of each identity")
-    found = DATASETS.build(data, task="classification")
-    left = [shots] * len(found.labels)
+    dataset = DATASETS.build(data, task="classification")
+    left = [shots] * len(dataset.labels)
     images, labels = [], []
-    for index in range(len(found)):
+    for index in range(len(dataset)):
         if not any(left):
             break
-        sample: Any = found[index]
+        sample: Any = dataset[index]
         if left[sample.target.label]:
             left[sample.target.label] -= 1
             images.append(sample.image)
             labels.append(sample.target.label)
-    return embedders.gallery(known, images, labels, found.labels.names)
+    return embedders.gallery(known, images, labels, dataset.labels.names)

@@ -81,8 +81,8 @@ class DeepLabV3Plus(nn.Module):
         image = self.average(deep.mean((2, 3), keepdim=True)).expand(-1, -1, *deep.shape[-2:])
         joined = self.project(torch.cat([image, *(branch(deep) for branch in self.pyramid)], dim=1))
         fine = self.fine(fine)
-        refined = self.refine(torch.cat([_resized(joined, fine.shape[-2:]), fine], dim=1))
-        return _resized(self.score(refined), x.shape[-2:])
+        refined = self.refine(torch.cat([_resize(joined, fine.shape[-2:]), fine], dim=1))
+        return _resize(self.score(refined), x.shape[-2:])
 
 
 class Xception(nn.Module):
@@ -148,5 +148,5 @@ def conv(inside: int, outside: int, side: int, *, stride: int = 1, relu: bool = 
     return nn.Sequential(*layers, *([nn.ReLU()] if relu else []))
 
 
-def _resized(x: Tensor, size: torch.Size) -> Tensor:
+def _resize(x: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(x, size, mode="bilinear", align_corners=True)

@@ -103,24 +103,24 @@ class FCN(nn.Module):
         x = self.score(self.dropout(F.relu(self.fc7(x))))
         # Where each grid of scores lies on the next finer one; `window` = 7 gives the release's 5 and 9.
         if self.score_pool4 is not None and self.up_score is not None:
-            x = _added(self.up_score(x), self.score_pool4(pools[3]), self.window - 2)
+            x = _add(self.up_score(x), self.score_pool4(pools[3]), self.window - 2)
         if self.score_pool3 is not None and self.up_pool4 is not None:
-            x = _added(self.up_pool4(x), self.score_pool3(pools[2]), 2 * self.window - 5)
-        return _cut(self.up(x), OFFSETS[self.stride], height, width)
+            x = _add(self.up_pool4(x), self.score_pool3(pools[2]), 2 * self.window - 5)
+        return _crop(self.up(x), OFFSETS[self.stride], height, width)
 
 
 OFFSETS = {32: 19, 16: 27, 8: 31}
 """Pixels cropped from the top and the left of the scores at full resolution."""
 
 
-def _added(coarse: Tensor, fine: Tensor, offset: int) -> Tensor:
+def _add(coarse: Tensor, fine: Tensor, offset: int) -> Tensor:
     """Their sum where both are. With the paper's window the finer one always reaches farther; with a small one it may end first."""
     fine = fine[..., offset:, offset:]
     height, width = (min(sides) for sides in zip(coarse.shape[-2:], fine.shape[-2:], strict=True))
-    return _cut(coarse, 0, height, width) + _cut(fine, 0, height, width)
+    return _crop(coarse, 0, height, width) + _crop(fine, 0, height, width)
 
 
-def _cut(x: Tensor, offset: int, height: int, width: int) -> Tensor:
+def _crop(x: Tensor, offset: int, height: int, width: int) -> Tensor:
     return x[..., offset : offset + height, offset : offset + width]
 
 

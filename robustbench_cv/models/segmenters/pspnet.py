@@ -84,11 +84,11 @@ class PSPNet(nn.Module):
         whole = x.shape[-2:]
         x = F.max_pool2d(self.stem(x), 3, stride=2, padding=1)
         x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
-        x = torch.cat([x, *(_resized(part(x), x.shape[-2:]) for part in self.pyramid)], dim=1)
-        return _resized(self.score(self.join(x)), whole)
+        x = torch.cat([x, *(_resize(part(x), x.shape[-2:]) for part in self.pyramid)], dim=1)
+        return _resize(self.score(self.join(x)), whole)
 
 
-def _resized(x: Tensor, size: torch.Size) -> Tensor:
+def _resize(x: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 

@@ -112,7 +112,7 @@ class SlidingWindow(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Class scores of every pixel."""
         side = self.patch.window
-        x = mirrored(mirrored(x, side // 2, -2), side // 2, -1)
+        x = mirror_border(mirror_border(x, side // 2, -2), side // 2, -1)
         if not self.windows:
             return self.patch.dense(x)
         cut = x.unfold(2, side, 1).unfold(3, side, 1)  # (N, 3, H, W, side, side), a view
@@ -120,10 +120,10 @@ class SlidingWindow(nn.Module):
         return torch.cat(rows, dim=2)
 
 
-def mirrored(x: Tensor, margin: int, axis: int) -> Tensor:
+def mirror_border(x: Tensor, margin: int, axis: int) -> Tensor:
     """`margin` more pixels at both ends of an axis, the image reflected about its border pixels as often as it takes.
 
-    >>> mirrored(torch.tensor([0, 1, 2]), 4, 0).tolist()
+    >>> mirror_border(torch.tensor([0, 1, 2]), 4, 0).tolist()
     [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]
     """
     length = x.shape[axis]

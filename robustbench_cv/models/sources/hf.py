@@ -48,7 +48,7 @@ def hf(
     library: Any = need("huggingface", what)
     if pretrained and checkpoint:
         raise UserError(f"{what}: give pretrained=True or checkpoint, not both")
-    place = _placed(name, ("config.json", "model.safetensors") if pretrained else ("config.json",))
+    place = _locate(name, ("config.json", "model.safetensors") if pretrained else ("config.json",))
     config = library.AutoConfig.from_pretrained(place.name, local_files_only=place.here)
     if config.model_type == "segformer" and pretrained:
         return segformer_model(name, classes=classes, input_size=input_size or "")
@@ -59,9 +59,7 @@ def hf(
     if count and not pretrained and count != config.num_labels:
         config.num_labels = count
     title = name if pretrained or checkpoint else f"{name} (random weights)"
-    network = (
-        _loaded(library, config, place, what) if pretrained else random_weights(library.AutoModelForObjectDetection.from_config, config)
-    )
+    network = _load(library, config, place, what) if pretrained else random_weights(library.AutoModelForObjectDetection.from_config, config)
     if checkpoint:
         load_checkpoint(network, checkpoint, what)
     sight = _sight(place, config.model_type, input_size)
@@ -75,7 +73,7 @@ class Place(NamedTuple):
     here: bool
 
 
-def _placed(name: str, wanted: tuple[str, ...]) -> Place:
+def _locate(name: str, wanted: tuple[str, ...]) -> Place:
     """UserError, naming the first missing file and where it belongs, where it is neither here nor to be downloaded."""
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -102,7 +100,7 @@ def _placed(name: str, wanted: tuple[str, ...]) -> Place:
     return Place(name, not missing)
 
 
-def _loaded(library: Any, config: Any, place: Place, what: str) -> nn.Module:
+def _load(library: Any, config: Any, place: Place, what: str) -> nn.Module:
     _own_backbone_only(config)
     try:
         network: nn.Module = library.AutoModelForObjectDetection.from_pretrained(

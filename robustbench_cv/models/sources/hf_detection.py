@@ -142,12 +142,12 @@ class HfDetector:
         if self.softmax:
             best, labels = scores.max(dim=1)
             order = best.argsort(descending=True, stable=True)
-            found = BoxPrediction(boxes[order], best[order], labels[order])
+            prediction = BoxPrediction(boxes[order], best[order], labels[order])
         else:
             best, place = scores.flatten().topk(min(len(scores), scores.numel()))
             query = torch.div(place, scores.shape[1], rounding_mode="floor")
-            found = BoxPrediction(boxes[query], best, place % scores.shape[1])
-        return found.select(found.scores > self.threshold)
+            prediction = BoxPrediction(boxes[query], best, place % scores.shape[1])
+        return prediction.select(prediction.scores > self.threshold)
 
 
 def hf_detector(

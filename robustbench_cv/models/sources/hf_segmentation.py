@@ -42,7 +42,7 @@ def segformer_model(
     library: Any = need("huggingface", what)
     given = class_names(classes) if classes else None
     if name:
-        made = _published(library, name)
+        made = _published_files(library, name)
     else:
         count = num_classes or (len(given) if given else 150)
         made = Published(_random(library, configuration or {}, count), Labels.numbered(count).names)
@@ -92,7 +92,7 @@ class Published(NamedTuple):
     std: tuple[float, ...] = STD
 
 
-def _published(library: Any, name: str) -> Published:
+def _published_files(library: Any, name: str) -> Published:
     """Only safetensors are read, and no code of a repository runs."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE

@@ -49,7 +49,7 @@ def smp(
     if num_classes and len(given) != num_classes:
         raise UserError(f"smp:{name}: {len(given)} class names for num_classes={num_classes}; leave num_classes out")
     _check(library, name, encoder, encoder_weights)
-    network = _built(library, name, encoder, encoder_weights, len(given), parse_size(input_size))
+    network = _build(library, name, encoder, encoder_weights, len(given), parse_size(input_size))
     if checkpoint:
         load_checkpoint(network, checkpoint, f"smp:{name}")
     mean, std = _statistics(library, encoder, encoder_weights)
@@ -92,20 +92,20 @@ class Padded(nn.Module):
 
 def _check(library: Any, name: str, encoder: str, weights: str | None) -> None:
     """The library's own errors list every name it has; ours, the closest."""
-    _known(f"smp:{name}", "architecture", name.lower(), library.MODEL_ARCHITECTURES_MAPPING)
+    _require_known(f"smp:{name}", "architecture", name.lower(), library.MODEL_ARCHITECTURES_MAPPING)
     if encoder.startswith("tu-"):
         from timm import is_model, list_models
 
         if not is_model(encoder.removeprefix("tu-")):
-            _known(f"smp:{name}", "timm encoder", encoder.removeprefix("tu-"), dict.fromkeys(list_models()))
+            _require_known(f"smp:{name}", "timm encoder", encoder.removeprefix("tu-"), dict.fromkeys(list_models()))
         return
     encoders = library.encoders.encoders
-    _known(f"smp:{name}", "encoder", encoder, encoders)
+    _require_known(f"smp:{name}", "encoder", encoder, encoders)
     if weights is not None:
-        _known(f"smp:{name}", f"weights of {encoder}", weights, encoders[encoder]["pretrained_settings"])
+        _require_known(f"smp:{name}", f"weights of {encoder}", weights, encoders[encoder]["pretrained_settings"])
 
 
-def _known(model: str, what: str, name: str, names: Any) -> None:
+def _require_known(model: str, what: str, name: str, names: Any) -> None:
     if name in names:
         return
     close = difflib.get_close_matches(name, list(names), n=3) or (list(names) if len(names) < 20 else [])
@@ -113,7 +113,7 @@ def _known(model: str, what: str, name: str, names: Any) -> None:
     raise UserError(f"{model}: segmentation_models_pytorch has no {what} {name!r}{hint}")
 
 
-def _built(library: Any, name: str, encoder: str, weights: str | None, classes: int, size: tuple[int, int] | None) -> nn.Module:
+def _build(library: Any, name: str, encoder: str, weights: str | None, classes: int, size: tuple[int, int] | None) -> nn.Module:
     options: dict[str, Any] = {"encoder_name": encoder, "encoder_weights": None, "classes": classes}
     if weights is not None:
         options["encoder_weights"] = weights if not encoder.startswith("tu-") else True
@@ -138,9 +138,9 @@ def _downloadable(library: Any, encoder: str, weights: str) -> None:
     from huggingface_hub import try_to_load_from_cache
 
     repository, revision = _repository(library, encoder, weights)
-    found = try_to_load_from_cache(repository, "model.safetensors", revision=revision)
+    cached_file = try_to_load_from_cache(repository, "model.safetensors", revision=revision)
     url, folder = _origin(repository, revision)
-    if not isinstance(found, str) and not reachable(url):
+    if not isinstance(cached_file, str) and not reachable(url):
         raise missing_weights(f"smp encoder {encoder}", url, folder, "no network")
 
 
@@ -169,8 +169,8 @@ def _statistics(library: Any, encoder: str, weights: str | None) -> tuple[tuple[
     """Mean and deviation of [0, 1] pixels with which an encoder was trained. UserError for encoders that take another range or BGR."""
     if weights is None:
         return IMAGENET
-    found = library.encoders.get_preprocessing_params(encoder, pretrained=weights)
-    if found["input_space"] != "RGB":
-        raise UserError(f"the encoder {encoder!r} takes {found['input_space']} images, which this source does not; choose another")
-    top = found["input_range"][1]
-    return tuple(v / top for v in found["mean"]), tuple(v / top for v in found["std"])
+    parameters = library.encoders.get_preprocessing_params(encoder, pretrained=weights)
+    if parameters["input_space"] != "RGB":
+        raise UserError(f"the encoder {encoder!r} takes {parameters['input_space']} images, which this source does not; choose another")
+    top = parameters["input_range"][1]
+    return tuple(v / top for v in parameters["mean"]), tuple(v / top for v in parameters["std"])

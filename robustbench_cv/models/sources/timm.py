@@ -42,10 +42,10 @@ def timm(
     module = _module(name, pretrained, num_classes or (len(given) if given else None), input_size)
     if checkpoint:
         load_checkpoint(module, checkpoint, f"timm:{name}")
-    return _adapted(module, name if pretrained or checkpoint else f"{name} (random weights)", given, num_classes, input_size)
+    return _adapt(module, name if pretrained or checkpoint else f"{name} (random weights)", given, num_classes, input_size)
 
 
-def _adapted(module: nn.Module, title: str, given: tuple[str, ...] | None, count: int | None, input_size: int | None) -> Classifier:
+def _adapt(module: nn.Module, title: str, given: tuple[str, ...] | None, count: int | None, input_size: int | None) -> Classifier:
     from timm.data.config import resolve_data_config
 
     resolve: Callable[..., dict[str, Any]] = resolve_data_config
@@ -94,7 +94,7 @@ def _module(name: str, pretrained: bool, count: int | None, input_size: int | No
             raise UserError(f"timm has no weights for {name!r}; {_tags(name)}")
         if count is not None and count != config.num_classes:
             raise UserError(f"timm:{name}: its weights have {config.num_classes} classes, not {count}; leave out num_classes and classes")
-        options["pretrained_cfg_overlay"] = _found(name, config)
+        options["pretrained_cfg_overlay"] = _cached_overlay(name, config)
     # A fixed seed, so that random weights are the same in every process and a run on them can be resumed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -109,7 +109,7 @@ def _module(name: str, pretrained: bool, count: int | None, input_size: int | No
     return module
 
 
-def _found(name: str, config: Any) -> dict[str, str]:
+def _cached_overlay(name: str, config: Any) -> dict[str, str]:
     """The cached file as an overlay of the configuration, or nothing where timm shall download. UserError where it cannot."""
     if config.hf_hub_id:
         from huggingface_hub import try_to_load_from_cache

@@ -105,18 +105,18 @@ def _build(request: Request, published: Any, count: int | None, options: dict[st
     if count is not None:
         options["num_classes"] = count
     if published is None:
-        return _seeded(builder, options)
+        return _build_seeded(builder, options)
     folder = Path(get_dir()) / "checkpoints"
     if not (folder / published.url.rsplit("/", 1)[-1]).is_file() and not reachable(published.url):
         raise missing_weights(request.name, published.url, str(folder), "no network")
     try:
         with redirect_stdout(sys.stderr):
-            return _seeded(builder, options | {"weights": published})
+            return _build_seeded(builder, options | {"weights": published})
     except OSError as error:
         raise missing_weights(request.name, published.url, str(folder), str(error)) from error
 
 
-def _seeded(builder: Callable[..., nn.Module], options: dict[str, Any]) -> nn.Module:
+def _build_seeded(builder: Callable[..., nn.Module], options: dict[str, Any]) -> nn.Module:
     # A fixed seed, so that random weights are the same in every process and a run on them can be resumed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

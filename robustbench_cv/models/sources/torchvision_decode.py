@@ -79,7 +79,7 @@ def _best(scores: Tensor, chosen: Tensor, settings: Settings) -> Tensor:
     return torch.zeros_like(chosen).index_fill(0, best, True)
 
 
-def suppressed(choose: Choose, settings: Settings, boxes: Tensor, scores: Tensor, valid: Tensor) -> BoxPrediction:
+def suppress(choose: Choose, settings: Settings, boxes: Tensor, scores: Tensor, valid: Tensor) -> BoxPrediction:
     """Detections of one image, on the CPU: boxes (K, B, 4), scores (K, C), valid (K,) -> at most detections_per_img, scores falling."""
     candidate, label = choose(scores, valid, settings).nonzero(as_tuple=True)
     box = boxes[candidate, label if boxes.shape[1] > 1 else 0]

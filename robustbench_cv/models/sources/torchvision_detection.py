@@ -21,7 +21,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import describe_module, freeze
 from robustbench_cv.models.sources import torchvision_masks as masks
 from robustbench_cv.models.sources.torchvision_builders import Request, build_module
-from robustbench_cv.models.sources.torchvision_decode import Settings, suppressed
+from robustbench_cv.models.sources.torchvision_decode import Settings, suppress
 from robustbench_cv.models.sources.torchvision_heads import Family, family_of
 from robustbench_cv.models.trainable import HeadRows, InputFrame, Objects, Refusal, rows_by_anchor, square_frame
 from robustbench_cv.types import BoxPrediction, Candidates, Labels, ModelInfo
@@ -63,10 +63,10 @@ class TorchvisionDetector:
         """Threshold, top candidates, suppression per class and cap: as the detector itself does. Mask R-CNN adds masks of what is left."""
         settings = Settings.of(self.module)
         rows = zip(raw.boxes.detach(), raw.log_score.detach().exp(), raw.valid, strict=True)
-        found = [suppressed(self.family.choose, settings, boxes, scores, valid) for boxes, scores, valid in rows]
+        predictions = [suppress(self.family.choose, settings, boxes, scores, valid) for boxes, scores, valid in rows]
         if not raw.features:
-            return found
-        return [masks.with_masks(self.module, f, self.columns[f.labels], [m[i] for m in raw.features]) for i, f in enumerate(found)]
+            return predictions
+        return [masks.with_masks(self.module, f, self.columns[f.labels], [m[i] for m in raw.features]) for i, f in enumerate(predictions)]
 
     @property
     def side(self) -> int:

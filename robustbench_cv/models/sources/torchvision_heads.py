@@ -92,7 +92,7 @@ def ssd(net: SSD, inner: Any, features: Mapping[str, Tensor]) -> Beliefs:
 def two_stage(net: FasterRCNN, inner: Any, features: Mapping[str, Tensor]) -> Beliefs:
     """Softmax over classes and background of each proposal, boxes per class, Ren et al. 2015, arXiv:1506.01497."""
     heads: Any = net.roi_heads  # torchvision leaves its parts untyped
-    first, proposals = _proposed(net.rpn, inner, list(features.values()))
+    first, proposals = _propose(net.rpn, inner, list(features.values()))
     pooled = heads.box_roi_pool(features, proposals, inner.image_sizes)
     logits, offsets = heads.box_predictor(heads.box_head(pooled))
     boxes = heads.box_coder.decode(offsets, proposals).reshape(len(logits), -1, 4)
@@ -107,7 +107,7 @@ def two_stage(net: FasterRCNN, inner: Any, features: Mapping[str, Tensor]) -> Be
     )
 
 
-def _proposed(rpn: Any, inner: Any, levels: Sequence[Tensor]) -> tuple[Proposals, list[Tensor]]:
+def _propose(rpn: Any, inner: Any, levels: Sequence[Tensor]) -> tuple[Proposals, list[Tensor]]:
     """RegionProposalNetwork.forward in eval mode, which keeps what it believes of the anchors to itself."""
     objectness, offsets = rpn.head(levels)
     anchors = rpn.anchor_generator(inner, levels)

@@ -305,7 +305,7 @@ def _package() -> Any:
 
 def _build_network(tasks: Any, name: str, weights: str, count: int) -> nn.Module:
     """The DetectionModel of an architecture, with a file's tensors or random ones."""
-    _known(name)
+    _require_known(name)
     # A fixed seed, so that random weights are the same in every process and a run on them can be resumed. On the CPU even where a model
     # without numbers is asked for (device="meta"): the constructor runs the network to learn its strides.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
@@ -316,7 +316,7 @@ def _build_network(tasks: Any, name: str, weights: str, count: int) -> nn.Module
     return network
 
 
-def _known(name: str) -> None:
+def _require_known(name: str) -> None:
     """UserError, with the closest names, for what ultralytics has no architecture of."""
     import ultralytics as package
 

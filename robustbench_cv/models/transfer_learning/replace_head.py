@@ -17,7 +17,7 @@ from robustbench_cv.models.checkpoint import COUNTER
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.transfer_learning.class_rows import keep
 from robustbench_cv.models.weights.description import Description, read_description
-from robustbench_cv.models.weights.initial_weights import bundled, weights_file
+from robustbench_cv.models.weights.initial_weights import bundled_tags, weights_file
 from robustbench_cv.registry import Scalar, Spec, tagged
 from robustbench_cv.types import AnyModel, Labels
 
@@ -75,18 +75,18 @@ def _take_normalisation(donor: AnyModel, model: AnyModel) -> None:
 
 def _prepare(model: AnyModel) -> Preprocessing | None:
     known: Any = model
-    found = dict(known.module.named_children()).get("prepare")
-    return found if isinstance(found, Preprocessing) else None
+    prepare = dict(known.module.named_children()).get("prepare")
+    return prepare if isinstance(prepare, Preprocessing) else None
 
 
 def without_origin(spec: Spec) -> Spec:
     """The spec of the network alone: no weights and no classes, but the width and such that a weights file records."""
     origin = {name: str(spec.args.get(name) or "") for name in ("weights", "checkpoint")}
-    if origin["weights"] not in bundled(spec.name):
+    if origin["weights"] not in bundled_tags(spec.name):
         origin["weights"] = ""
     path = weights_file(spec.name, **origin)
-    found = None if path is None else read_description(path)
-    recorded: dict[str, Scalar] = {} if found is None else dict(found.arguments)
+    description = None if path is None else read_description(path)
+    recorded: dict[str, Scalar] = {} if description is None else dict(description.arguments)
     return replace(spec, args={k: v for k, v in (recorded | dict(spec.args)).items() if k not in ORIGIN})
 
 
@@ -121,5 +121,5 @@ def with_input(model: AnyModel, description: Description) -> AnyModel:
 
 def _state(model: AnyModel) -> dict[str, Tensor]:
     known: Any = model
-    found: dict[str, Tensor] = known.module.state_dict()
-    return found
+    state: dict[str, Tensor] = known.module.state_dict()
+    return state

@@ -45,8 +45,8 @@ class Card:
 def read_card(path: Path) -> Card:
     """UserError where the file is no card."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Card(**{f.name: found[f.name] for f in fields(Card)})
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Card(**{f.name: record[f.name] for f in fields(Card)})
     except OSError as error:
         raise UserError(f"no card {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -53,14 +53,14 @@ def write(path: Path, network: nn.Module, description: Description, *, bits: Bit
 def write_state(path: Path, state: Mapping[str, Tensor], description: Description, *, bits: Bits = 16) -> None:
     """As write, of tensors by name."""
     scales = quantize(state) if bits == 8 else dict(state)
-    state = {name: _stored(tensor, bits) if name in state else tensor for name, tensor in scales.items()}
+    state = {name: _to_stored_type(tensor, bits) if name in state else tensor for name, tensor in scales.items()}
     part = path.with_name(path.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(save(state, metadata={KEY: json.dumps(asdict(description), sort_keys=True)}))
     part.replace(path)
 
 
-def _stored(tensor: Tensor, bits: Bits) -> Tensor:
+def _to_stored_type(tensor: Tensor, bits: Bits) -> Tensor:
     return tensor.half() if bits < 32 and tensor.is_floating_point() else tensor
 
 

@@ -75,8 +75,8 @@ def initial_weights(
     """
     path = weights_file(architecture, weights, checkpoint)
     state = None if path is None else read_state(path)
-    found = None if path is None else read_description(path)
-    said = found or _defaults(default, num_classes, {} if state is None else state.tensors)
+    description = None if path is None else read_description(path)
+    said = description or _defaults(default, num_classes, {} if state is None else state.tensors)
     if said.architecture != architecture:
         hint = f"use {said.architecture}(checkpoint={str(path)!r})"
         raise UserError(f"{path} holds weights of {said.architecture}, not of {architecture}: {hint}")
@@ -91,14 +91,14 @@ def initial_weights(
         input_size=parse_size(input_size) or said.input_size,
         mean=said.mean,
         std=said.std,
-        arguments=dict(said.arguments) | _agreed(found, arguments, path),
+        arguments=dict(said.arguments) | _agreed_arguments(description, arguments, path),
         state=state and State({k: v for k, v in state.tensors.items() if k not in ("mean", "std")}, state.notes),
         path=path,
-        described=found is not None,
+        described=description is not None,
     )
 
 
-def bundled(architecture: str) -> list[str]:
+def bundled_tags(architecture: str) -> list[str]:
     """Tags of the bundled weights of an architecture."""
     parts = (path.name.split(".") for path in FOLDER.glob("*.safetensors"))
     return sorted(tag for name, tag, *_ in parts if name == architecture)
@@ -128,7 +128,7 @@ def weights_file(architecture: str, weights: str, checkpoint: str) -> Path | Non
     if not weights:
         return None
     trained = cache() / f"{architecture}.{weights}.safetensors"
-    tags = bundled(architecture)
+    tags = bundled_tags(architecture)
     if weights not in tags and trained.is_file():
         return trained
     if weights not in tags:
@@ -151,7 +151,7 @@ def _labels(names: str, said: tuple[str, ...]) -> Labels:
     raise UserError(f"{len(given)} class names {given} for weights of {len(said)} classes {said}; name each, in the weights' order")
 
 
-def _agreed(found: Description | None, given: Mapping[str, int], path: Path | None) -> dict[str, int]:
+def _agreed_arguments(found: Description | None, given: Mapping[str, int], path: Path | None) -> dict[str, int]:
     """What the user gave, where the file does not say otherwise."""
     chosen = {name: value for name, value in given.items() if value}
     for name, value in chosen.items():

@@ -26,7 +26,7 @@ def self_contained(architecture: str, file: Path) -> Spec:
     reason, spec = _read(architecture)
     if spec is None or reason:
         raise UserError(
-            f"{file} says that its network is {_shortened(architecture)}, {reason}: a weights file may name an architecture of this "
+            f"{file} says that its network is {_shorten(architecture)}, {reason}: a weights file may name an architecture of this "
             "package or of a library (timm:, torchvision:, smp:, ultralytics:), and never a file, a download or code. "
             f"If you trust that network, name it yourself: finetuned:{file}(architecture='...')"
         )
@@ -67,5 +67,5 @@ def _is_plain(value: Scalar) -> bool:
     return not isinstance(value, str) or value == "" or (PLAIN.fullmatch(value) is not None and not value.lower().endswith(FILE_SUFFIXES))
 
 
-def _shortened(text: str, most: int = 80) -> str:
+def _shorten(text: str, most: int = 80) -> str:
     return repr(text if len(text) <= most else text[:most] + "…")

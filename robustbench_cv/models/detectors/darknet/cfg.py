@@ -65,9 +65,9 @@ class Section:
         try:
             value = kind(text)
         except (ValueError, OverflowError) as error:
-            raise self.wrong(f"has {key}={_shortened(text)}, which is no {'integer' if kind is int else 'number'}") from error
+            raise self.wrong(f"has {key}={_shorten(text)}, which is no {'integer' if kind is int else 'number'}") from error
         if not math.isfinite(value):
-            raise self.wrong(f"has {key}={_shortened(text)}, which is no finite number")
+            raise self.wrong(f"has {key}={_shorten(text)}, which is no finite number")
         return value
 
     def _within(self, value: T, key: str, least: T | None, most: T | None) -> T:
@@ -80,7 +80,7 @@ class Section:
             if most is None
             else f"{most} or less"
         )
-        raise self.wrong(f"has {key}={_shortened(str(value))}; it must be {allowed}")
+        raise self.wrong(f"has {key}={_shorten(str(value))}; it must be {allowed}")
 
     def wrong(self, what: str) -> UserError:
         """An error that names this section."""
@@ -88,7 +88,7 @@ class Section:
         return UserError(f"the Darknet section [{self.kind}]{where} {what}")
 
 
-def _shortened(text: str, most: int = 40) -> str:
+def _shorten(text: str, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -98,23 +98,23 @@ def parse(text: str, where: str = "cfg") -> tuple[Section, ...]:
     >>> [s.kind for s in parse("[net]\\nwidth=32  # comment\\n[maxpool]\\nsize = 2\\n")]
     ['net', 'maxpool']
     """
-    found: list[tuple[str, dict[str, str], int]] = []
+    sections: list[tuple[str, dict[str, str], int]] = []
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.partition("#")[0].partition(";")[0].strip()
         if not line:
             continue
         if line.startswith("[") and line.endswith("]"):
             kind = line[1:-1].strip()
-            found.append((ALIASES.get(kind, kind), {}, number))
+            sections.append((ALIASES.get(kind, kind), {}, number))
             continue
         key, equals, value = line.partition("=")
-        if not equals or not found:
-            expected = "key=value" if found else "a section such as [net] first"
+        if not equals or not sections:
+            expected = "key=value" if sections else "a section such as [net] first"
             raise UserError(f"{where}, line {number}: {raw.strip()!r} is not Darknet's cfg; expected {expected}")
-        found[-1][1].setdefault(key.strip(), value.strip())
-    if not found or found[0][0] != "net":
+        sections[-1][1].setdefault(key.strip(), value.strip())
+    if not sections or sections[0][0] != "net":
         raise UserError(f"{where} is not a Darknet cfg: its first section must be [net]")
-    return tuple(Section(*section) for section in found)
+    return tuple(Section(*section) for section in sections)
 
 
 def read(path: str | Path) -> tuple[Section, ...]:
@@ -135,7 +135,7 @@ def write(sections: Sequence[Section]) -> str:
     return "\n".join(f"[{s.kind}]\n" + "".join(f"{key}={value}\n" for key, value in s.options.items()) for s in sections)
 
 
-def changed(sections: Sequence[Section], **options: object) -> tuple[Section, ...]:
+def with_options(sections: Sequence[Section], **options: object) -> tuple[Section, ...]:
     """The same network with other options in [net], such as width and height."""
     net = replace(sections[0], options={**sections[0].options, **{k: str(v) for k, v in options.items()}})
     return (net, *sections[1:])

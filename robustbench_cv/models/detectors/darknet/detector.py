@@ -107,8 +107,8 @@ class DarknetDetector:
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, suppression within each class, the best `top`; on the CPU. A linear score above 1 counts as 1."""
-        found = detections(raw, self.threshold, self.nms_iou, self.top)
-        return [BoxPrediction(f.boxes, f.scores.clamp(max=1), f.labels) for f in found]
+        predictions = detections(raw, self.threshold, self.nms_iou, self.top)
+        return [BoxPrediction(f.boxes, f.scores.clamp(max=1), f.labels) for f in predictions]
 
     learns_masks = False
 

@@ -36,8 +36,8 @@ def grid_loss(
     best = overlap.argmax(dim=1)
     mine = torch.zeros_like(confidence, dtype=torch.bool)
     mine[image, row, column, best] = True
-    found = confidence[image, row, column, best]
-    loss = noobj * (confidence.square() * ~mine).sum() + (found - overlap.amax(dim=1)).square().sum()
+    confidences = confidence[image, row, column, best]
+    loss = noobj * (confidence.square() * ~mine).sum() + (confidences - overlap.amax(dim=1)).square().sum()
     size = box.new_tensor([width, height])
     centre = (box[:, :2] + box[:, 2:]) / 2 / size * head.side
     share = (box[:, 2:] - box[:, :2]) / size
@@ -92,13 +92,13 @@ def region_loss(
     objectness, background, kind, place = scales
     rows = head.rows(grid).movedim(2, -1)
     n, a, h, w = rows.shape[:4]
-    found = head.believe(grid, height, width).boxes.detach()
+    predicted_boxes = head.believe(grid, height, width).boxes.detach()
     sure = rows[..., 4].sigmoid()
     image, anchor, row, column, box, label = _owners(head, boxes, labels, (h, w), (height, width))
-    overlap = _pairwise(torch.unflatten(found, 1, (a, h, w))[image, anchor, row, column][:, None], box[:, None])[:, 0]
+    overlap = _pairwise(torch.unflatten(predicted_boxes, 1, (a, h, w))[image, anchor, row, column][:, None], box[:, None])[:, 0]
     mine = torch.zeros_like(sure, dtype=torch.bool)
     mine[image, anchor, row, column] = True
-    best = torch.stack([iou(f, t).amax(1) if len(t) else f.new_zeros(len(f)) for f, t in zip(found, boxes, strict=True)])
+    best = torch.stack([iou(f, t).amax(1) if len(t) else f.new_zeros(len(f)) for f, t in zip(predicted_boxes, boxes, strict=True)])
     empty = ~mine & (torch.unflatten(best, 1, (a, h, w)) <= thresh)
     loss = background * (sure.square() * empty).sum() / 2
     if seen < WARM:
@@ -138,7 +138,7 @@ def scales_loss(
     Heads whose centres leave their cells (scale_x_y) learn as if they could not.
     """
     rows = [head.rows(grid).movedim(2, -1) for head, grid in zip(heads, grids, strict=True)]
-    found = [head.believe(grid, height, width).boxes.detach() for head, grid in zip(heads, grids, strict=True)]
+    predicted_boxes = [head.believe(grid, height, width).boxes.detach() for head, grid in zip(heads, grids, strict=True)]
     every = torch.cat(list(boxes))
     image = torch.repeat_interleave(torch.tensor([len(b) for b in boxes], device=every.device))
     candidate, xy, wh = torch.zeros_like(image), torch.zeros_like(every[:, :2]), torch.zeros_like(every[:, :2])
@@ -158,4 +158,4 @@ def scales_loss(
         before += anchors * h * w
     owners = Owners(image, candidate, xy, wh)
     together = torch.cat([r.flatten(1, 3) for r in rows], dim=1)
-    return loss_of_candidates(together, torch.cat(found, dim=1), owners, boxes, labels, height * width, ignore)
+    return loss_of_candidates(together, torch.cat(predicted_boxes, dim=1), owners, boxes, labels, height * width, ignore)

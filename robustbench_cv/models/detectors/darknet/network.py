@@ -250,10 +250,10 @@ def _act(section: Section, default: str) -> nn.Module:
 
 def _earlier(section: Section, given: tuple[int, ...], here: int) -> tuple[int, ...]:
     """Absolute indices; negative ones count back from this layer."""
-    found = tuple(index if index >= 0 else here + index for index in given)
-    if not found or any(not 0 <= index < here for index in found):
+    indices = tuple(index if index >= 0 else here + index for index in given)
+    if not indices or any(not 0 <= index < here for index in indices):
         raise section.wrong(f"points to the layers {list(given)}, of which there are {here} before it")
-    return found
+    return indices
 
 
 def _anchors(section: Section) -> Tensor:

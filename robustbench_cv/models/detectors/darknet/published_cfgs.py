@@ -58,7 +58,7 @@ def net(side: int) -> Section:
     return section("net", width=side, height=side, channels=3)
 
 
-def narrowed(sections: Sections, width: int, widest: int = 0) -> Sections:
+def narrow(sections: Sections, width: int, widest: int = 0) -> Sections:
     """The same network with `width` maps in its first layer and all others in proportion, at least 4 and at most `widest`; 0 = as it is.
 
     The linear convolution before a detecting layer keeps its maps, and a connected layer its units.

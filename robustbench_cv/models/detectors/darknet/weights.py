@@ -62,14 +62,14 @@ class Place(NamedTuple):
 
 def places(network: DarknetNetwork, header: Header) -> list[Place]:
     """Of every layer that has numbers, in order. Needs no memory: works on the meta device."""
-    found: list[Place] = []
+    layer_places: list[Place] = []
     offset = header.size
     for index, (kind, module) in enumerate(zip(network.kinds, network.layers, strict=True)):
         floats = sum(tensor.numel() for tensor in _tensors(module))
         if floats:
-            found.append(Place(index, kind, offset, floats))
+            layer_places.append(Place(index, kind, offset, floats))
             offset += 4 * floats
-    return found
+    return layer_places
 
 
 def size(network: DarknetNetwork, header: Header) -> int:
@@ -98,12 +98,14 @@ def read(network: DarknetNetwork, path: str | Path, where: str) -> Header:
     """Fill the network from a file and return its header. UserError, and an untouched network, where the size is not the network's."""
     path = Path(path).expanduser()
     header = read_header(path)
-    expected, found = size(network, header), path.stat().st_size
-    if found != expected:
-        raise UserError(_misfit(network, header, path, where, expected, found))
+    expected, actual = size(network, header), path.stat().st_size
+    if actual != expected:
+        raise UserError(_misfit(network, header, path, where, expected, actual))
     numbers = torch.from_numpy(numpy.fromfile(path, dtype="<f4", offset=header.size))
     with torch.no_grad():
-        for target, source in zip(_ordered(network), torch.split(numbers, [t.numel() for t in _ordered(network)]), strict=True):
+        for target, source in zip(
+            _tensors_in_order(network), torch.split(numbers, [t.numel() for t in _tensors_in_order(network)]), strict=True
+        ):
             flat = source.reshape(target.shape[::-1]).T if header.transposed and target.ndim == 2 else source.reshape(target.shape)
             target.copy_(flat)
         network.seen.fill_(header.seen)
@@ -114,7 +116,7 @@ def write(network: DarknetNetwork, path: str | Path, header: Header) -> None:
     """The file that `read` takes, byte for byte the one it took with that header."""
     with Path(path).open("wb") as file:
         file.write(header.to_bytes())
-        for tensor in _ordered(network):
+        for tensor in _tensors_in_order(network):
             turned = tensor.T if header.transposed and tensor.ndim == 2 else tensor
             file.write(turned.detach().cpu().contiguous().numpy().astype("<f4").tobytes())
 
@@ -128,7 +130,7 @@ def _misfit(network: DarknetNetwork, header: Header, path: Path, where: str, exp
     return f"{text}. Is it of another cfg, another number of classes, or cut off?"
 
 
-def _ordered(network: DarknetNetwork) -> Iterator[Tensor]:
+def _tensors_in_order(network: DarknetNetwork) -> Iterator[Tensor]:
     return (tensor for module in network.layers for tensor in _tensors(module))
 
 

@@ -35,7 +35,7 @@ def hog(images: Tensor, cell: int) -> Tensor:
     votes = torch.zeros_like(strength).expand(-1, SIGNED, -1, -1).scatter(1, chosen, strength)
     tall, wide = (_tents(side, cell, x) for side in images.shape[-2:])
     counts = tall @ votes @ wide.T
-    return _normalised(counts)
+    return _normalise(counts)
 
 
 def _tents(side: int, cell: int, like: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def _tents(side: int, cell: int, like: Tensor) -> Tensor:
     return (1 - (torch.arange(side // cell, device=like.device, dtype=like.dtype)[:, None] - pixel).abs()).clamp(min=0)
 
 
-def _normalised(counts: Tensor) -> Tensor:
+def _normalise(counts: Tensor) -> Tensor:
     """Votes (N, 18, h, w) -> features (N, 32, h - 2, w - 2): each cell by the energy of the four 2x2 blocks that hold it, clipped."""
     unsigned = counts[:, :UNSIGNED] + counts[:, UNSIGNED:]
     energy = unsigned.square().sum(1, keepdim=True)
@@ -62,13 +62,13 @@ def _sum(parts: list[Tensor]) -> Tensor:
     return parts[0] + parts[1] + parts[2] + parts[3]
 
 
-def padded(features: Tensor, before: int, after: int) -> Tensor:
+def pad_cells(features: Tensor, before: int, after: int) -> Tensor:
     """Cells outside the image on all sides: nothing but the truncation channel, which is 1 there."""
     around = (before, after, before, after)
     return torch.cat([F.pad(features[:, :-1], around), F.pad(features[:, -1:], around, value=1.0)], dim=1)
 
 
-def mirrored(filters: Tensor) -> Tensor:
+def mirror_filters(filters: Tensor) -> Tensor:
     """What a filter (..., 32, h, w) becomes when the image is turned left to right."""
     signed = [(UNSIGNED - o) % SIGNED for o in range(SIGNED)]
     plain = [SIGNED + (UNSIGNED - o) % UNSIGNED for o in range(UNSIGNED)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_cv.models.detectors.deformable.distance_transform import transform
-from robustbench_cv.models.detectors.deformable.hog import CHANNELS, hog, mirrored, padded
+from robustbench_cv.models.detectors.deformable.hog import CHANNELS, hog, mirror_filters, pad_cells
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import scale
 from robustbench_cv.types import Candidates
@@ -64,8 +64,8 @@ class Mixtures(nn.Module):
         turned = self.springs * self.springs.new_tensor([1, -1, 1, 1])
         across = 2 * self.shape.root - self.shape.part - self.anchors[..., 1]
         return (
-            torch.cat([self.root, mirrored(self.root)]),
-            torch.cat([self.parts, mirrored(self.parts)]),
+            torch.cat([self.root, mirror_filters(self.root)]),
+            torch.cat([self.parts, mirror_filters(self.parts)]),
             torch.cat([self.springs, turned]),
             torch.cat([self.anchors, torch.stack([self.anchors[..., 0], across], dim=-1)]),
         )
@@ -106,7 +106,7 @@ def features(squares: Tensor, cells: int, mixtures: Mixtures) -> tuple[Tensor, T
     cell, pad = mixtures.shape.cell, mixtures.pad
     coarse = hog(scale(squares, (cells * cell, cells * cell)), cell)
     fine = hog(scale(squares, (2 * cells * cell, 2 * cells * cell)), cell)
-    return padded(coarse, pad, pad), padded(fine, 2 * pad, 2 * pad)
+    return pad_cells(coarse, pad, pad), pad_cells(fine, 2 * pad, 2 * pad)
 
 
 def window_boxes(mixtures: Mixtures, cells: int, side: int) -> Tensor:
@@ -132,7 +132,7 @@ class PartModels(nn.Module):
 
     def forward(self, squares: Tensor, frame: Letterbox) -> Candidates:
         """Differentiable as far as `hog` is. The box is the best component's, with no correction; its choice jumps. B = C."""
-        classes, found, placed, seen = self.mixtures.classes, [], [], []
+        classes, log_scores, placed, seen = self.mixtures.classes, [], [], []
         for cells in level_sides(frame.side, self.mixtures.shape):
             scores = self.mixtures.score(*features(squares, cells, self.mixtures))
             ways = torch.unflatten(scores, 1, (2, classes, -1)).movedim(2, 1).flatten(2, 3)
@@ -144,9 +144,9 @@ class PartModels(nn.Module):
                 .flatten(2, 3)
             )
             chosen = boxes[None].expand(len(squares), -1, -1, -1, -1).gather(2, which[:, :, None, :, None].expand(-1, -1, -1, -1, 4))
-            found.append(F.logsigmoid(best).movedim(1, 2))
+            log_scores.append(F.logsigmoid(best).movedim(1, 2))
             placed.append(chosen[:, :, 0].movedim(1, 2))
             middle = boxes.mean((0, 1))
             seen.append(frame.touched(torch.cat([(middle[:, :2] + middle[:, 2:]) / 2 - 1, (middle[:, :2] + middle[:, 2:]) / 2 + 1], dim=1)))
         valid = torch.cat(seen).expand(len(squares), -1)
-        return Candidates(torch.cat(placed, dim=1), torch.cat(found, dim=1), valid)
+        return Candidates(torch.cat(placed, dim=1), torch.cat(log_scores, dim=1), valid)

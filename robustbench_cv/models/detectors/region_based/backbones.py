@@ -16,8 +16,8 @@ class Compact(nn.Sequential):
     def __init__(self, width: int) -> None:
         self.maps = 4 * width
         super().__init__(
-            *_normed(3, width, 2), *_normed(width, 2 * width), nn.MaxPool2d(2),
-            *_normed(2 * width, 4 * width), *_normed(4 * width, 4 * width),
+            *_conv_norm(3, width, 2), *_conv_norm(width, 2 * width), nn.MaxPool2d(2),
+            *_conv_norm(2 * width, 4 * width), *_conv_norm(4 * width, 4 * width),
         )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ class VGG16(nn.Sequential):
         super().__init__(*layers)
 
 
-def hidden(inside: int, *sides: int) -> nn.Sequential:
+def hidden_layers(inside: int, *sides: int) -> nn.Sequential:
     """Linear layers of the given sizes, ReLU after each."""
     layers: list[nn.Module] = []
     for outside in sides:
@@ -93,5 +93,5 @@ def _plain(inside: int, outside: int, side: int, stride: int, pad: int, groups: 
     return layer, nn.ReLU()
 
 
-def _normed(inside: int, outside: int, stride: int = 1) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _conv_norm(inside: int, outside: int, stride: int = 1) -> tuple[nn.Module, nn.Module, nn.Module]:
     return nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()

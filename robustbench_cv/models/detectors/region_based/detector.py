@@ -40,8 +40,8 @@ class BoxDetector:
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(f"a model takes float images (N, 3, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}")
         frame = Letterbox(images.shape[-2], images.shape[-1], self.side)
-        found = cast(Candidates, self.module(frame.images(images), frame))
-        return Candidates(frame.back(found.boxes), found.log_score, found.valid)
+        candidates = cast(Candidates, self.module(frame.images(images), frame))
+        return Candidates(frame.back(candidates.boxes), candidates.log_score, candidates.valid)
 
     def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
         """Threshold, suppression within each class, the best `top`; on the CPU."""
@@ -86,10 +86,10 @@ class Proposing(nn.Module):
         log_score, boxes = self.net(self.prepare(squares), proposals)
         counts = [len(p) for p in proposals]
         inside = torch.arange(max(counts), device=squares.device) < torch.tensor(counts, device=squares.device)[:, None]
-        return Candidates(_stacked(boxes, counts), _stacked(log_score, counts), inside)
+        return Candidates(_stack(boxes, counts), _stack(log_score, counts), inside)
 
 
-def _stacked(rows: Tensor, counts: list[int]) -> Tensor:
+def _stack(rows: Tensor, counts: list[int]) -> Tensor:
     return pad_sequence(list(torch.split(rows, counts)), batch_first=True)
 
 

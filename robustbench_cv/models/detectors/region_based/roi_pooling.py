@@ -12,12 +12,12 @@ def warp_regions(images: Tensor, regions: list[Tensor], side: int, context: int)
 
     Pixels outside the image are 0, which is the mean of normalised images. Bilinear samples, averaged; differentiable in the pixels.
     """
-    wide = [_widened(r, side / (side - 2 * context)) for r in regions]
+    wide = [_widen(r, side / (side - 2 * context)) for r in regions]
     crops: Tensor = roi_align(images.float(), wide, side, aligned=True)  # there is no kernel for 16 bits on the CPU
     return crops
 
 
-def _widened(regions: Tensor, factor: float) -> Tensor:
+def _widen(regions: Tensor, factor: float) -> Tensor:
     centre, half = (regions[:, :2] + regions[:, 2:]) / 2, (regions[:, 2:] - regions[:, :2]) / 2 * factor
     return torch.cat([centre - half, centre + half], dim=1)
 

@@ -52,8 +52,8 @@ class SelectiveSearch:
         """
         pixels = image.detach().cpu().double().nan_to_num().clamp(0, 1).movedim(0, -1).numpy()
         hsv = _hue_saturation_value(pixels)
-        found = [_hierarchy(hsv, _segments(pixels, scale, self.smallest)) for scale in self.scales]
-        boxes = numpy.concatenate([numpy.array([[0, 0, pixels.shape[1], pixels.shape[0]]]), *found])
+        hierarchies = [_hierarchy(hsv, _segments(pixels, scale, self.smallest)) for scale in self.scales]
+        boxes = numpy.concatenate([numpy.array([[0, 0, pixels.shape[1], pixels.shape[0]]]), *hierarchies])
         _, first = numpy.unique(boxes, axis=0, return_index=True)
         boxes = boxes[numpy.sort(first)]
         large: Array = numpy.asarray(numpy.all(boxes[:, 2:] - boxes[:, :2] >= self.side, axis=1))
@@ -90,7 +90,7 @@ def _hierarchy(colours: Array, labels: Array) -> Array:
     sizes, boxes = numpy.zeros(total), numpy.zeros((total, 4), dtype=numpy.int64)
     described = numpy.zeros((total, 3 * (COLOUR_BINS + DIRECTIONS * TEXTURE_BINS)))
     sizes[:count] = numpy.bincount(labels.ravel(), minlength=count)
-    described[:count] = _described(colours, labels, count) / sizes[:count, None]
+    described[:count] = _describe(colours, labels, count) / sizes[:count, None]
     boxes[:count] = _boxes(labels, count)
     alike = numpy.full((total, total), -numpy.inf)
     near = numpy.zeros((total, total), dtype=bool)
@@ -125,7 +125,7 @@ def _alike(i: int, others: Array, described: Array, sizes: Array, boxes: Array, 
     return alike
 
 
-def _described(colours: Array, labels: Array, count: int) -> Array:
+def _describe(colours: Array, labels: Array, count: int) -> Array:
     """Counts a segment of colour and texture, each group of bins summing to the segment's size / 3 channels: (S, bins)."""
     texture = []
     for channel in numpy.moveaxis(colours, -1, 0):

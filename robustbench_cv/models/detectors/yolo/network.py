@@ -50,8 +50,8 @@ class Yolo(nn.Module):
         top32 = self.neck32(self.body32(at16))
         top16 = self.neck16(torch.cat([_double(top32), at16], dim=1))
         top8 = self.neck8(torch.cat([_double(top16), at8], dim=1))
-        found = [head(top) for head, top in zip(self.heads, (top8, top16, top32), strict=True)]
-        return [f.unflatten(1, (self.anchors.shape[1], 5 + self.classes)) for f in found]
+        head_maps = [head(top) for head, top in zip(self.heads, (top8, top16, top32), strict=True)]
+        return [f.unflatten(1, (self.anchors.shape[1], 5 + self.classes)) for f in head_maps]
 
 
 def conv(inside: int, outside: int, side: int, stride: int = 1) -> nn.Sequential:
