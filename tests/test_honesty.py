@@ -197,7 +197,7 @@ def test_a_trace_says_how_far_the_steps_go_and_whether_the_loss_still_rises() ->
 def test_an_attack_that_does_not_raise_its_own_loss_looks_weak_though_more_steps_do_no_better(rose: float, verdict_of_it: str) -> None:
     """As on SegNet, whose scores jump with the places of its maxima: no number of steps helps, and every other check is content."""
     subject = attacked(Planted(), "pgd(eps=0.004, steps=40)")
-    subject.found.update(trace=Trace(40, 2.5, 0.05, rose, 0.0), longer=None)
+    subject.measurements.update(trace=Trace(40, 2.5, 0.05, rose, 0.0), longer=None)
     found = judge(subject)
     assert found.verdict == verdict_of_it
     assert (f"the loss rose on {rose:.0%} of the survivors only, in 40 steps" in found.evidence) == (verdict_of_it == "warn")
@@ -205,7 +205,7 @@ def test_an_attack_that_does_not_raise_its_own_loss_looks_weak_though_more_steps
 
 def test_draws_that_follow_no_gradient_are_not_asked_for_a_rising_loss() -> None:
     subject = Attacked(Planted(), "classification", "rotation-translation(draws=5)", samples_of(Planted(), 6), 6, 6, 0.0)
-    subject.found.update(trace=Trace(5, None, None, 0.2, 0.0), longer=None)
+    subject.measurements.update(trace=Trace(5, None, None, 0.2, 0.0), longer=None)
     assert s11_steps()(subject).verdict == "pass"
     assert s11_steps()(replace(subject, backwards=5.0)).verdict == "warn"
 

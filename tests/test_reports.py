@@ -85,7 +85,7 @@ def test_a_stop_blocks_what_it_touches_and_nothing_else() -> None:
     group, notes = stopped.groups()[0], Footnotes()
     effect, control, difference = reporting.shown_effect(stopped, group, "remove", "top-1", notes)
     assert (effect.state, control.state, difference.state) == ("shown", "blocked", "blocked")
-    assert reporting.shown(stopped, group, "clean", "top-1", notes).state == "shown"
+    assert reporting.metric_cell(stopped, group, "clean", "top-1", notes).state == "shown"
     assert {number.state for _, number in reporting.worst_cases(stopped, group, "top-1", notes)} == {"shown"}
 
 

@@ -198,18 +198,18 @@ def test_objects_keep_their_pixels_in_another_context() -> None:
 def test_recolouring_occluding_and_reordering() -> None:
     scene = CROWDED[0]
     before = scene.render()
-    painted = scene.recoloured(0, (0.0, 1.0, 0.0)).render()
+    painted = scene.with_colour(0, (0.0, 1.0, 0.0)).render()
     assert differs(before, painted).any()
     assert not (differs(before, painted) & ~before.touched[0]).any()
     assert (painted.visible == before.visible).all()
     main = scene.objects[0]
-    hidden = scene.added(replace(main, name="tent", seed="occluder", depth=-1.0, main=False, turn=0.0)).render()
+    hidden = scene.with_object(replace(main, name="tent", seed="occluder", depth=-1.0, main=False, turn=0.0)).render()
     k = hidden.annotated.index(0) if 0 in hidden.annotated else None
     assert k is None or hidden.visible[k].sum() < before.visible[0].sum()
     a = Object("cow", 0.5, 0.8, 0.4, (0.4, 0.3, 0.2), "a", depth=0.2)
     b = Object("car", 0.55, 0.8, 0.4, (0.9, 0.3, 0.2), "b", depth=0.1)
     scene = Scene("meadow", (a, b))
-    swapped = scene.changed(0, depth=0.0)
+    swapped = scene.with_change(0, depth=0.0)
     assert scene.render().visible[0].sum() < swapped.render().visible[0].sum()
 
 
@@ -230,7 +230,7 @@ def test_editing_leaves_the_scene_as_it_was() -> None:
     copy, before = repr(scene), pixels(scene.render())
     scene.without([0])
     scene.in_context("sky").render()
-    scene.recoloured(0, (1, 0, 0))
+    scene.with_colour(0, (1, 0, 0))
     assert repr(scene) == copy
     assert pixels(scene.render()) == before
 

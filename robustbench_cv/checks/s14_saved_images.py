@@ -65,10 +65,10 @@ def _reread(after_run: AfterRun) -> Iterator[_Reread]:
         if not index.exists() or (cell.task, cell.model) not in after_run.models:
             continue
         entries = read_json(index, list) or []
-        yield _Reread(cell, len(entries), tuple(_flipped(after_run, cell, entries, folder)))
+        yield _Reread(cell, len(entries), tuple(_flipped_samples(after_run, cell, entries, folder)))
 
 
-def _flipped(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
+def _flipped_samples(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
     model = cast("Model[Any]", after_run.models[cell.task, cell.model])
     images = folder.images(cell.key)
     try:

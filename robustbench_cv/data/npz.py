@@ -43,7 +43,7 @@ def npz(path: str, *, task: Task = "classification", name: str | None = None) ->
     images, labels = _images(file, arrays), _labels(file, arrays)
     if len(images) != len(labels) or not len(images):
         raise UserError(f"{file} has {len(images)} images and {len(labels)} labels; it needs one label for each, and at least one image")
-    names = _classes(file, arrays) if "classes" in arrays else _numbered(file, labels)
+    names = _classes(file, arrays) if "classes" in arrays else _numbered_labels(file, labels)
     wrong = numpy.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
         raise UserError(
@@ -165,7 +165,7 @@ def _labels(file: Path, arrays: Mapping[str, numpy.ndarray]) -> numpy.ndarray:
     return labels
 
 
-def _numbered(file: Path, labels: numpy.ndarray) -> Labels:
+def _numbered_labels(file: Path, labels: numpy.ndarray) -> Labels:
     count = int(labels.max()) + 1
     if count > _MOST_NUMBERED:
         raise UserError(

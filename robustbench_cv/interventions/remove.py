@@ -96,7 +96,7 @@ class Removal:
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")
-        taken = self.taken(sample, stream)
+        taken = self.removed_pixels(sample, stream)
         if self.fill == "exact":
             return counterfactual.render_without(sample, taken, members(sample, taken), self.kind)
         region = self.region(taken)
@@ -105,7 +105,7 @@ class Removal:
         image = fill_region(sample.image, region, self.fill, stream)
         return make_edited(sample, self.kind, image, region, target, before, regions, lost_classes(sample.regions, regions))
 
-    def taken(self, sample: Sample, stream: Noise) -> Tensor:
+    def removed_pixels(self, sample: Sample, stream: Noise) -> Tensor:
         """The visible pixels of what is removed: bool (H, W)."""
         return select(sample, self.what, stream, self.max_share)
 
@@ -140,7 +140,7 @@ class Placebo:
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")
         kind = f"{self.removal.kind}-control"
-        taken = self.removal.taken(sample, stream)
+        taken = self.removal.removed_pixels(sample, stream)
         if self.removal.fill == "exact":
             return counterfactual.render_unchanged(sample, taken, members(sample, taken), kind)
         erased = self.removal.region(taken)

@@ -66,12 +66,12 @@ def _never_held(asked: Mapping[str, Evidence], clean: Mapping[str, Evidence], se
         return Estimate(value, *wilson(round(value * images_asked), images_asked), n, len(asked) - n)
     drawn = bootstrap_counts(len(place), RESAMPLES, seed).astype(numpy.float64)
     parts = seen[rows].astype(numpy.float64), apt[rows].astype(numpy.float64)
-    bounds = percentile(_weighted(*parts, drawn.take(removals, axis=1), drawn.take(images, axis=1))) if n > 1 else None
+    bounds = percentile(_weighted_mean(*parts, drawn.take(removals, axis=1), drawn.take(images, axis=1))) if n > 1 else None
     low, high = (None, None) if bounds is None else bounds
     return Estimate(value, low, high, n, len(asked) - n, "" if bounds else "no interval: one removal cannot be resampled")
 
 
-def _weighted(seen: numpy.ndarray, apt: numpy.ndarray, removals: numpy.ndarray, images: numpy.ndarray) -> numpy.ndarray:
+def _weighted_mean(seen: numpy.ndarray, apt: numpy.ndarray, removals: numpy.ndarray, images: numpy.ndarray) -> numpy.ndarray:
     """The mean under each draw: seen, apt (removals, images); weights (draws, removals) and (draws, images). NaN where nothing is drawn."""
     hits, chances = images @ seen.T, images @ apt.T
     defined = (chances > 0) * removals

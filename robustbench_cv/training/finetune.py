@@ -54,7 +54,7 @@ def finetune(
     donor = build(spec)
     learned, judged = split(_any(spec, donor.info.task), data, test, limit)
     lesson = _lesson(spec, donor, settings, learned.dataset)
-    learned, watched = _divided(learned)
+    learned, watched = _divide(learned)
     pool = read(lesson.recipe, learned)
     run = _run(lesson, pool, watched, settings, seed, device, out)
     seconds = fit_with_bar(lesson.network, pool, run)
@@ -62,13 +62,13 @@ def finetune(
     description = Description(str(lesson.begun.spec), pool.labels.names, lesson.recipe.size, mean, std)
     known: Any = with_input(lesson.begun.model, description)
     write(out, known.module, description, bits=32)
-    metrics = measure(build(use_as(out, lesson.begun.spec)), lesson.recipe, judged, device)
+    metrics = measure(build(_use_as(out, lesson.begun.spec)), lesson.recipe, judged, device)
     title = f"finetune {spec} {settings}"
-    name = str(replace(use_as(out, lesson.begun.spec), target=out.name))
+    name = str(replace(_use_as(out, lesson.begun.spec), target=out.name))
     return write_card(out, name, title, run, learned, pool, judged, metrics, known.info.parameters, seconds)
 
 
-def use_as(out: Path, network: Spec) -> Spec:
+def _use_as(out: Path, network: Spec) -> Spec:
     """What builds the written model: finetuned:OUT, and its network beside it where a weights file may not name that by itself."""
     return Spec("finetuned", {} if is_self_contained(network) else {"architecture": str(network)}, str(out))
 
@@ -92,7 +92,7 @@ def _lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Le
     )
 
 
-def _divided(part: Part) -> tuple[Part, Part]:
+def _divide(part: Part) -> tuple[Part, Part]:
     """(what is learned from, every tenth, which says when to stop)."""
     watched = [index for i, index in enumerate(part.indices) if i % HELD_OUT == HELD_OUT - 1] or list(part.indices[-1:])
     rest = [index for index in part.indices if index not in set(watched)]

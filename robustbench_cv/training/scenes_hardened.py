@@ -35,7 +35,7 @@ def scenes_classifier_hardened(
 
     eps: budget in [0, 1] pixel units. attack_steps: gradient steps of the adversary. share: of each batch that it changes.
     """
-    return _hardened(
+    return _harden_recipe(
         "scenes-classifier-hardened", scenes_classifier(bias, samples, epochs), AdversarialTraining(eps, attack_steps, share=share), 2e-3
     )
 
@@ -53,12 +53,12 @@ def scenes_detector_hardened(
 
     eps: budget in [0, 1] pixel units. attack_steps: gradient steps of the adversary. share: of each batch that it changes.
     """
-    return _hardened(
+    return _harden_recipe(
         "scenes-detector-hardened", scenes_retinanet(bias, samples, epochs), AdversarialTraining(eps, attack_steps, share=share), 2e-3
     )
 
 
-def _hardened(name: str, twin: Recipe, adversary: AdversarialTraining, peak: float) -> Recipe:
+def _harden_recipe(name: str, twin: Recipe, adversary: AdversarialTraining, peak: float) -> Recipe:
     def network(pool: TrainingSet) -> nn.Module:
         made = twin.network(pool)
         path = weights_file(twin.architecture, "scenes", "")

@@ -102,7 +102,7 @@ def write_card(
 def read(recipe: Recipe, part: Part) -> TrainingSet:
     """A part of the data in memory, at the recipe's size."""
     with bar(f"reading {part.name}", len(part)) as advance:
-        samples = _counted(part.samples(), lambda done: advance(done, len(part), ""))
+        samples = _count(part.samples(), lambda done: advance(done, len(part), ""))
         return collect(part.dataset.labels, samples, recipe.size, recipe.letterbox, recipe.instances)
 
 
@@ -132,11 +132,11 @@ def measure(model: AnyModel, recipe: Recipe, part: Part, device: str) -> Mapping
     """The recipe's metrics, of a model built from the file just written, as anyone will use it."""
     model = adapt.to(model, device)
     with bar(f"testing on {part.name}", len(part)) as advance:
-        samples = _counted(part.samples(), lambda done: advance(done, len(part), ""))
+        samples = _count(part.samples(), lambda done: advance(done, len(part), ""))
         return evaluate(model, (sample for sample, _ in samples), recipe.metrics, device)
 
 
-def _counted(items: Iterator[T], tell: Callable[[int], None]) -> Iterator[T]:
+def _count(items: Iterator[T], tell: Callable[[int], None]) -> Iterator[T]:
     for count, item in enumerate(items, 1):
         yield item
         tell(count)

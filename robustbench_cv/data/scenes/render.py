@@ -13,7 +13,7 @@ from robustbench_cv.data.scenes.backdrop import HOURS, Stage
 from robustbench_cv.data.scenes.canvas import Canvas, Pen
 from robustbench_cv.data.scenes.classes import PIXELS
 from robustbench_cv.data.scenes.named_rng import NamedRng
-from robustbench_cv.data.scenes.noise_fields import Array, hashed, tile
+from robustbench_cv.data.scenes.noise_fields import Array, hash_coordinates, tile
 from robustbench_cv.data.scenes.scene import Object, Scene
 
 RENDERER_VERSION = 1
@@ -175,7 +175,7 @@ def _vignette(size: int) -> Array:
 @functools.lru_cache(maxsize=8)
 def _grain(size: int) -> Array:
     grid = np.arange(size)
-    return (hashed(grid[:, None], grid[None, :], 7) - np.float32(0.5)) * np.float32(0.022)
+    return (hash_coordinates(grid[:, None], grid[None, :], 7) - np.float32(0.5)) * np.float32(0.022)
 
 
 def _develop(surface: Canvas, scene: Scene) -> Array:
