@@ -48,7 +48,13 @@ def _table(results: Results, conditions: list[Condition]) -> Table:
         for row in _row(results, group, condition, name, notes)
     ]
     return Table(
-        cells_of([*_COLUMNS, *_AFFECTED], rows), _CAPTION, "class-context", notes.notes, "segmentation", "model", "Context by class"
+        cells_of([*_COLUMNS, *_AFFECTED], rows),
+        _CAPTION,
+        "class-context",
+        notes.notes,
+        "segmentation",
+        blocks="model",
+        title="Context by class",
     )
 
 

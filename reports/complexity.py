@@ -57,7 +57,16 @@ def _chart(results: Results, task: Task) -> Chart:
         "of the largest."
     )
     every = (*missing, *notes.notes)
-    return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"complexity-{task}", every, task, "Complexity", (6.8, 3.9))
+    return Chart(
+        frame=frame,
+        draw=lambda axes, f: _draw(axes, f, scale),
+        caption=caption,
+        label=f"complexity-{task}",
+        notes=every,
+        task=task,
+        title="Complexity",
+        size=(6.8, 3.9),
+    )
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:

@@ -35,7 +35,7 @@ def _table(results: Results, task: Task) -> Table:
         "left alone. Control: the same edit where no object is. Effect − control is what the context itself is worth; 95 % intervals."
     )
     every = (*notes.notes, *reporting.alone_note(results, task), *reporting.exclusions(results, task, results.metrics(task)[0]))
-    return Table(cells_of(_COLUMNS, rows), caption, f"context-{task}", every, task, "model", "Context sensitivity")
+    return Table(cells_of(_COLUMNS, rows), caption, f"context-{task}", every, task, blocks="model", title="Context sensitivity")
 
 
 def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes) -> Iterator[list[Cell]]:

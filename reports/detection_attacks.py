@@ -47,7 +47,7 @@ def _table(results: Results) -> Table:
     )
     touched = "Touched: images in which an object that was found is lost or renamed, or a box is added where no object is."
     frame, every = cells_of(_COLUMNS, rows), (*notes.notes, touched)
-    return Table(frame, caption, "detection-attacks", every, "detection", "model", "Attacks on objects")
+    return Table(frame, caption, "detection-attacks", every, "detection", blocks="model", title="Attacks on objects")
 
 
 def _row(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[Cell]:

@@ -38,7 +38,7 @@ def _gallery(results: Results, group: Group, samples: int) -> Gallery:
     stops = dict.fromkeys(results.stop_reason(group, p.condition) for _, pictures in richest for p in pictures)
     blocked = tuple(f"Numbers of these pictures are blocked by {reason}: the predictions may be wrong too." for reason in stops if reason)
     label, title = slug(f"gallery {group.task} {group.model} {group.dataset}"), f"Gallery: {group.model}"
-    return Gallery(strips, caption, label, (*blocked, *boxes), group.task, title)
+    return Gallery(strips=strips, caption=caption, label=label, notes=(*blocked, *boxes), task=group.task, title=title)
 
 
 def _enough(ranked: list[tuple[str, list[Picture]]], samples: int) -> list[tuple[str, list[Picture]]]:

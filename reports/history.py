@@ -97,7 +97,16 @@ def _chart(results: Results, task: Task) -> Chart:
     caption = f"{reporting.TASK_TITLES[task]}: {metric} of every architecture, oldest first; bars are 95 % intervals."
     said = (*notes.notes, *reporting.scoring_note(results, task))
     size = (6.4, 1.3 + 0.3 * len(entries))
-    return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"history-{task}", said, task, "History", size)
+    return Chart(
+        frame=frame,
+        draw=lambda axes, f: _draw(axes, f, scale),
+        caption=caption,
+        label=f"history-{task}",
+        notes=said,
+        task=task,
+        title="History",
+        size=size,
+    )
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:

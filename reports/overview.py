@@ -47,14 +47,14 @@ def _chart(results: Results, task: Task) -> Chart:
     missing = int(frame["value"].isna().sum())
     hidden = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
     return Chart(
-        frame,
-        lambda axes, f: _draw(axes, f, scale),
-        caption,
-        f"overview-{task}",
-        (*hidden, *reporting.scoring_note(results, task), *notes.notes),
-        task,
-        "Overview",
-        (6.4, heights),
+        frame=frame,
+        draw=lambda axes, f: _draw(axes, f, scale),
+        caption=caption,
+        label=f"overview-{task}",
+        notes=(*hidden, *reporting.scoring_note(results, task), *notes.notes),
+        task=task,
+        title="Overview",
+        size=(6.4, heights),
     )
 
 

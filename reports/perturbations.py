@@ -91,7 +91,17 @@ def _distances(results: Results, task: Task) -> list[Chart]:
         )
         draw = functools.partial(_draw, condition.name)
         label = f"distances-{task}-{slug(condition.name)}"
-        charts.append(Chart(frame, draw, caption, label, notes.notes, task, f"Distance to the boundary: {condition.name}"))
+        charts.append(
+            Chart(
+                frame=frame,
+                draw=draw,
+                caption=caption,
+                label=label,
+                notes=notes.notes,
+                task=task,
+                title=f"Distance to the boundary: {condition.name}",
+            )
+        )
     return charts
 
 

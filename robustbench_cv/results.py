@@ -230,7 +230,7 @@ class Cost:
     zero_grads: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """A sample before and after a condition, as saved: PNG paths, and predictions in the form of `predictions.to_json`."""
 
@@ -509,9 +509,17 @@ class Results:
             group = Group(cell.task, cell.model, cell.dataset)
             for item in json.loads(index.read_text()) if index.exists() else []:
                 before, after = (index.parent / item[side]["image"] for side in ("before", "after"))
-                predictions = item["before"]["prediction"], item["after"]["prediction"]
-                names = self.model_row(group).classes
-                selected.append(Picture(group, cell.condition, item["sample"], before, after, *predictions, names))
+                picture = Picture(
+                    group=group,
+                    condition=cell.condition,
+                    sample=item["sample"],
+                    before=before,
+                    after=after,
+                    before_prediction=item["before"]["prediction"],
+                    after_prediction=item["after"]["prediction"],
+                    class_names=self.model_row(group).classes,
+                )
+                selected.append(picture)
         return selected
 
     def table(self, report: str) -> pandas.DataFrame:

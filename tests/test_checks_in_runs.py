@@ -243,7 +243,9 @@ class Nothing(Tiny):
 
     @property
     def info(self) -> ModelInfo:
-        return ModelInfo("nothing", "detection", DATASETS.build("scenes(samples=1)", task="detection").labels, "0" * 64)
+        return ModelInfo(
+            name="nothing", task="detection", classes=DATASETS.build("scenes(samples=1)", task="detection").labels, weights_sha256="0" * 64
+        )
 
     def raw(self, images: Tensor, /) -> Candidates:
         n, classes = len(images), len(self.info.classes)

@@ -208,7 +208,7 @@ def test_latent_training_finds_planted_parts() -> None:
         torch.manual_seed(0)
         mixtures = Mixtures(1, Shape(components=1, root=6, parts=2, part=4, cell=4, octave=2))
     margins: list[float] = []
-    run = Run(scenes_dpm(), 1, 0)
+    run = Run(recipe=scenes_dpm(), epochs=1, seed=0)
     fit_part_models(Effort(objects=10, backgrounds=10, hardest=10, rounds=2))(mixtures, pool, run, lambda d, t, v: margins.append(v))
     assert len(margins) == 3
     assert margins[-1] > 0.2

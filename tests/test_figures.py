@@ -28,14 +28,14 @@ def draw(axes: Axes, frame: pandas.DataFrame) -> None:
 
 
 def chart() -> Chart:
-    return Chart(pandas.DataFrame({"x": [0.0, 1.0], "y": [0.9, None]}), draw, "A <caption>.", "a-chart")
+    return Chart(frame=pandas.DataFrame({"x": [0.0, 1.0], "y": [0.9, None]}), draw=draw, caption="A <caption>.", label="a-chart")
 
 
 @pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
 def test_the_same_frame_gives_the_same_bytes(kind: str) -> None:
     first = chart().to_bytes(kind)
     assert first == chart().to_bytes(kind)
-    other = Chart(pandas.DataFrame({"x": [0.0, 1.0], "y": [0.9, 0.1]}), draw, "c", "l").to_bytes(kind)
+    other = Chart(frame=pandas.DataFrame({"x": [0.0, 1.0], "y": [0.9, 0.1]}), draw=draw, caption="c", label="l").to_bytes(kind)
     assert first != other
 
 

@@ -394,7 +394,7 @@ def test_two_models_of_one_name_are_told_apart_by_task() -> None:
     made: Results = synthetic.make(n=2, models={"classification": ("twin",), "segmentation": ("twin",), "detection": ("twin",)})
     for group in made.groups():
         assert made.model_row(group).classes == synthetic.CLASSES[group.task]
-    stop = Finding("S21", "colour order", "stop", "e", "r", "twin", task="detection")
+    stop = Finding("S21", "colour order", "stop", "e", "r", model="twin", task="detection")
     stopped = replace(made, findings=(stop,))
     assert [stopped.stop_reason(g, "clean") is not None for g in stopped.groups()] == [False, False, True]
     build_items(made, synthetic.REPORTS)

@@ -54,7 +54,7 @@ class Other:
     samples: Sequence[Sample]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Attacked:
     """One attack on one model and data set, after it ran.
 

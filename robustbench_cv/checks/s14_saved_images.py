@@ -54,7 +54,9 @@ def _stop(reread: _Reread) -> Finding:
     evidence = f"{count} saved images or their predictions are not those that were judged, first {reread.flipped[0]!r}"
     remedy = "the model is not deterministic, or the run folder was changed: delete the folder and run again"
     cell = reread.cell
-    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition, task=cell.task)
+    return Finding(
+        "S14", _TITLE, "stop", evidence, remedy, model=cell.model, dataset=cell.dataset, condition=cell.condition, task=cell.task
+    )
 
 
 def _reread(after_run: AfterRun) -> Iterator[_Reread]:

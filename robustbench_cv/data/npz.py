@@ -49,10 +49,12 @@ def npz(path: str, *, task: Task = "classification", name: str | None = None) ->
         raise UserError(
             f"{file}: labels[{wrong[0]}] is {labels[wrong[0]]}, but labels run from 0 to {len(names) - 1} ({len(wrong)} do not)"
         )
-    return ArrayData(name or dataset_name(file.parent, file.stem), names, file, images, labels.astype(numpy.int64))
+    return ArrayData(
+        name=name or dataset_name(file.parent, file.stem), labels=names, file=file, images=images, classes=labels.astype(numpy.int64)
+    )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ArrayData:
     """Images and labels held in memory, in the order of the file."""
 

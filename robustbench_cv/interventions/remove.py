@@ -45,7 +45,7 @@ def remove(
     Classification: without its labelled object an image has the label ABSENT. Segmentation: filled pixels are ignored, in the unedited
     image too. Detection: removed boxes leave the target; other objects that lose over a quarter of their visible pixels become crowd.
     """
-    return Removal(what, fill, dilate, max_share)
+    return Removal(what=what, fill=fill, dilate=dilate, max_share=max_share)
 
 
 @intervention(paper="arXiv:1812.06707")
@@ -53,7 +53,7 @@ def remove_control(
     what: str = "auto", fill: str = "telea", dilate: NonNegativeInt | None = None, max_share: PositiveFraction = 0.3
 ) -> Intervention:
     """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object (project choice)."""
-    return Placebo(Removal(what, fill, dilate, max_share))
+    return Placebo(Removal(what=what, fill=fill, dilate=dilate, max_share=max_share))
 
 
 DILATION = 5.0, 480
@@ -61,7 +61,7 @@ DILATION = 5.0, 480
 with the image is a project choice."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Removal:
     """Fill the mask of what is removed. See `remove` and `context_only` for the parameters."""
 

@@ -48,12 +48,12 @@ def detection_attack(
     excluded = len(set(clean) | set(attacked)) - len(ids)
 
     def ratio(name: str, split: Callable[[Evidence], tuple[float, float]], undefined: str) -> Estimate:
-        metric = Ratio(name, _of_two_conditions, split, undefined, higher_is_better=False, evidence_key=name)
+        metric = Ratio(name=name, take=_of_two_conditions, split=split, undefined=undefined, higher_is_better=False, evidence_key=name)
         return estimate(metric, pairs, excluded=excluded, resamples=resamples, seed=seed)
 
     def share(hits: list[bool]) -> Estimate:
         if not hits:
-            return Estimate(None, None, None, 0, excluded, "no image has both conditions")
+            return Estimate(None, None, None, 0, excluded, reason="no image has both conditions")
         return Estimate(sum(hits) / len(hits), *wilson(sum(hits), len(hits)), len(hits), excluded)
 
     lost = "no object was found without the attack"

@@ -53,10 +53,10 @@ def mislabelled(operating_score: Fraction) -> Metric:
 def fabricated_per_image(operating_score: Fraction) -> Metric:
     """Reported boxes per image that overlap no annotated object."""
     return Ratio(
-        "fabricated-per-image",
-        _taker(operating_score),
-        lambda e: (e["fabricated"], 1),
-        "no image",
+        name="fabricated-per-image",
+        take=_taker(operating_score),
+        split=lambda e: (e["fabricated"], 1),
+        undefined="no image",
         higher_is_better=False,
         evidence_key=_key(operating_score),
         unit="count per image",
@@ -67,10 +67,10 @@ def fabricated_per_image(operating_score: Fraction) -> Metric:
 
 def _share(name: str, state: int, operating_score: float, *, higher_is_better: bool, guess: Guess = lambda evidence: None) -> Metric:
     return Ratio(
-        name,
-        _taker(operating_score),
-        lambda e: (e["objects"].count(state), len(e["objects"])),
-        "no annotated object",
+        name=name,
+        take=_taker(operating_score),
+        split=lambda e: (e["objects"].count(state), len(e["objects"])),
+        undefined="no annotated object",
         higher_is_better=higher_is_better,
         evidence_key=_key(operating_score),
         guess=guess,

@@ -82,7 +82,9 @@ def hallucinated_area(labels: Labels) -> Metric:
         predicted = need(prediction, MaskPrediction, "hallucinated-area").labels
         return [int((_of(predicted, removed) & edit.region).sum()), int(edit.region.sum())]
 
-    return Ratio(_AREA, take, tuple, "no pixel was edited", higher_is_better=False, evidence_key=_AREA, counts_absent=True)
+    return Ratio(
+        name=_AREA, take=take, split=tuple, undefined="no pixel was edited", higher_is_better=False, evidence_key=_AREA, counts_absent=True
+    )
 
 
 def _rate(
@@ -106,7 +108,12 @@ def _rate(
         return judge(_pixels(prediction, need(sample.target, MaskTarget, name), edit, removed))
 
     return Rate(
-        name, outcome, higher_is_better=False, evidence_key=f"{name}@{operating_score:g}", counts_absent=True, background=background
+        name=name,
+        outcome=outcome,
+        higher_is_better=False,
+        evidence_key=f"{name}@{operating_score:g}",
+        counts_absent=True,
+        background=background,
     )
 
 

@@ -76,11 +76,11 @@ def estimate(metric: Metric, evidence: Sequence[Evidence], *, excluded: int = 0,
     """A metric with its interval; independent of the order of the evidence. Undefined: value None, with the reason."""
     n = len(evidence)
     if n == 0:
-        return Estimate(None, None, None, n, excluded, "no sample has this metric")
+        return Estimate(None, None, None, n, excluded, reason="no sample has this metric")
     try:
         value = metric.reduce(evidence)
     except NotApplicable as error:
-        return Estimate(None, None, None, n, excluded, str(error))
+        return Estimate(None, None, None, n, excluded, reason=str(error))
     if metric.is_rate:
         return Estimate(value, *wilson(round(value * n), n), n, excluded)
     spread = _resample(metric, sorted(evidence, key=_canonical), resamples, seed)
@@ -169,11 +169,11 @@ def _minus(a: _Quantity, b: _Quantity) -> _Quantity:
 
 def _with_bounds(quantity: _Quantity, n: int, excluded: int) -> Estimate:
     if quantity.value is None:
-        return Estimate(None, None, None, n, excluded, quantity.reason)
+        return Estimate(None, None, None, n, excluded, reason=quantity.reason)
     bounds = percentile(quantity.spread) if n > 1 else None
     if bounds is None:
         reason = "no interval: one sample cannot be resampled" if n == 1 else "no interval: undefined in nearly every resample"
-        return Estimate(quantity.value, None, None, n, excluded, reason)
+        return Estimate(quantity.value, None, None, n, excluded, reason=reason)
     return Estimate(quantity.value, bounds.low, bounds.high, n, excluded)
 
 

@@ -53,10 +53,10 @@ def class_iou(of: str, labels: Labels) -> Metric:
 def pixel_accuracy() -> Metric:
     """Share of the scored pixels with the right class."""
     return Ratio(
-        "pixel-accuracy",
-        _confusion,
-        lambda rows: (sum(r[1] for r in rows), sum(r[3] for r in rows)),
-        "no pixel is scored",
+        name="pixel-accuracy",
+        take=_confusion,
+        split=lambda rows: (sum(r[1] for r in rows), sum(r[3] for r in rows)),
+        undefined="no pixel is scored",
         higher_is_better=True,
         evidence_key=_KEY,
         guess=_commonest,

@@ -36,7 +36,7 @@ def _alone(metric: Metric, evidence: Evidence) -> float:
         return float("inf") if metric.higher_is_better else float("-inf")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttackSuccess:
     """Outcomes with their denominators. n_broken: right without the attack and wrong under it. n_robust: right under it.
 
@@ -96,5 +96,5 @@ def attack_success(clean: Mapping[str, int], attacked: Mapping[str, int]) -> Att
 
 def _rate(successes: int, n: int, excluded: int, undefined: str) -> Estimate:
     if n == 0:
-        return Estimate(None, None, None, 0, excluded, undefined)
+        return Estimate(None, None, None, 0, excluded, reason=undefined)
     return Estimate(successes / n, *wilson(successes, n), n, excluded)

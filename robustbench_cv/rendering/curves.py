@@ -73,10 +73,13 @@ def curve_charts(results: Results, task: Task, kind: Kind, label: str, title: st
 
     lines = len(frame[["model", "dataset", "series", "placebo"]].drop_duplicates())
     if lines <= MOST_LINES or len(series) == 1:
-        return [Chart(frame, draw, text, f"{label}-{task}", (*notes.notes, *said), task, title)]
+        return [Chart(frame=frame, draw=draw, caption=text, label=f"{label}-{task}", notes=(*notes.notes, *said), task=task, title=title)]
     parts = {name: frame[frame["series"] == name].reset_index(drop=True) for name in series}
     every = (*notes.notes, *said)
-    return [Chart(part, draw, text, f"{label}-{task}-{slug(name)}", every, task, f"{title}: {name}") for name, part in parts.items()]
+    return [
+        Chart(frame=part, draw=draw, caption=text, label=f"{label}-{task}-{slug(name)}", notes=every, task=task, title=f"{title}: {name}")
+        for name, part in parts.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Strip:
     threshold: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Gallery:
     """Film strips of one task, with a legend of the classes that occur. label, task, title: as of a Table."""
 

@@ -40,9 +40,15 @@ class Attacked:
 
     @classmethod
     def of(cls, made: AttackResult, i: int, radius: float | None, likeness: Tensor | None) -> Attacked:
-        counts = int(made.forwards[i]), int(made.backwards[i])
-        ssim = None if likeness is None else round(float(likeness[i]), 6)
-        trace = AttackTrace(bool(made.success[i]), float(made.size[i]), radius, *counts, float(made.zero_grads[i]), ssim)
+        trace = AttackTrace(
+            success=bool(made.success[i]),
+            size=float(made.size[i]),
+            radius=radius,
+            forwards=int(made.forwards[i]),
+            backwards=int(made.backwards[i]),
+            zero_grads=float(made.zero_grads[i]),
+            ssim=None if likeness is None else round(float(likeness[i]), 6),
+        )
         return cls(made.images[i].cpu(), trace, made.failed.get(i, ""), made.skipped.get(i, ""))
 
 

@@ -143,7 +143,7 @@ def zero_share(traces: Collection[Mapping[str, Any]]) -> float:
 
 def _of(plan: Plan, pair: Pair, condition: Condition, survivors: Sequence[Sample], **measured: Any) -> Attacked:
     common = {"severity": condition.severity, "seed": plan.suite.seed, "device": plan.options.device, "backwards": 0.0}
-    return Attacked(pair.model, pair.row.task, condition.attack or "", survivors, **(common | measured))
+    return Attacked(model=pair.model, task=pair.row.task, spec=condition.attack or "", survivors=survivors, **(common | measured))
 
 
 def _rows(folder: RunFolder, cells: Sequence[PlannedCell]) -> pandas.DataFrame:

@@ -76,7 +76,15 @@ def _use_as(out: Path, network: Spec) -> Spec:
 def _any(spec: str, task: Task) -> Recipe:
     """What data are opened for, before their classes are known."""
     return Recipe(
-        "finetune", spec, task, lambda pool: nn.Identity(), lambda n, x, t: x.sum(), lambda x, t, rng: (x, t), Schedule(1), (), (1, 1)
+        name="finetune",
+        architecture=spec,
+        task=task,
+        network=lambda pool: nn.Identity(),
+        loss=lambda n, x, t: x.sum(),
+        augment=lambda x, t, rng: (x, t),
+        schedule=Schedule(epochs=1),
+        metrics=(),
+        size=(1, 1),
     )
 
 
@@ -110,4 +118,15 @@ def _run(lesson: Lesson, pool: TrainingSet, watched: Part, settings: Settings, s
     facts = (*begun, settings, seed, device, pool.sha256, seen, torch.__version__)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
     judge = lesson.judge(watched, mean, std, device)
-    return Run(recipe, settings.epochs, seed, device, mean, std, out.with_suffix(".training"), key, judge, settings.patience)
+    return Run(
+        recipe=recipe,
+        epochs=settings.epochs,
+        seed=seed,
+        device=device,
+        mean=mean,
+        std=std,
+        state=out.with_suffix(".training"),
+        key=key,
+        judge=judge,
+        patience=settings.patience,
+    )

@@ -46,7 +46,9 @@ def lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Les
         network=lambda pool: nn.Identity(),
         loss=_loss,
         augment=chain(flip, light),
-        schedule=Schedule(settings.epochs, peak=settings.rate or (1e-4 if large else 1e-3), batch=settings.batch or (4 if large else 16)),
+        schedule=Schedule(
+            epochs=settings.epochs, peak=settings.rate or (1e-4 if large else 1e-3), batch=settings.batch or (4 if large else 16)
+        ),
         metrics=("ap50", "ap", *(("mask-ap50", "mask-ap") if model.learns_masks else ())),
         size=frame.size,
         letterbox=frame.letterbox,
@@ -57,7 +59,14 @@ def lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Les
     def judge(watched: Part, mean: Numbers, std: Numbers, device: str) -> Judge:
         return _judge_by_ap50(begun.model, watched, device)
 
-    return Lesson(begun, recipe, network, lambda pool: (None, None), lambda pool: _own_normalisation(model.module), judge)
+    return Lesson(
+        begun=begun,
+        recipe=recipe,
+        network=network,
+        normalisation=lambda pool: (None, None),
+        described=lambda pool: _own_normalisation(model.module),
+        judge=judge,
+    )
 
 
 LARGE = 320

@@ -23,7 +23,7 @@ Judge = Callable[[nn.Module], float]
 """How bad a network is, on data that it does not learn from; infinite where nothing can be said yet, which ends no training."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What a training depends on besides the network and the pool. state: file for going on after an interruption; key: of what made it.
 

@@ -54,7 +54,7 @@ def scenes_yolov1(
         network=network,
         loss=_darknet_loss,
         augment=chain(flip, light, move),
-        schedule=Schedule(epochs, peak=5e-4, batch=32),
+        schedule=Schedule(epochs=epochs, peak=5e-4, batch=32),
         metrics=("ap50", "ap"),
         size=(side, side),
         data=_data(samples, bias),
@@ -62,7 +62,7 @@ def scenes_yolov1(
         letterbox=True,
         normalise=False,
         arguments=arguments,
-        fit=fit_unrolled(Schedule(first, peak=3e-3, batch=32)),
+        fit=fit_unrolled(Schedule(epochs=first, peak=3e-3, batch=32)),
     )
 
 
@@ -85,7 +85,7 @@ def scenes_yolov2(
         network=network,
         loss=_darknet_loss,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        schedule=Schedule(epochs=epochs, peak=3e-3, batch=32),
         metrics=("ap50", "ap"),
         size=(SIDE, SIDE),
         data=_data(samples, bias),
@@ -109,7 +109,7 @@ def scenes_ssd(
         network=lambda pool: Ssd(len(pool.labels), SSD300.cut(LEVELS), width, widest, norm=True),
         loss=_multibox_loss,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        schedule=Schedule(epochs=epochs, peak=3e-3, batch=32),
         metrics=("ap50", "ap"),
         size=(SIDE, SIDE),
         data=_data(samples, bias),

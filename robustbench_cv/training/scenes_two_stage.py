@@ -69,7 +69,7 @@ def _recipe(
         network=network,
         loss=lowered,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=3e-3, batch=16, warm=0.2),
+        schedule=Schedule(epochs=epochs, peak=3e-3, batch=16, warm=0.2),
         metrics=("ap50", "ap", *(("mask-ap50", "mask-ap") if masks else ())),
         size=(SIDE, SIDE),
         data=f"scenes(split='train', samples={samples}, task='detection', bias={bias})",

@@ -110,7 +110,7 @@ def _run(spec: str, recipe: Recipe, pool: TrainingSet, epochs: int, seed: int, d
     mean, std = pool.statistics() if recipe.normalise else (None, None)
     facts = (spec, recipe.schedule, recipe.adversary, recipe.arguments, epochs, seed, device, pool.sha256, torch.__version__)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
-    return Run(recipe, epochs, seed, device, mean, std, out.with_suffix(".training"), key)
+    return Run(recipe=recipe, epochs=epochs, seed=seed, device=device, mean=mean, std=std, state=out.with_suffix(".training"), key=key)
 
 
 def _network(recipe: Recipe, pool: TrainingSet, seed: int) -> nn.Module:

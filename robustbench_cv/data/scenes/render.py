@@ -61,7 +61,7 @@ EXTENT = {
 FLYING = frozenset({"plane"})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rendered:
     """What a scene looks like and where everything is. H = W = scene.size; M annotated objects, in the order of scene.objects.
 
@@ -202,4 +202,6 @@ def _annotate(scene: Scene, image: Array, labels: Array, owner: Array, amodal: A
         annotated.append(index)
     visible = np.stack(masks) if masks else np.zeros((0, *labels.shape), np.bool_)
     box = np.array(boxes, np.float32).reshape(-1, 4)
-    return Rendered(image, labels, tuple(annotated), visible, amodal[annotated], box, touched)
+    return Rendered(
+        image=image, labels=labels, annotated=tuple(annotated), visible=visible, amodal=amodal[annotated], boxes=box, touched=touched
+    )

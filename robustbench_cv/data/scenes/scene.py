@@ -21,7 +21,7 @@ class Light:
     side: float = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Object:
     """One object. x, y: its foot, from the top left, in sides of the image; size: its longest side, likewise.
 
@@ -44,7 +44,7 @@ class Object:
             raise ValueError(f"no object class {self.name!r} in Scenes; there are {', '.join(OBJECTS)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """A picture as a description. Every element draws from its own seed, so an edit changes what it names and nothing else.
 
