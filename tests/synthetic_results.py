@@ -147,16 +147,16 @@ def _strength(condition: Condition) -> float:
 def _records(task: str, model: str, dataset: str, condition: Condition, n: int, k: int, classes: tuple[str, ...]) -> list[Record]:
     made = []
     for i in range(n):
-        common: dict[str, Any] = dict(
-            suite="synthetic",
-            suite_version=1,
-            task=task,
-            model=model,
-            dataset=dataset,
-            condition=condition.name,
-            sample=f"scene/{i:05d}",
-            seed=7,
-        )
+        common: dict[str, Any] = {
+            "suite": "synthetic",
+            "suite_version": 1,
+            "task": task,
+            "model": model,
+            "dataset": dataset,
+            "condition": condition.name,
+            "sample": f"scene/{i:05d}",
+            "seed": 7,
+        }
         if condition.interventions and i == 0:
             made.append(Record(**common, status="not-applicable", reason="the mask covers more than 30 % of the image"))
             continue

@@ -103,7 +103,8 @@ def test_it_stops_when_held_out_data_say_so_and_keeps_the_best() -> None:
         return next(scores)
 
     recipe = Recipe(
-        name="tiny", architecture="tiny", task="classification", network=lambda pool: Tiny(), loss=lambda n, x, y: n(x).square().sum() + 1, augment=lambda x, y, rng: (x, y),
+        name="tiny", architecture="tiny", task="classification", network=lambda pool: Tiny(),
+        loss=lambda n, x, y: n(x).square().sum() + 1, augment=lambda x, y, rng: (x, y),
         schedule=Schedule(epochs=50, batch=4), metrics=(), size=(8, 8),
     )  # fmt: skip
     network = Tiny()

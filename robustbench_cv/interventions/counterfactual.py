@@ -52,7 +52,9 @@ def render_without(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str
         target = _boxes_as_rendered(sample, truth, kept, gone)
     else:
         target, before = ignore_pixels(target, region), ignore_pixels(before, region)
-    return _make_rendered(sample, truth, kind, region, target, before, lost_classes(sample.regions, truth.regions))
+    return _make_rendered(
+        sample, truth, kind, region=region, target=target, before=before, removed=lost_classes(sample.regions, truth.regions)
+    )
 
 
 def render_unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
@@ -61,7 +63,7 @@ def render_unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: s
     erased = _differing_pixels(sample, scene.without(gone)) | taken
     truth = scene.without(())
     target, before = (as_crowd(ignore_pixels(t, erased), gone) for t in (sample.target, origin(sample)))
-    return _make_rendered(sample, truth, kind, _differing_pixels(sample, truth), target, before, frozenset())
+    return _make_rendered(sample, truth, kind, region=_differing_pixels(sample, truth), target=target, before=before, removed=frozenset())
 
 
 def render_moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) -> Sample:
@@ -81,7 +83,15 @@ def render_moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) ->
         unknown = (truth.target.labels == IGNORE) | (target.labels == IGNORE) | (before.labels == IGNORE)
         target, before = ignore_pixels(truth.target, unknown), ignore_pixels(before, unknown)
     kept = {f"class:{name}": mask for name, mask in things(sample).items()}
-    return _make_rendered(sample, truth, kind, _differing_pixels(sample, truth), target, before, lost_classes(kept, truth.regions))
+    return _make_rendered(
+        sample,
+        truth,
+        kind,
+        region=_differing_pixels(sample, truth),
+        target=target,
+        before=before,
+        removed=lost_classes(kept, truth.regions),
+    )
 
 
 def same_classes(sample: Sample, truth: Sample) -> None:
@@ -134,5 +144,5 @@ def _differing_pixels(sample: Sample, truth: Sample) -> Tensor:
 def _make_rendered(
     sample: Sample, truth: Sample, kind: str, region: Tensor, target: Target, before: Target, removed: frozenset[str]
 ) -> Sample:
-    made = make_edited(sample, kind, truth.image, region, target, before, truth.regions, removed)
+    made = make_edited(sample, kind, truth.image, region=region, target=target, before=before, regions=truth.regions, removed=removed)
     return replace(made, scene=truth.scene, attributes=truth.attributes)

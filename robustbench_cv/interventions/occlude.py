@@ -94,7 +94,9 @@ class Occlusion:
         image = torch.where(region, TEXTURES[self.texture](sample, stream), sample.image)
         ignore = region if unscored is None else region | unscored
         target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
-        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region), share=share)
+        return make_edited(
+            sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region), share=share
+        )
 
 
 @dataclass(frozen=True)

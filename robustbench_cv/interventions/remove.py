@@ -103,7 +103,16 @@ class Removal:
         target, before, gone = erase_objects(sample, taken, region)
         regions = cut_regions(sample, region, gone)
         image = fill_region(sample.image, region, self.fill, stream)
-        return make_edited(sample, self.kind, image, region, target, before, regions, lost_classes(sample.regions, regions))
+        return make_edited(
+            sample,
+            self.kind,
+            image,
+            region=region,
+            target=target,
+            before=before,
+            regions=regions,
+            removed=lost_classes(sample.regions, regions),
+        )
 
     def removed_pixels(self, sample: Sample, stream: Noise) -> Tensor:
         """The visible pixels of what is removed: bool (H, W)."""
@@ -149,7 +158,7 @@ class Placebo:
         gone = members(sample, taken)
         target, before = (as_crowd(ignore_pixels(t, region | erased), gone) for t in (sample.target, origin(sample)))
         image = fill_region(sample.image, region, self.removal.fill, stream)
-        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region))
+        return make_edited(sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region))
 
 
 SHAPES: dict[str, Callable[[Tensor], Tensor]] = {"mask": lambda mask: mask, "box": bounding_boxes}

@@ -123,7 +123,7 @@ class SlidePatch:
         image = fill_region(sample.image, region, self.fill, stream)
         ignore = region if unscored is None else region | unscored
         target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
-        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region))
+        return make_edited(sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region))
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Swap:
             regions[name] = regions[name] | behind if name in regions else behind
         image = where(pasted, sample.image, background.image)
         objects_lost = lost_classes({f"class:{name}": mask for name, mask in things(sample).items()}, regions)
-        made = make_edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
+        made = make_edited(sample, self.kind, image, region=~pasted, target=target, before=before, regions=regions, removed=objects_lost)
         facts = {name: fact for name, fact in sample.attributes.items() if name != "context"}
         return replace(made, attributes=facts if background.context is None else facts | {"context": background.context})
 

@@ -180,7 +180,7 @@ class Coverage(NamedTuple):
 
 
 def coverage(evidence: Sequence[Evidence]) -> Coverage:
-    """What AP looks at, from the same evidence."""
+    """What average precision reads, from the same evidence."""
     classes = {int(c) for e in evidence for c, one in e["classes"].items() if one["truths"][0]}
     unscored = sum(len(one["scores"]) for e in evidence for c, one in e["classes"].items() if int(c) not in classes)
     return Coverage(tuple(sorted(classes)), unscored)

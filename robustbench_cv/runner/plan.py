@@ -65,7 +65,7 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
         tracks.append(TrackRow(track.task, *names, conditions, metrics))
         pairs += chosen
-        maker = _CellMaker(suite, seed, track, conditions, options, reader, folder, asked)
+        maker = _CellMaker(suite, seed, track, conditions=conditions, options=options, reader=reader, folder=folder, asked=asked)
         cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
     # Gates for the suite's own models wait for them where others take their place.

@@ -63,7 +63,10 @@ def _stored_finding(folder: RunFolder, plan: Plan, pair: Pair, condition: Condit
     attacks = [[c.row.key for c in cells], related, [o.identity for o in others]]
     facts = [*attacks, code.sha256, plan.options.device, _samples_to_try(plan)]
     return folder.remember(
-        STRENGTH_VERDICT, facts, json_file(Finding), lambda: _judge_pair(folder, plan, pair, condition, cells, others, curve)
+        STRENGTH_VERDICT,
+        facts,
+        json_file(Finding),
+        lambda: _judge_pair(folder, plan, pair, condition=condition, cells=cells, others=others, curve=curve),
     )
 
 
@@ -87,7 +90,7 @@ def _judge_pair(
         return _said_of(pair, condition, Finding("S10", STRENGTH, "not applicable", evidence))
     try:
         with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", lambda: True):
-            verdict = judge(_subject(folder, plan, pair, condition, cells, others, curve))
+            verdict = judge(_subject(folder, plan, pair, condition=condition, cells=cells, others=others, curve=curve))
     except RobustBenchError as reason:
         verdict = Finding("S10", STRENGTH, "note", f"not judged: {reason}")
     return _said_of(pair, condition, verdict)

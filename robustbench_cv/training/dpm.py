@@ -2,7 +2,7 @@
 
 Root filters first, from objects warped to one size and random windows; then parts where the root is strong; then rounds of: find the best
 placement of each object's hidden variables (component side, level, place, shifts of the parts), mine the background for the placements that
-score too high, fit a convex machine to both.
+score too high, fit a linear SVM to both.
 
 Deviations: squared hinge loss by L-BFGS-B; the background of a class is every image without an object of that class.
 """
@@ -26,7 +26,7 @@ from robustbench_cv.models.detectors.deformable.hog import CHANNELS, hog, mirror
 from robustbench_cv.models.detectors.deformable.network import REACH, Mixtures, features, level_sides, window_boxes
 from robustbench_cv.training.loop import Run, Watch
 from robustbench_cv.training.recipe import Fit
-from robustbench_cv.training.svm import Machine, fit_machine
+from robustbench_cv.training.svm import LinearSVM, fit_svm
 from robustbench_cv.training.training_set import TrainingSet
 
 COST, BIAS_FEATURE = 0.01, 10.0
@@ -116,12 +116,12 @@ def _fit_root(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, rea
     warped = _warped_features(pool, [i for i, _ in objects], boxes, height, width, shape.cell)
     positive = _turn_alike(warped)
     negative = _random_windows(mixtures, read, pool.images.shape[-1], _backgrounds_of(pool, c, effort.backgrounds), height, width)
-    machine = fit_machine(positive.flatten(1), negative.flatten(1), cost=COST, bias_feature=BIAS_FEATURE)
+    svm = fit_svm(positive.flatten(1), negative.flatten(1), cost=COST, bias_feature=BIAS_FEATURE)
     top, left = (shape.root - height) // 2, (shape.root - width) // 2
     mixtures.root[c] = 0
-    mixtures.root[c, :, top : top + height, left : left + width] = machine.weight.view(CHANNELS, height, width)
-    mixtures.bias[c] = machine.bias
-    return float(machine.margins(positive.flatten(1)).mean())
+    mixtures.root[c, :, top : top + height, left : left + width] = svm.weight.view(CHANNELS, height, width)
+    mixtures.bias[c] = svm.bias
+    return float(svm.margins(positive.flatten(1)).mean())
 
 
 def _warped_features(pool: TrainingSet, images: list[int], boxes: Tensor, height: int, width: int, cell: int) -> Tensor:
@@ -194,7 +194,7 @@ def class_only(mixtures: Mixtures, c: int) -> Mixtures:
 
 
 def _refit(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, read: Read) -> float:
-    """One latent round of a class; the mean margin of its objects under the new machine."""
+    """One latent round of a class; the mean margin of its objects under the new SVM."""
     alone = class_only(mixtures, c)
     side, fresh = pool.images.shape[-1], reader(mixtures, pool)
     positive = [_best_inside(alone, fresh, i, box, side) for i, box in _objects_of(pool, c, effort.objects)]
@@ -203,9 +203,9 @@ def _refit(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, read: 
         return -1.0
     mined = [hardest(alone, read, i, side, effort.hardest) for i in _backgrounds_of(pool, c, effort.backgrounds)]
     x, y = torch.stack(object_vectors), torch.cat(mined)
-    machine = fit_machine(x, y, cost=COST, bias_feature=BIAS_FEATURE, lowest=lowest(alone))
-    unpack(mixtures, c, machine)
-    return float(machine.margins(x).mean())
+    svm = fit_svm(x, y, cost=COST, bias_feature=BIAS_FEATURE, lowest=lowest(alone))
+    unpack(mixtures, c, svm)
+    return float(svm.margins(x).mean())
 
 
 def _best_inside(alone: Mixtures, read: Read, index: int, box: Tensor, side: int) -> Tensor | None:
@@ -271,18 +271,18 @@ def _turn(window: Tensor, mirror: bool) -> Tensor:
 
 
 def lowest(alone: Mixtures) -> Tensor:
-    """Bounds from below of the machine's weights: none but of the springs' squares."""
+    """Bounds from below of the SVM's weights: none but of the springs' squares."""
     bounds = torch.full((length(alone),), -math.inf)
     springs = bounds[-alone.springs[0].numel() :].view(-1, 4)
     springs[:, 0] = springs[:, 2] = STIFFEST
     return bounds
 
 
-def unpack(mixtures: Mixtures, c: int, machine: Machine) -> None:
-    """A machine's weights, in the order of `vector`, into the mixtures."""
+def unpack(mixtures: Mixtures, c: int, svm: LinearSVM) -> None:
+    """An SVM's weights, in the order of `vector`, into the mixtures."""
     sizes = [mixtures.root[c].numel(), mixtures.parts[c].numel(), mixtures.springs[c].numel()]
-    root, parts, springs = torch.split(machine.weight, sizes)
+    root, parts, springs = torch.split(svm.weight, sizes)
     mixtures.root[c] = root.view_as(mixtures.root[c])
     mixtures.parts[c] = parts.view_as(mixtures.parts[c])
     mixtures.springs[c] = springs.view_as(mixtures.springs[c])
-    mixtures.bias[c] = machine.bias
+    mixtures.bias[c] = svm.bias

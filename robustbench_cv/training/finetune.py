@@ -56,7 +56,7 @@ def finetune(
     lesson = _lesson(spec, donor, settings, learned.dataset)
     learned, watched = _divide(learned)
     pool = read(lesson.recipe, learned)
-    run = _run(lesson, pool, watched, settings, seed, device, out)
+    run = _run(lesson, pool, watched, settings=settings, seed=seed, device=device, out=out)
     seconds = fit_with_bar(lesson.network, pool, run)
     mean, std = lesson.described(pool)
     description = Description(str(lesson.begun.spec), pool.labels.names, lesson.recipe.size, mean, std)
@@ -65,7 +65,18 @@ def finetune(
     metrics = measure(build(_use_as(out, lesson.begun.spec)), lesson.recipe, judged, device)
     title = f"finetune {spec} {settings}"
     name = str(replace(_use_as(out, lesson.begun.spec), target=out.name))
-    return write_card(out, name, title, run, learned, pool, judged, metrics, known.info.parameters, seconds)
+    return write_card(
+        out,
+        name,
+        title,
+        run=run,
+        learned=learned,
+        pool=pool,
+        judged=judged,
+        metrics=metrics,
+        parameters=known.info.parameters,
+        seconds=seconds,
+    )
 
 
 def _use_as(out: Path, network: Spec) -> Spec:

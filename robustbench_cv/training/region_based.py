@@ -25,7 +25,7 @@ from robustbench_cv.training import loop
 from robustbench_cv.training.loop import Run, Watch
 from robustbench_cv.training.progress import bar
 from robustbench_cv.training.recipe import Fit
-from robustbench_cv.training.svm import fit_machine
+from robustbench_cv.training.svm import fit_svm
 from robustbench_cv.training.training_set import NOTHING, TrainingSet
 
 PROPOSAL = -2
@@ -35,7 +35,7 @@ FOREGROUND = 0.5
 """IoU from which a proposal counts as the object."""
 
 NORM = 20.0
-"""Mean norm of the features that machines are fitted on, as in R-CNN's published code."""
+"""Mean norm of the features that the linear SVMs are fitted on, as in R-CNN's published code."""
 
 
 def _with_proposals(pool: TrainingSet, propose: Propose) -> TrainingSet:
@@ -113,7 +113,7 @@ def fast_rcnn_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor
 
 
 class _RegionFeatures(Protocol):
-    """A network whose last layers are machines: R-CNN and SPP-net."""
+    """A network whose last layers are linear SVMs: R-CNN and SPP-net."""
 
     scores: LinearScores
     corrections: nn.Linear
@@ -151,7 +151,7 @@ def fit_on_proposals(propose: Propose) -> Fit:
 
 
 def fit_rcnn(propose: Propose, images: int) -> Fit:
-    """A fitting procedure: fine-tune under softmax, then fit machines and box regressions on the features of the first `images` images."""
+    """A fitting procedure: fine-tune under softmax, then fit linear SVMs and box regressions on the features of the first `images` images."""
 
     def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch) -> None:
         pool = _with_proposals(pool, propose)
@@ -198,7 +198,7 @@ def _read_features(network: nn.Module, pool: TrainingSet, run: Run, images: int)
 
 
 def _fit_scores(scores: LinearScores, read: Read) -> None:
-    """A machine a class: the objects themselves against all regions that overlap no object of the class by 0.3, hard negatives mined.
+    """One linear SVM a class: the objects themselves against all regions that overlap no object of the class by 0.3, hard negatives mined.
 
     Deviations from R-CNN: squared hinge loss; an overlap with an object of another class counts as none.
     """
@@ -209,8 +209,8 @@ def _fit_scores(scores: LinearScores, read: Read) -> None:
         for c in range(scores.machines.out_features):
             same = read.regions.kind == c
             negative = ~same | (read.regions.overlap < 0.3)
-            machine = fit_machine(features[read.is_truth & same], features[negative], cost=1e-3, positive_weight=2.0, bias_feature=10.0)
-            scores.machines.weight[c], scores.machines.bias[c] = machine.weight, machine.bias
+            svm = fit_svm(features[read.is_truth & same], features[negative], cost=1e-3, positive_weight=2.0, bias_feature=10.0)
+            scores.machines.weight[c], scores.machines.bias[c] = svm.weight, svm.bias
 
 
 def _fit_corrections(corrections: nn.Linear, read: Read) -> None:

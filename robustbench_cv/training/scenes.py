@@ -47,7 +47,7 @@ def scenes_classifier(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epoc
 
 @recipe(model="lenet5.scenes")
 def scenes_lenet5(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 20) -> Recipe:
-    """LeNet-5 at 32x32: the weak twin that shows Scenes is not trivial."""
+    """LeNet-5 at 32x32: a weak baseline, which shows that Scenes is not trivial."""
     return Recipe(
         name="scenes-lenet5",
         architecture="lenet5",

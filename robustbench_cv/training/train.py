@@ -49,14 +49,25 @@ def train(
     made: Recipe = RECIPES.build(recipe)
     learned, judged = split(made, data, test, limit)
     pool = read(made, learned)
-    run = _run(recipe, made, pool, epochs or made.schedule.epochs, seed, device, out)
+    run = _run(recipe, made, pool, epochs=epochs or made.schedule.epochs, seed=seed, device=device, out=out)
     network = _network(made, pool, seed)
     seconds = fit_with_bar(network, pool, run)
     description = Description(made.architecture, pool.labels.names, made.size, run.mean, run.std, made.arguments)
     write(out, network, description, bits=made.bits)
     metrics = measure(MODELS.factory(made.architecture)(checkpoint=str(out)), made, judged, device)
     name = f"{made.architecture}.{out.stem.rpartition('.')[2]}"
-    return write_card(out, name, recipe, run, learned, pool, judged, metrics, sum(p.numel() for p in network.parameters()), seconds)
+    return write_card(
+        out,
+        name,
+        recipe,
+        run=run,
+        learned=learned,
+        pool=pool,
+        judged=judged,
+        metrics=metrics,
+        parameters=sum(p.numel() for p in network.parameters()),
+        seconds=seconds,
+    )
 
 
 def require_safetensors(out: Path) -> None:

@@ -22,7 +22,7 @@ def cow(pen: Pen, dice: NamedRng, coat: RGB) -> None:
     patch = WHITE if max(coat) < 0.6 else scale_colour(COATS[4], 1.1)
     pen.limb((-0.4, 0.56), 0.018, (-0.46, 0.26), 0.022, scale_colour(coat, 0.8))
     pen.ellipse(-0.465, 0.22, 0.03, 0.05, scale_colour(coat, 0.55), shade=0.0)
-    _legs(pen, dice, (-0.32, -0.24, 0.14, 0.22), 0.34, 0.045, coat, DARK, 0.035)
+    _legs(pen, dice, (-0.32, -0.24, 0.14, 0.22), hip=0.34, thick=0.045, coat=coat, hoof=DARK, stride=0.035)
     pen.ellipse(-0.17, 0.27, 0.075, 0.06, (0.93, 0.68, 0.66), shade=0.1)
     pen.limb((-0.24, 0.46), 0.175, (0.14, 0.47), 0.165, coat, shade=0.24)
     pen.polygon(((-0.36, 0.46), (0.2, 0.47), (0.2, 0.62), (-0.38, 0.61)), coat, round=0.03, shade=0.1)
@@ -59,7 +59,7 @@ def dog(pen: Pen, dice: NamedRng, coat: RGB) -> None:
     else:
         wag = dice.between("wag", -0.05, 0.05)
         pen.limb((-0.34, 0.45), 0.045, (-0.47 + wag, 0.7), 0.03, coat)
-        _legs(pen, dice, (-0.28, -0.2, 0.16, 0.24), 0.3, 0.048, coat, scale_colour(coat, 0.9), 0.045)
+        _legs(pen, dice, (-0.28, -0.2, 0.16, 0.24), hip=0.3, thick=0.048, coat=coat, hoof=scale_colour(coat, 0.9), stride=0.045)
         pen.limb((-0.25, 0.4), 0.115, (0.2, 0.42), 0.14, coat, shade=0.24)
         pen.limb((0.2, 0.46), 0.12, (0.3, 0.62), 0.1, coat)
         x, y = 0.32, 0.7
@@ -76,7 +76,7 @@ def dog(pen: Pen, dice: NamedRng, coat: RGB) -> None:
 def camel(pen: Pen, dice: NamedRng, coat: RGB) -> None:
     """One hump or two, sometimes under a saddle cloth."""
     pen.limb((-0.36, 0.56), 0.016, (-0.42, 0.36), 0.022, scale_colour(coat, 0.7))
-    _legs(pen, dice, (-0.3, -0.22, 0.1, 0.18), 0.44, 0.036, coat, scale_colour(coat, 0.6), 0.04)
+    _legs(pen, dice, (-0.3, -0.22, 0.1, 0.18), hip=0.44, thick=0.036, coat=coat, hoof=scale_colour(coat, 0.6), stride=0.04)
     if dice.chance("two humps", 0.55):
         pen.limb((-0.2, 0.6), 0.12, (-0.19, 0.79), 0.05, coat, shade=0.2)
         pen.limb((0.06, 0.6), 0.12, (0.05, 0.79), 0.05, coat, shade=0.2)

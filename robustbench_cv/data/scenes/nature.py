@@ -30,7 +30,7 @@ def sea(stage: Stage) -> None:
         mountains(stage, stage.scene.horizon + 0.01, 0.13, (0.42, 0.50, 0.52))
     deep = mix((0.09, 0.36, 0.52), (0.13, 0.47, 0.50), dice.unit("water"))
     waves = ground_noise(stage, horizon - 0.02 * size, 0.42, 40, 3, stretch=3.5)
-    ground(stage, horizon, mix(deep, hour.low, 0.45), mix(deep, (0.1, 0.5, 0.55), 0.3), "water", waves, 0.26)
+    ground(stage, horizon, mix(deep, hour.low, 0.45), near=mix(deep, (0.1, 0.5, 0.55), 0.3), name="water", grain=waves, strength=0.26)
     start = max(0, int(horizon) + 1)
     rows = surface.y[start:]
     rgb = surface.rgb[:, start:]
@@ -56,7 +56,7 @@ def sea(stage: Stage) -> None:
 def _grass(stage: Stage, top: float, green: RGB, dry: RGB) -> None:
     """Grass in perspective with patches of a second tone."""
     blades = ground_noise(stage, top - 0.05 * stage.size, 0.9, 64, 3)
-    ground(stage, top, mix(green, dry, 0.35), scale_colour(green, 0.92), "grass", blades, 0.2)
+    ground(stage, top, mix(green, dry, 0.35), near=scale_colour(green, 0.92), name="grass", grain=blades, strength=0.2)
 
 
 def meadow(stage: Stage) -> None:
@@ -96,7 +96,7 @@ def snow(stage: Stage) -> None:
         pine(stage, f"fir {i}", x, stage.scene.horizon + 0.05, dice.between(f"tall {i}", 0.14, 0.32), (0.20, 0.36, 0.33), snowy=True)
     top = stage.horizon + 0.03 * size
     drift = ground_noise(stage, top - 0.12 * size, 0.5, 10, 4, stretch=2.0)
-    ground(stage, top, mix(white, blue, 0.35), white, "snow", drift * np.float32(0.5), 0.12)
+    ground(stage, top, mix(white, blue, 0.35), near=white, name="snow", grain=drift * np.float32(0.5), strength=0.12)
     start = max(0, int(top))
     rgb = surface.rgb[:, start:]
     shade = np.clip(drift[-rgb.shape[1] :] * np.float32(1.3), 0.0, 1.0) * np.float32(0.55)

@@ -72,7 +72,15 @@ def street(stage: Stage) -> None:
     horizon = stage.horizon
     curb = horizon + (size - horizon) * dice.between("curb", 0.2, 0.34)
     slab = mix((0.80, 0.77, 0.73), dice.choice("slab", FACADES), 0.18)
-    ground(stage, horizon, scale_colour(slab, 0.9), slab, "sidewalk", ground_noise(stage, horizon - 0.1 * size, 0.8, 48, 2), 0.08)
+    ground(
+        stage,
+        horizon,
+        scale_colour(slab, 0.9),
+        near=slab,
+        name="sidewalk",
+        grain=ground_noise(stage, horizon - 0.1 * size, 0.8, 48, 2),
+        strength=0.08,
+    )
     _paving(stage, horizon, curb)
     start = int(curb)
     rows = surface.y[start:]
@@ -83,10 +91,10 @@ def street(stage: Stage) -> None:
         stage,
         curb,
         scale_colour(asphalt, 1.12),
-        scale_colour(asphalt, 0.9),
-        "road",
-        ground_noise(stage, horizon - 0.1 * size, 1.2, 96, 2),
-        0.10,
+        near=scale_colour(asphalt, 0.9),
+        name="road",
+        grain=ground_noise(stage, horizon - 0.1 * size, 1.2, 96, 2),
+        strength=0.10,
     )
     kerb = np.clip(0.5 + np.float32(0.012 * size) - np.abs(rows - np.float32(curb + 0.012 * size)), 0.0, 1.0)
     rgb = surface.rgb[:, start:]
@@ -156,7 +164,7 @@ def room(stage: Stage) -> None:
         _picture(stage, f"frame {i}", frame_x + 0.19 * i * (-1 if side > 0 else 1), dice.between(f"frame y {i}", 0.16, 0.24))
     wood = dice.choice("wood", WOODS)
     plank = ground_noise(stage, edge - 0.22 * size, 0.9, 20, 3, stretch=6.0)
-    ground(stage, edge, scale_colour(wood, 0.92), scale_colour(wood, 1.06), "floor", plank, 0.16)
+    ground(stage, edge, scale_colour(wood, 0.92), near=scale_colour(wood, 1.06), name="floor", grain=plank, strength=0.16)
     _planks(stage, edge, wood)
     if dice.chance("rug", 0.55):
         rug = dice.choice("rug colour", FACADES)
