@@ -151,7 +151,7 @@ def fit_on_proposals(propose: Propose) -> Fit:
 
 
 def fit_rcnn(propose: Propose, images: int) -> Fit:
-    """A fitting procedure: fine-tune under softmax, then fit linear SVMs and box regressions on the features of the first `images` images."""
+    """A fitting procedure: fine-tune under softmax, then fit linear SVMs and box regressions to the first `images` images."""
 
     def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch) -> None:
         pool = _with_proposals(pool, propose)

@@ -44,7 +44,7 @@ def scenes_fast_rcnn(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epoch
 
 @recipe(model="rcnn.scenes")
 def scenes_rcnn(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 5, width: PositiveInt = 12) -> Recipe:
-    """R-CNN at 96x96 on crops of 32 px: fine-tuned under softmax, then linear SVMs and box regressions are fitted on the features of the first 1000 images."""
+    """R-CNN at 96x96 on crops of 32 px: fine-tuned under softmax, then linear SVMs and box regressions on the first 1000 images."""
     schedule = Schedule(epochs=epochs, peak=3e-3, batch=8)
     made = _recipe(
         "rcnn",
