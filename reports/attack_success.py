@@ -39,16 +39,16 @@ def _table(results: Results, task: Task) -> Table:
 
 
 def _row(results: Results, group: Group, condition: Condition, conditions: list[Condition], marks: Footnotes) -> list[Cell]:
-    broken = _broken(results, group, condition)
+    broken = _broken_samples(results, group, condition)
     kept: Cell = None
-    success = replace(_rate(list(broken.values())), failed=len(results.failed(group, condition.name)))
-    blocked = results.blocked(group, condition.name) is not None
+    success = replace(_rate(list(broken.values())), failed=len(results.failed_samples(group, condition.name)))
+    blocked = results.stop_reason(group, condition.name) is not None
     counts: list[Cell] = [None, None] if blocked else [len(broken), sum(broken.values())]
-    shown = reporting.guarded(results, group, [condition.name], "rate", success, marks)
+    shown = reporting.estimate_cell(results, group, [condition.name], "rate", success, marks)
     plain = _plain_of(results, group.task, condition, conditions)
     if plain is not None:
-        both = [broken[sample] for sample, done in _broken(results, group, plain).items() if done and sample in broken]
-        kept = reporting.guarded(results, group, [condition.name, plain.name], "rate", _rate(both), marks)
+        both = [broken[sample] for sample, done in _broken_samples(results, group, plain).items() if done and sample in broken]
+        kept = reporting.estimate_cell(results, group, [condition.name, plain.name], "rate", _rate(both), marks)
     return [reporting.title_of(group), condition.name, *counts, shown, kept]
 
 
@@ -61,7 +61,7 @@ def _plain_of(results: Results, task: Task, condition: Condition, conditions: li
     return next((c for c in conditions if (o := others[c.name]) is not None and (o.judged, o.fit) == ("plain", sampled.fit)), None)
 
 
-def _broken(results: Results, group: Group, condition: Condition) -> Mapping[str, bool]:
+def _broken_samples(results: Results, group: Group, condition: Condition) -> Mapping[str, bool]:
     rows = results.rows(group, condition.name)
     columns = zip(rows["sample"], rows["status"], rows["reason"], rows["attack"], strict=True)
     return {

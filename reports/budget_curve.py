@@ -14,5 +14,7 @@ def budget_curve() -> Report:
     return lambda results: [
         chart
         for task in reporting.tasks_of(results)
-        for chart in curve_charts(results, task, "attack", "budget", "Attack budget", "the attack's budget.", "attack budget")
+        for chart in curve_charts(
+            results, task, "attack", label="budget", title="Attack budget", caption="the attack's budget.", axis="attack budget"
+        )
     ]

@@ -25,16 +25,16 @@ _CAPTION = (
 def class_context(intervention: str = "") -> Report:
     """IoU of every class before and after; intervention: one condition's name, or empty for all removals."""
 
-    def made(results: Results) -> list[Table]:
+    def make(results: Results) -> list[Table]:
         if "segmentation" not in reporting.tasks_of(results):
             return []
-        conditions = [c for c in results.conditions("segmentation", "intervention") if _wanted(results, c, intervention)]
+        conditions = [c for c in results.conditions("segmentation", "intervention") if _is_wanted(results, c, intervention)]
         return [_table(results, conditions)] if conditions else []
 
-    return made
+    return make
 
 
-def _wanted(results: Results, condition: Condition, intervention: str) -> bool:
+def _is_wanted(results: Results, condition: Condition, intervention: str) -> bool:
     return condition.name == intervention if intervention else reporting.is_removal(results, "segmentation", condition)
 
 
@@ -48,7 +48,13 @@ def _table(results: Results, conditions: list[Condition]) -> Table:
         for row in _row(results, group, condition, name, notes)
     ]
     return Table(
-        cells_of([*_COLUMNS, *_AFFECTED], rows), _CAPTION, "class-context", notes.notes, "segmentation", "model", "Context by class"
+        cells_of([*_COLUMNS, *_AFFECTED], rows),
+        _CAPTION,
+        "class-context",
+        notes.notes,
+        "segmentation",
+        blocks="model",
+        title="Context by class",
     )
 
 
@@ -57,19 +63,19 @@ def _row(results: Results, group: Group, condition: Condition, name: str, notes:
     metric = f"class-iou(of={name!r})"
     scratch, both = Footnotes(), results.paired_samples(group, condition.name, metric)
     before = reporting.shown_before(results, group, condition.name, metric, scratch, both)
-    after = reporting.shown(results, group, condition.name, metric, scratch, both)
+    after = reporting.metric_cell(results, group, condition.name, metric, scratch, both)
     if before.state == after.state == "undefined":
         return []
     before = reporting.shown_before(results, group, condition.name, metric, notes, both)
-    after = reporting.shown(results, group, condition.name, metric, notes, both)
+    after = reporting.metric_cell(results, group, condition.name, metric, notes, both)
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
     block = f"{reporting.title_of(group)}: {condition.name}"
     cells: list[Cell] = [block, name, before, after, effect, control or "no control", difference or "no control"]
     n: Cell = None if after.state == "blocked" else after.estimate.n
-    return [[*cells, n, *_affected(results, group, condition, name, blocked=after.state == "blocked")]]
+    return [[*cells, n, *_affected_shares(results, group, condition, name, blocked=after.state == "blocked")]]
 
 
-def _affected(results: Results, group: Group, condition: Condition, name: str, *, blocked: bool) -> list[Cell]:
+def _affected_shares(results: Results, group: Group, condition: Condition, name: str, *, blocked: bool) -> list[Cell]:
     """Shares of the images beyond each of CHANGES (Shetty et al.); empty with fewer than FEWEST images that hold the class."""
     if blocked:
         return [None] * len(CHANGES)

@@ -9,7 +9,7 @@ import pandas
 from robustbench_cv.catalogue import report
 from robustbench_cv.palette import PALETTE, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.figures import Chart, say, shortened, value_axis
+from robustbench_cv.rendering.figures import Chart, say, shorten_label, value_axis
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -57,7 +57,16 @@ def _chart(results: Results, task: Task) -> Chart:
         "of the largest."
     )
     every = (*missing, *notes.notes)
-    return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"complexity-{task}", every, task, "Complexity", (6.8, 3.9))
+    return Chart(
+        frame=frame,
+        draw=lambda axes, f: _draw(axes, f, scale),
+        caption=caption,
+        label=f"complexity-{task}",
+        notes=every,
+        task=task,
+        title="Complexity",
+        size=(6.8, 3.9),
+    )
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
@@ -124,7 +133,7 @@ def _key(axes: Axes, entries: list[tuple[str, str]]) -> None:
 
 
 def _name(row: dict[str, Any], several: bool) -> str:
-    return shortened(f"{row['model']} · {row['dataset']}" if several else str(row["model"]), 32)
+    return shorten_label(f"{row['model']} · {row['dataset']}" if several else str(row["model"]), 32)
 
 
 def _count(parameters: float) -> str:
@@ -156,7 +165,7 @@ def _table(results: Results, task: Task) -> Table:
 
 
 def _clean(results: Results, group: Group, metric: str, notes: Footnotes) -> Number:
-    return reporting.shown(results, group, results.conditions(group.task, "clean")[0].name, metric, notes)
+    return reporting.metric_cell(results, group, results.conditions(group.task, "clean")[0].name, metric, notes)
 
 
 def _worst(results: Results, group: Group, metric: str, notes: Footnotes) -> tuple[Number | None, str]:
@@ -167,7 +176,7 @@ def _worst(results: Results, group: Group, metric: str, notes: Footnotes) -> tup
     worst = reporting.leading_worst_case(results, group, metric, notes)
     if worst is not None:
         return worst[1], f"each sample's worst attack of {reporting.budget_name(worst[0])}"
-    shown: list[tuple[Condition, Number]] = [(a, reporting.shown(results, group, a.name, metric, notes)) for a in attacks]
+    shown: list[tuple[Condition, Number]] = [(a, reporting.metric_cell(results, group, a.name, metric, notes)) for a in attacks]
     valued = [(n.estimate.value, a.name, n) for a, n in shown if n.estimate.value is not None]
     if not valued:
         return shown[0][1], ""

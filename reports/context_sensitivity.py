@@ -35,13 +35,13 @@ def _table(results: Results, task: Task) -> Table:
         "left alone. Control: the same edit where no object is. Effect − control is what the context itself is worth; 95 % intervals."
     )
     every = (*notes.notes, *reporting.alone_note(results, task), *reporting.exclusions(results, task, results.metrics(task)[0]))
-    return Table(cells_of(_COLUMNS, rows), caption, f"context-{task}", every, task, "model", "Context sensitivity")
+    return Table(cells_of(_COLUMNS, rows), caption, f"context-{task}", every, task, blocks="model", title="Context sensitivity")
 
 
 def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes) -> Iterator[list[Cell]]:
     """The primary metric, and every other that means something here (a hallucination needs a removal), with its base rates."""
     first, *others = results.metrics(group.task)
-    defined = [m for m in others if reporting.shown(results, group, condition.name, m, Footnotes()).state != "undefined"]
+    defined = [m for m in others if reporting.metric_cell(results, group, condition.name, m, Footnotes()).state != "undefined"]
     for metric in (first, *defined):
         yield _row(results, group, condition, metric, notes, first=metric == first)
         yield from _base_rates(results, group, condition, metric, notes)
@@ -51,7 +51,7 @@ def _row(results: Results, group: Group, condition: Condition, metric: str, note
     """One row over one set of samples: those of the effect, where there is one."""
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
     both = results.paired_samples(group, condition.name, metric) if effect.state == "shown" else None
-    after = reporting.shown(results, group, condition.name, metric, notes, both)
+    after = reporting.metric_cell(results, group, condition.name, metric, notes, both)
     blocked = after.state == "blocked"
     return [
         reporting.title_of(group),
@@ -74,5 +74,5 @@ def _base_rates(results: Results, group: Group, condition: Condition, metric: st
     names = [condition.name, *results.controls(group.task, condition.name)]
     unit = reporting.unit_of(results, group.task, metric)
     for name, rate in (("of images that never held it", rates.never_held), ("of the placebo", rates.placebo)):
-        number = reporting.guarded(results, group, names, unit, rate, notes)
+        number = reporting.estimate_cell(results, group, names, unit, rate, notes)
         yield [reporting.title_of(group), "", Quantity(f"{metric} {name}", unit), number, *[None] * 3, rate.n, rate.excluded]

@@ -47,7 +47,7 @@ def _table(results: Results) -> Table:
     )
     touched = "Touched: images in which an object that was found is lost or renamed, or a box is added where no object is."
     frame, every = cells_of(_COLUMNS, rows), (*notes.notes, touched)
-    return Table(frame, caption, "detection-attacks", every, "detection", "model", "Attacks on objects")
+    return Table(frame, caption, "detection-attacks", every, "detection", blocks="model", title="Attacks on objects")
 
 
 def _row(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[Cell]:
@@ -55,10 +55,10 @@ def _row(results: Results, group: Group, condition: Condition, notes: Footnotes)
     made: DetectionAttack = detection_attack(
         results.evidence(group, clean, _METRIC), results.evidence(group, condition.name, _METRIC), seed=results.run.seed
     )
-    names, failed = [clean, condition.name], len(results.failed(group, clean) | results.failed(group, condition.name))
+    names, failed = [clean, condition.name], len(results.failed_samples(group, clean) | results.failed_samples(group, condition.name))
     made = DetectionAttack(made.n_reference, *(replace(e, failed=failed) for e in made[1:]))
-    shares = [reporting.guarded(results, group, names, "rate", e, notes) for e in (made.vanished, made.mislabelled)]
-    added = reporting.guarded(results, group, names, "count per image", made.fabricated, notes)
-    images = [reporting.guarded(results, group, names, "rate", e, notes) for e in (made.fabrication, made.touched)]
-    found: Cell = None if added.blocked else made.n_reference
-    return [reporting.title_of(group), condition.name, found, *shares, added, *images]
+    shares = [reporting.estimate_cell(results, group, names, "rate", e, notes) for e in (made.vanished, made.mislabelled)]
+    added = reporting.estimate_cell(results, group, names, "count per image", made.fabricated, notes)
+    images = [reporting.estimate_cell(results, group, names, "rate", e, notes) for e in (made.fabrication, made.touched)]
+    clean_objects: Cell = None if added.blocked else made.n_reference
+    return [reporting.title_of(group), condition.name, clean_objects, *shares, added, *images]

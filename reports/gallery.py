@@ -29,16 +29,16 @@ def _of(results: Results, group: Group) -> list[Picture]:
 
 
 def _gallery(results: Results, group: Group, samples: int) -> Gallery:
-    by_sample = [(sample, list(found)) for sample, found in groupby(_of(results, group), key=lambda p: p.sample)]
+    by_sample = [(sample, list(pictures)) for sample, pictures in groupby(_of(results, group), key=lambda p: p.sample)]
     richest = _enough(sorted(by_sample, key=lambda item: (-len(item[1]), item[0])), samples)
     threshold = results.model_row(group).operating_score
     strips = tuple(_strip(sample, pictures, threshold) for sample, pictures in richest)
     caption = f"{reporting.title_of(group)}: {_CAPTION}"
     boxes = (f"Boxes with a score of at least {threshold:g} are drawn.",) if group.task == "detection" else ()
-    stops = dict.fromkeys(results.blocked(group, p.condition) for _, pictures in richest for p in pictures)
+    stops = dict.fromkeys(results.stop_reason(group, p.condition) for _, pictures in richest for p in pictures)
     blocked = tuple(f"Numbers of these pictures are blocked by {reason}: the predictions may be wrong too." for reason in stops if reason)
     label, title = slug(f"gallery {group.task} {group.model} {group.dataset}"), f"Gallery: {group.model}"
-    return Gallery(strips, caption, label, (*blocked, *boxes), group.task, title)
+    return Gallery(strips=strips, caption=caption, label=label, notes=(*blocked, *boxes), task=group.task, title=title)
 
 
 def _enough(ranked: list[tuple[str, list[Picture]]], samples: int) -> list[tuple[str, list[Picture]]]:

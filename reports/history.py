@@ -42,8 +42,8 @@ def history() -> Report:
 
 
 def _entries(results: Results, task: Task) -> list[_Entry]:
-    found = [_entry(results, group) for group in reporting.groups_of(results, task)]
-    return sorted(found, key=lambda entry: (entry.year, entry.name))
+    entries = [_entry(results, group) for group in reporting.groups_of(results, task)]
+    return sorted(entries, key=lambda entry: (entry.year, entry.name))
 
 
 def _entry(results: Results, group: Group) -> _Entry:
@@ -51,13 +51,13 @@ def _entry(results: Results, group: Group) -> _Entry:
     return _Entry(group, row.name, 9999 if known.year is None else known.year, known.family, row.parameters)
 
 
-def _shown(results: Results, task: Task) -> list[Condition]:
+def _shown_conditions(results: Results, task: Task) -> list[Condition]:
     return [c for c in reporting.ordered_conditions(results, task) if c.kind != "control"]
 
 
 def _table(results: Results, task: Task) -> Table:
     metric, notes = results.metrics(task)[0], Footnotes()
-    conditions = _shown(results, task)
+    conditions = _shown_conditions(results, task)
     columns: list[str | tuple[str, str]] = ["year", "model", "family", "parameters"]
     for condition in conditions:
         if condition.kind == "intervention":
@@ -77,7 +77,7 @@ def _table(results: Results, task: Task) -> Table:
 def _row(results: Results, entry: _Entry, conditions: list[Condition], metric: str, notes: Footnotes) -> list[Cell]:
     cells: list[Cell] = [None if entry.year == 9999 else str(entry.year), entry.name, entry.family, entry.parameters]
     for condition in conditions:
-        cells.append(reporting.shown(results, entry.group, condition.name, metric, notes))
+        cells.append(reporting.metric_cell(results, entry.group, condition.name, metric, notes))
         if condition.kind == "intervention":
             effect, _, difference = reporting.shown_effect(results, entry.group, condition.name, metric, notes)
             cells.append(difference or effect)
@@ -86,10 +86,10 @@ def _row(results: Results, entry: _Entry, conditions: list[Condition], metric: s
 
 def _chart(results: Results, task: Task) -> Chart:
     metric, notes, rows = results.metrics(task)[0], Footnotes(), []
-    entries, conditions = _entries(results, task), _shown(results, task)
+    entries, conditions = _entries(results, task), _shown_conditions(results, task)
     for entry in entries:
         for condition in conditions:
-            e = reporting.shown(results, entry.group, condition.name, metric, notes).estimate
+            e = reporting.metric_cell(results, entry.group, condition.name, metric, notes).estimate
             facts = (entry.year, entry.name, entry.family, entry.parameters)
             rows.append((*facts, condition.name, condition.kind, e.value, e.low, e.high, e.n))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
@@ -97,7 +97,16 @@ def _chart(results: Results, task: Task) -> Chart:
     caption = f"{reporting.TASK_TITLES[task]}: {metric} of every architecture, oldest first; bars are 95 % intervals."
     said = (*notes.notes, *reporting.scoring_note(results, task))
     size = (6.4, 1.3 + 0.3 * len(entries))
-    return Chart(frame, lambda axes, f: _draw(axes, f, scale), caption, f"history-{task}", said, task, "History", size)
+    return Chart(
+        frame=frame,
+        draw=lambda axes, f: _draw(axes, f, scale),
+        caption=caption,
+        label=f"history-{task}",
+        notes=said,
+        task=task,
+        title="History",
+        size=size,
+    )
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:

@@ -83,7 +83,7 @@ def _table(results: Results, task: Task) -> Table:
 
 def _columns(results: Results, task: Task) -> _Columns:
     groups, conditions = reporting.groups_of(results, task), results.conditions(task)
-    failed = any(results.failed(group, condition.name) for group in groups for condition in conditions)
+    failed = any(results.failed_samples(group, condition.name) for group in groups for condition in conditions)
     attacks = [f for c in results.conditions(task, "attack") if (f := results.facts(task, c.name).attack) is not None]
     asked = any(facts.queries is not None for facts in attacks)
     beside = tuple(_beside(results, task))
@@ -102,21 +102,21 @@ def _beside(results: Results, task: Task) -> Iterator[_Beside]:
 
 def _row(results: Results, group: Group, condition: Condition, columns: _Columns, notes: Footnotes) -> list[Cell]:
     name = f"↳ {condition.name}" if condition.kind == "control" else condition.name
-    number = reporting.shown(results, group, condition.name, columns.metric, notes)
+    number = reporting.metric_cell(results, group, condition.name, columns.metric, notes)
     removal = reporting.is_removal(results, group.task, condition)
-    removed = [_removed(results, group, condition, column, notes) if removal else None for column in columns.beside]
+    removed = [_removal_cell(results, group, condition, column, notes) if removal else None for column in columns.beside]
     return [reporting.title_of(group), name, number, *_counts(number, columns), *removed, *_cost(results, group, condition, columns)]
 
 
-def _removed(results: Results, group: Group, condition: Condition, column: _Beside, notes: Footnotes) -> Cell:
+def _removal_cell(results: Results, group: Group, condition: Condition, column: _Beside, notes: Footnotes) -> Cell:
     """What is reported of the removed classes, or how often the same is said of images that never held them, or of the placebo."""
     if not column.base:
-        return reporting.shown(results, group, condition.name, column.metric, notes)
+        return reporting.metric_cell(results, group, condition.name, column.metric, notes)
     rates = results.base_rates(group, condition.name, column.metric)
     if rates is None:
         return None
     names = [condition.name, *results.controls(group.task, condition.name)]
-    return reporting.guarded(results, group, names, "rate", rates.never_held if column.base == "never held" else rates.placebo, notes)
+    return reporting.estimate_cell(results, group, names, "rate", rates.never_held if column.base == "never held" else rates.placebo, notes)
 
 
 def _counts(number: Number, columns: _Columns) -> Iterator[Cell]:

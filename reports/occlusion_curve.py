@@ -16,5 +16,7 @@ def occlusion_curve() -> Report:
     return lambda results: [
         chart
         for task in reporting.tasks_of(results)
-        for chart in curve_charts(results, task, "intervention", "occlusion", "Occlusion", _CAPTION, "covered share of the object")
+        for chart in curve_charts(
+            results, task, "intervention", label="occlusion", title="Occlusion", caption=_CAPTION, axis="covered share of the object"
+        )
     ]

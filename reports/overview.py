@@ -10,7 +10,7 @@ import pandas
 from robustbench_cv.catalogue import report
 from robustbench_cv.palette import BY_KIND, MUTED, PAPER, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.figures import NOTHING, Chart, colours, say, shortened, value_axis
+from robustbench_cv.rendering.figures import NOTHING, Chart, colours, say, shorten_label, value_axis
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.results import MetricRow, Results
@@ -32,7 +32,9 @@ def _chart(results: Results, task: Task) -> Chart:
     metric, notes, rows = results.metrics(task)[0], Footnotes(), []
     order = reporting.ordered_conditions(results, task)
     for group in reporting.groups_of(results, task):
-        cells: list[tuple[str, str, Number]] = [(c.name, c.kind, reporting.shown(results, group, c.name, metric, notes)) for c in order]
+        cells: list[tuple[str, str, Number]] = [
+            (c.name, c.kind, reporting.metric_cell(results, group, c.name, metric, notes)) for c in order
+        ]
         worst = reporting.worst_cases(results, group, metric, notes)
         cells += [(f"worst case {reporting.budget_name(budget)}", "worst case", number) for budget, number in worst]
         for name, kind, cell in cells:
@@ -45,14 +47,14 @@ def _chart(results: Results, task: Task) -> Chart:
     missing = int(frame["value"].isna().sum())
     hidden = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
     return Chart(
-        frame,
-        lambda axes, f: _draw(axes, f, scale),
-        caption,
-        f"overview-{task}",
-        (*hidden, *reporting.scoring_note(results, task), *notes.notes),
-        task,
-        "Overview",
-        (6.4, heights),
+        frame=frame,
+        draw=lambda axes, f: _draw(axes, f, scale),
+        caption=caption,
+        label=f"overview-{task}",
+        notes=(*hidden, *reporting.scoring_note(results, task), *notes.notes),
+        task=task,
+        title="Overview",
+        size=(6.4, heights),
     )
 
 
@@ -70,7 +72,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
             is_edited = row.kind in ("intervention", "control")
             axes.plot(row.value, y, "D" if row.kind == "worst case" else "o", color=hue, markerfacecolor=PAPER if is_edited else hue)
         if len(series) > 1:
-            axes.plot([], [], "o", color=hues[f"{model} · {dataset}"], label=shortened(f"{model} · {dataset}", 40))
+            axes.plot([], [], "o", color=hues[f"{model} · {dataset}"], label=shorten_label(f"{model} · {dataset}", 40))
     if not frame["value"].notna().any():
         say(axes, NOTHING)
     _finish(axes, names, metric, legend=len(series) > 1)
@@ -84,7 +86,7 @@ def _rank(frame: pandas.DataFrame) -> list[str]:
 
 
 def _finish(axes: Axes, names: Sequence[str], metric: MetricRow, *, legend: bool) -> None:
-    axes.set_yticks(range(len(names)), [shortened(name) for name in names])
+    axes.set_yticks(range(len(names)), [shorten_label(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")

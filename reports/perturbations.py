@@ -32,14 +32,14 @@ _COLUMNS = ("model", "dataset", "condition", "distance", "value", "low", "high",
 def perturbations() -> Report:
     """A table of sizes, structural similarity and passes of the broken images; for attacks without a bound, who survives which distance."""
 
-    def made(results: Results) -> list[Item]:
+    def make(results: Results) -> list[Item]:
         items: list[Item] = []
         for task in reporting.tasks_of(results):
             if results.conditions(task, "attack"):
                 items += [_table(results, task), *_distances(results, task)]
         return items
 
-    return made
+    return make
 
 
 def _table(results: Results, task: Task) -> Table:
@@ -58,18 +58,18 @@ def _table(results: Results, task: Task) -> Table:
 
 
 def _row(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[Cell]:
-    blocked = results.blocked(group, condition.name)
+    blocked = results.stop_reason(group, condition.name)
     traces = results.traces(group, condition.name)
     if blocked or traces.empty:
         mark = notes.warning(f"blocked by {blocked}") if blocked else notes.remark("this attack was tried on no sample.")
         return [f"{condition.name}{mark}", *[None] * (3 + 4 * len(_QUANTILES))]
     broken = traces[traces["success"].astype(bool)]
     bound = reporting.budget_of(results.facts(group.task, condition.name).attack)
-    found: list[Cell] = [condition.name, bound, len(broken), len(traces)]
+    cells: list[Cell] = [condition.name, bound, len(broken), len(traces)]
     for name in ("size", "ssim", "forwards", "backwards"):
         values = broken[name].dropna().astype(float)
-        found += [None] * len(_QUANTILES) if values.empty else [f"{v:.4g}" for v in numpy.quantile(values, _QUANTILES)]
-    return found
+        cells += [None] * len(_QUANTILES) if values.empty else [f"{v:.4g}" for v in numpy.quantile(values, _QUANTILES)]
+    return cells
 
 
 def _is_unbounded(traces: pandas.DataFrame) -> bool:
@@ -91,7 +91,17 @@ def _distances(results: Results, task: Task) -> list[Chart]:
         )
         draw = functools.partial(_draw, condition.name)
         label = f"distances-{task}-{slug(condition.name)}"
-        charts.append(Chart(frame, draw, caption, label, notes.notes, task, f"Distance to the boundary: {condition.name}"))
+        charts.append(
+            Chart(
+                frame=frame,
+                draw=draw,
+                caption=caption,
+                label=label,
+                notes=notes.notes,
+                task=task,
+                title=f"Distance to the boundary: {condition.name}",
+            )
+        )
     return charts
 
 
@@ -101,8 +111,8 @@ def _survivors(results: Results, group: Group, condition: Condition, notes: Foot
     if traces.empty or not _is_unbounded(traces):
         return pandas.DataFrame(columns=list(_COLUMNS))
     head = (group.model, group.dataset, condition.name)
-    if results.blocked(group, condition.name):
-        reporting.shown(results, group, condition.name, results.metrics(group.task)[0], notes)
+    if results.stop_reason(group, condition.name):
+        reporting.metric_cell(results, group, condition.name, results.metrics(group.task)[0], notes)
         return pandas.DataFrame([(*head, 0.0, numpy.nan, numpy.nan, numpy.nan, 0)], columns=list(_COLUMNS))
     n = len(traces)
     sizes = sorted(traces.loc[traces["success"].astype(bool), "size"].astype(float))

@@ -50,9 +50,9 @@ class Range:
         return inside and abs(value) < math.inf and not (self.is_pixel_value and isinstance(value, int) and bool(value))
 
     def __repr__(self) -> str:
-        return self.spoken("a number")
+        return self.in_words("a number")
 
-    def spoken(self, kind: str) -> str:
+    def in_words(self, kind: str) -> str:
         """In words: "a whole number from 1 up"."""
         low = "" if math.isinf(self.low) else f" {'above' if self.open_low else 'from'} {self.low:g}"
         if math.isinf(self.high):
@@ -172,18 +172,18 @@ def accepts(hint: object, value: object) -> bool:
     return not (_is_own(hint) and _is_scalar(value))
 
 
-def spoken(hint: object) -> str:
+def hint_in_words(hint: object) -> str:
     """An annotation in words: "a number from 0 to 1 or None"."""
     origin = get_origin(hint)
     if origin is Annotated:
         base, *limits = get_args(hint)
         limit = next((m for m in limits if isinstance(m, Range)), None)
-        return limit.spoken(spoken(base)) if limit else spoken(base)
+        return limit.in_words(hint_in_words(base)) if limit else hint_in_words(base)
     if origin is Literal:
         *others, last = map(repr, get_args(hint))
         return f"{', '.join(others)} or {last}" if others else last
     if origin in (Union, types.UnionType):
-        return " or ".join(map(spoken, get_args(hint)))
+        return " or ".join(map(hint_in_words, get_args(hint)))
     words: dict[object, str] = {float: "a number", int: "a whole number", str: "text in quotes", bool: "True or False", type(None): "None"}
     return words.get(hint, f"a {getattr(hint, '__name__', hint)}, which no spec can write")
 
@@ -199,10 +199,10 @@ def pixel_slip(name: str, value: float) -> str:
     return f"{name}={value!r} must be from 0 to 1, in [0, 1] pixel units: write {name}=8/255"
 
 
-def shortened(text: str, width: int = 80) -> str:
+def shorten(text: str, width: int = 80) -> str:
     """Text for a message: its beginning and its length where it is long.
 
-    >>> shortened("a" * 1000, 20)
+    >>> shorten("a" * 1000, 20)
     'aaaaaaaa... (1,000 characters)'
     """
     return text if len(text) <= width else f"{text[: max(8, width - 24)]}... ({len(text):,} characters)"
@@ -212,7 +212,7 @@ def _complaint(name: str, value: object, hint: object, default: object) -> str:
     pixels = _pixels(hint)
     if pixels and pixels.is_pixel_value and isinstance(value, int | float) and not isinstance(value, bool):
         return pixel_slip(name, value)
-    wanted = f"{name}={shortened(_written(value, in_pixels=bool(pixels)))} must be {spoken(hint)}"
+    wanted = f"{name}={shorten(_written(value, in_pixels=bool(pixels)))} must be {hint_in_words(hint)}"
     if isinstance(value, str) and _is_number(value) and not accepts(hint, "text"):
         return f"{wanted}: write {name}={value.strip()} without quotes"
     if isinstance(value, float) and value.is_integer() and accepts(hint, int(value)):

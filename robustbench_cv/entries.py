@@ -71,7 +71,7 @@ def scan(path: Path, module: str, kind: str) -> Iterator[Entry]:
                 raise UserError(f"{where}: write @{kind}() with parentheses")
             if isinstance(node, ast.ClassDef | ast.AsyncFunctionDef):
                 raise UserError(f"{where}: @{kind} marks a plain function that returns the {kind}, not {node.name!r}")
-            yield from _marked(node, call, where, ast.get_docstring(tree) or "", module, None if module else path)
+            yield from _entries_of_factory(node, call, where, ast.get_docstring(tree) or "", module, None if module else path)
 
 
 class Argument(NamedTuple):
@@ -137,7 +137,7 @@ def _tree(path: Path) -> ast.Module:
         raise UserError(f"{path} cannot be read as Python: {error or type(error).__name__}") from error
 
 
-def _marked(node: ast.FunctionDef, mark: ast.Call, where: str, about: str, module: str, path: Path | None) -> Iterator[Entry]:
+def _entries_of_factory(node: ast.FunctionDef, mark: ast.Call, where: str, about: str, module: str, path: Path | None) -> Iterator[Entry]:
     """The entries of one marked factory: itself, or its members."""
     summary = (ast.get_docstring(node) or about).split("\n")[0]
     if mark.args or any(k.arg is None for k in mark.keywords):

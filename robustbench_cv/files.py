@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from robustbench_cv.arguments import shortened
+from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import UserError
 
 
@@ -21,7 +21,7 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{shortened(str(path))!r} cannot be looked for: {reason}") from error
+        raise UserError(f"{shorten(str(path))!r} cannot be looked for: {reason}") from error
 
 
 PARTIAL = ".partial"

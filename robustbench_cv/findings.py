@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 Verdict = Literal["pass", "note", "warn", "stop", "not applicable"]
@@ -34,6 +34,7 @@ class Finding:
     verdict: Verdict
     evidence: str
     remedy: str = ""
+    _: KW_ONLY
     model: str = ""
     dataset: str = ""
     condition: str = ""

@@ -42,12 +42,12 @@ def calling(whose: str, ours: Callable[[], bool] = lambda: False) -> Iterator[No
         if ours() and is_ours(error):
             error.add_note(whose)
             raise
-        raise ForeignError(f"{whose}: {located(error)}") from error
+        raise ForeignError(f"{whose}: {locate(error)}") from error
 
 
 def read_sample(dataset: Dataset, index: int) -> Sample:
     """A sample of anyone's data. ForeignError naming the data set and the sample where reading it fails in an unforeseen way."""
-    with calling(f"data {dataset.name!r}, {named([dataset.ids[index]])}"):
+    with calling(f"data {dataset.name!r}, {name_samples([dataset.ids[index]])}"):
         return dataset[index]
 
 
@@ -57,7 +57,7 @@ def one_by_one(work: Work[T], instead: Callable[[ForeignError], T] | None) -> Wo
     instead: what stands for an image on which it fails alone. None: the error of the first such image is raised.
     """
 
-    def guarded(images: Tensor, positions: list[int]) -> list[T]:
+    def attempt(images: Tensor, positions: list[int]) -> list[T]:
         try:
             return work(images, positions)
         except ForeignError as error:
@@ -65,21 +65,21 @@ def one_by_one(work: Work[T], instead: Callable[[ForeignError], T] | None) -> Wo
                 if instead is None:
                     raise
                 return [instead(error)]
-            return [one for i, position in enumerate(positions) for one in guarded(images[i : i + 1], [position])]
+            return [one for i, position in enumerate(positions) for one in attempt(images[i : i + 1], [position])]
 
-    return guarded
+    return attempt
 
 
-def named(samples: Sequence[str]) -> str:
+def name_samples(samples: Sequence[str]) -> str:
     """Sample ids as a message names them.
 
-    >>> named(["a", "b", "c"])
+    >>> name_samples(["a", "b", "c"])
     "sample 'a' and 2 more"
     """
     return f"sample {samples[0]!r}" + (f" and {len(samples) - 1} more" if len(samples) > 1 else "")
 
 
-def located(error: BaseException) -> str:
+def locate(error: BaseException) -> str:
     """An exception in one line, with file and line of the last call that neither this package nor an installed library made."""
     place = next((f"{f.f_code.co_filename}, line {line}: " for f, line in _frames(error) if _is_users(f)), "")
     return place + describe(error)

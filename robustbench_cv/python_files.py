@@ -67,13 +67,13 @@ _imported_by_files: dict[str, tuple[Path, str]] = {}
 def _content_of(module: str) -> tuple[Path, str] | None:
     """The file of one of the user's own modules, and its hash; None for what is built in, installed, or this package's."""
     file = getattr(sys.modules[module], "__file__", None)
-    if not file or not file.endswith(".py") or module.startswith("robustbench_cv") or file.startswith(_installed()):
+    if not file or not file.endswith(".py") or module.startswith("robustbench_cv") or file.startswith(_library_folders()):
         return None
     return Path(file), _sha256(Path(file))
 
 
 @functools.cache
-def _installed() -> tuple[str, ...]:
+def _library_folders() -> tuple[str, ...]:
     return tuple(sysconfig.get_path(place) for place in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 

@@ -24,7 +24,7 @@ Status = Literal["ok", "not-applicable", "failed"]
 STATUSES: tuple[Status, ...] = ("ok", "not-applicable", "failed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttackTrace:
     """What an attack did to one sample.
 
@@ -43,7 +43,7 @@ class AttackTrace:
     ssim: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One row. `evidence` is what the metrics keep of the prediction, by evidence key.
 

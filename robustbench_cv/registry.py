@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from robustbench_cv.arguments import check_argument, check_arguments, shortened
+from robustbench_cv.arguments import check_argument, check_arguments, shorten
 from robustbench_cv.code_lookups import Lookup, record_lookup
 from robustbench_cv.entries import Entry, marker, read_arguments, scan
 from robustbench_cv.errors import ForeignError, UserError, foreign
@@ -79,10 +79,10 @@ class Registry(Generic[T]):
 
     def entries(self) -> dict[str, Entry]:
         """Every entry by name. Imports nothing but the packages' parents."""
-        return self._installed | self._plugins
+        return self._installed_entries | self._plugins
 
     @functools.cached_property
-    def _installed(self) -> dict[str, Entry]:
+    def _installed_entries(self) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
         for entry in [*self._of_packages(), *self._of_entry_points()]:
             _add(entries, entry, self.kind)
@@ -104,7 +104,7 @@ class Registry(Generic[T]):
         """Register what a plug-in file marks for this kind; its names. UserError for a name that is registered already."""
         path = Path(path).resolve()
         plugins = {name: entry for name, entry in self._plugins.items() if entry.path != path}
-        entries = self._installed | plugins
+        entries = self._installed_entries | plugins
         added = list(scan(path, "", self.kind))
         for entry in added:
             _add(entries, entry, self.kind)
@@ -121,7 +121,7 @@ class Registry(Generic[T]):
                     raise UserError(f"{self.kind} {plain!r} is called {entry.name!r} now")
             close = difflib.get_close_matches(plain[:100], entries, n=3)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-            raise UserError(f"no {self.kind} named {shortened(name)!r}{hint} (robustbench-cv list {self.kind}s)")
+            raise UserError(f"no {self.kind} named {shorten(name)!r}{hint} (robustbench-cv list {self.kind}s)")
         return entries[plain]
 
     def is_bundled(self, spec: Spec | str) -> bool:
@@ -150,7 +150,7 @@ class Registry(Generic[T]):
         positional = [] if spec.target is None else [name for name in known if name not in ("*", "**")][:1]
         if spec.target is not None and not positional and "*" not in known:
             raise UserError(
-                f"{whose} takes nothing after a colon, such as {shortened(spec.target)!r}; it takes {entry.name}{entry.signature}"
+                f"{whose} takes nothing after a colon, such as {shorten(spec.target)!r}; it takes {entry.name}{entry.signature}"
             )
         args: dict[str, Scalar] = {
             name: value
@@ -173,17 +173,17 @@ class Registry(Generic[T]):
         if spec.name.endswith(".py"):
             path, name = Path(spec.name), spec.target or "build"
             record_lookup(Lookup(self.kind, "", path))
-            return _guarded(load_factory(path, name), f"{path}, function {name}", path)
+            return _guard_factory(load_factory(path, name), f"{path}, function {name}", path)
         entry = self.entry(spec.name)
         record_lookup(Lookup(self.kind, entry.module, entry.path))
         if entry.path:
-            made: Callable[..., T] = _guarded(
+            made: Callable[..., T] = _guard_factory(
                 load_factory(entry.path, entry.function), f"{entry.path}, function {entry.function}", entry.path
             )
         elif entry.whose:
             with foreign(f"{entry.whose}, {entry.module}"):
                 made = getattr(importlib.import_module(entry.module), entry.function)
-            made = _guarded(made, f"{entry.whose}, {entry.module}.{entry.function}")
+            made = _guard_factory(made, f"{entry.whose}, {entry.module}.{entry.function}")
         else:
             made = getattr(importlib.import_module(entry.module), entry.function)
         return made if entry.member is None else functools.partial(made, entry.member)
@@ -205,7 +205,7 @@ class Registry(Generic[T]):
         """Call a spec's factory with these arguments, checked; its result, checked too. product: what it must be, if not the kind's own."""
         signature = inspect.signature(factory)
         first = () if spec.target is None or spec.name.endswith(".py") else (spec.target,)
-        whose = f"{self.kind} {shortened(str(spec))!r}"
+        whose = f"{self.kind} {shorten(str(spec))!r}"
         if not spec.name.endswith(".py"):
             _require_current(f"{self.kind} {spec.name!r}", self.entry(spec.name), arguments)
         try:
@@ -224,10 +224,10 @@ class Registry(Generic[T]):
         return remember(result, spec)
 
     def _with_tag(self, spec: Spec) -> Spec:
-        return tagged(spec) if self._tagged else spec
+        return expand_tag(spec) if self._tagged else spec
 
 
-def tagged(spec: Spec) -> Spec:
+def expand_tag(spec: Spec) -> Spec:
     """The spec with its tag as an argument: "unet.scenes" is unet(weights='scenes')."""
     name, dot, tag = spec.name.partition(".")
     if not dot or spec.name.endswith(".py"):
@@ -285,16 +285,16 @@ def _add(entries: dict[str, Entry], entry: Entry, kind: str) -> None:
     entries[entry.name] = entry
 
 
-def _guarded(factory: Callable[..., T], whose: str, path: Path | None = None) -> Callable[..., T]:
+def _guard_factory(factory: Callable[..., T], whose: str, path: Path | None = None) -> Callable[..., T]:
     """A factory that is not this package's: what it raises becomes a ForeignError."""
 
-    def guarded(*args: Any, **arguments: Any) -> T:
+    def call_guarded(*args: Any, **arguments: Any) -> T:
         with foreign(whose, path):
             return factory(*args, **arguments)
 
-    functools.update_wrapper(guarded, factory, updated=())
-    guarded.whose = whose  # type: ignore[attr-defined]
-    return guarded
+    functools.update_wrapper(call_guarded, factory, updated=())
+    call_guarded.whose = whose  # type: ignore[attr-defined]
+    return call_guarded
 
 
 def _where(factory: Callable[..., Any]) -> str:
@@ -303,4 +303,4 @@ def _where(factory: Callable[..., Any]) -> str:
     return getattr(whole, "whose", None) or f"{whole.__module__}.{whole.__qualname__}"
 
 
-__all__ = ["Entry", "Product", "Registry", "Scalar", "Spec", "load_factory", "load_file", "marker", "remember", "spec_of", "tagged"]
+__all__ = ["Entry", "Product", "Registry", "Scalar", "Spec", "expand_tag", "load_factory", "load_file", "marker", "remember", "spec_of"]

@@ -230,7 +230,7 @@ class Cost:
     zero_grads: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """A sample before and after a condition, as saved: PNG paths, and predictions in the form of `predictions.to_json`."""
 
@@ -315,8 +315,8 @@ class Results:
 
     def rows(self, group: Group, condition: str) -> pandas.DataFrame:
         """The records of one group under one condition; empty where none was made."""
-        found = self._by_cell.get((group.task, group.model, group.dataset, condition))
-        return self.records.iloc[:0] if found is None else found
+        frame = self._by_cell.get((group.task, group.model, group.dataset, condition))
+        return self.records.iloc[:0] if frame is None else frame
 
     def evidence(self, group: Group, condition: str, metric: str, *, reference: bool = False) -> dict[str, Evidence]:
         """Evidence by sample id, of the samples that have it. reference: of the unedited image instead."""
@@ -326,12 +326,12 @@ class Results:
 
     def estimate(self, group: Group, condition: str, metric: str) -> Estimate:
         """A metric under a condition with its 95 % interval. Blocked or undefined: value None, with the reason."""
-        blocked = self.blocked(group, condition)
+        blocked = self.stop_reason(group, condition)
         if blocked:
             return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
         evidence = list(self.evidence(group, condition, metric).values())
-        excluded, failed = len(self.rows(group, condition)) - len(evidence), len(self.failed(group, condition))
-        return self._cached(("estimate", group, condition, metric), lambda: self._estimate(group, metric, evidence, excluded, failed))
+        excluded, failed = len(self.rows(group, condition)) - len(evidence), len(self.failed_samples(group, condition))
+        return self._memoise(("estimate", group, condition, metric), lambda: self._estimate(group, metric, evidence, excluded, failed))
 
     def _estimate(self, group: Group, metric: str, evidence: Sequence[Evidence], excluded: int, failed: int) -> Estimate:
         built = self.metric(group, metric)
@@ -341,10 +341,10 @@ class Results:
         """As `estimate`, over some of the samples; reference: of the unedited images instead. Nothing is blocked here."""
         evidence = self.evidence(group, condition, metric, reference=reference)
         chosen = [e for sample, e in evidence.items() if sample in samples]
-        failed = len(self.failed(group, condition))
+        failed = len(self.failed_samples(group, condition))
         return self._estimate(group, metric, chosen, len(self.rows(group, condition)) - len(chosen), failed)
 
-    def failed(self, group: Group, condition: str) -> frozenset[str]:
+    def failed_samples(self, group: Group, condition: str) -> frozenset[str]:
         """The samples that should have an outcome and have none: the model answered NaN, or the file could not be read."""
         rows = self.rows(group, condition)
         return frozenset(rows.loc[rows["status"] == "failed", "sample"])
@@ -376,15 +376,18 @@ class Results:
         """What a rate of removed classes that are still reported must be held against; None where nothing of that was kept."""
         background = getattr(self.metric(group, metric), "background", None)
         clean = self.conditions(group.task, "clean")
-        if not isinstance(background, Background) or not clean or self.blocked(group, condition):
+        if not isinstance(background, Background) or not clean or self.stop_reason(group, condition):
             return None
-        kept = [self._kept(group, name, background.key) for name in (condition, *self.controls(group.task, condition), clean[0].name)]
+        kept = [
+            self._evidence_by_sample(group, name, background.key)
+            for name in (condition, *self.controls(group.task, condition), clean[0].name)
+        ]
         if not kept[0]:
             return None
         placebo, seed = kept[1] if len(kept) > 2 else {}, self.run.seed
-        return self._cached(("base rates", group, condition), lambda: base_rates(kept[0], placebo, kept[-1], seed=seed))
+        return self._memoise(("base rates", group, condition), lambda: base_rates(kept[0], placebo, kept[-1], seed=seed))
 
-    def _kept(self, group: Group, condition: str, key: str) -> dict[str, Evidence]:
+    def _evidence_by_sample(self, group: Group, condition: str, key: str) -> dict[str, Evidence]:
         rows = self.rows(group, condition)
         return {sample: values[key] for sample, values in zip(rows["sample"], rows["evidence"], strict=True) if key in values}
 
@@ -393,31 +396,31 @@ class Results:
 
         NotApplicable where a check blocks the numbers.
         """
-        blocked = self.blocked(group, condition)
+        blocked = self.stop_reason(group, condition)
         if blocked:
             raise NotApplicable(f"blocked: {blocked}")
         names = [condition, *self.controls(group.task, condition)]
         sides = [(self.evidence(group, name, metric), self.evidence(group, name, metric, reference=True)) for name in names]
-        built, failed = self.metric(group, metric), len(frozenset().union(*(self.failed(group, name) for name in names)))
+        built, failed = self.metric(group, metric), len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
         control = sides[1] if len(sides) > 1 else (None, None)
 
         def compute() -> Effect:
-            found = difference_in_differences(built, *sides[0], *control, seed=self.run.seed)
-            return Effect(*(None if e is None else replace(e, failed=failed) for e in found))  # type: ignore[arg-type]
+            difference = difference_in_differences(built, *sides[0], *control, seed=self.run.seed)
+            return Effect(*(None if e is None else replace(e, failed=failed) for e in difference))  # type: ignore[arg-type]
 
-        return self._cached(("effect", group, condition, metric), compute)
+        return self._memoise(("effect", group, condition, metric), compute)
 
     def budgets(self, task: Task) -> list[Budget]:
         """Every radius of every norm of the change that an attack of the task is bounded by, in the order of the suite."""
-        found: dict[tuple[Norm, str], Budget] = {}
+        budgets_by_norm: dict[tuple[Norm, str], Budget] = {}
         for condition in self.conditions(task, "attack"):
             facts = self.facts(task, condition.name).attack
             if facts is None or facts.radius is None or facts.norm not in ("linf", "l2", "l1", "l0"):
                 continue
             key = facts.norm, f"{facts.radius:.9g}"
-            names = (*found[key].conditions, condition.name) if key in found else (condition.name,)
-            found[key] = Budget(facts.norm, facts.radius, names)
-        return list(found.values())
+            names = (*budgets_by_norm[key].conditions, condition.name) if key in budgets_by_norm else (condition.name,)
+            budgets_by_norm[key] = Budget(facts.norm, facts.radius, names)
+        return list(budgets_by_norm.values())
 
     def worst_case(self, group: Group, metric: str, budget: Budget) -> Estimate:
         """A rate when each sample counts at its worst over clean and the attacks of one budget (never an average over attacks).
@@ -428,11 +431,11 @@ class Results:
             raise NotApplicable(f"{metric} is a ratio of sums: it has no per-sample worst case")
         names = [*(c.name for c in self.conditions(group.task, "clean")[:1]), *budget.conditions]
         for name in names:
-            blocked = self.blocked(group, name)
+            blocked = self.stop_reason(group, name)
             if blocked:
                 return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
         evidence = list(worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in names]).values())
-        failed = len(frozenset().union(*(self.failed(group, name) for name in names)))
+        failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
         return self._estimate(group, metric, evidence, len(self.rows(group, names[0])) - len(evidence), failed)
 
     def attack_success(self, group: Group, condition: str, metric: str) -> AttackSuccess:
@@ -477,7 +480,7 @@ class Results:
         where = (group.task, group.model, group.dataset, condition)
         return next((f for f in self.findings if f.is_strength and (f.task, f.model, f.dataset, f.condition) == where), None)
 
-    def blocked(self, group: Group, condition: str) -> str | None:
+    def stop_reason(self, group: Group, condition: str) -> str | None:
         """Why a number may not be shown: the check that said stop; None where nothing did."""
         stops = [f for f in self.flags(group, condition) if f.verdict == "stop"]
         return f"{stops[0].check} {stops[0].title}" if stops else None
@@ -500,16 +503,24 @@ class Results:
         """The saved before-and-after pairs, in the order of the suite."""
         if self.folder is None:
             return []
-        found = []
+        selected = []
         for cell in self.run.cells:
             index = RunFolder(self.folder).image_index(cell.key)
             group = Group(cell.task, cell.model, cell.dataset)
             for item in json.loads(index.read_text()) if index.exists() else []:
                 before, after = (index.parent / item[side]["image"] for side in ("before", "after"))
-                predictions = item["before"]["prediction"], item["after"]["prediction"]
-                names = self.model_row(group).classes
-                found.append(Picture(group, cell.condition, item["sample"], before, after, *predictions, names))
-        return found
+                picture = Picture(
+                    group=group,
+                    condition=cell.condition,
+                    sample=item["sample"],
+                    before=before,
+                    after=after,
+                    before_prediction=item["before"]["prediction"],
+                    after_prediction=item["after"]["prediction"],
+                    class_names=self.model_row(group).classes,
+                )
+                selected.append(picture)
+        return selected
 
     def table(self, report: str) -> pandas.DataFrame:
         """`robustbench_cv.table(self, report)`, for whoever has the results at hand: how they are drawn is not known here."""
@@ -529,11 +540,11 @@ class Results:
     def _cache(self) -> dict[tuple[object, ...], Any]:
         return {}
 
-    def _cached(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+    def _memoise(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         if key not in self._cache:
             self._cache[key] = make()
-        found: T = self._cache[key]
-        return found
+        value: T = self._cache[key]
+        return value
 
 
 class _Head(msgspec.Struct):

@@ -109,7 +109,7 @@ class RunFolder:
         return iter(sorted((self.root / "artefacts").glob(f"*/{file_name(attack)}.json")))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """While a run writes here. UserError where another one does. The system takes the lock from a process that dies."""
         self.root.mkdir(parents=True, exist_ok=True)
         # opened without truncating: the same run twice leaves every file as it was

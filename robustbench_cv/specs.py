@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from robustbench_cv.arguments import shortened
+from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import UserError
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -53,20 +53,18 @@ class Spec:
         """
         head = text.strip()
         if len(head) > LONGEST:
-            raise UserError(f"{shortened(text)!r} is not a spec: it has more than {LONGEST:,} characters")
+            raise UserError(f"{shorten(text)!r} is not a spec: it has more than {LONGEST:,} characters")
         if "\0" in head:
-            raise UserError(f"{shortened(text)!r} is not a spec: it has a NUL character")
+            raise UserError(f"{shorten(text)!r} is not a spec: it has a NUL character")
         opening, args = _split(head) if head.endswith(")") else (len(head), {})
         head = head[:opening].strip()
         name, colon, target = (part.strip() for part in head.partition(":"))
         if not name or (colon and not target):
-            raise UserError(f"{shortened(text)!r} is not a spec; write name, name(key=value) or source:target(key=value)")
+            raise UserError(f"{shorten(text)!r} is not a spec; write name, name(key=value) or source:target(key=value)")
         if name.endswith("."):
-            raise UserError(f"{shortened(text)!r} names no weights after the dot; write {name.rstrip('.')} or {name}scenes")
+            raise UserError(f"{shorten(text)!r} names no weights after the dot; write {name.rstrip('.')} or {name}scenes")
         if "(" in name and not name.endswith(".py"):
-            raise UserError(
-                f"the arguments of {shortened(text)!r} cannot be read: write them in one pair of parentheses, as name(key=value)"
-            )
+            raise UserError(f"the arguments of {shorten(text)!r} cannot be read: write them in one pair of parentheses, as name(key=value)")
         return cls(name, args, target if colon else None)
 
     def __str__(self) -> str:
@@ -86,10 +84,10 @@ def _split(head: str) -> tuple[int, dict[str, Scalar]]:
     if colon and "=" not in group and not name.rstrip().endswith(".py"):
         return len(head), {}
     if call is not None:
-        raise UserError(f"{shortened(head)!r} has a positional argument; name it: key=value")
+        raise UserError(f"{shorten(head)!r} has a positional argument; name it: key=value")
     if head.count("(") < head.count(")"):
-        raise UserError(f"{shortened(head)!r} has a ')' that no '(' opens")
-    raise UserError(f"the arguments of {shortened(head)!r} cannot be read: write key=value, separated by commas")
+        raise UserError(f"{shorten(head)!r} has a ')' that no '(' opens")
+    raise UserError(f"the arguments of {shorten(head)!r} cannot be read: write key=value, separated by commas")
 
 
 def _holds_arguments(head: str) -> bool:
@@ -130,9 +128,9 @@ def _arguments(call: ast.Call, text: str) -> dict[str, Scalar]:
     args: dict[str, Scalar] = {}
     for keyword in call.keywords:
         if keyword.arg is None:
-            raise UserError(f"{shortened(text)!r} has a '**'; write each argument as key=value")
+            raise UserError(f"{shorten(text)!r} has a '**'; write each argument as key=value")
         if keyword.arg in args:
-            raise UserError(f"{shortened(text)!r} gives {keyword.arg} twice; give it once")
+            raise UserError(f"{shorten(text)!r} gives {keyword.arg} twice; give it once")
         args[keyword.arg] = literal(keyword.value, text)
     return args
 
@@ -151,8 +149,7 @@ def literal(node: ast.expr, where: str) -> Scalar:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise UserError(
-        f"{shortened(_unparsed(node))!r} in {shortened(where)!r} is not a number, a fraction such as 8/255, a quoted string, "
-        "True, False or None"
+        f"{shorten(_unparse(node))!r} in {shorten(where)!r} is not a number, a fraction such as 8/255, a quoted string, True, False or None"
     )
 
 
@@ -165,7 +162,7 @@ def _value(node: ast.expr) -> object:
     return above / below
 
 
-def _unparsed(node: ast.expr) -> str:
+def _unparse(node: ast.expr) -> str:
     try:
         return ast.unparse(node)
     except _READING_FAILS:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from robustbench_cv.arguments import LARGEST_COUNT, LARGEST_SEED, shortened
+from robustbench_cv.arguments import LARGEST_COUNT, LARGEST_SEED, shorten
 from robustbench_cv.errors import UserError
 from robustbench_cv.tasks import Task
 
@@ -123,7 +123,7 @@ def validate(suite: Suite, *, models: Sequence[object] | None = None, data: Sequ
     """
     fault = next(faults(suite, models=models, data=data), None)
     if fault is not None:
-        raise UserError(f"suite {shortened(suite.name)!r}: {spoken_path(fault.path)}: {fault.text}")
+        raise UserError(f"suite {shorten(suite.name)!r}: {spoken_path(fault.path)}: {fault.text}")
     return suite
 
 
@@ -135,10 +135,10 @@ def faults(suite: Suite, *, models: Sequence[object] | None = None, data: Sequen
     yield from _out_of_range(suite.strength, ("strength",), 0, LARGEST_COUNT)
     if not suite.tracks:
         yield Fault(("tracks",), "a suite needs a track: a task with its models, datasets, conditions and metrics")
-    yield from _repeated(
+    yield from _repeated_values(
         [track.task for track in suite.tracks], ("tracks",), "two tracks are for {}; put their models and conditions in one"
     )
-    yield from _repeated(suite.reports, ("reports",), "{} comes twice; leave one out")
+    yield from _repeated_values(suite.reports, ("reports",), "{} comes twice; leave one out")
     for i, track in enumerate(suite.tracks):
         yield from _track_faults(track, ("tracks", i), models, data)
     for i, gate in enumerate(suite.gates):
@@ -183,9 +183,9 @@ def _track_faults(track: Track, at: FieldPath, models: Sequence[object] | None, 
         if not own and given is not None and not given:
             flag = "--model" if field == "models" else "--data"
             yield Fault((*at, field), f"the {track.task} track has none; name some there, or with {flag}")
-        yield from _repeated(own, (*at, field), "{} comes twice; leave one out")
-    yield from _repeated(track.metrics, (*at, "metrics"), "{} comes twice; leave one out")
-    yield from _repeated(
+        yield from _repeated_values(own, (*at, field), "{} comes twice; leave one out")
+    yield from _repeated_values(track.metrics, (*at, "metrics"), "{} comes twice; leave one out")
+    yield from _repeated_values(
         [c.name for c in track.conditions], (*at, "conditions"), f"two {track.task} conditions are called {{}}; names must differ"
     )
     for field in ("conditions", "metrics"):
@@ -217,17 +217,17 @@ def _name_faults(name: str, *, folder: bool = False) -> Iterator[str]:
     if not name.strip():
         yield "a name must not be empty"
     elif not name.isprintable() or len(name) > LONGEST_NAME:
-        yield f"{shortened(name)!r} is no name: it takes up to {LONGEST_NAME} characters that can be printed"
+        yield f"{shorten(name)!r} is no name: it takes up to {LONGEST_NAME} characters that can be printed"
     elif folder and (name.strip(".") == "" or set(name) & set("/\\")):
         yield f"{name!r} is also the name of the run's folder: leave out slashes, and do not write dots alone"
 
 
 def _out_of_range(value: int, path: FieldPath, low: int, high: int) -> Iterator[Fault]:
     if not low <= value <= high:
-        yield Fault(path, f"{shortened(str(value))} is out of range; write a whole number from {low} to {high:,}")
+        yield Fault(path, f"{shorten(str(value))} is out of range; write a whole number from {low} to {high:,}")
 
 
-def _repeated(values: Sequence[str], path: FieldPath, text: str) -> Iterator[Fault]:
+def _repeated_values(values: Sequence[str], path: FieldPath, text: str) -> Iterator[Fault]:
     """A fault at each value that stood before."""
     for i, value in enumerate(values):
         if value in values[:i]:

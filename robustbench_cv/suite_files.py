@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from robustbench_cv.arguments import shortened
+from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS, REPORTS, SUITES
 from robustbench_cv.errors import UserError
 from robustbench_cv.suite import Fault, FieldPath, Suite, faults, spoken_path, validate
@@ -90,9 +90,9 @@ def _text(path: Path) -> str:
             raise UserError(f"cannot read the suite {path}: it is no file")
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read the suite {shortened(str(path))}: {error.strerror}") from error
+        raise UserError(f"cannot read the suite {shorten(str(path))}: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(f"cannot read the suite {shortened(str(path))!r}: {error}") from error
+        raise UserError(f"cannot read the suite {shorten(str(path))!r}: {error}") from error
     encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8")
     try:
         return content.decode(encoding)
@@ -140,7 +140,7 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and first.setdefault((key.tag, key.value), key) is not key:
             line = first[key.tag, key.value].start_mark.line + 1
-            raise _problem(key, f"{shortened(key.value)!r} stands twice in one mapping, first in line {line}; leave one out")
+            raise _problem(key, f"{shorten(key.value)!r} stands twice in one mapping, first in line {line}; leave one out")
     return [part for pair in node.value for part in pair]
 
 

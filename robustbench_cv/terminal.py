@@ -19,7 +19,7 @@ def plain(text: str) -> str:
     >>> plain("car\x1b[2J")
     'car\\x1b[2J'
     """
-    return "".join(c if c in "\n\t" else _shown(c) for c in text)
+    return "".join(c if c in "\n\t" else _escape(c) for c in text)
 
 
 def one_line(text: str) -> str:
@@ -28,7 +28,7 @@ def one_line(text: str) -> str:
     >>> one_line("two\nlines")
     'two\\nlines'
     """
-    return "".join(map(_shown, text))
+    return "".join(map(_escape, text))
 
 
 def encodable(text: str) -> str:
@@ -40,10 +40,10 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def elided(text: str, width: int) -> str:
+def elide(text: str, width: int) -> str:
     """At most `width` characters: the beginning and the end, since names of one kind often begin alike.
 
-    >>> elided("resnet50 trained on everything", 13)
+    >>> elide("resnet50 trained on everything", 13)
     'resnet…ything'
     """
     if len(text) <= width:
@@ -72,6 +72,6 @@ class _Plain(logging.Formatter):
         return plain(super().format(record))
 
 
-def _shown(character: str) -> str:
+def _escape(character: str) -> str:
     unseen = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in _JOINERS
     return character.encode("unicode_escape").decode("ascii") if unseen else character

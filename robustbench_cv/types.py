@@ -7,7 +7,7 @@ float, absolute pixels; label maps are int64 (H, W) with 255 = ignore; rates are
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import torch
@@ -145,6 +145,7 @@ class Sample:
     target: Target
     regions: Mapping[str, Tensor] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
+    _: KW_ONLY
     scene: Editable | None = None
     edit: Edit | None = None
 
@@ -236,7 +237,7 @@ class BoxPrediction:
 Prediction: TypeAlias = ClassPrediction | MaskPrediction | BoxPrediction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """What is known of a model without running it.
 

@@ -11,7 +11,7 @@ LEVELS = (2, 4, 8)
 
 @suite(paper="arXiv:1706.06083")
 def hardened(samples: PositiveInt = 32, eps: Budget = 4 / 255, steps: PositiveInt = 20, queries: PositiveInt = 200) -> Suite:
-    """Each hardened model of the zoo after its twin of the same architecture, size and data.
+    """Each hardened model of the zoo after the undefended model of the same architecture, size and data.
 
     eps: the L-infinity budget beside the curves; the models were trained at 4/255. steps, queries: of AutoAttack; 100 and 5000 are the
     reference's, below them what survives may still fall.

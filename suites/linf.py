@@ -13,15 +13,15 @@ def linf(eps: Budget = 8 / 255, steps: PositiveInt = 40, samples: PositiveInt = 
     eps: budget in [0, 1] pixel units (8/255). steps: gradient steps of each attack.
     """
 
-    def attacked(*names: str) -> tuple[Condition, ...]:
+    def conditions_of(*names: str) -> tuple[Condition, ...]:
         return (CLEAN, *(Condition(name, attack=f"{name}(eps={eps}, steps={steps})", severity=eps, curve=name) for name in names))
 
     def track(task: Task, model: str, conditions: tuple[Condition, ...], *metrics: str) -> Track:
         return Track(task, (model,), ("scenes",), conditions, metrics, samples)
 
     tracks = (
-        track("classification", "cifar-resnet20.scenes", attacked("pgd"), "top-1"),
-        track("segmentation", "unet.scenes", attacked("seg-pgd"), "miou", "pixel-accuracy"),
-        track("detection", "yolov3-small.scenes", attacked("tog-vanish", "tog-fabricate"), "ap", "ap50", "fabricated-per-image"),
+        track("classification", "cifar-resnet20.scenes", conditions_of("pgd"), "top-1"),
+        track("segmentation", "unet.scenes", conditions_of("seg-pgd"), "miou", "pixel-accuracy"),
+        track("detection", "yolov3-small.scenes", conditions_of("tog-vanish", "tog-fabricate"), "ap", "ap50", "fabricated-per-image"),
     )
     return Suite("linf", version=2, tracks=tracks, reports=("overview", "main-table", "gallery", "checks", "protocol"))

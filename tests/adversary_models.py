@@ -44,7 +44,7 @@ def seeded(module: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def info(name: str, task: Task, classes: int, operating_score: float = 0.25) -> ModelInfo:
-    return ModelInfo(name, task, Labels.numbered(classes), "0" * 64, operating_score=operating_score)
+    return ModelInfo(name=name, task=task, classes=Labels.numbered(classes), weights_sha256="0" * 64, operating_score=operating_score)
 
 
 @dataclass(eq=False)

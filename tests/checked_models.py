@@ -87,7 +87,7 @@ class Tiny:
     @property
     def info(self) -> ModelInfo:
         classes = Labels(CLASSES.names[:GROUND]) if self.task == "detection" else CLASSES
-        return ModelInfo(f"tiny {self.task}", self.task, classes, "0" * 64, operating_score=self.score)
+        return ModelInfo(name=f"tiny {self.task}", task=self.task, classes=classes, weights_sha256="0" * 64, operating_score=self.score)
 
     def raw(self, images: Tensor, /) -> Logits | PixelLogits | Candidates:
         scores = 3 * self.module(self.prepare(self.before(images)))

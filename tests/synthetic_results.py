@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
@@ -57,12 +58,30 @@ _STRENGTH = {"clean": 0.0, "pgd-1": 0.2, "pgd-2": 0.4, "pgd-4": 0.7, "pgd-8": 0.
 
 PASS = Finding("S12", "attack and evaluation see one model", "pass", "64 of 64 predictions agree", model="resnet-small")
 WARN = Finding(
-    "S09", "gradients reach the input", "warn", "12 % of samples had zero gradients", "use a margin loss", "resnet-small", "", "pgd-8"
+    "S09",
+    "gradients reach the input",
+    "warn",
+    "12 % of samples had zero gradients",
+    "use a margin loss",
+    model="resnet-small",
+    dataset="",
+    condition="pgd-8",
 )
-STOP = Finding("S21", "colour order is RGB", "stop", "BGR scores 0.91, RGB 0.42", "swap the channels", "yolo-small")
+STOP = Finding("S21", "colour order is RGB", "stop", "BGR scores 0.91, RGB 0.42", "swap the channels", model="yolo-small")
 
 STRONG = tuple(
-    Finding("S10", "attack strength", "pass", "attack looks strong", "", model, "scenes", c.name, task=task, code="attack-strength")
+    Finding(
+        "S10",
+        "attack strength",
+        "pass",
+        "attack looks strong",
+        "",
+        model=model,
+        dataset="scenes",
+        condition=c.name,
+        task=task,
+        code="attack-strength",
+    )
     for task, model in MODELS.items()
     for c in _ATTACKS
 )
@@ -128,17 +147,30 @@ def _strength(condition: Condition) -> float:
 def _records(task: str, model: str, dataset: str, condition: Condition, n: int, k: int, classes: tuple[str, ...]) -> list[Record]:
     made = []
     for i in range(n):
-        common = ("synthetic", 1, task, model, dataset, condition.name, f"scene/{i:05d}", 7)
+        common: dict[str, Any] = {
+            "suite": "synthetic",
+            "suite_version": 1,
+            "task": task,
+            "model": model,
+            "dataset": dataset,
+            "condition": condition.name,
+            "sample": f"scene/{i:05d}",
+            "seed": 7,
+        }
         if condition.interventions and i == 0:
-            made.append(Record(*common, status="not-applicable", reason="the mask covers more than 30 % of the image"))
+            made.append(Record(**common, status="not-applicable", reason="the mask covers more than 30 % of the image"))
             continue
         rng = numpy.random.default_rng([i, k])
         evidence = _evidence(task, rng, _strength(condition), classes)
         if condition.name == "remove":
             evidence["hallucination-rate@0.25"] = int(i % 4 == 0)
         reference = _evidence(task, numpy.random.default_rng([i, k]), 0.0, classes) if condition.interventions else {}
-        trace = AttackTrace(bool(i % 2), condition.severity, condition.severity, 11, 10, 0.0) if condition.attack else None
-        made.append(Record(*common, evidence=evidence, reference=reference, attack=trace))
+        trace = (
+            AttackTrace(success=bool(i % 2), size=condition.severity, radius=condition.severity, forwards=11, backwards=10, zero_grads=0.0)
+            if condition.attack
+            else None
+        )
+        made.append(Record(**common, evidence=evidence, reference=reference, attack=trace))
     return made
 
 

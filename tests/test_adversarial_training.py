@@ -131,7 +131,12 @@ HARD = replace(tiny_recipe(), adversary=AdversarialTraining(0.1))
 
 def trained(recipe: Recipe, state: Path | None = None, watch: Watch = lambda done, total, loss: None) -> dict[str, Tensor]:
     made = network()
-    fit(made, read("classification"), Run(recipe, 3, 0, "cpu", (0.5,) * 3, (0.25,) * 3, state, "key"), watch)
+    fit(
+        made,
+        read("classification"),
+        Run(recipe=recipe, epochs=3, seed=0, device="cpu", mean=(0.5,) * 3, std=(0.25,) * 3, state=state, key="key"),
+        watch,
+    )
     return {k: v.clone() for k, v in made.state_dict().items()}
 
 
@@ -189,9 +194,13 @@ def test_hardening_gives_up_what_an_adversary_can_turn() -> None:
     for name, adversary in {"plain": None, "hardened": AdversarialTraining(6 / 255)}.items():
         made = Linear()
         recipe = replace(
-            tiny_recipe(), loss=losses.classification, augment=lambda x, t, g: (x, t), schedule=Schedule(15, peak=0.03), adversary=adversary
+            tiny_recipe(),
+            loss=losses.classification,
+            augment=lambda x, t, g: (x, t),
+            schedule=Schedule(epochs=15, peak=0.03),
+            adversary=adversary,
         )
-        fit(made, pool, Run(recipe, 15, 0, mean=(0.5,) * 3, std=(0.05,) * 3))
+        fit(made, pool, Run(recipe=recipe, epochs=15, seed=0, mean=(0.5,) * 3, std=(0.05,) * 3))
         leaf = x.clone().requires_grad_()
         (slope,) = torch.autograd.grad(F.cross_entropy(made((leaf - 0.5) / 0.05), t), leaf)
         attacked = (x + 6 / 255 * slope.sign()).clamp(0, 1)

@@ -114,7 +114,7 @@ def test_a_guessing_classifier_is_not_accused(classes: int, frequent: float) -> 
         def answer(x: Tensor, g: torch.Generator, lean: Tensor = lean, classes: int = classes) -> Logits:
             return Logits(3 * torch.randn(len(x), classes, generator=g) + lean)
 
-        info = ModelInfo("guessing", "classification", Labels.numbered(classes), "0" * 64)
+        info = ModelInfo(name="guessing", task="classification", classes=Labels.numbered(classes), weights_sha256="0" * 64)
         model = Guessing(info, torch.Generator().manual_seed(seed), answer=answer)
         subject = Preflight(model, "classification", samples)  # type: ignore[arg-type]
         for check in stops:
@@ -141,7 +141,7 @@ def test_a_guessing_detector_is_not_accused(size: float) -> None:
 
         truth = [BoxTarget.of(b, torch.randint(5, (len(b),), generator=generator)) for b in boxes(N, 2)]
         samples = [Sample(str(i), torch.zeros(3, 50, 50), t) for i, t in enumerate(truth)]
-        info = ModelInfo("guessing", "detection", Labels.numbered(5), "0" * 64)
+        info = ModelInfo(name="guessing", task="detection", classes=Labels.numbered(5), weights_sha256="0" * 64)
         subject = Preflight(Guessing(info, generator, answer=answer), "detection", samples)  # type: ignore[arg-type]
         for check in stops:
             stops[check] += _stops(check, subject)
@@ -159,7 +159,7 @@ def test_a_branch_that_rounding_decides_is_not_a_leak_between_images(rounding: b
         return Logits(values)
 
     samples = [Sample(str(i), torch.rand(3, 4, 4), ClassTarget(0)) for i in range(8)]
-    info = ModelInfo("switching", "classification", Labels.numbered(2), "0" * 64)
+    info = ModelInfo(name="switching", task="classification", classes=Labels.numbered(2), weights_sha256="0" * 64)
     model = Guessing(info, torch.Generator(), answer=answer)
     finding = CHECKS.build("s07-batch")(Preflight(model, "classification", samples))  # type: ignore[arg-type]
     assert finding.verdict == ("pass" if rounding else "stop")

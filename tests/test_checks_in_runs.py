@@ -98,11 +98,11 @@ def test_a_stop_before_a_run_blocks_the_pair_and_no_other(data: str, tmp_path: P
     assert outcome.exit_code == EXIT_CHECK
     assert outcome.computed == 2, "the cells of the model that is right"
     bad, good = results.groups()
-    assert results.blocked(bad, "clean") == "S21 channel order"
+    assert results.stop_reason(bad, "clean") == "S21 channel order"
     blocked = results.estimate(bad, "pgd", "top-1")
     assert (blocked.value, blocked.low, blocked.high) == (None, None, None)
     assert "blocked: S21" in blocked.reason
-    assert results.blocked(good, "clean") is None
+    assert results.stop_reason(good, "clean") is None
     assert results.estimate(good, "clean", "top-1").n == 64
 
 
@@ -223,8 +223,8 @@ def test_models_of_one_name_in_two_tasks_are_told_apart(tmp_path: Path) -> None:
     probabilities, scores = results.groups()
     assert (probabilities.model, probabilities.dataset) == (scores.model, scores.dataset)
     assert [len(results.model_row(g).classes) for g in results.groups()] == [10, 22]
-    assert results.blocked(probabilities, "clean") == "S04 logits, not probabilities"
-    assert results.blocked(scores, "clean") is None, "what is said of the other task's model is not said of this one"
+    assert results.stop_reason(probabilities, "clean") == "S04 logits, not probabilities"
+    assert results.stop_reason(scores, "clean") is None, "what is said of the other task's model is not said of this one"
     assert results.estimate(scores, "clean", "pixel-accuracy").n == 4
     assert [f.verdict for f in found(results, "S14")] == ["pass"]
 
@@ -243,7 +243,9 @@ class Nothing(Tiny):
 
     @property
     def info(self) -> ModelInfo:
-        return ModelInfo("nothing", "detection", DATASETS.build("scenes(samples=1)", task="detection").labels, "0" * 64)
+        return ModelInfo(
+            name="nothing", task="detection", classes=DATASETS.build("scenes(samples=1)", task="detection").labels, weights_sha256="0" * 64
+        )
 
     def raw(self, images: Tensor, /) -> Candidates:
         n, classes = len(images), len(self.info.classes)
@@ -265,9 +267,9 @@ def test_average_precision_alone_may_not_judge_a_removal(tmp_path: Path) -> None
     assert [f.condition for f in stops] == ["class removed"]
     assert "hallucination-rate" in stops[0].remedy
     group = alone.results.groups()[0]
-    assert alone.results.blocked(group, "class removed") is not None
-    assert alone.results.blocked(group, "clean") is None
-    assert alone.results.blocked(group, "context gray") is None
+    assert alone.results.stop_reason(group, "class removed") is not None
+    assert alone.results.stop_reason(group, "clean") is None
+    assert alone.results.stop_reason(group, "context gray") is None
     beside = _removal(("ap", "hallucination-rate"), tmp_path / "beside")
     assert beside.exit_code == EXIT_PASS
     after = [f for f in found(beside.results, "S25") if f.condition]

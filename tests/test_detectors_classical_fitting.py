@@ -19,7 +19,7 @@ from robustbench_cv.training.dpm import Effort, Place, class_only, fit_part_mode
 from robustbench_cv.training.loop import Run
 from robustbench_cv.training.region_based import ridge
 from robustbench_cv.training.scenes_classical import scenes_dpm
-from robustbench_cv.training.svm import fit_machine, objective, solve
+from robustbench_cv.training.svm import fit_svm, objective, solve
 from robustbench_cv.training.training_set import TrainingSet
 from robustbench_cv.types import Labels
 
@@ -97,13 +97,13 @@ def test_mined_negatives_lower_the_loss_on_all_of_them() -> None:
     negative = torch.cat([easy, hard])
 
     def loss(rounds: int) -> float:
-        machine = fit_machine(positive, negative, cost=0.1, first=20, rounds=rounds)
+        svm = fit_svm(positive, negative, cost=0.1, first=20, rounds=rounds)
         x, y = torch.cat([positive, negative]).double().numpy(), numpy.r_[numpy.ones(60), -numpy.ones(440)]
-        w = numpy.r_[machine.weight.double().numpy(), float(machine.bias)]
+        w = numpy.r_[svm.weight.double().numpy(), float(svm.bias)]
         return objective(w, x, y, numpy.full(500, 0.1), 1.0)[0]
 
     everything = solve(positive, negative, 0.1)
-    torch.testing.assert_close(fit_machine(positive, negative, cost=0.1, first=20).weight, everything.weight, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(fit_svm(positive, negative, cost=0.1, first=20).weight, everything.weight, atol=1e-2, rtol=1e-2)
     assert loss(8) < 0.9 * loss(1)
 
 
@@ -112,7 +112,7 @@ def test_bounds_hold_and_no_positives_mean_no() -> None:
     positive, negative = clouds()
     lowest = torch.tensor([-math.inf, -math.inf, 2.0, -math.inf, -math.inf])
     assert float(solve(positive, negative, 0.1, lowest=lowest).weight[2]) >= 2 - 1e-6
-    assert (fit_machine(positive[:0], negative, cost=1.0).margins(negative) == -1).all()
+    assert (fit_svm(positive[:0], negative, cost=1.0).margins(negative) == -1).all()
 
 
 @pytest.mark.parametrize("count", [5, 40])
@@ -208,7 +208,7 @@ def test_latent_training_finds_planted_parts() -> None:
         torch.manual_seed(0)
         mixtures = Mixtures(1, Shape(components=1, root=6, parts=2, part=4, cell=4, octave=2))
     margins: list[float] = []
-    run = Run(scenes_dpm(), 1, 0)
+    run = Run(recipe=scenes_dpm(), epochs=1, seed=0)
     fit_part_models(Effort(objects=10, backgrounds=10, hardest=10, rounds=2))(mixtures, pool, run, lambda d, t, v: margins.append(v))
     assert len(margins) == 3
     assert margins[-1] > 0.2

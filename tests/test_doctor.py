@@ -393,7 +393,7 @@ class Oracle:
     """Reports every object of the sample whose number is the image's first value."""
 
     targets: Sequence[BoxTarget]
-    info = ModelInfo("oracle", "detection", Labels(("cell", "vessel")), "0" * 64, operating_score=0.25)
+    info = ModelInfo(name="oracle", task="detection", classes=Labels(("cell", "vessel")), weights_sha256="0" * 64, operating_score=0.25)
 
     def raw(self, images: Tensor, /) -> Candidates:
         chosen = [self.targets[round(float(i[0, 0, 0]) * 255)] for i in images]

@@ -28,14 +28,14 @@ def draw(axes: Axes, frame: pandas.DataFrame) -> None:
 
 
 def chart() -> Chart:
-    return Chart(pandas.DataFrame({"x": [0.0, 1.0], "y": [0.9, None]}), draw, "A <caption>.", "a-chart")
+    return Chart(frame=pandas.DataFrame({"x": [0.0, 1.0], "y": [0.9, None]}), draw=draw, caption="A <caption>.", label="a-chart")
 
 
 @pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
 def test_the_same_frame_gives_the_same_bytes(kind: str) -> None:
     first = chart().to_bytes(kind)
     assert first == chart().to_bytes(kind)
-    other = Chart(pandas.DataFrame({"x": [0.0, 1.0], "y": [0.9, 0.1]}), draw, "c", "l").to_bytes(kind)
+    other = Chart(frame=pandas.DataFrame({"x": [0.0, 1.0], "y": [0.9, 0.1]}), draw=draw, caption="c", label="l").to_bytes(kind)
     assert first != other
 
 
@@ -82,19 +82,19 @@ def test_the_difference_is_signed_and_amplified() -> None:
     before = numpy.full((2, 2, 3), 100, dtype=numpy.uint8)
     after = before.copy()
     after[0, 0], after[1, 1] = 102, 98
-    shown, gain = film_strips.amplified(before, after)
+    shown, gain = film_strips.amplify_difference(before, after)
     assert gain == 32
     assert shown[0, 0, 0] == 128 + 64
     assert shown[1, 1, 0] == 128 - 64
     assert shown[0, 1, 0] == 128
     with pytest.raises(ValueError, match="differ in size"):
-        film_strips.amplified(before, after[:1])
+        film_strips.amplify_difference(before, after[:1])
 
 
 @given(st.integers(0, 255), st.integers(0, 255))
 def test_amplification_never_clips_unless_the_change_is_over_half_the_range(a: int, b: int) -> None:
     before, after = (numpy.full((1, 1, 3), v, dtype=numpy.uint8) for v in (a, b))
-    shown, gain = film_strips.amplified(before, after)
+    shown, gain = film_strips.amplify_difference(before, after)
     if abs(a - b) <= 127:
         assert int(shown[0, 0, 0]) - 128 == gain * (b - a)
 

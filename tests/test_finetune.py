@@ -103,11 +103,12 @@ def test_it_stops_when_held_out_data_say_so_and_keeps_the_best() -> None:
         return next(scores)
 
     recipe = Recipe(
-        "tiny", "tiny", "classification", lambda pool: Tiny(), lambda n, x, y: n(x).square().sum() + 1, lambda x, y, rng: (x, y),
-        Schedule(50, batch=4), (), (8, 8),
+        name="tiny", architecture="tiny", task="classification", network=lambda pool: Tiny(),
+        loss=lambda n, x, y: n(x).square().sum() + 1, augment=lambda x, y, rng: (x, y),
+        schedule=Schedule(epochs=50, batch=4), metrics=(), size=(8, 8),
     )  # fmt: skip
     network = Tiny()
-    fit(network, pool, Run(recipe, 50, 0, judge=judge, patience=3))
+    fit(network, pool, Run(recipe=recipe, epochs=50, seed=0, judge=judge, patience=3))
     assert len(weights) == 5
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in network.state_dict().items())
 

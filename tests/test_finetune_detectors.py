@@ -266,6 +266,6 @@ def test_boxes_are_stretched_with_their_image() -> None:
 
 
 def _spec(text: str) -> Any:
-    from robustbench_cv.registry import Spec, tagged
+    from robustbench_cv.registry import Spec, expand_tag
 
-    return tagged(Spec.parse(text))
+    return expand_tag(Spec.parse(text))

@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS, add_plugin
 from robustbench_cv.data.npz import ArrayData
 from robustbench_cv.errors import BadSample, ForeignError, UserError
 from robustbench_cv.files import load_json
-from robustbench_cv.foreign_code import calling, is_ours, located, named, one_by_one, ran_out_of_memory
+from robustbench_cv.foreign_code import calling, is_ours, locate, name_samples, one_by_one, ran_out_of_memory
 from robustbench_cv.registry import Spec, load_file
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
@@ -193,7 +193,7 @@ def raised(call: Callable[[], object]) -> BaseException:
 def test_whose_an_error_is(tmp_path: Path) -> None:
     """Ours: raised by our files, or by a library that they call wrongly. Not ours: a user's file, another library, a model's layers."""
     mine = raised(load_file(write_code(tmp_path, "raise ValueError('mine')")).leave)
-    assert located(mine).endswith("mine.py, line 65: ValueError: mine")
+    assert locate(mine).endswith("mine.py, line 65: ValueError: mine")
     others = (mine, raised(lambda: timm.create_model("no-such")), raised(lambda: torch.nn.Linear(2, 2)(torch.zeros(1, 3))))
     assert [is_ours(error) for error in others] == [False, False, False]
     ours = (raised(lambda: Spec.parse(3)), raised(lambda: area("boxes")), raised(lambda: load_json(tmp_path, int, remedy="")))  # type: ignore[arg-type]
@@ -229,4 +229,4 @@ def test_a_batch_is_done_again_image_by_image() -> None:
     assert sizes == [4, 1, 1, 1, 1]
     with pytest.raises(ForeignError):
         one_by_one(work, None)(torch.zeros(4, 3, 1, 1), [0, 1, 2, 3])
-    assert named(["a"]) == "sample 'a'"
+    assert name_samples(["a"]) == "sample 'a'"

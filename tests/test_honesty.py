@@ -68,10 +68,22 @@ def attacked(model: Planted, spec: str = PGD, keep: int = 8, **more: Any) -> Att
     try:
         made = run(ATTACKS.build(spec), model, images, targets, noise)
     except NotApplicable:
-        return Attacked(model, "classification", spec, samples[:keep], n, n, 0.0, no_gradient=True)
+        return Attacked(
+            model=model, task="classification", spec=spec, survivors=samples[:keep], attacked=n, survived=n, backwards=0.0, no_gradient=True
+        )
     survivors = [s for s, broken in zip(samples, made.success.tolist(), strict=True) if not broken]
     gradients, zero = float(made.backwards.float().mean()), float((made.zero_grads >= 1).float().mean())
-    return Attacked(model, "classification", spec, survivors[:keep], n, len(survivors), gradients, zero, **more)
+    return Attacked(
+        model=model,
+        task="classification",
+        spec=spec,
+        survivors=survivors[:keep],
+        attacked=n,
+        survived=len(survivors),
+        backwards=gradients,
+        zero=zero,
+        **more,
+    )
 
 
 def verdict(model: Planted, spec: str = PGD, **more: Any) -> Finding:
@@ -113,7 +125,7 @@ def test_an_attack_that_had_nothing_to_break_is_not_called_strong() -> None:
     model = Planted()
     right = samples_of(model, 12)
     wrong = [replace(s, target=ClassTarget((s.target.label + 1) % 4)) for s in right]  # type: ignore[union-attr]
-    subject = Attacked(model, "classification", PGD, [], 12, 0, 1.0, broken=wrong)
+    subject = Attacked(model=model, task="classification", spec=PGD, survivors=[], attacked=12, survived=0, backwards=1.0, broken=wrong)
     nothing = judge(subject)
     assert (nothing.verdict, nothing.code) == ("not applicable", "nothing-to-break")
     assert "nothing to break: the unchanged images met the criterion already (12 of 12 looked at)" in nothing.evidence
@@ -168,7 +180,7 @@ def test_steps_longer_than_the_radius_overshoot() -> None:
     planted.raw = lambda images: Logits(comb(images))  # type: ignore[method-assign]
     samples = [Sample(f"g{i}", torch.full((3, SIDE, SIDE), 0.5), ClassTarget(0)) for i in range(6)]
     spec = "pgd(eps=0.03, steps=20, alpha=0.06, random_start=False, loss='margin')"
-    found = judge(Attacked(planted, "classification", spec, samples, 6, 6, 20.0))
+    found = judge(Attacked(model=planted, task="classification", spec=spec, survivors=samples, attacked=6, survived=6, backwards=20.0))
     assert (found.check, found.verdict) == ("S11", "warn")
     assert "overshoot" in found.evidence
 
@@ -197,15 +209,23 @@ def test_a_trace_says_how_far_the_steps_go_and_whether_the_loss_still_rises() ->
 def test_an_attack_that_does_not_raise_its_own_loss_looks_weak_though_more_steps_do_no_better(rose: float, verdict_of_it: str) -> None:
     """As on SegNet, whose scores jump with the places of its maxima: no number of steps helps, and every other check is content."""
     subject = attacked(Planted(), "pgd(eps=0.004, steps=40)")
-    subject.found.update(trace=Trace(40, 2.5, 0.05, rose, 0.0), longer=None)
+    subject.measurements.update(trace=Trace(40, 2.5, 0.05, rose, 0.0), longer=None)
     found = judge(subject)
     assert found.verdict == verdict_of_it
     assert (f"the loss rose on {rose:.0%} of the survivors only, in 40 steps" in found.evidence) == (verdict_of_it == "warn")
 
 
 def test_draws_that_follow_no_gradient_are_not_asked_for_a_rising_loss() -> None:
-    subject = Attacked(Planted(), "classification", "rotation-translation(draws=5)", samples_of(Planted(), 6), 6, 6, 0.0)
-    subject.found.update(trace=Trace(5, None, None, 0.2, 0.0), longer=None)
+    subject = Attacked(
+        model=Planted(),
+        task="classification",
+        spec="rotation-translation(draws=5)",
+        survivors=samples_of(Planted(), 6),
+        attacked=6,
+        survived=6,
+        backwards=0.0,
+    )
+    subject.measurements.update(trace=Trace(5, None, None, 0.2, 0.0), longer=None)
     assert s11_steps()(subject).verdict == "pass"
     assert s11_steps()(replace(subject, backwards=5.0)).verdict == "warn"
 
@@ -217,7 +237,17 @@ def test_an_unbounded_search_takes_steps_that_cross_its_ball(share: float, expec
     monkeypatch.setattr(Attacked, "breaks", lambda subject, attack: tried.append(attack) or torch.tensor([True]))
     model, x = segmenter(), images(1)
     spec = f"seg-dag(eps=8/255, steps=20, gamma=1/255, wrong_fraction={share})"
-    PROBES["unbounded"](Attacked(model, "segmentation", spec, [Sample("s", x[0], targets(model, x)[0])], 1, 1, 20.0))
+    PROBES["unbounded"](
+        Attacked(
+            model=model,
+            task="segmentation",
+            spec=spec,
+            survivors=[Sample("s", x[0], targets(model, x)[0])],
+            attacked=1,
+            survived=1,
+            backwards=20.0,
+        )
+    )
     free = [attack for attack in tried if attack.constraint.radius > 8 / 255]
     assert [attack.constraint.radius for attack in free] == expected
     for attack in free:
@@ -237,14 +267,18 @@ def test_no_unbounded_ball_is_held_against_an_attack_that_grey_would_not_serve(s
     """A grey image loses every object; it shows none as another class, and none where nothing is."""
     model, x0 = detector(), images(2)
     samples = [Sample(f"s{i}", x, t) for i, (x, t) in enumerate(zip(x0, targets(model, x0), strict=True))]
-    subject = Attacked(model, "detection", f"{spec}(steps=2)", samples, 2, 2, 2.0)
+    subject = Attacked(model=model, task="detection", spec=f"{spec}(steps=2)", survivors=samples, attacked=2, survived=2, backwards=2.0)
     assert (PROBES["unbounded"](subject) is not None) == tried
 
 
 @pytest.mark.parametrize(("spec", "remedy"), [("cw-l2(eps=1e-5, steps=5)", "did not come to it"), ("pgd(eps=1e-5)", "breaks the gradient")])
 def test_a_search_for_the_boundary_that_finds_none_is_told_to_go_on(spec: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROBES, "unbounded", lambda subject: Tried("a radius of 0.5", 0, 4))
-    found = s10_masking()(Attacked(Planted(), "classification", spec, samples_of(Planted(), 4), 4, 4, 10.0))
+    found = s10_masking()(
+        Attacked(
+            model=Planted(), task="classification", spec=spec, survivors=samples_of(Planted(), 4), attacked=4, survived=4, backwards=10.0
+        )
+    )
     assert found.verdict == "warn"
     assert remedy in found.remedy
 
@@ -258,7 +292,15 @@ def test_the_last_few_survivors_of_an_unbounded_search_are_no_mask(
 ) -> None:
     monkeypatch.setitem(PROBES, "unbounded", lambda subject: Tried("a radius of 0.5", survived - remaining, survived))
     samples = samples_of(Planted(), survived)
-    subject = Attacked(Planted(), "classification", "pgd(eps=1e-5)", samples, attacked, survived, 10.0)
+    subject = Attacked(
+        model=Planted(),
+        task="classification",
+        spec="pgd(eps=1e-5)",
+        survivors=samples,
+        attacked=attacked,
+        survived=survived,
+        backwards=10.0,
+    )
     assert s10_masking()(subject).verdict == expected
 
 
@@ -268,7 +310,9 @@ def test_a_surrogate_that_the_attack_does_not_serve_is_no_reason_to_judge_nothin
     truth = BoxTarget.of(torch.tensor([[4.0, 4, 40, 40]]), torch.tensor([0]))
     samples = [Sample(f"s{i}", x, truth) for i, x in enumerate(x0)]
     other = Other(detector(), samples)
-    subject = Attacked(model, "detection", "rap(steps=2)", samples, 2, 2, 2.0, others=[other])
+    subject = Attacked(
+        model=model, task="detection", spec="rap(steps=2)", survivors=samples, attacked=2, survived=2, backwards=2.0, others=[other]
+    )
     assert PROBES["transfer"](subject) is None
 
 
@@ -283,7 +327,16 @@ def test_a_surrogate_that_breaks_more_than_the_white_box_is_named() -> None:
     masked = Planted(half_blind, base=sound.base)
     survivors = attacked(masked).survivors
     others = (Other(sound, survivors),)
-    subject = Attacked(masked, "classification", PGD, survivors, 24, len(survivors), 40.0, others=others)
+    subject = Attacked(
+        model=masked,
+        task="classification",
+        spec=PGD,
+        survivors=survivors,
+        attacked=24,
+        survived=len(survivors),
+        backwards=40.0,
+        others=others,
+    )
     tried = PROBES["transfer"](subject)
     assert tried is not None
     assert tried.beats
@@ -316,9 +369,21 @@ def test_without_trying_anything_the_records_still_speak() -> None:
 
 def test_a_search_without_gradients_that_a_gradient_outdoes_is_named() -> None:
     samples = samples_of(Planted())[:6]
-    found = judge(Attacked(Planted(), "classification", "torchattacks:Pixle(max_iterations=1)", samples, 6, 6, 0.0))
+    found = judge(
+        Attacked(
+            model=Planted(),
+            task="classification",
+            spec="torchattacks:Pixle(max_iterations=1)",
+            survivors=samples,
+            attacked=6,
+            survived=6,
+            backwards=0.0,
+        )
+    )
     assert found.verdict == "note", "it has no ball to try anything in"
-    found = judge(Attacked(Planted(), "classification", "square(eps=0.01)", samples, 6, 6, 0.0))
+    found = judge(
+        Attacked(model=Planted(), task="classification", spec="square(eps=0.01)", survivors=samples, attacked=6, survived=6, backwards=0.0)
+    )
     assert (found.check, found.verdict) == ("S10", "warn")
     assert "gradient ascent (20 steps) breaks" in found.evidence
 

@@ -157,7 +157,11 @@ def test_bundled_models_under_sound_attacks_accuse_nobody(name: str, spec: str, 
     made = run_attack(ATTACKS.build(spec), victim, images, [s.target for s in samples], noise)
     survivors = [s for s, broken in zip(samples, made.success.tolist(), strict=True) if not broken]
     assert survivors
-    found = judge(Attacked(victim, victim.info.task, spec, survivors[:4], n, len(survivors), 20.0))
+    found = judge(
+        Attacked(
+            model=victim, task=victim.info.task, spec=spec, survivors=survivors[:4], attacked=n, survived=len(survivors), backwards=20.0
+        )
+    )
     assert found.verdict == "pass", found.evidence
     assert "tried" in found.evidence
 

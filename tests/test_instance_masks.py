@@ -141,7 +141,7 @@ def test_an_instance_map_keeps_boxes_labels_and_masks_through_a_flip() -> None:
 # --- model-found objects ------------------------------------------------------------------------------------------------------------
 
 
-BRIGHT = ModelInfo("bright", "detection", Labels(("car", "boat")), "0" * 64)
+BRIGHT = ModelInfo(name="bright", task="detection", classes=Labels(("car", "boat")), weights_sha256="0" * 64)
 BOATS = Labels(("boat", "cow"))
 
 

@@ -76,9 +76,9 @@ def test_exact_detection_keeps_the_other_objects_with_their_new_boxes() -> None:
 
 
 def test_an_object_that_comes_to_light_makes_the_pair_not_applicable() -> None:
-    hidden = Object("person", 0.5, 0.8, 0.2, (0.2, 0.2, 0.8), "a", depth=0.5)
-    front = Object("car", 0.5, 0.85, 0.7, (0.8, 0.1, 0.1), "b", main=True)
-    sample = rendered(Scene("street", (hidden, front)), "made-up/0", "detection")
+    hidden = Object(name="person", x=0.5, y=0.8, size=0.2, colour=(0.2, 0.2, 0.8), seed="a", depth=0.5)
+    front = Object(name="car", x=0.5, y=0.85, size=0.7, colour=(0.8, 0.1, 0.1), seed="b", main=True)
+    sample = rendered(Scene(context="street", objects=(hidden, front)), "made-up/0", "detection")
     assert len(sample.target.boxes) == 1
     with pytest.raises(NotApplicable, match="brings 1 hidden object"):
         edit("remove(what='car', fill='exact', max_share=0.9)", sample)

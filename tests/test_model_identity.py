@@ -140,7 +140,7 @@ class Boxes:
     """A detector of two candidates, in an order of its own."""
 
     def __init__(self, scores: tuple[float, float], order: tuple[int, int] = (0, 1), shift: float = 0.0) -> None:
-        self.info = ModelInfo("boxes", "detection", Labels(("a",)), "")
+        self.info = ModelInfo(name="boxes", task="detection", classes=Labels(("a",)), weights_sha256="")
         self.scores, self.order, self.shift = torch.tensor(scores)[list(order)], list(order), shift
 
     def raw(self, images: Tensor, /) -> Candidates:

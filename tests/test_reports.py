@@ -81,11 +81,13 @@ def test_a_stop_leaves_no_number(name: str) -> None:
 
 
 def test_a_stop_blocks_what_it_touches_and_nothing_else() -> None:
-    stopped = synthetic.make(findings=(Finding("S14", "saved images", "stop", "3 flips", "", "resnet-small", "", "remove-control"),))
+    stopped = synthetic.make(
+        findings=(Finding("S14", "saved images", "stop", "3 flips", "", model="resnet-small", dataset="", condition="remove-control"),)
+    )
     group, notes = stopped.groups()[0], Footnotes()
     effect, control, difference = reporting.shown_effect(stopped, group, "remove", "top-1", notes)
     assert (effect.state, control.state, difference.state) == ("shown", "blocked", "blocked")
-    assert reporting.shown(stopped, group, "clean", "top-1", notes).state == "shown"
+    assert reporting.metric_cell(stopped, group, "clean", "top-1", notes).state == "shown"
     assert {number.state for _, number in reporting.worst_cases(stopped, group, "top-1", notes)} == {"shown"}
 
 
@@ -225,7 +227,7 @@ def test_names_are_text_everywhere(tmp_path: Path) -> None:
 
 
 def test_summary_is_tidy_and_blocked_values_are_empty() -> None:
-    stop = Finding("S21", "colour order", "stop", "e", "r", "yolo-small")
+    stop = Finding("S21", "colour order", "stop", "e", "r", model="yolo-small")
     from robustbench_cv.rendering.publish import summary_csv
 
     rows = list(csv.DictReader(io.StringIO(summary_csv(synthetic.make(findings=(stop, synthetic.WARN))))))
@@ -238,7 +240,7 @@ def test_summary_is_tidy_and_blocked_values_are_empty() -> None:
 
 
 def test_junit_tells_failures_from_skips(tmp_path: Path) -> None:
-    stop = Finding("S21", "colour order", "stop", "e", "r", "yolo-small")
+    stop = Finding("S21", "colour order", "stop", "e", "r", model="yolo-small")
     absent = Finding("S22", "boxes", "not applicable", "no boxes")
     publish(synthetic.make(findings=(synthetic.PASS, synthetic.WARN, stop, absent)), tmp_path, [])
     checks, gates = ElementTree.parse(tmp_path / "junit.xml").getroot()
@@ -296,7 +298,10 @@ def test_history_orders_models_by_the_year_of_their_architecture() -> None:
 def test_distances_are_what_unbounded_attacks_measured() -> None:
     made = synthetic.make(n=5)
     here = (made.records["condition"] == "pgd-8") & (made.records["task"] == "classification")
-    traces = [AttackTrace(i < 4, float(i), float("inf"), 10 * i, i, 0.0, 1 - i / 10) for i in range(5)]
+    traces = [
+        AttackTrace(success=i < 4, size=float(i), radius=float("inf"), forwards=10 * i, backwards=i, zero_grads=0.0, ssim=1 - i / 10)
+        for i in range(5)
+    ]
     made.records.loc[here, "attack"] = pandas.Series([asdict(t) for t in traces], index=made.records.index[here])
     items = {item.label: item for item in build_items(made, ["perturbations"])}
     chart = items["distances-classification-pgd-8"]

@@ -137,7 +137,7 @@ def test_a_detector_that_finds_nothing_has_no_virtue() -> None:
     found = results.chance(group)
     assert found is not None
     assert (found.metric, found.estimate.value, found.chance) == ("ap", 0.0, 0.0)
-    rate = reporting.shown(results, group, "remove", "hallucination-rate", notes := Footnotes())
+    rate = reporting.metric_cell(results, group, "remove", "hallucination-rate", notes := Footnotes())
     assert rate.marks
     assert any("what finds nothing makes nothing up" in note for note in notes.notes)
 
@@ -394,9 +394,9 @@ def test_two_models_of_one_name_are_told_apart_by_task() -> None:
     made: Results = synthetic.make(n=2, models={"classification": ("twin",), "segmentation": ("twin",), "detection": ("twin",)})
     for group in made.groups():
         assert made.model_row(group).classes == synthetic.CLASSES[group.task]
-    stop = Finding("S21", "colour order", "stop", "e", "r", "twin", task="detection")
+    stop = Finding("S21", "colour order", "stop", "e", "r", model="twin", task="detection")
     stopped = replace(made, findings=(stop,))
-    assert [stopped.blocked(g, "clean") is not None for g in stopped.groups()] == [False, False, True]
+    assert [stopped.stop_reason(g, "clean") is not None for g in stopped.groups()] == [False, False, True]
     build_items(made, synthetic.REPORTS)
 
 

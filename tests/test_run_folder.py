@@ -54,27 +54,27 @@ def test_something_is_made_once_for_the_same_facts(tmp_path: Path, caplog: pytes
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
-    with folder.locked():
-        with pytest.raises(UserError, match=r"another run is writing to .*--out"), RunFolder(tmp_path / "out").locked():
+    with folder.lock():
+        with pytest.raises(UserError, match=r"another run is writing to .*--out"), RunFolder(tmp_path / "out").lock():
             pass
-        with RunFolder(tmp_path / "other").locked():
+        with RunFolder(tmp_path / "other").lock():
             pass
-    with folder.locked():
+    with folder.lock():
         pass
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom robustbench_cv.run_folder import RunFolder\n"
-        "with RunFolder(Path(sys.argv[1])).locked():\n    print('locked', flush=True)\n    time.sleep(60)\n"
+        "with RunFolder(Path(sys.argv[1])).lock():\n    print('locked', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
-        with pytest.raises(UserError, match="another run"), RunFolder(tmp_path).locked():
+        with pytest.raises(UserError, match="another run"), RunFolder(tmp_path).lock():
             pass
         process.kill()
-    with RunFolder(tmp_path).locked():
+    with RunFolder(tmp_path).lock():
         pass
 
 

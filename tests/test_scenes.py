@@ -198,31 +198,31 @@ def test_objects_keep_their_pixels_in_another_context() -> None:
 def test_recolouring_occluding_and_reordering() -> None:
     scene = CROWDED[0]
     before = scene.render()
-    painted = scene.recoloured(0, (0.0, 1.0, 0.0)).render()
+    painted = scene.with_colour(0, (0.0, 1.0, 0.0)).render()
     assert differs(before, painted).any()
     assert not (differs(before, painted) & ~before.touched[0]).any()
     assert (painted.visible == before.visible).all()
     main = scene.objects[0]
-    hidden = scene.added(replace(main, name="tent", seed="occluder", depth=-1.0, main=False, turn=0.0)).render()
+    hidden = scene.with_object(replace(main, name="tent", seed="occluder", depth=-1.0, main=False, turn=0.0)).render()
     k = hidden.annotated.index(0) if 0 in hidden.annotated else None
     assert k is None or hidden.visible[k].sum() < before.visible[0].sum()
-    a = Object("cow", 0.5, 0.8, 0.4, (0.4, 0.3, 0.2), "a", depth=0.2)
-    b = Object("car", 0.55, 0.8, 0.4, (0.9, 0.3, 0.2), "b", depth=0.1)
-    scene = Scene("meadow", (a, b))
-    swapped = scene.changed(0, depth=0.0)
+    a = Object(name="cow", x=0.5, y=0.8, size=0.4, colour=(0.4, 0.3, 0.2), seed="a", depth=0.2)
+    b = Object(name="car", x=0.55, y=0.8, size=0.4, colour=(0.9, 0.3, 0.2), seed="b", depth=0.1)
+    scene = Scene(context="meadow", objects=(a, b))
+    swapped = scene.with_change(0, depth=0.0)
     assert scene.render().visible[0].sum() < swapped.render().visible[0].sum()
 
 
 def test_what_cannot_be_seen_is_not_annotated() -> None:
-    cow = Object("cow", 0.5, 0.8, 0.2, (0.4, 0.3, 0.2), "a", depth=0.5, main=True)
-    tent = Object("tent", 0.5, 0.85, 0.7, (0.9, 0.3, 0.2), "b", depth=0.1)
+    cow = Object(name="cow", x=0.5, y=0.8, size=0.2, colour=(0.4, 0.3, 0.2), seed="a", depth=0.5, main=True)
+    tent = Object(name="tent", x=0.5, y=0.85, size=0.7, colour=(0.9, 0.3, 0.2), seed="b", depth=0.1)
     outside = replace(tent, x=3.0)
-    assert Scene("meadow", (cow,)).render().annotated == (0,)
-    assert Scene("meadow", (cow, tent)).render().annotated == (1,)
-    assert pixels(Scene("meadow", (cow, outside)).render()) == pixels(Scene("meadow", (cow,)).render())
+    assert Scene(context="meadow", objects=(cow,)).render().annotated == (0,)
+    assert Scene(context="meadow", objects=(cow, tent)).render().annotated == (1,)
+    assert pixels(Scene(context="meadow", objects=(cow, outside)).render()) == pixels(Scene(context="meadow", objects=(cow,)).render())
     speck = replace(cow, size=0.05)
-    assert Scene("meadow", (speck,)).render().annotated == ()
-    assert Scene("meadow", (speck,), size=512).render().annotated == ()
+    assert Scene(context="meadow", objects=(speck,)).render().annotated == ()
+    assert Scene(context="meadow", objects=(speck,), size=512).render().annotated == ()
 
 
 def test_editing_leaves_the_scene_as_it_was() -> None:
@@ -230,7 +230,7 @@ def test_editing_leaves_the_scene_as_it_was() -> None:
     copy, before = repr(scene), pixels(scene.render())
     scene.without([0])
     scene.in_context("sky").render()
-    scene.recoloured(0, (1, 0, 0))
+    scene.with_colour(0, (1, 0, 0))
     assert repr(scene) == copy
     assert pixels(scene.render()) == before
 
@@ -247,16 +247,16 @@ def test_every_context_and_hour_renders_at_odd_sizes() -> None:
     for context in CONTEXTS:
         for hour in ("noon", "morning", "golden", "dusk", "overcast"):
             for size in (33, 70):
-                drawn = Scene(context, (), Light(hour, -0.7), 0.45, "x", size).render()
+                drawn = Scene(context=context, objects=(), light=Light(hour, -0.7), horizon=0.45, seed="x", size=size).render()
                 assert drawn.image.shape == (size, size, 3)
                 assert drawn.image.std() > 5
 
 
 def test_wrong_descriptions_are_refused() -> None:
     with pytest.raises(ValueError, match="no context 'moon'"):
-        Scene("moon")
+        Scene(context="moon")
     with pytest.raises(ValueError, match="no object class 'ufo'"):
-        Object("ufo", 0.5, 0.5, 0.3, (1, 1, 1), "a")
+        Object(name="ufo", x=0.5, y=0.5, size=0.3, colour=(1, 1, 1), seed="a")
     with pytest.raises(IndexError, match="no object 9"):
         SCENES[0].without([9])
 

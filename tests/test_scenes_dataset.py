@@ -167,9 +167,9 @@ def test_arrays_hold_the_same_samples(task: Task) -> None:
 
 
 def test_an_object_that_is_hidden_has_no_region() -> None:
-    cow = Object("cow", 0.5, 0.8, 0.2, (0.4, 0.3, 0.2), "a", depth=0.5, main=True)
-    tent = Object("tent", 0.5, 0.85, 0.7, (0.9, 0.3, 0.2), "b", depth=0.1)
-    made = render_sample(Scene("meadow", (cow, tent)), "made/0", "detection")
+    cow = Object(name="cow", x=0.5, y=0.8, size=0.2, colour=(0.4, 0.3, 0.2), seed="a", depth=0.5, main=True)
+    tent = Object(name="tent", x=0.5, y=0.85, size=0.7, colour=(0.9, 0.3, 0.2), seed="b", depth=0.1)
+    made = render_sample(Scene(context="meadow", objects=(cow, tent)), "made/0", "detection")
     assert made.target.labels.tolist() == [OBJECTS.index("tent")]  # type: ignore[union-attr]
     assert "object" not in made.regions
     assert "class:cow" not in made.regions

@@ -21,7 +21,7 @@ from robustbench_cv.rendering.tables import Table, cells_of
 
 SHOWN = Number(Estimate(0.924, 0.891, 0.948, 200, 3))
 BLOCKED = Number(Estimate(0.924, 0.891, 0.948, 200, 3), blocked="S21")
-UNDEFINED = Number(Estimate(None, None, None, 0, 7, "no class has ground truth"), marks="ᵃ")
+UNDEFINED = Number(Estimate(None, None, None, 0, 7, reason="no class has ground truth"), marks="ᵃ")
 NASTY = r"""50% a_b & c#1 $x$ {y} ~ ^ \cmd | <script>alert("1")</script> `tick` *b* [z](http://x) ' é 🚗 汽车 – −"""
 
 

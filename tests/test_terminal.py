@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from robustbench_cv.runner import progress_bar
-from robustbench_cv.terminal import elided, one_line, plain, say
+from robustbench_cv.terminal import elide, one_line, plain, say
 
 HOSTILE = {
     "escape sequence": ("car\x1b[31m\x1b[2J", r"car\x1b[31m\x1b[2J"),
@@ -42,8 +42,8 @@ def test_one_line_stays_one() -> None:
 
 
 def test_long_texts_keep_both_ends() -> None:
-    assert elided("short", 10) == "short"
-    long = elided("resnet50 · " + "x" * 500 + " · pgd 8/255", 48)
+    assert elide("short", 10) == "short"
+    long = elide("resnet50 · " + "x" * 500 + " · pgd 8/255", 48)
     assert len(long) == 48
     assert long.startswith("resnet50 · xxx")
     assert long.endswith("pgd 8/255")

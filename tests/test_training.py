@@ -82,7 +82,7 @@ def tiny_recipe(epochs: int = 3) -> Recipe:
         network=lambda pool: Tiny(len(pool.labels)),
         loss=losses.classification,
         augment=augment.chain(augment.flip, augment.shift, augment.light),
-        schedule=Schedule(epochs, batch=8),
+        schedule=Schedule(epochs=epochs, batch=8),
         metrics=("top-1",),
         size=(12, 16),
     )
@@ -99,7 +99,12 @@ def trained(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = Tiny()
-    fit(network, pool, Run(tiny_recipe(), 3, seed, "cpu", (0.5,) * 3, (0.25,) * 3, state, "key"), watch)
+    fit(
+        network,
+        pool,
+        Run(recipe=tiny_recipe(), epochs=3, seed=seed, device="cpu", mean=(0.5,) * 3, std=(0.25,) * 3, state=state, key="key"),
+        watch,
+    )
     assert not network.training
     return {k: v.clone() for k, v in network.state_dict().items()}
 
@@ -151,11 +156,11 @@ def test_a_loss_that_is_no_number_stops_the_training() -> None:
     pool = read("classification")
     recipe = replace(tiny_recipe(), loss=lambda network, x, truths: network(x).sum() * float("nan"))
     with pytest.raises(RuntimeError, match="not a number at step 0"):
-        fit(Tiny(), pool, Run(recipe, 1, 0))
+        fit(Tiny(), pool, Run(recipe=recipe, epochs=1, seed=0))
 
 
 def test_the_schedule_rises_and_falls_once() -> None:
-    rates = [Schedule(1, peak=2.0, warm=0.25).rate(i / 100) for i in range(101)]
+    rates = [Schedule(epochs=1, peak=2.0, warm=0.25).rate(i / 100) for i in range(101)]
     assert max(rates) == rates[25] == 2.0
     assert rates[:26] == sorted(rates[:26])
     assert rates[25:] == sorted(rates[25:], reverse=True)

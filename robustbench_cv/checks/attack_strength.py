@@ -37,14 +37,14 @@ def _judge(subject: Attacked) -> Finding:
         return _of_all_broken(subject)
     if not subject.survivors:
         return _from_records(subject)
-    found: list[Finding] = [CHECKS.build(name)(subject) for name in _names()]
-    objections = [f for f in found if f.verdict in ("stop", "warn")]
+    findings: list[Finding] = [CHECKS.build(name)(subject) for name in _names()]
+    objections = [f for f in findings if f.verdict in ("stop", "warn")]
     if objections:
         first = objections[0]
         return replace(first, evidence=f"attack looks weak because {first.evidence}", remedy=f"try: {first.remedy}")
-    if not any(f.check == "S10" and f.verdict == "pass" for f in found):
+    if not any(f.check == "S10" and f.verdict == "pass" for f in findings):
         return Finding("S10", STRENGTH, "note", "not judged: nothing that could be tried fits this attack")
-    said = "; ".join(f.evidence for f in found if f.check in ("S10", "S11") and f.verdict == "pass")
+    said = "; ".join(f.evidence for f in findings if f.check in ("S10", "S11") and f.verdict == "pass")
     number = f"{len(subject.survivors)} of {subject.survived} survivors tried"
     return Finding("S10", STRENGTH, "pass", f"attack looks strong ({number}): {said}")
 

@@ -54,15 +54,15 @@ class Other:
     samples: Sequence[Sample]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Attacked:
     """One attack on one model and data set, after it ran.
 
     spec: the attack's. survivors: up to a few of the samples that it did not break, of one image shape, targets in the model's indices.
     attacked, survived: how many samples there were in all. backwards: mean gradients a sample. zero: share of the attacked samples that
     were not broken and whose every gradient was exactly zero. no_gradient: the model let none through. curve: the same attack at other
-    budgets, and at this one. broken: where none survived, a few of the samples as the attack met them. found: what was measured already,
-    see `tried`.
+    budgets, and at this one. broken: where none survived, a few of the samples as the attack met them. measurements: what was measured
+    already, see `measure_once`.
     """
 
     model: AnyModel
@@ -80,11 +80,11 @@ class Attacked:
     broken: Sequence[Sample] = ()
     seed: int = 0
     device: str = "cpu"
-    found: dict[Any, Any] = field(default_factory=dict)
+    measurements: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
     def attack(self) -> Adversary[Any, Any]:
-        return self._built(self.spec)
+        return self._build_attack(self.spec)
 
     @cached_property
     def lone(self) -> Attack[Any, Any] | None:
@@ -95,13 +95,13 @@ class Attacked:
     def parts(self) -> list[Attack[Any, Any]]:
         """The attack's parts that are of this library's engine; for another library's, what it takes to try something else."""
         attack: Any = self.attack
-        found = list(_parts(attack))
-        if not found and isinstance(getattr(attack, "constraint", None), Constraint):
+        attacks = list(_parts(attack))
+        if not attacks and isinstance(getattr(attack, "constraint", None), Constraint):
             objective: Objective[Any, Any] = _OBJECTIVES[self.task]()
-            found = [
+            attacks = [
                 replace(_NOTHING, objective=objective, success=attack.success, constraint=attack.constraint, reference=attack.reference)
             ]
-        return found
+        return attacks
 
     @property
     def is_evaluation(self) -> bool:
@@ -127,7 +127,7 @@ class Attacked:
             return None
         arguments = {k: v for k, v in spec.args.items() if k not in changes} | {k: v for k, v in changes.items() if v is not DEFAULT}
         try:
-            return self._built(Spec(spec.name, arguments, spec.target))
+            return self._build_attack(Spec(spec.name, arguments, spec.target))
         except RobustBenchError:
             return None
 
@@ -139,7 +139,7 @@ class Attacked:
         parameter = self._parameters.get(name)
         return None if parameter is None or parameter.default is inspect.Parameter.empty else parameter.default
 
-    def _built(self, spec: Spec | str) -> Adversary[Any, Any]:
+    def _build_attack(self, spec: Spec | str) -> Adversary[Any, Any]:
         with warnings.catch_warnings():
             # Of steps that cannot reach the budget: whoever asked for them was told already.
             warnings.simplefilter("ignore", UserWarning)
@@ -156,16 +156,16 @@ class Attacked:
         region = self.parts[0].constraint if self.parts else None
         return region if isinstance(region, Linf | L2) and 0 < region.radius < math.inf else None
 
-    def tried(self, name: str, measure: Callable[[Attacked], Any]) -> Any:
+    def measure_once(self, name: str, measure: Callable[[Attacked], Any]) -> Any:
         """What `measure` finds, once for all checks."""
-        if name not in self.found:
-            self.found[name] = measure(self)
-        return self.found[name]
+        if name not in self.measurements:
+            self.measurements[name] = measure(self)
+        return self.measurements[name]
 
     def breaks(self, attack: Adversary[Any, Any], *, model: AnyModel | None = None) -> Tensor:
         """Which survivors an attack breaks: bool (n,). model: in place of the attacked one."""
-        found = [self._run(attack, model or self.model, chunk)[1] for chunk in self.chunks(self.survivors)]
-        return torch.cat(found)
+        broken = [self._run(attack, model or self.model, chunk)[1] for chunk in self.chunks(self.survivors)]
+        return torch.cat(broken)
 
     def broken_before(self) -> int:
         """How many of `broken` met the attack's criterion before it, so that there was nothing to break."""
@@ -177,11 +177,11 @@ class Attacked:
 
     def breaks_by_transfer(self, other: Other) -> Tensor:
         """Which survivors are broken by what the same attack makes for another model: bool (n,)."""
-        found = []
+        outcomes = []
         for mine, theirs in zip(self.chunks(self.survivors), self.chunks(other.samples), strict=True):
             images, _ = self._run(self.attack, other.model, theirs)
-            found.append(self._judge(images, mine))
-        return torch.cat(found)
+            outcomes.append(self._judge(images, mine))
+        return torch.cat(outcomes)
 
     def _run(self, attack: Adversary[Any, Any], model: AnyModel, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
         noise = Noise(self.seed, tuple(s.id for s in samples), f"strength of {self.spec}")

@@ -38,7 +38,7 @@ class Preflight:
     device: str = "cpu"
 
     @cached_property
-    def declared(self) -> Sequence[Prediction]:
+    def clean_predictions(self) -> Sequence[Prediction]:
         """The model's prediction of each sample as it is: computed once for all checks."""
         return self.predictions()
 

@@ -70,7 +70,7 @@ class Tried(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RandomSearch(Optimizer):
+class _RandomSearch(Optimizer):
     """Accepts a random window of random signs where the value rises: the idea of Square Attack (Andriushchenko et al., ECCV 2020) without
     its schedule: the window's share of the image falls as 1/sqrt(step) from a half (project choice). One forward pass a step.
     """
@@ -106,28 +106,28 @@ def longer(subject: Attacked) -> Tried | None:
     if subject.lone is None or not isinstance(steps, int) or steps < 1:
         return None
     count = max(2 * steps, LONGER)
-    return _tried(subject, f"{count} steps", subject.variant(steps=count, alpha=DEFAULT))
+    return _try_attack(subject, f"{count} steps", subject.variant(steps=count, alpha=DEFAULT))
 
 
-def other_loss(subject: Attacked) -> Tried | None:
+def _other_loss(subject: Attacked) -> Tried | None:
     """A loss that scores of any scale leave a gradient: the logits' margin over their spread."""
     loss = subject.argument("loss")
     if subject.task != "classification" or loss not in ("ce", "cross-entropy"):
         return None
     name = "dlr" if len(subject.model.info.classes) > 2 else "margin"
     changes = {"loss": name, "alpha": DEFAULT}
-    return _tried(subject, f"the {name.upper() if name == 'dlr' else name} loss", subject.variant(**changes))
+    return _try_attack(subject, f"the {name.upper() if name == 'dlr' else name} loss", subject.variant(**changes))
 
 
-def one_step(subject: Attacked) -> Tried | None:
+def _one_step(subject: Attacked) -> Tried | None:
     """A single step of the whole budget from the clean image (I1)."""
     if subject.norm is None or subject.argument("steps") in (None, 0, 1):
         return None
     radius = subject.norm.radius
-    return _tried(subject, "a single step", subject.variant(steps=1, alpha=radius, random_start=False, restarts=1))
+    return _try_attack(subject, "a single step", subject.variant(steps=1, alpha=radius, random_start=False, restarts=1))
 
 
-def unbounded(subject: Attacked) -> Tried | None:
+def _unbounded_attack(subject: Attacked) -> Tried | None:
     """The same attack in a ball in which any image can become any other's grey."""
     steps = subject.argument("steps")
     if subject.norm is None or subject.argument("eps") is None or not isinstance(steps, int) or not _grey_would_do(subject):
@@ -137,7 +137,7 @@ def unbounded(subject: Attacked) -> Tried | None:
     count = max(steps, LONGER)
     step = 2.5 * radius / count
     attack = subject.variant(eps=radius, alpha=step, gamma=step, steps=count)
-    return _tried(subject, f"a radius of {radius:.3g}", attack)
+    return _try_attack(subject, f"a radius of {radius:.3g}", attack)
 
 
 def _grey_would_do(subject: Attacked) -> bool:
@@ -154,47 +154,47 @@ def _grey_would_do(subject: Attacked) -> bool:
 
 def noise(subject: Attacked) -> Tried | None:
     """Random signs of the full radius; random points of what is no picture, such as angles and places."""
-    part = _bounded(subject)
+    part = _bounded_part(subject)
     if part is None:
         return None
     if not part.constraint.theta_is_picture:
         drawn = replace(
             part, name="guess", objective=indifferent(), optimizer=RandomDraws(), steps=DRAWS, restarts=1, start="clean", keep="first"
         )
-        return _tried(subject, f"a random guess ({DRAWS} draws)", drawn)
+        return _try_attack(subject, f"a random guess ({DRAWS} draws)", drawn)
     attack = replace(
         part, name="noise", objective=indifferent(), optimizer=RandomSteps(), steps=1, restarts=DRAWS, start="random", keep="last"
     )
-    return _tried(subject, f"random noise ({DRAWS} draws)", attack)
+    return _try_attack(subject, f"random noise ({DRAWS} draws)", attack)
 
 
-def black_box(subject: Attacked) -> Tried | None:
+def _black_box(subject: Attacked) -> Tried | None:
     """A search that sees scores only, of pictures."""
-    part = _bounded(subject)
+    part = _bounded_part(subject)
     if part is None or not part.constraint.theta_is_picture:
         return None
     queries = QUERIES[subject.task]
     square = _square(subject, queries)
     if square is not None:
-        return _tried(subject, f"Square Attack ({queries} queries)", square)
+        return _try_attack(subject, f"Square Attack ({queries} queries)", square)
     objective = margin() if part.accepts is Logits else part.objective
     keep: Any = "first" if part.accepts is Logits else "worst"
     attack = replace(
-        part, name="random-search", objective=objective, optimizer=RandomSearch(), steps=queries, restarts=1, start="edge", keep=keep
+        part, name="random-search", objective=objective, optimizer=_RandomSearch(), steps=queries, restarts=1, start="edge", keep=keep
     )
-    return _tried(subject, f"random search ({queries} queries)", attack)
+    return _try_attack(subject, f"random search ({queries} queries)", attack)
 
 
-def white_box(subject: Attacked) -> Tried | None:
+def _white_box(subject: Attacked) -> Tried | None:
     """Of an attack that uses no gradient: projected gradient ascent in the same ball."""
-    part = _bounded(subject)
+    part = _bounded_part(subject)
     if part is None or subject.norm is None or subject.backwards > 0:
         return None
     move = chain(steepest(subject.norm), scale(2.5 * subject.norm.radius / LONGER))
     keep: Any = "first" if subject.task == "classification" else "worst"
     attack = replace(part, name="ascent", optimizer=Ascent(move), steps=LONGER, restarts=1, start="random", keep=keep)
     try:
-        return _tried(subject, f"gradient ascent ({LONGER} steps)", attack)
+        return _try_attack(subject, f"gradient ascent ({LONGER} steps)", attack)
     except NotApplicable:
         return None
 
@@ -227,17 +227,17 @@ def transfer(subject: Attacked) -> Tried | None:
 
 PROBES: Mapping[str, Callable[[Attacked], Tried | None]] = {
     "longer": longer,
-    "other loss": other_loss,
-    "one step": one_step,
+    "other loss": _other_loss,
+    "one step": _one_step,
     "noise": noise,
-    "black box": black_box,
-    "white box": white_box,
+    "black box": _black_box,
+    "white box": _white_box,
     "transfer": transfer,
-    "unbounded": unbounded,
+    "unbounded": _unbounded_attack,
 }
 
 
-def _tried(subject: Attacked, how: str, attack: Any) -> Tried | None:
+def _try_attack(subject: Attacked, how: str, attack: Any) -> Tried | None:
     if attack is None:
         return None
     broken = subject.breaks(attack)
@@ -248,11 +248,11 @@ def _again(subject: Attacked) -> int:
     """How many survivors the same attack breaks when it starts elsewhere."""
     if subject.task == "classification":
         return 0
-    broken: int = subject.tried("again", lambda s: int(s.breaks(s.attack).sum()))
+    broken: int = subject.measure_once("again", lambda s: int(s.breaks(s.attack).sum()))
     return broken
 
 
-def _bounded(subject: Attacked) -> Attack[Any, Any] | None:
+def _bounded_part(subject: Attacked) -> Attack[Any, Any] | None:
     """What to borrow aim, criterion and budget from."""
     part = subject.parts[0] if subject.parts else None
     return None if part is None or not 0 < part.constraint.radius < math.inf else replace(part, view=None, views=1)

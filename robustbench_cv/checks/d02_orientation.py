@@ -27,7 +27,7 @@ def _examine(seen: DataSurvey) -> Finding:
     first = min(seen.turned)
     evidence = (
         f"{len(seen.turned)} of {seen.read} images carry an EXIF orientation that turns them in a viewer, and were read as stored; "
-        f"first {seen.called(first)} (orientation {seen.turned[first]})"
+        f"first {seen.file_name(first)} (orientation {seen.turned[first]})"
     )
     remedy = "if annotations or labels belong to what a viewer shows, say upright=True in the data's spec; if to the stored pixels, go on"
     is_minor = seen.dataset.task == "classification" and len(seen.turned) <= _FEW * seen.read

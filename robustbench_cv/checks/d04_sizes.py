@@ -32,6 +32,5 @@ def odd_image(seen: DataSurvey) -> str:
     (height, width), reason = next(iter(seen.refused.items()))
     usual_height, usual_width = max((s for s in seen.shapes if s not in seen.refused), key=lambda s: len(seen.shapes[s]))
     index = seen.shapes[height, width][0]
-    return (
-        f"the model fails on {seen.called(index)} of {width} x {height} pixels ({reason}), and takes {usual_width} x {usual_height} pixels"
-    )
+    refused = f"the model fails on {seen.file_name(index)} of {width} x {height} pixels ({reason})"
+    return f"{refused}, and takes {usual_width} x {usual_height} pixels"

@@ -58,7 +58,7 @@ class DataSurvey:
         """Indices of samples that a run of this model cannot use."""
         return set(self.faults) | {i for shape in self.refused for i in self.shapes[shape]}
 
-    def called(self, index: int) -> str:
+    def file_name(self, index: int) -> str:
         """A sample's file, or its id where it lies in none of its own."""
         path = self.dataset.file_of(index) if isinstance(self.dataset, FromFiles) else None
         return repr(self.dataset.ids[index] if path is None else str(path))

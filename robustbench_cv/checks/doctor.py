@@ -68,8 +68,8 @@ def examine(model: AnyModel, dataset: Dataset, class_map: ClassMap, indices: Seq
         evidence = f"no sample could be read{f', the first because {faults[0]}' if faults else ': there is none'}"
         finding = Finding("S01", "image range", "stop", evidence, "give samples that can be read")
         return [replace(finding, model=info.name, dataset=dataset.name, task=info.task)]
-    found = _one_cause(_examine_all(Preflight(model, info.task, samples, dataset.name, device)))
-    return _severest_first([replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in found])
+    findings = _one_cause(_examine_all(Preflight(model, info.task, samples, dataset.name, device)))
+    return _severest_first([replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in findings])
 
 
 def _severest_first(findings: Sequence[Finding]) -> list[Finding]:
@@ -89,14 +89,14 @@ def _readable(dataset: Dataset, class_map: ClassMap, indices: Sequence[int]) -> 
 
 def _examine_all(subject: Preflight) -> list[Finding]:
     """One finding of each check, those that others need first."""
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     waiting = check_names("before")
     while waiting:
         name = next(n for n in waiting if not set(_needs(n)) & set(waiting))
         waiting.remove(name)
-        stopped = next((found[n] for n in _needs(name) if n in found and found[n].verdict == "stop"), None)
-        found[name] = _not_tried(name, stopped) if stopped else _examine_one(name, subject)
-    return list(found.values())
+        stopped = next((findings[n] for n in _needs(name) if n in findings and findings[n].verdict == "stop"), None)
+        findings[name] = _not_tried(name, stopped) if stopped else _examine_one(name, subject)
+    return list(findings.values())
 
 
 def _needs(name: str) -> list[str]:
@@ -104,7 +104,7 @@ def _needs(name: str) -> list[str]:
 
 
 def _not_tried(name: str, stopped: Finding) -> Finding:
-    id_, title = _named(name)
+    id_, title = _id_and_title(name)
     return Finding(id_, title, "not applicable", f"not tried, since {stopped.check} says stop", f"mend {stopped.check}, then check again")
 
 
@@ -117,23 +117,23 @@ def _examine_one(name: str, subject: Preflight) -> Finding:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         evidence = f"the model raised {type(error).__name__}: {reason} ({Path(frame.filename).name}, line {frame.lineno})"
-        return Finding(*_named(name), "stop", evidence, "let the model take any image of this data set")
+        return Finding(*_id_and_title(name), "stop", evidence, "let the model take any image of this data set")
     return finding
 
 
-def _named(name: str) -> tuple[str, str]:
+def _id_and_title(name: str) -> tuple[str, str]:
     """A check's id and title from its registered name, where it could not speak for itself."""
     id_, _, title = name.partition("-")
     return id_.upper(), title.replace("-", " ")
 
 
-def _one_cause(found: Sequence[Finding]) -> list[Finding]:
+def _one_cause(findings: Sequence[Finding]) -> list[Finding]:
     """The findings, where several would raise the quality of the predictions, with one cause: the others become notes."""
-    rivals = [f for f in found if f.gain is not None and f.verdict in ("stop", "warn")]
+    rivals = [f for f in findings if f.gain is not None and f.verdict in ("stop", "warn")]
     cause = max(rivals, key=lambda f: (f.verdict == "stop", (f.gain or 0.0) - _HANDICAP.get(f.check, 0.0)), default=None)
     if cause is None or cause.verdict != "stop":
-        return list(found)
-    return [_follows(f, cause) if f in rivals and f is not cause else f for f in found]
+        return list(findings)
+    return [_follows(f, cause) if f in rivals and f is not cause else f for f in findings]
 
 
 def _follows(finding: Finding, cause: Finding) -> Finding:

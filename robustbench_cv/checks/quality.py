@@ -59,9 +59,9 @@ class Quality(NamedTuple):
     skill: float
 
 
-def measure(subject: Preflight, found: Sequence[Prediction]) -> Quality:
+def measure(subject: Preflight, predictions: Sequence[Prediction]) -> Quality:
     """The quality of predictions of the subject's samples (of its first ones, where there are fewer)."""
-    pairs = [(p, s.target) for p, s in zip(found, subject.samples[: len(found)], strict=True)]
+    pairs = [(p, s.target) for p, s in zip(predictions, subject.samples[: len(predictions)], strict=True)]
     score = subject.model.info.operating_score
     right = numpy.array([_right(p, t, score) for p, t in pairs])
     fine = right if subject.task != "classification" else numpy.array([_likelihood(p, t) for p, t in pairs])
@@ -83,8 +83,8 @@ def beyond_chance(pairs: Iterable[tuple[Tensor, Tensor]], n: int) -> float:
     for true_labels, said_labels in pairs:
         agreed += int((true_labels == said_labels).sum())
         total += true_labels.numel()
-        truth = _added(truth, true_labels)
-        said = _added(said, said_labels[said_labels >= 0])
+        truth = _add_counts(truth, true_labels)
+        said = _add_counts(said, said_labels[said_labels >= 0])
     width = min(len(truth), len(said))
     chance = float((truth[:width] * said[:width]).sum()) / max(1, total) ** 2
     if total == 0 or chance >= 1:
@@ -92,7 +92,7 @@ def beyond_chance(pairs: Iterable[tuple[Tensor, Tensor]], n: int) -> float:
     return (agreed / total - chance) / (1 - chance) - 2 * math.sqrt(chance / (n * (1 - chance)))
 
 
-def _added(counts: Tensor, labels: Tensor) -> Tensor:
+def _add_counts(counts: Tensor, labels: Tensor) -> Tensor:
     more = torch.bincount(labels.flatten(), minlength=len(counts))
     more[: len(counts)] += counts.long()
     return more.double()
@@ -129,12 +129,12 @@ def _labels(pairs: Sequence[tuple[Prediction, Target]]) -> Iterator[tuple[Tensor
 
 def _f1(prediction: BoxPrediction, target: BoxTarget, operating_score: float) -> float:
     reported = prediction.scores >= operating_score
-    found, labels = prediction.boxes[reported], prediction.labels[reported]
+    reported_boxes, labels = prediction.boxes[reported], prediction.labels[reported]
     truth, truth_labels = target.boxes[~target.crowd], target.labels[~target.crowd]
-    if len(found) + len(truth) == 0:
+    if len(reported_boxes) + len(truth) == 0:
         return 1.0
-    hits = (boxes.iou(found, truth) >= 0.5) & (labels[:, None] == truth_labels[None])
-    return float(hits.any(0).sum() + hits.any(1).sum()) / (len(found) + len(truth))
+    hits = (boxes.iou(reported_boxes, truth) >= 0.5) & (labels[:, None] == truth_labels[None])
+    return float(hits.any(0).sum() + hits.any(1).sum()) / (len(reported_boxes) + len(truth))
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Comparison:
 
 def compare(name: str, declared: Quality, changed: Quality) -> Comparison:
     """The exact one-sided sign test over samples: that `changed` is more often right."""
-    return _compared(name, declared, changed, _sign_test(declared.right, changed.right))
+    return _comparison(name, declared, changed, _sign_test(declared.right, changed.right))
 
 
 def compare_finely(name: str, declared: Quality, changed: Quality) -> Comparison:
@@ -176,10 +176,10 @@ def compare_finely(name: str, declared: Quality, changed: Quality) -> Comparison
     Only for changes that leave the scale of the input alone: a stretched input makes any classifier surer, right or wrong.
     """
     p = 2 * min(_sign_test(declared.right, changed.right), _sign_test(declared.fine, changed.fine))
-    return _compared(name, declared, changed, min(1.0, p))
+    return _comparison(name, declared, changed, min(1.0, p))
 
 
-def _compared(name: str, declared: Quality, changed: Quality, p: float) -> Comparison:
+def _comparison(name: str, declared: Quality, changed: Quality, p: float) -> Comparison:
     return Comparison(name, float(declared.right.mean()), float(changed.right.mean()), changed.skill, p)
 
 

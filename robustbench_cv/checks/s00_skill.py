@@ -30,7 +30,7 @@ def s00_skill() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    quality = measure(subject, subject.declared)
+    quality = measure(subject, subject.clean_predictions)
     return _of_detector(subject, quality) if subject.task == "detection" else _of_labels(subject, quality)
 
 
@@ -59,7 +59,7 @@ def _of_detector(subject: Preflight, quality: Quality) -> Finding:
     score = subject.model.info.operating_score
     holding = [isinstance(s.target, BoxTarget) and bool((~s.target.crowd).any()) for s in subject.samples]
     objects = sum(int((~s.target.crowd).sum()) for s in subject.samples if isinstance(s.target, BoxTarget))
-    boxes = sum(int((p.scores >= score).sum()) for p in subject.declared if isinstance(p, BoxPrediction))
+    boxes = sum(int((p.scores >= score).sum()) for p in subject.clean_predictions if isinstance(p, BoxPrediction))
     if objects < _FEW:
         return Finding("S00", _TITLE, "not applicable", f"{objects} annotated objects are too few to tell")
     if not bool(quality.right[holding].any()):

@@ -30,17 +30,17 @@ def s02_normalisation() -> Before:
 
 def readings() -> dict[str, tuple[Change, str]]:
     """What may be wrong, by name: the change of the input that would mend it, and what to do."""
-    found: dict[str, tuple[Change, str]] = {}
+    changes: dict[str, tuple[Change, str]] = {}
     for name, (mean, std) in _STATISTICS.items():
         m, s = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
-        found[f"never normalised ({name})"] = (_normalise(m, s), f"normalise with {name} inside the model, as it was trained")
-        found[f"normalised twice ({name})"] = (_undo(m, s), f"normalise with {name} only once: in the model or in its wrapper")
-    found["divided by 255 twice, or not trained on [0, 1]"] = (
+        changes[f"never normalised ({name})"] = (_normalise(m, s), f"normalise with {name} inside the model, as it was trained")
+        changes[f"normalised twice ({name})"] = (_undo(m, s), f"normalise with {name} only once: in the model or in its wrapper")
+    changes["divided by 255 twice, or not trained on [0, 1]"] = (
         lambda x: x * 255,
         "drop the division by 255 inside the model, or multiply by 255 there if it was trained on 0-255",
     )
-    found["multiplied by 255 inside the model"] = (lambda x: x / 255, "do not multiply by 255 inside the model")
-    return found
+    changes["multiplied by 255 inside the model"] = (lambda x: x / 255, "do not multiply by 255 inside the model")
+    return changes
 
 
 def _normalise(mean: Tensor, std: Tensor) -> Change:
@@ -53,7 +53,7 @@ def _undo(mean: Tensor, std: Tensor) -> Change:
 
 def _examine(subject: Preflight) -> Finding:
     known = readings()
-    declared = measure(subject, subject.declared)
+    declared = measure(subject, subject.clean_predictions)
     tried = [_try(subject, declared, name, change) for name, (change, _) in known.items()]
     better = best(tried)
     if better is not None:

@@ -59,13 +59,13 @@ def _examine(subject: Preflight) -> Finding:
 
 def _autograd_calls(model: Model[Any], image: Tensor) -> int:
     """How often one forward pass computes gradients of its own (I10)."""
-    with _counted() as calls:
+    with _count_backward_calls() as calls:
         model.raw(image)
     return len(calls)
 
 
 @contextmanager
-def _counted() -> Iterator[list[str]]:
+def _count_backward_calls() -> Iterator[list[str]]:
     """torch.autograd's two ways in (Tensor.backward takes the first), noting every call."""
     calls: list[str] = []
     kept = {name: getattr(torch.autograd, name) for name in ("backward", "grad")}

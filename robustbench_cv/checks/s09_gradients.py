@@ -46,10 +46,10 @@ def _examine(subject: Preflight) -> Finding:
     if not samples:
         return Finding("S09", _TITLE, "not applicable", "nothing to compare: no finite score and no candidate on any image")
     with frozen_eval(model):
-        found = [_slopes(model, s, x) for s, x in samples]
-    if any(f is None for f in found):
+        slopes = [_slopes(model, s, x) for s, x in samples]
+    if any(f is None for f in slopes):
         return Finding("S09", _TITLE, "warn", "no gradient reaches the image: white-box attacks cannot run", REMEDY)
-    total = sum((f for f in found if f is not None), NONE)
+    total = sum((f for f in slopes if f is not None), NONE)
     if total.zero == total.samples:
         evidence = f"every gradient is exactly zero on {total.samples} images: a white-box attack would prove nothing"
         return Finding("S09", _TITLE, "warn", evidence, REMEDY)
@@ -64,8 +64,8 @@ _NO_DIRECTION = "nothing to compare: no gradient promises a change above roundin
 _MISLEADING = "the gradient points elsewhere: look for a backward pass of one's own (straight-through, custom autograd) or a second path"
 
 
-def _agreement(found: Slopes) -> str:
-    return f"finite differences have the gradient's sign in {found.agree} of {found.tried} directions"
+def _agreement(slopes: Slopes) -> str:
+    return f"finite differences have the gradient's sign in {slopes.agree} of {slopes.tried} directions"
 
 
 def _slopes(model: Model[Any], sample: Sample, image: Tensor) -> Slopes | None:
@@ -104,14 +104,14 @@ def _of_attack(subject: Attacked) -> Finding:
     if subject.backwards == 0:
         return Finding("S09", _TITLE, "not applicable", "the attack uses no gradient")
     measured = [_measure(subject, part) for part in subject.parts] if subject.survivors else []
-    found = min((m for m in measured if m is not None), key=lambda m: m.zero, default=None)
+    best = min((m for m in measured if m is not None), key=lambda m: m.zero, default=None)
     # A gradient that another loss has was lost to the loss, not in the model: S10 speaks of that.
     if is_saturated(subject) or subject.zero <= FEW_ZEROS:
-        if found is None or found.tried == 0:
-            return Finding("S09", _TITLE, "not applicable", "no survivor to try" if found is None else _NO_DIRECTION)
-        if not found.misleads:
-            return Finding("S09", _TITLE, "pass", _agreement(found))
-        return Finding("S09", _TITLE, "stop", _agreement(found), _MISLEADING)
+        if best is None or best.tried == 0:
+            return Finding("S09", _TITLE, "not applicable", "no survivor to try" if best is None else _NO_DIRECTION)
+        if not best.misleads:
+            return Finding("S09", _TITLE, "pass", _agreement(best))
+        return Finding("S09", _TITLE, "stop", _agreement(best), _MISLEADING)
     evidence = f"every gradient was exactly zero for {subject.zero:.1%} of the images"
     return Finding("S09", _TITLE, "stop" if subject.zero > MOST_ZEROS else "warn", evidence, REMEDY)
 
@@ -120,8 +120,8 @@ def is_saturated(subject: Attacked) -> bool:
     """Whether the attack's loss has lost gradients on survivors that the margin of the logits has: float32 softmax at gaps above 100."""
     if subject.task != "classification" or not subject.survivors or subject.backwards == 0 or subject.no_gradient:
         return False
-    found = [_measure(subject, part) for part in subject.parts if part.accepts is Logits]
-    lost = min((f.zero for f in found if f is not None), default=0)
+    slopes = [_measure(subject, part) for part in subject.parts if part.accepts is Logits]
+    lost = min((f.zero for f in slopes if f is not None), default=0)
     if lost == 0:
         return False
     by_margin = _measure(subject, subject.parts[0], margin_instead=True)
@@ -131,12 +131,12 @@ def is_saturated(subject: Attacked) -> bool:
 def _measure(subject: Attacked, part: Attack[Any, Any], *, margin_instead: bool = False) -> Slopes | None:
     """Slopes of a part's objective at the clean survivors; None where it gives no gradient."""
     key = ("slopes", part.objective.name, margin_instead)
-    if key not in subject.found:
-        subject.found[key] = _measured(subject, part, margin() if margin_instead else part.objective)
-    return cast("Slopes | None", subject.found[key])
+    if key not in subject.measurements:
+        subject.measurements[key] = _measure_slopes(subject, part, margin() if margin_instead else part.objective)
+    return cast("Slopes | None", subject.measurements[key])
 
 
-def _measured(subject: Attacked, part: Attack[Any, Any], objective: Any) -> Slopes | None:
+def _measure_slopes(subject: Attacked, part: Attack[Any, Any], objective: Any) -> Slopes | None:
     model, total = cast("Model[Any]", subject.model), NONE
     for chunk in subject.chunks(subject.survivors):
         images = torch.stack([s.image for s in chunk]).to(subject.device)

@@ -38,7 +38,7 @@ def s10_masking() -> OfAttack:
 
 def _of_attack(subject: Attacked) -> Finding:
     if is_saturated(subject):
-        return _saturated(subject)
+        return _saturation_finding(subject)
     for name, tried in _in_order(subject, "noise", "white box", "black box", "one step", "transfer", "other loss"):
         if tried.beats:
             remedy = "use loss='dlr'" if name == "other loss" else _BLIND if subject.backwards == 0 else _MASKED
@@ -46,7 +46,7 @@ def _of_attack(subject: Attacked) -> Finding:
     rise = _rise(subject)
     if rise:
         return Finding("S10", _TITLE, "warn", rise, "more steps and restarts: what a smaller budget breaks, a larger one holds")
-    free = subject.tried("unbounded", PROBES["unbounded"])
+    free = subject.measure_once("unbounded", PROBES["unbounded"])
     enough = subject.survived == subject.attacked or len(subject.survivors) >= FEWEST
     if enough and isinstance(free, Tried) and free.n - free.broken > max(1, REMAINING * free.n):
         evidence = f"with {free.how} {free.n - free.broken} of {free.n} survivors remain, where any image can become grey"
@@ -58,10 +58,10 @@ def _of_attack(subject: Attacked) -> Finding:
     return Finding("S10", _TITLE, "pass", _summary(every))
 
 
-def _summary(found: Sequence[Tried]) -> str:
+def _summary(tried: Sequence[Tried]) -> str:
     """In one sentence what broke none of the survivors, then what broke some."""
-    none = [t.how for t in found if t.broken == 0]
-    some = [str(t) for t in found if t.broken]
+    none = [t.how for t in tried if t.broken == 0]
+    some = [str(t) for t in tried if t.broken]
     listed = f"{', '.join(none[:-1])} and {none[-1]}" if len(none) > 1 else "".join(none)
     said = [f"{listed} break{'s' if len(none) == 1 else ''} none"] if none else []
     return "; ".join([*said, *some])
@@ -69,14 +69,14 @@ def _summary(found: Sequence[Tried]) -> str:
 
 def _in_order(subject: Attacked, *names: str) -> Iterator[tuple[str, Tried]]:
     for name in names:
-        tried = subject.tried(name, PROBES[name])
+        tried = subject.measure_once(name, PROBES[name])
         if isinstance(tried, Tried):
             yield name, tried
 
 
-def _saturated(subject: Attacked) -> Finding:
+def _saturation_finding(subject: Attacked) -> Finding:
     verdict: Verdict = "stop" if subject.zero > MOST_ZEROS else "warn"
-    loss = subject.tried("other loss", PROBES["other loss"])
+    loss = subject.measure_once("other loss", PROBES["other loss"])
     evidence = (
         f"saturated scores: the loss has no gradient in float32 where one logit leads by 100 or more, for {subject.zero:.1%} of the "
         "images, and the margin of the logits has one"

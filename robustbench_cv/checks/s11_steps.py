@@ -33,13 +33,13 @@ def _of_attack(subject: Attacked) -> Finding:
         return Finding("S11", _TITLE, "not applicable", "nothing to try")
     if is_saturated(subject):
         return Finding("S11", _TITLE, "not applicable", "the loss has no gradient to follow")
-    course = subject.tried("trace", trace)
+    course = subject.measure_once("trace", trace)
     if not isinstance(course, Trace):
         return Finding("S11", _TITLE, "not applicable", "the attack is no single search of steps")
     if course.reach is not None and course.reach < 0.999:
         evidence = f"{_steps(course.steps)} can cross {course.reach:.2g} of the radius at most"
         return Finding("S11", _TITLE, "warn", evidence, "choose steps times alpha above twice the radius, or leave alpha out")
-    tried = subject.tried("longer", PROBES["longer"])
+    tried = subject.measure_once("longer", PROBES["longer"])
     if isinstance(tried, Tried) and tried.beats:
         return Finding("S11", _TITLE, "warn", *_not_done(course, tried, gradients=subject.backwards > 0))
     if course.rose < FALLS and len(subject.survivors) > 1 and subject.backwards > 0:

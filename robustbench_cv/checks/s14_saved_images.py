@@ -54,7 +54,9 @@ def _stop(reread: _Reread) -> Finding:
     evidence = f"{count} saved images or their predictions are not those that were judged, first {reread.flipped[0]!r}"
     remedy = "the model is not deterministic, or the run folder was changed: delete the folder and run again"
     cell = reread.cell
-    return Finding("S14", _TITLE, "stop", evidence, remedy, cell.model, cell.dataset, cell.condition, task=cell.task)
+    return Finding(
+        "S14", _TITLE, "stop", evidence, remedy, model=cell.model, dataset=cell.dataset, condition=cell.condition, task=cell.task
+    )
 
 
 def _reread(after_run: AfterRun) -> Iterator[_Reread]:
@@ -65,10 +67,10 @@ def _reread(after_run: AfterRun) -> Iterator[_Reread]:
         if not index.exists() or (cell.task, cell.model) not in after_run.models:
             continue
         entries = read_json(index, list) or []
-        yield _Reread(cell, len(entries), tuple(_flipped(after_run, cell, entries, folder)))
+        yield _Reread(cell, len(entries), tuple(_flipped_samples(after_run, cell, entries, folder)))
 
 
-def _flipped(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
+def _flipped_samples(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
     model = cast("Model[Any]", after_run.models[cell.task, cell.model])
     images = folder.images(cell.key)
     try:

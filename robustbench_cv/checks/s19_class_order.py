@@ -49,15 +49,15 @@ def s19_class_order() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    said = [found for p, s in zip(subject.declared, subject.samples, strict=True) if (found := list(_said(p, s.target)))]
-    pairs = [pair for found in said for pair in found]
+    said = [of_sample for p, s in zip(subject.clean_predictions, subject.samples, strict=True) if (of_sample := list(_said(p, s.target)))]
+    pairs = [pair for of_sample in said for pair in of_sample]
     if len(pairs) < _FEW:
         return Finding("S19", _TITLE, "not applicable", f"only {len(pairs)} objects were recognised as anything")
     names = subject.model.info.classes.names
     if len(names) < 2:
         return Finding("S19", _TITLE, "not applicable", "one class has no order")
     declared = _quality(said)
-    shifts = {f"{d:+d}": compare(f"{d:+d}", declared, _quality(_renamed(said, _shift(d, len(names))))) for d in (1, -1)}
+    shifts = {f"{d:+d}": compare(f"{d:+d}", declared, _quality(_rename(said, _shift(d, len(names))))) for d in (1, -1)}
     learned = compare("renamed", declared, _quality(_cross_renamed(said)))
     tried = [*shifts.values(), learned]
     better = best(tried)
@@ -79,7 +79,7 @@ def _accuse(better: Comparison, evidence: str, pairs: Sequence[Said], names: Seq
         remedy = f"the model's class indices are {where}: {what} them, or mend its class names"
         return Finding("S19", _TITLE, better.verdict, evidence, remedy, gain=better.gain)
     evidence = f"{evidence}, {better.changed:.1%} after renaming (p = {better.p:.2g})"
-    renaming = _learned(pairs)
+    renaming = _learn_renaming(pairs)
     wrong = [f"{names[p]!r} means {names[t]!r}" for p, t in sorted(renaming.items()) if p != t and max(p, t) < len(names)]
     shown = "; ".join(wrong[:5]) + (" ..." if len(wrong) > 5 else "")
     if better.gain < _RENAMED:
@@ -105,8 +105,8 @@ def _said(prediction: Prediction, target: Target) -> Iterator[Said]:
 
 def _quality(said: Sequence[Sequence[Said]]) -> Quality:
     """Share of right classes of each sample, and the skill over all of them."""
-    right = numpy.array([numpy.mean([p.truth == p.predicted for p in found]) for found in said])
-    truth, predicted = torch.tensor([pair for found in said for pair in found]).T
+    right = numpy.array([numpy.mean([p.truth == p.predicted for p in of_sample]) for of_sample in said])
+    truth, predicted = torch.tensor([pair for of_sample in said for pair in of_sample]).T
     return Quality(right, right, beyond_chance([(truth, predicted)], len(said)))
 
 
@@ -114,23 +114,23 @@ def _shift(by: int, classes: int) -> Renaming:
     return lambda predicted: (predicted + by) % classes
 
 
-def _renamed(said: Sequence[Sequence[Said]], renaming: Renaming) -> list[list[Said]]:
-    return [[Said(p.truth, renaming(p.predicted)) for p in found] for found in said]
+def _rename(said: Sequence[Sequence[Said]], renaming: Renaming) -> list[list[Said]]:
+    return [[Said(p.truth, renaming(p.predicted)) for p in of_sample] for of_sample in said]
 
 
 def _cross_renamed(said: Sequence[Sequence[Said]]) -> list[list[Said]]:
     """Every sample after a renaming that was learned on the other half of the samples."""
     out: list[list[Said]] = [[] for _ in said]
     for half in (0, 1):
-        learned = _learned([p for found in said[1 - half :: 2] for p in found])
-        out[half::2] = _renamed(said[half::2], lambda predicted, learned=learned: learned.get(predicted, predicted))  # type: ignore[misc]
+        learned = _learn_renaming([p for of_sample in said[1 - half :: 2] for p in of_sample])
+        out[half::2] = _rename(said[half::2], lambda predicted, learned=learned: learned.get(predicted, predicted))  # type: ignore[misc]
     return out
 
 
-def _learned(pairs: Sequence[Said]) -> dict[int, int]:
+def _learn_renaming(pairs: Sequence[Said]) -> dict[int, int]:
     """For each predicted class, the true class that it most often meets; one to one, the commonest pair first."""
-    found: dict[int, int] = {}
+    truth_of: dict[int, int] = {}
     for said, _ in sorted(Counter(pairs).items(), key=lambda item: (-item[1], item[0])):
-        if said.predicted not in found and said.truth not in found.values():
-            found[said.predicted] = said.truth
-    return found
+        if said.predicted not in truth_of and said.truth not in truth_of.values():
+            truth_of[said.predicted] = said.truth
+    return truth_of

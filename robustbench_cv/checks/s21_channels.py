@@ -17,12 +17,12 @@ def s21_channels() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    declared = measure(subject, subject.declared)
-    found = compare_finely("red and blue swapped", declared, measure(subject, subject.predictions(lambda x: x.flip(1))))
-    nothing = no_evidence(declared, [found])
+    declared = measure(subject, subject.clean_predictions)
+    comparison = compare_finely("red and blue swapped", declared, measure(subject, subject.predictions(lambda x: x.flip(1))))
+    nothing = no_evidence(declared, [comparison])
     if nothing:
         return Finding("S21", _TITLE, "not applicable", nothing)
-    if not found.is_better:
-        return Finding("S21", _TITLE, "pass", str(found))
+    if not comparison.is_better:
+        return Finding("S21", _TITLE, "pass", str(comparison))
     remedy = "the model (or the images) are BGR: flip the channels inside the model, x.flip(1), or read images as RGB"
-    return Finding("S21", _TITLE, found.verdict, str(found), remedy, gain=found.gain)
+    return Finding("S21", _TITLE, comparison.verdict, str(comparison), remedy, gain=comparison.gain)

@@ -33,16 +33,16 @@ def s22_boxes() -> Before:
     return _examine
 
 
-def _centred(b: Tensor) -> Tensor:
+def _from_centres(b: Tensor) -> Tensor:
     return torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1)
 
 
 READINGS: dict[str, Reading] = {
     "x, y, width, height": lambda b, h, w: boxes.xywh_to_xyxy(b),
-    "centre x, centre y, width, height": lambda b, h, w: _centred(b),
+    "centre x, centre y, width, height": lambda b, h, w: _from_centres(b),
     "y1, x1, y2, x2": lambda b, h, w: b[:, [1, 0, 3, 2]],
     "x1, y1, x2, y2 as shares of the image": lambda b, h, w: b * b.new_tensor([w, h, w, h]),
-    "centre x, centre y, width, height as shares of the image": lambda b, h, w: _centred(b * b.new_tensor([w, h, w, h])),
+    "centre x, centre y, width, height as shares of the image": lambda b, h, w: _from_centres(b * b.new_tensor([w, h, w, h])),
     "x, y, width, height as shares of the image": lambda b, h, w: boxes.xywh_to_xyxy(b * b.new_tensor([w, h, w, h])),
 }
 """What a box (N, 4) may have been meant as: to xyxy pixels of an image of height h and width w."""
@@ -54,13 +54,15 @@ def _examine(subject: Preflight) -> Finding:
     samples = [s for s in subject.samples if isinstance(s.target, BoxTarget) and len(s.target.boxes)]
     if not samples:
         return Finding("S22", _TITLE, "not applicable", "no sample has annotated objects")
-    found = [p for p, s in zip(subject.declared, subject.samples, strict=True) if isinstance(p, BoxPrediction) and s in samples]
-    return _of_fit(samples, found) or _of_data(samples) or _of_truth(samples, subject)
+    predictions = [
+        p for p, s in zip(subject.clean_predictions, subject.samples, strict=True) if isinstance(p, BoxPrediction) and s in samples
+    ]
+    return _of_fit(samples, predictions) or _of_data(samples) or _of_truth(samples, subject)
 
 
-def _of_fit(samples: Sequence[Sample], found: Sequence[BoxPrediction]) -> Finding | None:
+def _of_fit(samples: Sequence[Sample], predictions: Sequence[BoxPrediction]) -> Finding | None:
     """Whether the boxes of model and data agree under another reading."""
-    surest = [p.boxes[: 2 * len(_truth(s)) + 5] for p, s in zip(found, samples, strict=True)]
+    surest = [p.boxes[: 2 * len(_truth(s)) + 5] for p, s in zip(predictions, samples, strict=True)]
     declared = _fit([_truth(s) for s in samples], surest)
     tried = []
     for name, reading in READINGS.items():
@@ -107,14 +109,14 @@ def _of_truth(samples: Sequence[Sample], subject: Preflight) -> Finding:
     if perfect < 1 - 1e-9:
         return Finding("S22", _TITLE, "stop", f"ground truth fed as predictions scores AP {perfect:.4f}", "look for duplicate boxes")
     if scored < 1 - 1e-9:
-        return _capped(samples, subject, scored)
+        return _capped_finding(samples, subject, scored)
     evidence = f"ground truth of {len(samples)} images fed as predictions scores AP 1"
-    told = any(isinstance(p, BoxPrediction) and len(p.boxes) for p in subject.declared)
+    told = any(isinstance(p, BoxPrediction) and len(p.boxes) for p in subject.clean_predictions)
     said = "no other reading of either side's boxes fits better" if told else "the model reports no box, so nothing is known of its own"
     return Finding("S22", _TITLE, "pass", f"{evidence}; {said}")
 
 
-def _capped(samples: Sequence[Sample], subject: Preflight, scored: float) -> Finding:
+def _capped_finding(samples: Sequence[Sample], subject: Preflight, scored: float) -> Finding:
     """Of data that hold more objects of a class in an image than average precision looks at: no fault of anybody's."""
     counts = [_real(s).labels.bincount() for s in samples if len(_real(s).labels)]
     fullest = max(counts, key=lambda c: int(c.max()))
@@ -163,9 +165,9 @@ def _size(sample: Sample) -> tuple[int, int]:
     return height, width
 
 
-def _all_inside(samples: Sequence[Sample], found: Sequence[Tensor]) -> bool:
+def _all_inside(samples: Sequence[Sample], predicted: Sequence[Tensor]) -> bool:
     """Whether nine in ten boxes lie in their image, give or take a tenth of its side: a detector may err, a format may not."""
-    inside = torch.cat([_inside(b, *_size(s), slack=0.1) for s, b in zip(samples, found, strict=True)])
+    inside = torch.cat([_inside(b, *_size(s), slack=0.1) for s, b in zip(samples, predicted, strict=True)])
     return len(inside) > 0 and float(inside.float().mean()) >= 0.9
 
 
@@ -176,8 +178,8 @@ def _inside(b: Tensor, height: int, width: int, *, slack: float) -> Tensor:
     return inside & (b[:, 2:] > b[:, :2]).all(1)
 
 
-def _fit(truth: Sequence[Tensor], found: Sequence[Tensor]) -> Quality:
+def _fit(truth: Sequence[Tensor], predicted: Sequence[Tensor]) -> Quality:
     """Of each sample, the mean over its objects of the best overlap with any of the surest detections (twice as many, and five more)."""
-    best_overlap = [boxes.iou(t, f).amax(1) if len(f) else torch.zeros(len(t)) for t, f in zip(truth, found, strict=True)]
+    best_overlap = [boxes.iou(t, f).amax(1) if len(f) else torch.zeros(len(t)) for t, f in zip(truth, predicted, strict=True)]
     fit = numpy.array([float(o.mean()) for o in best_overlap])
     return Quality(fit, fit, float(fit.mean()) - _CHANCE)

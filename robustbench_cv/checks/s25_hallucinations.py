@@ -27,7 +27,7 @@ def _before(subject: Preflight) -> Finding:
         return Finding("S25", _TITLE, "not applicable", "only average precision is blind to them")
     present = {int(label) for s in subject.samples if isinstance(s.target, BoxTarget) for label in s.target.labels}
     score = subject.model.info.operating_score
-    reported = [p.labels[p.scores >= score] for p in subject.declared if isinstance(p, BoxPrediction)]
+    reported = [p.labels[p.scores >= score] for p in subject.clean_predictions if isinstance(p, BoxPrediction)]
     labels = torch.cat(reported).tolist()
     if not labels:
         return Finding("S25", _TITLE, "not applicable", "nothing is reported: hallucination rates of 0 are no merit here")

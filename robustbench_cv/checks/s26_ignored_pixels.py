@@ -34,7 +34,7 @@ def _examine(seen: DataSurvey) -> Finding:
         return Finding(
             "S26", _TITLE, "pass", f"{share:.1%} of the pixels are ignored; {len(names) - len(empty)} of {len(names)} classes have pixels"
         )
-    evidence = f"{_named(empty, names)} no pixel in {seen.read} masks, and {IGNORE} (ignore) takes {share:.1%} of them"
+    evidence = f"{_name_classes(empty, names)} no pixel in {seen.read} masks, and {IGNORE} (ignore) takes {share:.1%} of them"
     remedy = f"if {IGNORE} stands for such a class there, save its index ({empty[-1]}) instead; if it means ignore, go on"
     return Finding("S26", _TITLE, _verdict(empty, share, len(names)), evidence, remedy)
 
@@ -45,6 +45,6 @@ def _verdict(empty: Sequence[int], share: float, classes: int) -> Verdict:
     return "warn" if alone or (empty == [classes - 1] and share >= _NOTABLE) else "note"
 
 
-def _named(empty: Sequence[int], names: Sequence[str]) -> str:
+def _name_classes(empty: Sequence[int], names: Sequence[str]) -> str:
     listed = ", ".join(repr(names[c]) for c in empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
     return f"class {listed} has" if len(empty) == 1 else f"classes {listed} have"

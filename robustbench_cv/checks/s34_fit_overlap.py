@@ -36,7 +36,7 @@ def _examine(after_run: AfterRun) -> Iterator[Finding]:
         for condition in results.conditions(group.task, "attack"):
             attack = _fitted_attack(condition.attack or "")
             if attack is not None:
-                yield _compared(results, group, condition.name, attack)
+                yield _compare(results, group, condition.name, attack)
 
 
 def _fitted_attack(spec: str) -> UniversalAttack[Any] | None:
@@ -50,7 +50,7 @@ def _fitted_attack(spec: str) -> UniversalAttack[Any] | None:
     return attack if isinstance(attack, UniversalAttack) else None
 
 
-def _compared(results: Results, group: Group, condition: str, attack: UniversalAttack[Any]) -> Finding:
+def _compare(results: Results, group: Group, condition: str, attack: UniversalAttack[Any]) -> Finding:
     said = functools.partial(Finding, "S34", _TITLE, model=group.model, dataset=group.dataset, condition=condition, task=group.task)
     learned = set(attack.fitted_on if attack.theta is not None else _recorded_ids(results, group, attack))
     judged = set(results.rows(group, condition)["sample"])

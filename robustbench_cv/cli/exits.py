@@ -11,8 +11,8 @@ import click
 
 from robustbench_cv.cli.titled import debug_asked
 from robustbench_cv.errors import ForeignError, RobustBenchError, describe
-from robustbench_cv.foreign_code import is_ours, located, ran_out_of_memory
-from robustbench_cv.terminal import elided, say
+from robustbench_cv.foreign_code import is_ours, locate, ran_out_of_memory
+from robustbench_cv.terminal import elide, say
 
 USAGE, MACHINE, FOREIGN, BUG = 2, 5, 6, 7
 """Exit codes of what never finished; those of a finished run are in runner/run.py."""
@@ -29,7 +29,7 @@ def exit_code_of(error: BaseException, context: click.Context | None) -> int:
         # Whoever read our output has gone (list | head): nobody is left to tell, and flushing at exit would only fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return MACHINE
-    code, sentence = _judged(error)
+    code, sentence = _exit_code_and_message(error)
     if debug_asked(context):
         say("".join(traceback.format_exception(error)), err=True)
     elif code in (FOREIGN, BUG):
@@ -38,7 +38,7 @@ def exit_code_of(error: BaseException, context: click.Context | None) -> int:
     return code
 
 
-def _judged(error: BaseException) -> tuple[int, str]:
+def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         return MACHINE, "interrupted; the same command again goes on from here"
     if isinstance(error, ForeignError):
@@ -52,11 +52,11 @@ def _judged(error: BaseException) -> tuple[int, str]:
     if isinstance(error, UnicodeEncodeError) and error.encoding.startswith("utf"):
         return (
             USAGE,
-            f"error: {elided(error.object, 200)!r} is no text (a file name that is not UTF-8?) and cannot be written; rename it",
+            f"error: {elide(error.object, 200)!r} is no text (a file name that is not UTF-8?) and cannot be written; rename it",
         )
     where = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
     if not is_ours(error):
-        return FOREIGN, f"error: {where}{located(error)}"
+        return FOREIGN, f"error: {where}{locate(error)}"
     return BUG, f"error: a bug in robustbench-cv: {where}{describe(error)}; please report it with the command that you typed"
 
 

@@ -49,7 +49,7 @@ def usable_folder(path: Path) -> Path:
     return _below_folders(path, path)
 
 
-def usable_file(path: Path) -> Path:
+def _usable_file(path: Path) -> Path:
     """The path itself. UserError where no file can stand there: a folder does, or a parent is a file, or no system takes the name."""
     _require_writable_name(path)
     if path.is_dir():
@@ -58,10 +58,10 @@ def usable_file(path: Path) -> Path:
 
 
 def weights_path(path: Path) -> Path:
-    """As usable_file, for weights. UserError for a file name of another kind."""
+    """As _usable_file, for weights. UserError for a file name of another kind."""
     if path.suffix != ".safetensors":
         raise UserError(f"{path}: weights are written as safetensors; name the file {path.stem}.safetensors")
-    return usable_file(path)
+    return _usable_file(path)
 
 
 def _require_writable_name(path: Path) -> None:
@@ -91,7 +91,7 @@ def _place(usable: Callable[[Path], Path]) -> Callable[[str], Path]:
     return read
 
 
-FOLDER, FILE = _place(usable_folder), _place(usable_file)
+FOLDER, FILE = _place(usable_folder), _place(_usable_file)
 """Paths to write to, as far as names tell whether that can be."""
 
 COUNT = whole(1)

@@ -8,7 +8,7 @@ import click
 
 from robustbench_cv.catalogue import MODELS
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import HOW, OTHER, moved, option, titled_command
+from robustbench_cv.cli.titled import HOW, OTHER, moved_option, option, titled_command
 from robustbench_cv.terminal import say
 
 EXAMPLES = [
@@ -34,11 +34,11 @@ _ELSEWHERE = "robustbench-cv speed"
     show_default=True,
     help="cpu, cuda, auto, or meta: count without building or timing.",
 )
-@moved("--all", _ELSEWHERE, takes_value=False)
-@moved("--task", f"{_ELSEWHERE} --task TASK", takes_value=True)
-@moved("--reduced", f"{_ELSEWHERE} --reduced", takes_value=False)
-@moved("--markdown", f"{_ELSEWHERE} --markdown", takes_value=False)
-@moved("--seconds", f"{_ELSEWHERE} --seconds SECONDS", takes_value=True)
+@moved_option("--all", _ELSEWHERE, takes_value=False)
+@moved_option("--task", f"{_ELSEWHERE} --task TASK", takes_value=True)
+@moved_option("--reduced", f"{_ELSEWHERE} --reduced", takes_value=False)
+@moved_option("--markdown", f"{_ELSEWHERE} --markdown", takes_value=False)
+@moved_option("--seconds", f"{_ELSEWHERE} --seconds SECONDS", takes_value=True)
 @options.plugin
 def command(name: str, size: str, layers: bool, by_module: bool, batch_size: int, runs: int, device: str, as_json: bool) -> None:
     """What the model NAME costs: parameters, multiply-adds, activation memory, receptive fields, latency.

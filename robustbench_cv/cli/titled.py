@@ -65,7 +65,7 @@ def option(*declarations: str, title: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*declarations, cls=Option, title=title, **settings)
 
 
-def moved(old: str, new: str, *, takes_value: bool) -> Callable[[F], F]:
+def moved_option(old: str, new: str, *, takes_value: bool) -> Callable[[F], F]:
     """An option that has become a command of its own: refused with the words that say so. new: the command line to use."""
 
     def refuse(ctx: click.Context, _: click.Parameter, value: object) -> None:

@@ -9,7 +9,7 @@ import click
 
 from robustbench_cv.catalogue import DATASETS, RECIPES
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import WRITES, moved, option, titled_command
+from robustbench_cv.cli.titled import WRITES, moved_option, option, titled_command
 from robustbench_cv.terminal import say
 
 WITH, HOW = "What it learns from", "How it trains"
@@ -30,12 +30,12 @@ _ELSEWHERE = "robustbench-cv finetune MODEL --data DATA"
 @option("--seed", title=HOW, type=options.SEED, metavar="N", default=0, show_default=True, help="Seed of every random choice.")
 @options.device_for(HOW)
 @option("--out", title=WRITES, type=options.FILE, metavar="FILE", help="Weights (.safetensors); RECIPE.safetensors unless given.")
-@moved("--finetune", _ELSEWHERE, takes_value=True)
-@moved("--frozen", f"{_ELSEWHERE} --frozen", takes_value=False)
-@moved("--patience", f"{_ELSEWHERE} --patience N", takes_value=True)
-@moved("--rate", f"{_ELSEWHERE} --rate RATE", takes_value=True)
-@moved("--batch", f"{_ELSEWHERE} --batch N", takes_value=True)
-@moved("--size", f"{_ELSEWHERE} --size SIZE", takes_value=True)
+@moved_option("--finetune", _ELSEWHERE, takes_value=True)
+@moved_option("--frozen", f"{_ELSEWHERE} --frozen", takes_value=False)
+@moved_option("--patience", f"{_ELSEWHERE} --patience N", takes_value=True)
+@moved_option("--rate", f"{_ELSEWHERE} --rate RATE", takes_value=True)
+@moved_option("--batch", f"{_ELSEWHERE} --batch N", takes_value=True)
+@moved_option("--size", f"{_ELSEWHERE} --size SIZE", takes_value=True)
 @options.plugin
 def command(
     recipe: str,

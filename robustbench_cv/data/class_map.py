@@ -79,13 +79,13 @@ class ClassMap:
         Class probabilities stay: the argmax over all of the model's classes comes first, and one that the data does not know is wrong
         (Xiao et al., arXiv:2006.09994, do the same for 1000 classes on 9).
         """
-        if self._evaluated.all():
+        if self._evaluated_classes.all():
             return prediction
         if isinstance(prediction, BoxPrediction):
-            keep = self._judged(prediction.labels)
+            keep = self._is_judged(prediction.labels)
             return prediction.select(keep)
         if isinstance(prediction, MaskPrediction):
-            return MaskPrediction(prediction.labels.where(self._judged(prediction.labels), -1))
+            return MaskPrediction(prediction.labels.where(self._is_judged(prediction.labels), -1))
         return prediction
 
     def describe(self) -> str:
@@ -112,22 +112,22 @@ class ClassMap:
         return torch.tensor([*self.index, DROPPED], dtype=torch.int64)
 
     @cached_property
-    def _evaluated(self) -> Tensor:
+    def _evaluated_classes(self) -> Tensor:
         """bool (C,): which of the model's classes the data can judge."""
         evaluated = torch.zeros(len(self.model), dtype=torch.bool)
         evaluated[[i for i in self.index if i != DROPPED]] = True
         return evaluated
 
-    def _judged(self, labels: Tensor) -> Tensor:
+    def _is_judged(self, labels: Tensor) -> Tensor:
         known = (labels >= 0) & (labels < len(self.model))
-        return known & self._evaluated.to(labels.device)[labels.where(known, 0)]
+        return known & self._evaluated_classes.to(labels.device)[labels.where(known, 0)]
 
     def _target(self, target: Target, id_: str) -> Target:
         if isinstance(target, ClassTarget):
             return ClassTarget(self._label(target.label, id_))
         if isinstance(target, MaskTarget):
             return MaskTarget(self._pixels(target.labels))
-        labels = self._moved(target.labels)
+        labels = self._to_model_indices(target.labels)
         return replace(target, labels=labels, crowd=target.crowd | (labels == DROPPED))
 
     def _label(self, label: int, id_: str) -> int:
@@ -143,10 +143,10 @@ class ClassMap:
             raise UserError(
                 f"the model's class {IGNORE} ({name!r}) cannot be evaluated: in a mask {IGNORE} means ignore; leave it out with '-'"
             )
-        moved = self._moved(labels)
+        moved = self._to_model_indices(labels)
         return moved.where(moved != DROPPED, IGNORE)
 
-    def _moved(self, labels: Tensor) -> Tensor:
+    def _to_model_indices(self, labels: Tensor) -> Tensor:
         """Model indices of data labels; DROPPED for what names no class (255, -1)."""
         known = (labels >= 0) & (labels < len(self.data))
         return self._table.to(labels.device)[labels.where(known, len(self.data))]

@@ -33,17 +33,16 @@ def parse_overrides(text: str) -> dict[str, str]:
     """
     overrides: dict[str, str] = {}
     if text.count('"') % 2:
-        raise UserError(f"the class map {_cut(text)!r} has a quote that is not closed")
+        raise UserError(f"the class map {_shorten(text)!r} has a quote that is not closed")
     for piece in _split(text, ","):
         if not piece.strip():
             continue
-        sides = [_unquoted(side) for side in _split(piece, "=")]
+        sides = [_unquote(side) for side in _split(piece, "=")]
         if len(sides) != 2 or not all(sides):
-            raise UserError(
-                f"{_cut(piece.strip())!r} in the class map {_cut(text)!r} is not data=model; write auto=car, or sign=- to leave sign out"
-            )
+            where = f"{_shorten(piece.strip())!r} in the class map {_shorten(text)!r}"
+            raise UserError(f"{where} is not data=model; write auto=car, or sign=- to leave sign out")
         if sides[0] in overrides:
-            raise UserError(f"the class map {_cut(text)!r} names {_cut(sides[0])!r} twice; give each class of the data one partner")
+            raise UserError(f"the class map {_shorten(text)!r} names {_shorten(sides[0])!r} twice; give each class of the data one partner")
         overrides[sides[0]] = sides[1]
     return overrides
 
@@ -77,12 +76,12 @@ def _split(text: str, at: str) -> list[str]:
     return [*pieces, text[start:]]
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     """A text as far as one line of an error holds it."""
     return text if len(text) <= 60 else f"{text[:50]}..."
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     return text.replace('"', "").strip()
 
 
@@ -118,10 +117,10 @@ def _only(name: str, names: Sequence[str], side: str) -> int:
         return candidates[0]
     if candidates:
         several = ", ".join(repr(names[i]) for i in candidates)
-        raise UserError(f"{_cut(name)!r} in the class map means several classes of the {side}: {several}; write one exactly")
+        raise UserError(f"{_shorten(name)!r} in the class map means several classes of the {side}: {several}; write one exactly")
     close = _close(name, names)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"it has {_some(names)}"
-    raise UserError(f"the class map names {_cut(name)!r}, but the {side} has no such class; {hint}")
+    raise UserError(f"the class map names {_shorten(name)!r}, but the {side} has no such class; {hint}")
 
 
 def _by_position(

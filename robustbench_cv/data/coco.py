@@ -89,7 +89,7 @@ class CocoInstances:
         entry = self.images[index]
         where = f"{self.annotations}, image {entry.id!r} ({shorten(entry.file_name)!r})"
         path = find_file(self.root, entry.file_name, where)
-        picture = read_picture(path, f"image {entry.id!r} of {self.annotations}{_tried(path, entry)}", upright=self.upright)
+        picture = read_picture(path, f"image {entry.id!r} of {self.annotations}{_tried_spellings(path, entry)}", upright=self.upright)
         _check_size(entry, picture, path, where)
         height, width = picture.pixels.shape[1:]
         annotations = self.file.annotations[entry.id]
@@ -119,7 +119,7 @@ class CocoInstances:
         return digest(self.file_of(index), msgspec.json.encode(entry), classes, *objects)
 
 
-def _tried(path: Path, entry: CocoImage) -> str:
+def _tried_spellings(path: Path, entry: CocoImage) -> str:
     """What else was looked for, where there is nothing."""
     others = [] if os.path.lexists(path) else other_spellings(entry.file_name)
     return f", also looked for as {' and '.join(map(repr, others))}" if others else ""

@@ -131,7 +131,7 @@ def _numbers(value: Any) -> list[float] | None:
     return numbers if all(map(math.isfinite, numbers)) else None
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     """A value as far as one line of an error holds it."""
     return reprlib.repr(value)
 
@@ -139,15 +139,17 @@ def _shown(value: Any) -> str:
 def _box(bbox: Any, height: int, width: int) -> tuple[float, float, float, float]:
     numbers = _numbers(bbox)
     if numbers is None or len(numbers) != 4:
-        raise ValueError(f"bbox {_shown(bbox)} is not [x, y, width, height] in pixels")
+        raise ValueError(f"bbox {_shorten(bbox)} is not [x, y, width, height] in pixels")
     x, y, w, h = numbers
     if w <= 0 or h <= 0:
-        raise ValueError(f"bbox {_shown(bbox)} has no area; it is [x, y, width, height] with width and height above 0")
+        raise ValueError(f"bbox {_shorten(bbox)} has no area; it is [x, y, width, height] with width and height above 0")
     if min(x, y) < -OVERSHOOT_PX or x + w > width + OVERSHOOT_PX or y + h > height + OVERSHOOT_PX:
-        raise ValueError(f"bbox {_shown(bbox)} leaves the image of {width} x {height} pixels; it is [x, y, width, height], not two corners")
+        raise ValueError(
+            f"bbox {_shorten(bbox)} leaves the image of {width} x {height} pixels; it is [x, y, width, height], not two corners"
+        )
     box = max(x, 0.0), max(y, 0.0), min(x + w, float(width)), min(y + h, float(height))
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise ValueError(f"bbox {_shown(bbox)} lies beyond the edge of the image of {width} x {height} pixels")
+        raise ValueError(f"bbox {_shorten(bbox)} lies beyond the edge of the image of {width} x {height} pixels")
     return box
 
 
@@ -159,7 +161,7 @@ def _label(category: int, indices: Mapping[int, int]) -> int:
 
 def _crowd(iscrowd: Any) -> bool:
     if iscrowd not in (0, 1):
-        raise ValueError(f"iscrowd is {_shown(iscrowd)}; it is 0 or 1")
+        raise ValueError(f"iscrowd is {_shorten(iscrowd)}; it is 0 or 1")
     return bool(iscrowd)
 
 
@@ -168,7 +170,7 @@ def _area(area: Any) -> float | None:
         return None
     numbers = _numbers([area])
     if numbers is None or numbers[0] < 0:
-        raise ValueError(f"area is {_shown(area)}; it is a number of pixels, 0 or more")
+        raise ValueError(f"area is {_shorten(area)}; it is a number of pixels, 0 or more")
     return numbers[0]
 
 
@@ -183,7 +185,7 @@ def _shape(segmentation: Any, height: int, width: int) -> Shape:
     if isinstance(segmentation, dict):
         return _runs(segmentation, height, width)
     if segmentation is not None and not isinstance(segmentation, list):
-        raise ValueError(f"segmentation is {_shown(segmentation)}, neither polygons [[x, y, ...], ...] nor run lengths {{size, counts}}")
+        raise ValueError(f"segmentation is {_shorten(segmentation)}, neither polygons [[x, y, ...], ...] nor run lengths {{size, counts}}")
     if segmentation and _numbers(segmentation) is not None:
         raise ValueError("segmentation is one flat list of numbers; it is a list of polygons, so put brackets around it")
     drawn = tuple(_polygon(p, height, width) for p in segmentation or () if p != [])  # tools leave empty ones behind
@@ -213,13 +215,13 @@ def _polygon(polygon: Any, height: int, width: int) -> numpy.ndarray:
 def _no_numbers(polygon: Any) -> str:
     """What a polygon is that is no list of numbers."""
     if not isinstance(polygon, list):
-        return f"a polygon is {_shown(polygon)}, not a list x, y, x, y, ..."
+        return f"a polygon is {_shorten(polygon)}, not a list x, y, x, y, ..."
     if all(isinstance(corner, list) and len(corner) == 2 for corner in polygon):
         return "a polygon is a list of pairs [[x, y], ...]; COCO writes it flat, x, y, x, y, ..."
     if any(isinstance(corner, list) for corner in polygon):
         return "a polygon holds lists: it is nested one level too deep; COCO writes [[x, y, x, y, ...], ...]"
     odd = next((v for v in polygon if _numbers([v]) is None), None)
-    return f"a polygon holds {_shown(odd)}, which is no finite number"
+    return f"a polygon holds {_shorten(odd)}, which is no finite number"
 
 
 def _runs(segmentation: Mapping[str, Any], height: int, width: int) -> Runs:
@@ -228,7 +230,7 @@ def _runs(segmentation: Mapping[str, Any], height: int, width: int) -> Runs:
         raise ValueError(f"segmentation has no {' and no '.join(missing)}; run lengths are {{size: [height, width], counts: ...}}")
     size, counts = segmentation["size"], segmentation["counts"]
     if size != [height, width]:
-        raise ValueError(f"its mask has size {_shown(size)}, the image is {[height, width]} (height, width)")
+        raise ValueError(f"its mask has size {_shorten(size)}, the image is {[height, width]} (height, width)")
     runs = rle.runs_of_text(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int for run in runs):
         raise ValueError("the counts of its mask are neither a list of whole numbers nor a compressed text")

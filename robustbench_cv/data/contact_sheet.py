@@ -60,14 +60,14 @@ def _content(sample: Sample, labels: Labels) -> str:
     if isinstance(target, ClassTarget):
         return "no object" if target.label == ABSENT else labels.names[target.label]
     if isinstance(target, BoxTarget):
-        return _counted([labels.names[int(k)] for k in target.labels])
+        return _count_names([labels.names[int(k)] for k in target.labels])
     values, counts = torch.unique(target.labels, return_counts=True)
     order = counts.argsort(descending=True).tolist()
     present = [labels.names[int(values[i])] for i in order if int(values[i]) < len(labels)]
     return ", ".join(present) or "no class"
 
 
-def _counted(names: Sequence[str]) -> str:
+def _count_names(names: Sequence[str]) -> str:
     unique = list(dict.fromkeys(names))
     return ", ".join(n if names.count(n) == 1 else f"{names.count(n)} × {n}" for n in unique) or "no object"
 
@@ -103,10 +103,10 @@ def _place(sheet: Image.Image, spot: tuple[int, int], image: Image.Image, words:
     draw = ImageDraw.Draw(sheet)
     for text, size, colour, drop in ((words[0], 14, INK, 13), (words[1], 12, PALE, 30)):
         font = ImageFont.load_default(size)
-        draw.text((spot[0] + 2, spot[1] + CELL + drop), _shortened(draw, text, font), fill=colour, font=font, anchor="lm")
+        draw.text((spot[0] + 2, spot[1] + CELL + drop), _shorten(draw, text, font), fill=colour, font=font, anchor="lm")
 
 
-def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _shorten(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """The text, cut with an ellipsis where it is wider than a cell."""
     if draw.textlength(text, font=font) <= CELL - 4:
         return text

@@ -70,9 +70,9 @@ class FoundObjects:
     def __getitem__(self, index: int, /) -> Sample:
         sample = self.inner[index]
         if isinstance(sample.target, ClassTarget) and not sample.regions:
-            regions = self._labelled(sample, self._found(sample))
+            regions = self._labelled_regions(sample, self._detect(sample))
         elif isinstance(sample.target, BoxTarget) and (sample.attributes.get("masks") == "boxes" or not sample.regions):
-            regions = self._outlined(sample.target, sample, self._found(sample))
+            regions = self._outlined_regions(sample.target, sample, self._detect(sample))
         else:
             return sample
         return replace(sample, regions=regions, attributes={**sample.attributes, "masks": f"found by {self.model.info.name}"})
@@ -81,7 +81,7 @@ class FoundObjects:
         """That of the sample, with the model's weights and the score."""
         return f"{self.inner.fingerprint(index)} {self.model.info.weights_sha256} {self.score!r}"
 
-    def _found(self, sample: Sample) -> BoxPrediction:
+    def _detect(self, sample: Sample) -> BoxPrediction:
         """With a mask for each detection."""
         prediction = predict(self.model, sample.image[None])[0]
         assert isinstance(prediction, BoxPrediction)
@@ -92,7 +92,7 @@ class FoundObjects:
         masks = [to_mask(box, *size) for box in kept.boxes]
         return replace(kept, masks=torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.bool))
 
-    def _labelled(self, sample: Sample, seen: BoxPrediction) -> dict[str, Tensor]:
+    def _labelled_regions(self, sample: Sample, seen: BoxPrediction) -> dict[str, Tensor]:
         masks = cast("Tensor", seen.masks)
         names = [self.model.info.classes.names[int(label)] for label in seen.labels]
         regions: dict[str, Tensor] = {"objects": masks.any(dim=0)}
@@ -109,7 +109,7 @@ class FoundObjects:
     def _name_of(self, target: Any) -> str | None:
         return self.labels.names[target.label] if target.label >= 0 else None
 
-    def _outlined(self, target: BoxTarget, sample: Sample, seen: BoxPrediction) -> dict[str, Tensor]:
+    def _outlined_regions(self, target: BoxTarget, sample: Sample, seen: BoxPrediction) -> dict[str, Tensor]:
         size = sample.image.shape[-2:]
         masks = cast("Tensor", seen.masks)
         overlap = iou(target.boxes, seen.boxes)

@@ -18,7 +18,7 @@ def inside(root: Path, name: str, entry: str) -> Path:
     A name comes with the data and may not lead elsewhere, not by ".." nor by a backslash. A link on the way is followed wherever it
     leads: who keeps images in a store and links to them does so on purpose.
     """
-    plain = _normalised(name)
+    plain = _normalise(name)
     if posixpath.normpath(name) == ".":
         raise BadSample(f"{entry}: the file name {name!r} names no file in {root}; write the image's path in that folder")
     if plain is None:
@@ -33,7 +33,7 @@ def find_file(root: Path, name: str, entry: str) -> Path:
     """
     first = inside(root, name, entry)
     for spelling in _spellings(name):
-        plain = _normalised(spelling)
+        plain = _normalise(spelling)
         if plain is not None and os.path.lexists(root / plain):
             return root / plain
     return first
@@ -41,10 +41,10 @@ def find_file(root: Path, name: str, entry: str) -> Path:
 
 def other_spellings(name: str) -> list[str]:
     """What else `find_file` looks for, to be told where it found nothing; not the composed and decomposed forms, which look alike."""
-    return [s for s in dict.fromkeys(_escapes(name)) if s != name and _normalised(s) is not None]
+    return [s for s in dict.fromkeys(_escapes(name)) if s != name and _normalise(s) is not None]
 
 
-def _normalised(name: str) -> str | None:
+def _normalise(name: str) -> str | None:
     """The relative path with "/" alone, or None where it leads out of any folder, or to the folder itself."""
     slashed = name.replace("\\", "/")
     leaves = any(part.startswith("/") or posixpath.normpath(part).split("/")[0] == ".." for part in (name, slashed))
@@ -64,7 +64,7 @@ def _escapes(name: str) -> Iterator[str]:
 
 def _way_back(root: Path, name: str) -> str:
     last = PureWindowsPath(name).name
-    if last and _normalised(last) and os.path.lexists(root / last):
+    if last and _normalise(last) and os.path.lexists(root / last):
         return f"{last} itself lies there: take the folders out of the name"
     return "only files inside it are read, so correct the name or give the folder that holds the files themselves"
 

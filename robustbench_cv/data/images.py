@@ -71,7 +71,7 @@ def read_image(path: Path, entry: str = "", *, upright: bool = False) -> Tensor:
 
 def read_picture(path: Path, entry: str = "", *, upright: bool = False) -> Picture:
     """As `read_image`, with the orientation that EXIF gives the pixels."""
-    with _opened(path, entry, FORMATS) as image:
+    with _open_image(path, entry, FORMATS) as image:
         if image.mode.startswith(("I", "F")):
             raise BadSample(f"has {image.mode} pixels, whose range is unknown; convert it to 8 bits a channel")
         turned = ImageOps.exif_transpose(image) if upright else image
@@ -93,7 +93,7 @@ def read_mask(path: Path, entry: str = "", *, upright: bool = False) -> Tensor:
     BadSample for colours, for formats and depths that change indices, or where it cannot be read. upright=True turns a mask that has an
     EXIF orientation of its own.
     """
-    with _opened(path, entry, (*MASK_FORMATS, *FORMATS)) as image:
+    with _open_image(path, entry, (*MASK_FORMATS, *FORMATS)) as image:
         if image.format not in MASK_FORMATS:
             raise BadSample(f"is a {image.format}, which does not keep class indices; save masks as PNG")
         if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
@@ -108,18 +108,18 @@ def may_be_image(path: Path) -> bool:
     if path.suffix.lower() in _UNREAD_SUFFIXES:
         return True
     try:
-        with open_regular(path) as file, _identified(file, FORMATS):
+        with open_regular(path) as file, _identify(file, FORMATS):
             return True
     except (BadSample, Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError, *_DAMAGE):
         return False
 
 
 @contextmanager
-def _opened(path: Path, entry: str, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+def _open_image(path: Path, entry: str, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     """The image, not decoded yet, of a size that memory holds. Whatever goes wrong becomes a BadSample that names file and entry."""
-    where = f"{_shown(path)} ({entry})" if entry else _shown(path)
+    where = f"{_shorten_path(path)} ({entry})" if entry else _shorten_path(path)
     try:
-        with open_regular(path) as file, _identified(file, formats) as image:
+        with open_regular(path) as file, _identify(file, formats) as image:
             yield image
     except BadSample as error:
         raise BadSample(f"{where} {error}") from error.__cause__
@@ -131,7 +131,7 @@ def _opened(path: Path, entry: str, formats: tuple[str, ...]) -> Iterator[Image.
         raise BadSample(f"{where} {_why(path, error)}") from error
 
 
-def _identified(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
+def _identify(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
     with warnings.catch_warnings():
         # Pillow only warns between one and two times its limit.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -142,7 +142,7 @@ def _identified(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
     return image
 
 
-def _shown(path: Path) -> str:
+def _shorten_path(path: Path) -> str:
     text = str(path)
     return text if len(text) <= 240 else f"{text[:120]}...{text[-100:]}"
 
@@ -159,11 +159,11 @@ def _why(path: Path, error: Exception) -> str:
     if os.path.getsize(path) == 0:
         return "is empty (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
-        return _unidentified(path)
+        return _describe_unknown(path)
     return f"cannot be decoded: {error}"
 
 
-def _unidentified(path: Path) -> str:
+def _describe_unknown(path: Path) -> str:
     """What a file is that no decoder took, as far as its first bytes tell."""
     with open_regular(path) as file:
         head = file.read(64)

@@ -41,7 +41,7 @@ def read_json(path: Path, what: str) -> JsonText:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}; give {what}") from error
     text = _decode(path, data)
     if _holds_odd_numbers(path, text):
-        return _quoted(text)
+        return _quote_non_finite(text)
     return JsonText(text.encode())
 
 
@@ -89,7 +89,7 @@ def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> None:
     raise _DoubleKey(f"an object holds the key {double!r} twice" + (f" (beside {others[:200]})" if others else ""))
 
 
-def _quoted(text: str) -> JsonText:
+def _quote_non_finite(text: str) -> JsonText:
     """With quotes around numbers that are not finite."""
     first: list[str] = []
 

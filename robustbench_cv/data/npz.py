@@ -43,16 +43,18 @@ def npz(path: str, *, task: Task = "classification", name: str | None = None) ->
     images, labels = _images(file, arrays), _labels(file, arrays)
     if len(images) != len(labels) or not len(images):
         raise UserError(f"{file} has {len(images)} images and {len(labels)} labels; it needs one label for each, and at least one image")
-    names = _classes(file, arrays) if "classes" in arrays else _numbered(file, labels)
+    names = _classes(file, arrays) if "classes" in arrays else _numbered_labels(file, labels)
     wrong = numpy.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
         raise UserError(
             f"{file}: labels[{wrong[0]}] is {labels[wrong[0]]}, but labels run from 0 to {len(names) - 1} ({len(wrong)} do not)"
         )
-    return ArrayData(name or dataset_name(file.parent, file.stem), names, file, images, labels.astype(numpy.int64))
+    return ArrayData(
+        name=name or dataset_name(file.parent, file.stem), labels=names, file=file, images=images, classes=labels.astype(numpy.int64)
+    )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ArrayData:
     """Images and labels held in memory, in the order of the file."""
 
@@ -165,7 +167,7 @@ def _labels(file: Path, arrays: Mapping[str, numpy.ndarray]) -> numpy.ndarray:
     return labels
 
 
-def _numbered(file: Path, labels: numpy.ndarray) -> Labels:
+def _numbered_labels(file: Path, labels: numpy.ndarray) -> Labels:
     count = int(labels.max()) + 1
     if count > _MOST_NUMBERED:
         raise UserError(

@@ -13,10 +13,10 @@ def context_only(what: str = "auto", fill: str = "black", shape: str = "mask") -
 
     fill="black", shape="mask" is No-FG; fill="black", shape="box" Only-BG-B; fill="tile", shape="box" Only-BG-T; any fill serves.
     """
-    return Removal(what, fill, 0, 1.0, shape, "context-only")
+    return Removal(what=what, fill=fill, dilate=0, max_share=1.0, shape=shape, kind="context-only")
 
 
 @intervention(paper="arXiv:2006.09994")
 def context_only_control(what: str = "auto", fill: str = "black", shape: str = "mask") -> Intervention:
     """The placebo of `context_only`: the same outline or box, filled in the same way, where no object is (project choice)."""
-    return Placebo(Removal(what, fill, 0, 1.0, shape, "context-only"))
+    return Placebo(Removal(what=what, fill=fill, dilate=0, max_share=1.0, shape=shape, kind="context-only"))

@@ -26,7 +26,7 @@ SAME = 0.99
 """An object of the sample is found again in the counterfactual where its visible pixels are (an edit may uncover more of it)."""
 
 
-def scene_of(sample: Sample) -> Editable:
+def _scene_of(sample: Sample) -> Editable:
     """The description that the sample was rendered from; NotApplicable where there is none."""
     if sample.scene is None:
         raise NotApplicable(f"sample {sample.id} was not rendered from a description; only such samples have exact counterfactuals")
@@ -39,7 +39,7 @@ def render_without(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str
     The region is every pixel that differs (an object's shadow too) and every pixel taken. Label maps ignore it, as they do for a fill, so
     that the two differ in the pixels alone. Boxes are the counterfactual's; NotApplicable where a hidden object comes to light.
     """
-    scene = scene_of(sample)
+    scene = _scene_of(sample)
     if not gone:
         raise NotApplicable(f"no object of sample {sample.id}'s description belongs to what is to be removed")
     truth = scene.without(gone)
@@ -52,21 +52,23 @@ def render_without(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str
         target = _boxes_as_rendered(sample, truth, kept, gone)
     else:
         target, before = ignore_pixels(target, region), ignore_pixels(before, region)
-    return _make_rendered(sample, truth, kind, region, target, before, lost_classes(sample.regions, truth.regions))
+    return _make_rendered(
+        sample, truth, kind, region=region, target=target, before=before, removed=lost_classes(sample.regions, truth.regions)
+    )
 
 
 def render_unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
     """The placebo of `render_without`: nothing is removed, what the removal leaves out of the score is left out here too."""
-    scene = scene_of(sample)
+    scene = _scene_of(sample)
     erased = _differing_pixels(sample, scene.without(gone)) | taken
     truth = scene.without(())
     target, before = (as_crowd(ignore_pixels(t, erased), gone) for t in (sample.target, origin(sample)))
-    return _make_rendered(sample, truth, kind, _differing_pixels(sample, truth), target, before, frozenset())
+    return _make_rendered(sample, truth, kind, region=_differing_pixels(sample, truth), target=target, before=before, removed=frozenset())
 
 
 def render_moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) -> Sample:
     """The same objects rendered in another context, drawn from the sample's stream, or again in their own."""
-    scene = scene_of(sample)
+    scene = _scene_of(sample)
     here = sample.attributes.get("context")
     if here is None:
         raise NotApplicable(f"sample {sample.id} does not say its context")
@@ -81,7 +83,15 @@ def render_moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) ->
         unknown = (truth.target.labels == IGNORE) | (target.labels == IGNORE) | (before.labels == IGNORE)
         target, before = ignore_pixels(truth.target, unknown), ignore_pixels(before, unknown)
     kept = {f"class:{name}": mask for name, mask in things(sample).items()}
-    return _make_rendered(sample, truth, kind, _differing_pixels(sample, truth), target, before, lost_classes(kept, truth.regions))
+    return _make_rendered(
+        sample,
+        truth,
+        kind,
+        region=_differing_pixels(sample, truth),
+        target=target,
+        before=before,
+        removed=lost_classes(kept, truth.regions),
+    )
 
 
 def same_classes(sample: Sample, truth: Sample) -> None:
@@ -115,11 +125,11 @@ def _boxes_as_rendered(sample: Sample, truth: Sample, kept: BoxTarget, gone: Col
     survivors = [mask for k, mask in instances(sample).items() if k not in gone]
     now = instances(truth)
     partner = [next((j for j, mask in now.items() if share(old, mask) >= SAME), None) for old in survivors]
-    found = [j for j in partner if j is not None]
-    if len(found) < len(kept.boxes):
+    partners = [j for j in partner if j is not None]
+    if len(partners) < len(kept.boxes):
         raise NotApplicable(f"an object of sample {sample.id} cannot be found again in its counterfactual")
-    boxes, area = truth.target.boxes[found], truth.target.area[found]
-    new = [j for j in now if j not in found]
+    boxes, area = truth.target.boxes[partners], truth.target.area[partners]
+    new = [j for j in now if j not in partners]
     if not new:
         return replace(kept, boxes=boxes, area=area)
     raise NotApplicable(
@@ -134,5 +144,5 @@ def _differing_pixels(sample: Sample, truth: Sample) -> Tensor:
 def _make_rendered(
     sample: Sample, truth: Sample, kind: str, region: Tensor, target: Target, before: Target, removed: frozenset[str]
 ) -> Sample:
-    made = make_edited(sample, kind, truth.image, region, target, before, truth.regions, removed)
+    made = make_edited(sample, kind, truth.image, region=region, target=target, before=before, regions=truth.regions, removed=removed)
     return replace(made, scene=truth.scene, attributes=truth.attributes)

@@ -35,13 +35,13 @@ def named_region(sample: Sample, name: str) -> Tensor:
 
 def instances(sample: Sample) -> dict[int, Tensor]:
     """Visible masks by object index. Of a BoxTarget's objects without a mask, the box; their order is the target's."""
-    found = {int(name[9:]): mask for name, mask in sample.regions.items() if name.startswith("instance:")}
+    masks = {int(name[9:]): mask for name, mask in sample.regions.items() if name.startswith("instance:")}
     if isinstance(sample.target, BoxTarget):
         height, width = sample.image.shape[-2:]
         for k, box in enumerate(sample.target.boxes):
-            if k not in found:
-                found[k] = to_mask(box, height, width)
-    return dict(sorted(found.items()))
+            if k not in masks:
+                masks[k] = to_mask(box, height, width)
+    return dict(sorted(masks.items()))
 
 
 def classes(sample: Sample) -> dict[str, Tensor]:

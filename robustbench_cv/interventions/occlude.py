@@ -71,14 +71,14 @@ class Occlusion:
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "occlude")
         chosen, region = self.occluder(sample, stream)
-        return self.covered(sample, region, stream, "occlude", int((chosen & region).sum()) / int(chosen.sum()))
+        return self.cover(sample, region, stream, "occlude", int((chosen & region).sum()) / int(chosen.sum()))
 
     def occluder(self, sample: Sample, stream: Noise) -> tuple[Tensor, Tensor]:
         """The chosen objects' visible pixels and the occluder's, both bool (H, W). It lies behind every object that was not chosen,
         and each object has its own."""
         chosen = select(sample, self.what, stream, erase=False)
-        found = instances(sample)
-        visible = {k: found[k] & chosen for k in members(sample, chosen)}
+        masks = instances(sample)
+        visible = {k: masks[k] & chosen for k in members(sample, chosen)}
         # Where no instance is known, each connected piece counts as an object.
         apart = list(visible.items()) or list(enumerate(pieces(chosen)))
         everything = objects(sample) | chosen
@@ -89,12 +89,14 @@ class Occlusion:
         union = torch.stack([mask for _, mask in apart]).any(dim=0)
         return union, region
 
-    def covered(self, sample: Sample, region: Tensor, stream: Noise, kind: str, share: float, unscored: Tensor | None = None) -> Sample:
+    def cover(self, sample: Sample, region: Tensor, stream: Noise, kind: str, share: float, unscored: Tensor | None = None) -> Sample:
         """The sample with the region painted over; label maps ignore it, and `unscored` too."""
         image = torch.where(region, TEXTURES[self.texture](sample, stream), sample.image)
         ignore = region if unscored is None else region | unscored
         target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
-        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region), share=share)
+        return make_edited(
+            sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region), share=share
+        )
 
 
 @dataclass(frozen=True)
@@ -120,4 +122,4 @@ class OcclusionPlacebo:
         chosen, over = self.occlusion.occluder(sample, stream)
         region = place_elsewhere(over, objects(sample) | chosen, stream)
         # What the occluder hides is not scored here either, so that both effects are of the same pixels.
-        return self.occlusion.covered(sample, region, stream, "occlude-control", 0.0, unscored=over)
+        return self.occlusion.cover(sample, region, stream, "occlude-control", 0.0, unscored=over)

@@ -70,11 +70,11 @@ def random_pixels(sample: Sample, noise: Noise) -> Tensor:
 
 def own_background(sample: Sample, noise: Noise) -> Tensor:
     """The image's own background, objects blurred away, shifted by at least a quarter of each side (around the edges)."""
-    found = objects(sample)
-    if found.all():
+    region = objects(sample)
+    if region.all():
         raise NotApplicable(f"sample {sample.id} has no background pixel to make a patch of")
-    image = torch.where(found, blur(sample.image, found, noise), sample.image) if found.any() else sample.image
-    shifts = [round(n * s) for n, s in zip(found.shape, noise.fork("texture").rng().uniform(0.25, 0.75, 2), strict=True)]
+    image = torch.where(region, blur(sample.image, region, noise), sample.image) if region.any() else sample.image
+    shifts = [round(n * s) for n, s in zip(region.shape, noise.fork("texture").rng().uniform(0.25, 0.75, 2), strict=True)]
     return image.roll(shifts, dims=(1, 2)).clamp(0, 1)
 
 

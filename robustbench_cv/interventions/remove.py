@@ -45,7 +45,7 @@ def remove(
     Classification: without its labelled object an image has the label ABSENT. Segmentation: filled pixels are ignored, in the unedited
     image too. Detection: removed boxes leave the target; other objects that lose over a quarter of their visible pixels become crowd.
     """
-    return Removal(what, fill, dilate, max_share)
+    return Removal(what=what, fill=fill, dilate=dilate, max_share=max_share)
 
 
 @intervention(paper="arXiv:1812.06707")
@@ -53,7 +53,7 @@ def remove_control(
     what: str = "auto", fill: str = "telea", dilate: NonNegativeInt | None = None, max_share: PositiveFraction = 0.3
 ) -> Intervention:
     """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object (project choice)."""
-    return Placebo(Removal(what, fill, dilate, max_share))
+    return Placebo(Removal(what=what, fill=fill, dilate=dilate, max_share=max_share))
 
 
 DILATION = 5.0, 480
@@ -61,7 +61,7 @@ DILATION = 5.0, 480
 with the image is a project choice."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Removal:
     """Fill the mask of what is removed. See `remove` and `context_only` for the parameters."""
 
@@ -96,16 +96,25 @@ class Removal:
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")
-        taken = self.taken(sample, stream)
+        taken = self.removed_pixels(sample, stream)
         if self.fill == "exact":
             return counterfactual.render_without(sample, taken, members(sample, taken), self.kind)
         region = self.region(taken)
         target, before, gone = erase_objects(sample, taken, region)
         regions = cut_regions(sample, region, gone)
         image = fill_region(sample.image, region, self.fill, stream)
-        return make_edited(sample, self.kind, image, region, target, before, regions, lost_classes(sample.regions, regions))
+        return make_edited(
+            sample,
+            self.kind,
+            image,
+            region=region,
+            target=target,
+            before=before,
+            regions=regions,
+            removed=lost_classes(sample.regions, regions),
+        )
 
-    def taken(self, sample: Sample, stream: Noise) -> Tensor:
+    def removed_pixels(self, sample: Sample, stream: Noise) -> Tensor:
         """The visible pixels of what is removed: bool (H, W)."""
         return select(sample, self.what, stream, self.max_share)
 
@@ -140,7 +149,7 @@ class Placebo:
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")
         kind = f"{self.removal.kind}-control"
-        taken = self.removal.taken(sample, stream)
+        taken = self.removal.removed_pixels(sample, stream)
         if self.removal.fill == "exact":
             return counterfactual.render_unchanged(sample, taken, members(sample, taken), kind)
         erased = self.removal.region(taken)
@@ -149,7 +158,7 @@ class Placebo:
         gone = members(sample, taken)
         target, before = (as_crowd(ignore_pixels(t, region | erased), gone) for t in (sample.target, origin(sample)))
         image = fill_region(sample.image, region, self.removal.fill, stream)
-        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region))
+        return make_edited(sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region))
 
 
 SHAPES: dict[str, Callable[[Tensor], Tensor]] = {"mask": lambda mask: mask, "box": bounding_boxes}

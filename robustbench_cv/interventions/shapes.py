@@ -65,7 +65,7 @@ def place_elsewhere(mask: Tensor, forbidden: Tensor, noise: Noise) -> Tensor:
     rng = noise.fork("place").rng()
     taken, out = forbidden.clone(), torch.zeros_like(mask)
     for part in pieces(mask):
-        moved = _moved(part, taken, rng)
+        moved = _move(part, taken, rng)
         if moved is None:
             area = int(part.sum())
             raise NotApplicable(f"no object-free place for a control region of the same shape ({area} pixels)")
@@ -74,12 +74,12 @@ def place_elsewhere(mask: Tensor, forbidden: Tensor, noise: Noise) -> Tensor:
     return out
 
 
-def _moved(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Tensor | None:
+def _move(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Tensor | None:
     x1, y1, x2, y2 = (int(v) for v in from_mask(part))
     shape = part[y1:y2, x1:x2]
     options = [shape, shape.flip(1)] if rng.integers(2) == 0 else [shape.flip(1), shape]
     for option in options:
-        place = _tried(option, taken, rng) or _found(option, taken, rng)
+        place = _offset_by_trial(option, taken, rng) or _offset_by_search(option, taken, rng)
         if place is not None:
             y, x = place
             out = torch.zeros_like(part)
@@ -88,7 +88,7 @@ def _moved(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Tensor |
     return None
 
 
-def _tried(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
+def _offset_by_trial(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
     """A free offset (top, left) by trial; every free one is equally likely, as in the full search, and most images have many."""
     height, width = shape.shape
     ends = [taken.shape[0] - height + 1, taken.shape[1] - width + 1]
@@ -98,7 +98,7 @@ def _tried(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[i
     return None
 
 
-def _found(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
+def _offset_by_search(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
     """A free offset by full search; None where there is none."""
     places = _free(shape, taken).nonzero()
     if not len(places):

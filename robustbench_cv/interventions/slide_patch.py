@@ -105,7 +105,7 @@ class SlidePatch:
         return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        return self.covered(sample, self.square(sample), paired_noise(noise, "slide-patch"), "slide-patch")
+        return self.cover(sample, self.square(sample), paired_noise(noise, "slide-patch"), "slide-patch")
 
     def square(self, sample: Sample) -> Tensor:
         """The covered pixels: bool (H, W). NotApplicable where the image has no such position."""
@@ -118,12 +118,12 @@ class SlidePatch:
         mask[at.top : at.bottom, at.left : at.right] = True
         return mask
 
-    def covered(self, sample: Sample, region: Tensor, stream: Noise, kind: str, unscored: Tensor | None = None) -> Sample:
+    def cover(self, sample: Sample, region: Tensor, stream: Noise, kind: str, unscored: Tensor | None = None) -> Sample:
         """The sample with the region painted over; label maps ignore it, and `unscored` too."""
         image = fill_region(sample.image, region, self.fill, stream)
         ignore = region if unscored is None else region | unscored
         target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
-        return make_edited(sample, kind, image, region, target, before, cut_regions(sample, region))
+        return make_edited(sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region))
 
 
 @dataclass(frozen=True)
@@ -148,4 +148,4 @@ class PatchPlacebo:
         stream = paired_noise(noise, "slide-patch")
         square = self.patch.square(sample)
         region = place_elsewhere(square, objects(sample), stream)
-        return self.patch.covered(sample, region, stream, "slide-patch-control", unscored=square)
+        return self.patch.cover(sample, region, stream, "slide-patch-control", unscored=square)

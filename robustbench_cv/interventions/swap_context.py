@@ -92,7 +92,7 @@ class Swap:
         if self.to in RENDERED:
             return counterfactual.render_moved(sample, self.kind, stream, elsewhere=self.to == "exact")
         pasted = select(sample, self.what, stream, erase=False)
-        background = Background.of(PLAIN[self.to](sample, stream)) if self.to in PLAIN else self._borrowed(sample, stream)
+        background = Background.of(PLAIN[self.to](sample, stream)) if self.to in PLAIN else self._borrow(sample, stream)
         target, before = _targets(sample, pasted, background)
         regions = cut_regions(sample, ~pasted, [k for k in range(_count(sample)) if k not in members(sample, pasted)])
         for name, mask in background.regions.items():
@@ -100,11 +100,11 @@ class Swap:
             regions[name] = regions[name] | behind if name in regions else behind
         image = where(pasted, sample.image, background.image)
         objects_lost = lost_classes({f"class:{name}": mask for name, mask in things(sample).items()}, regions)
-        made = make_edited(sample, self.kind, image, ~pasted, target, before, regions, objects_lost)
+        made = make_edited(sample, self.kind, image, region=~pasted, target=target, before=before, regions=regions, removed=objects_lost)
         facts = {name: fact for name, fact in sample.attributes.items() if name != "context"}
         return replace(made, attributes=facts if background.context is None else facts | {"context": background.context})
 
-    def _borrowed(self, sample: Sample, stream: Noise) -> Background:
+    def _borrow(self, sample: Sample, stream: Noise) -> Background:
         if self.donors is None:
             raise UserError(f"swap-context(to={self.to!r}) borrows backgrounds: call with_donors(Donors(samples)) first")
         here = Setting.of(sample)

@@ -61,9 +61,9 @@ def erase_objects(sample: Sample, taken: Tensor, region: Tensor) -> tuple[Target
 
     NotApplicable where the edit damages the labelled object of a classification sample without removing it.
     """
-    found = instances(sample)
+    masks = instances(sample)
     gone = frozenset(
-        k for k, visible in found.items() if share(visible, taken) >= MEMBER or (visible.any() and not (visible & ~region).any())
+        k for k, visible in masks.items() if share(visible, taken) >= MEMBER or (visible.any() and not (visible & ~region).any())
     )
     target, before = sample.target, origin(sample)
     if isinstance(target, ClassTarget):
@@ -74,7 +74,7 @@ def erase_objects(sample: Sample, taken: Tensor, region: Tensor) -> tuple[Target
     if isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
         kept = [k for k in range(len(target.boxes)) if k not in gone]
         target, before = keep_objects(target, before, kept)
-        damaged = [i for i, k in enumerate(kept) if share(found[k], region) > DAMAGED]
+        damaged = [i for i, k in enumerate(kept) if share(masks[k], region) > DAMAGED]
         return as_crowd(target, damaged), as_crowd(before, damaged), gone
     return ignore_pixels(target, region), ignore_pixels(before, region), gone
 

@@ -38,4 +38,4 @@ def _top(k: int, labels: Labels | None) -> Metric:
         return before < k
 
     guess = None if labels is None else min(1.0, k / len(labels))
-    return Rate(name, right, higher_is_better=True, evidence_key=name, guess=guess)
+    return Rate(name=name, outcome=right, higher_is_better=True, evidence_key=name, guess=guess)

@@ -129,8 +129,8 @@ def _by_class(evidence: Sequence[Evidence], size: int) -> Iterator[Ranked]:
             if c in e["classes"]:
                 one = e["classes"][c]
                 truths[n] = one["truths"][size]
-                found = zip(one["scores"], one["right"][size], one["wrong"][size], strict=True)
-                rows += [(-s, place[e["id"]], d, n, right, wrong) for d, (s, right, wrong) in enumerate(found)]
+                ranked = zip(one["scores"], one["right"][size], one["wrong"][size], strict=True)
+                rows += [(-s, place[e["id"]], d, n, right, wrong) for d, (s, right, wrong) in enumerate(ranked)]
         rows.sort()
         image, right, wrong = numpy.array([row[3:] for row in rows], dtype=numpy.int64).reshape(-1, 3).T
         yield Ranked(image, right, wrong, truths)
@@ -149,11 +149,11 @@ def _class_precision(ranked: Ranked, weights: numpy.ndarray, thresholds: Sequenc
         if before is None or not numpy.array_equal(mask, before):
             seen, before = numpy.cumsum(drawn * mask[:, None], axis=0), mask
         hits = numpy.flatnonzero((ranked.right >> t) & 1)
-        total += _interpolated(numpy.cumsum(drawn[hits], axis=0), seen[hits], objects)
+        total += _interpolated_precision(numpy.cumsum(drawn[hits], axis=0), seen[hits], objects)
     return total / len(thresholds), objects
 
 
-def _interpolated(right: numpy.ndarray, seen: numpy.ndarray, objects: numpy.ndarray) -> numpy.ndarray:
+def _interpolated_precision(right: numpy.ndarray, seen: numpy.ndarray, objects: numpy.ndarray) -> numpy.ndarray:
     """Mean over RECALLS of the largest precision at that recall or beyond, 0 beyond the last.
 
     right, seen: running counts (P, b) at the P true positives, of these and of all detections. objects: (b,). Recall rises, and
@@ -180,7 +180,7 @@ class Coverage(NamedTuple):
 
 
 def coverage(evidence: Sequence[Evidence]) -> Coverage:
-    """What AP looks at, from the same evidence."""
+    """What average precision reads, from the same evidence."""
     classes = {int(c) for e in evidence for c, one in e["classes"].items() if one["truths"][0]}
     unscored = sum(len(one["scores"]) for e in evidence for c, one in e["classes"].items() if int(c) not in classes)
     return Coverage(tuple(sorted(classes)), unscored)

@@ -40,7 +40,7 @@ def _is_reported(question: Evidence, there: Evidence) -> bool:
 
 def _rate(answers: list[bool], asked: int) -> Estimate:
     if not answers:
-        return Estimate(None, None, None, 0, asked, "no removal has a placebo")
+        return Estimate(None, None, None, 0, asked, reason="no removal has a placebo")
     return Estimate(sum(answers) / len(answers), *wilson(sum(answers), len(answers)), len(answers), asked - len(answers))
 
 
@@ -54,7 +54,7 @@ def _never_held(asked: Mapping[str, Evidence], clean: Mapping[str, Evidence], se
         [[i != m and not set(q["removed"]) & set(there["held"]) for m, there in clean.items()] for i, q in asked.items()], dtype=bool
     ).reshape(len(asked), len(clean))
     if not apt.any():
-        return Estimate(None, None, None, 0, len(asked), "no clean image is without the removed classes")
+        return Estimate(None, None, None, 0, len(asked), reason="no clean image is without the removed classes")
     seen = numpy.array([[_is_reported(q, there) for there in clean.values()] for q in asked.values()], dtype=bool) & apt
     place = {image: k for k, image in enumerate(sorted({*asked, *clean}))}
     rows = [k for k in range(len(asked)) if apt[k].any()]
@@ -66,12 +66,12 @@ def _never_held(asked: Mapping[str, Evidence], clean: Mapping[str, Evidence], se
         return Estimate(value, *wilson(round(value * images_asked), images_asked), n, len(asked) - n)
     drawn = bootstrap_counts(len(place), RESAMPLES, seed).astype(numpy.float64)
     parts = seen[rows].astype(numpy.float64), apt[rows].astype(numpy.float64)
-    bounds = percentile(_weighted(*parts, drawn.take(removals, axis=1), drawn.take(images, axis=1))) if n > 1 else None
+    bounds = percentile(_weighted_mean(*parts, drawn.take(removals, axis=1), drawn.take(images, axis=1))) if n > 1 else None
     low, high = (None, None) if bounds is None else bounds
-    return Estimate(value, low, high, n, len(asked) - n, "" if bounds else "no interval: one removal cannot be resampled")
+    return Estimate(value, low, high, n, len(asked) - n, reason="" if bounds else "no interval: one removal cannot be resampled")
 
 
-def _weighted(seen: numpy.ndarray, apt: numpy.ndarray, removals: numpy.ndarray, images: numpy.ndarray) -> numpy.ndarray:
+def _weighted_mean(seen: numpy.ndarray, apt: numpy.ndarray, removals: numpy.ndarray, images: numpy.ndarray) -> numpy.ndarray:
     """The mean under each draw: seen, apt (removals, images); weights (draws, removals) and (draws, images). NaN where nothing is drawn."""
     hits, chances = images @ seen.T, images @ apt.T
     defined = (chances > 0) * removals

@@ -50,36 +50,42 @@ class Pairs(NamedTuple):
     area: numpy.ndarray
     crowd: numpy.ndarray
 
-    def of(self, found: numpy.ndarray, objects: numpy.ndarray) -> Pairs:
+    def of(self, detections: numpy.ndarray, objects: numpy.ndarray) -> Pairs:
         """Those that bool (D,) and (G,) name."""
-        return Pairs(self.overlap[found][:, objects], self.scores[found], self.found_area[found], self.area[objects], self.crowd[objects])
+        return Pairs(
+            self.overlap[detections][:, objects],
+            self.scores[detections],
+            self.found_area[detections],
+            self.area[objects],
+            self.crowd[objects],
+        )
 
 
 def coco_matches(prediction: Prediction, sample: Sample) -> Evidence:
     """Evidence of one image by its boxes. Detections whose label is negative name no evaluated class and are left out."""
-    found = need(prediction, BoxPrediction, "average precision")
+    detections = need(prediction, BoxPrediction, "average precision")
     target = need(sample.target, BoxTarget, "average precision")
-    boxes, scores = finite(found.boxes, "boxes").double().numpy(), finite(found.scores, "scores").numpy()
+    boxes, scores = finite(detections.boxes, "boxes").double().numpy(), finite(detections.scores, "scores").numpy()
     truths = Objects(target.boxes.double().numpy(), target.area.double().numpy(), target.crowd.numpy())
     sides = boxes[:, 2:] - boxes[:, :2]
     pairs = Pairs(overlaps(boxes, truths), scores, sides[:, 0] * sides[:, 1], truths.area, truths.crowd)
-    return _by_class(sample.id, pairs, found.labels.numpy(), target.labels.numpy())
+    return _by_class(sample.id, pairs, detections.labels.numpy(), target.labels.numpy())
 
 
 def coco_mask_matches(prediction: Prediction, sample: Sample) -> Evidence:
     """Evidence of one image by its masks. NotApplicable where the model predicts none, or the sample's objects have none."""
-    found = need(prediction, BoxPrediction, "mask average precision")
+    detections = need(prediction, BoxPrediction, "mask average precision")
     target = need(sample.target, BoxTarget, "mask average precision")
-    if found.masks is None:
+    if detections.masks is None:
         raise NotApplicable("the model finds boxes, not masks: mask average precision is for instance segmentation (mask-rcnn)")
     if target.masks is None:
         raise NotApplicable(f"the objects of sample {sample.id} carry no masks (of COCO files, masks=True reads them)")
-    own, true = (masks.flatten(1).numpy().astype(numpy.float32) for masks in (found.masks, target.masks))
+    own, true = (masks.flatten(1).numpy().astype(numpy.float32) for masks in (detections.masks, target.masks))
     crowd, areas = target.crowd.numpy(), own.sum(axis=1, dtype=numpy.float64)
     # Counts of pixels are whole numbers, exact in float32 up to 16.7 million.
     overlap = shares((own @ true.T).astype(numpy.float64), areas, true.sum(axis=1, dtype=numpy.float64), crowd)
-    pairs = Pairs(overlap, finite(found.scores, "scores").numpy(), areas, target.area.double().numpy(), crowd)
-    return _by_class(sample.id, pairs, found.labels.numpy(), target.labels.numpy())
+    pairs = Pairs(overlap, finite(detections.scores, "scores").numpy(), areas, target.area.double().numpy(), crowd)
+    return _by_class(sample.id, pairs, detections.labels.numpy(), target.labels.numpy())
 
 
 def _by_class(name: str, pairs: Pairs, labels: numpy.ndarray, truth: numpy.ndarray) -> Evidence:

@@ -48,12 +48,12 @@ def detection_attack(
     excluded = len(set(clean) | set(attacked)) - len(ids)
 
     def ratio(name: str, split: Callable[[Evidence], tuple[float, float]], undefined: str) -> Estimate:
-        metric = Ratio(name, _of_two_conditions, split, undefined, higher_is_better=False, evidence_key=name)
+        metric = Ratio(name=name, take=_of_two_conditions, split=split, undefined=undefined, higher_is_better=False, evidence_key=name)
         return estimate(metric, pairs, excluded=excluded, resamples=resamples, seed=seed)
 
     def share(hits: list[bool]) -> Estimate:
         if not hits:
-            return Estimate(None, None, None, 0, excluded, "no image has both conditions")
+            return Estimate(None, None, None, 0, excluded, reason="no image has both conditions")
         return Estimate(sum(hits) / len(hits), *wilson(sum(hits), len(hits)), len(hits), excluded)
 
     lost = "no object was found without the attack"
@@ -64,7 +64,7 @@ def detection_attack(
         mislabelled=ratio("mislabelled by the attack", lambda pair: _became(MISLABELLED, pair), lost),
         fabricated=ratio("fabricated by the attack", lambda pair: (pair[1]["fabricated"] - pair[0]["fabricated"], 1), "no image"),
         fabrication=share([n >= MANY for n in added]),
-        touched=share([n > 0 or _harmed(pair) for n, pair in zip(added, pairs, strict=True)]),
+        touched=share([n > 0 or _is_harmed(pair) for n, pair in zip(added, pairs, strict=True)]),
     )
 
 
@@ -73,7 +73,7 @@ def _became(state: int, pair: tuple[Evidence, Evidence]) -> tuple[int, int]:
     return now.count(state), len(now)
 
 
-def _harmed(pair: tuple[Evidence, Evidence]) -> bool:
+def _is_harmed(pair: tuple[Evidence, Evidence]) -> bool:
     return any(before == FOUND != after for before, after in zip(pair[0]["objects"], pair[1]["objects"], strict=True))
 
 

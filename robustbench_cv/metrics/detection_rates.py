@@ -53,10 +53,10 @@ def mislabelled(operating_score: Fraction) -> Metric:
 def fabricated_per_image(operating_score: Fraction) -> Metric:
     """Reported boxes per image that overlap no annotated object."""
     return Ratio(
-        "fabricated-per-image",
-        _taker(operating_score),
-        lambda e: (e["fabricated"], 1),
-        "no image",
+        name="fabricated-per-image",
+        take=_taker(operating_score),
+        split=lambda e: (e["fabricated"], 1),
+        undefined="no image",
         higher_is_better=False,
         evidence_key=_key(operating_score),
         unit="count per image",
@@ -67,10 +67,10 @@ def fabricated_per_image(operating_score: Fraction) -> Metric:
 
 def _share(name: str, state: int, operating_score: float, *, higher_is_better: bool, guess: Guess = lambda evidence: None) -> Metric:
     return Ratio(
-        name,
-        _taker(operating_score),
-        lambda e: (e["objects"].count(state), len(e["objects"])),
-        "no annotated object",
+        name=name,
+        take=_taker(operating_score),
+        split=lambda e: (e["objects"].count(state), len(e["objects"])),
+        undefined="no annotated object",
         higher_is_better=higher_is_better,
         evidence_key=_key(operating_score),
         guess=guess,
@@ -83,24 +83,24 @@ def _key(operating_score: float) -> str:
 
 def _taker(operating_score: float) -> Callable[[Prediction, Sample], Evidence]:
     def take(prediction: Prediction, sample: Sample) -> Evidence:
-        found = need(prediction, BoxPrediction, "a detection rate")
-        return reported_boxes(found, need(sample.target, BoxTarget, "a detection rate"), operating_score)
+        detections = need(prediction, BoxPrediction, "a detection rate")
+        return reported_boxes(detections, need(sample.target, BoxTarget, "a detection rate"), operating_score)
 
     return take
 
 
-def reported_boxes(found: BoxPrediction, target: BoxTarget, operating_score: float) -> Evidence:
+def reported_boxes(detections: BoxPrediction, target: BoxTarget, operating_score: float) -> Evidence:
     """The evidence of one image."""
-    finite(found.boxes, "boxes")
-    kept = finite(found.scores, "scores") >= operating_score
-    order = found.scores[kept].argsort(descending=True, stable=True)
-    boxes, labels = found.boxes[kept][order].double().numpy(), found.labels[kept][order].numpy()
+    finite(detections.boxes, "boxes")
+    kept = finite(detections.scores, "scores") >= operating_score
+    order = detections.scores[kept].argsort(descending=True, stable=True)
+    boxes, labels = detections.boxes[kept][order].double().numpy(), detections.labels[kept][order].numpy()
     truth, crowd = target.labels.numpy(), target.crowd.numpy()
     overlap = overlaps(boxes, Objects(target.boxes.double().numpy(), target.area.double().numpy(), crowd))
     judged = ~crowd & (truth >= 0)
     own = (overlap * (labels[:, None] == truth[None, :]))[:, judged]
     touched = (overlap[:, judged] >= _IOU).any(axis=0)
-    states = numpy.select([_taken(own), (own >= _IOU).any(axis=0), touched], [FOUND, CLAIMED, MISLABELLED], VANISHED)
+    states = numpy.select([_taken_objects(own), (own >= _IOU).any(axis=0), touched], [FOUND, CLAIMED, MISLABELLED], VANISHED)
     return {
         "objects": states.tolist(),
         "fabricated": int((~(overlap >= _IOU).any(axis=1)).sum()),
@@ -108,7 +108,7 @@ def reported_boxes(found: BoxPrediction, target: BoxTarget, operating_score: flo
     }
 
 
-def _taken(overlap: numpy.ndarray) -> numpy.ndarray:
+def _taken_objects(overlap: numpy.ndarray) -> numpy.ndarray:
     """Which objects get a box, each box in turn taking the free object it overlaps most (the later of equals): (D, G) -> bool (G,)."""
     taken = numpy.zeros(overlap.shape[1], dtype=bool)
     for row in overlap:

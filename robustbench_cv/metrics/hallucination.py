@@ -78,11 +78,13 @@ def hallucinated_area(labels: Labels) -> Metric:
     """Share of the edited regions' pixels that are still predicted as a removed class."""
 
     def take(prediction: Prediction, sample: Sample) -> Evidence:
-        edit, removed = _removed(sample, labels)
+        edit, removed = _removed_classes(sample, labels)
         predicted = need(prediction, MaskPrediction, "hallucinated-area").labels
         return [int((_of(predicted, removed) & edit.region).sum()), int(edit.region.sum())]
 
-    return Ratio(_AREA, take, tuple, "no pixel was edited", higher_is_better=False, evidence_key=_AREA, counts_absent=True)
+    return Ratio(
+        name=_AREA, take=take, split=tuple, undefined="no pixel was edited", higher_is_better=False, evidence_key=_AREA, counts_absent=True
+    )
 
 
 def _rate(
@@ -95,18 +97,23 @@ def _rate(
     background: Background | None = None,
 ) -> Metric:
     def outcome(prediction: Prediction, sample: Sample) -> bool:
-        edit, removed = _removed(sample, labels)
+        edit, removed = _removed_classes(sample, labels)
         if isinstance(prediction, ClassPrediction):
             if local:
                 raise NotApplicable(f"{name}: a classifier does not say where")
-            return _answered(prediction, sample, removed)
+            return _answers_removed(prediction, sample, removed)
         if isinstance(prediction, BoxPrediction):
             need(sample.target, BoxTarget, name)
             return judge(_boxes(prediction, edit, removed, operating_score))
         return judge(_pixels(prediction, need(sample.target, MaskTarget, name), edit, removed))
 
     return Rate(
-        name, outcome, higher_is_better=False, evidence_key=f"{name}@{operating_score:g}", counts_absent=True, background=background
+        name=name,
+        outcome=outcome,
+        higher_is_better=False,
+        evidence_key=f"{name}@{operating_score:g}",
+        counts_absent=True,
+        background=background,
     )
 
 
@@ -119,10 +126,15 @@ def reported_classes(prediction: Prediction, sample: Sample, labels: Labels, ope
     edit = sample.edit
     removed = [] if edit is None else [labels.index(name) for name in sorted(edit.removed) if name in labels.names]
     enough = 1.0 if edit is None or not isinstance(prediction, MaskPrediction) else _enough(edit)
-    return {"seen": _seen(prediction, operating_score), "held": _held(sample), "removed": removed, "enough": enough}
+    return {
+        "seen": _reported_classes(prediction, operating_score),
+        "held": _annotated_classes(sample),
+        "removed": removed,
+        "enough": enough,
+    }
 
 
-def _seen(prediction: Prediction, operating_score: float) -> dict[str, int]:
+def _reported_classes(prediction: Prediction, operating_score: float) -> dict[str, int]:
     if isinstance(prediction, ClassPrediction):
         finite(prediction.probs, "probabilities")
         return {str(prediction.label): 1}
@@ -134,7 +146,7 @@ def _seen(prediction: Prediction, operating_score: float) -> dict[str, int]:
     return {str(c): n for c, n in zip(classes.tolist(), counts.tolist(), strict=True)}
 
 
-def _held(sample: Sample) -> list[int]:
+def _annotated_classes(sample: Sample) -> list[int]:
     target = sample.target
     labels = torch.tensor([target.label]) if isinstance(target, ClassTarget) else torch.unique(target.labels)
     return [int(c) for c in labels.tolist() if c >= 0 and (c != IGNORE or isinstance(target, ClassTarget))]
@@ -144,7 +156,7 @@ def _enough(edit: Edit) -> float:
     return max(1.0, BLOB * float(edit.region.sum()))
 
 
-def _removed(sample: Sample, labels: Labels) -> tuple[Edit, list[int]]:
+def _removed_classes(sample: Sample, labels: Labels) -> tuple[Edit, list[int]]:
     """The edit and the model's indices of the classes it removed. NotApplicable where there is nothing to hallucinate."""
     if sample.edit is None or not sample.edit.removed:
         raise NotApplicable("no class was removed from the image")
@@ -154,7 +166,7 @@ def _removed(sample: Sample, labels: Labels) -> tuple[Edit, list[int]]:
     return sample.edit, removed
 
 
-def _answered(prediction: ClassPrediction, sample: Sample, removed: list[int]) -> bool:
+def _answers_removed(prediction: ClassPrediction, sample: Sample, removed: list[int]) -> bool:
     if need(sample.target, ClassTarget, "hallucination-rate").label not in (ABSENT, *removed):
         raise NotApplicable("the main object is still there")
     finite(prediction.probs, "probabilities")

@@ -76,15 +76,15 @@ def estimate(metric: Metric, evidence: Sequence[Evidence], *, excluded: int = 0,
     """A metric with its interval; independent of the order of the evidence. Undefined: value None, with the reason."""
     n = len(evidence)
     if n == 0:
-        return Estimate(None, None, None, n, excluded, "no sample has this metric")
+        return Estimate(None, None, None, n, excluded, reason="no sample has this metric")
     try:
         value = metric.reduce(evidence)
     except NotApplicable as error:
-        return Estimate(None, None, None, n, excluded, str(error))
+        return Estimate(None, None, None, n, excluded, reason=str(error))
     if metric.is_rate:
         return Estimate(value, *wilson(round(value * n), n), n, excluded)
-    spread = _resampled(metric, sorted(evidence, key=_canonical), resamples, seed)
-    return _bounded(_Quantity(value, spread), n, excluded)
+    spread = _resample(metric, sorted(evidence, key=_canonical), resamples, seed)
+    return _with_bounds(_Quantity(value, spread), n, excluded)
 
 
 def paired_difference(
@@ -122,9 +122,9 @@ def difference_in_differences(
     measured = [_quantity(metric, [side[i] for i in ids], resamples, seed) for side in sides]
     effect = _minus(measured[0], measured[1])
     if len(measured) == 2:
-        return Differences(_bounded(effect, len(ids), excluded), None, None)
+        return Differences(_with_bounds(effect, len(ids), excluded), None, None)
     control = _minus(measured[2], measured[3])
-    return Differences(*(_bounded(q, len(ids), excluded) for q in (effect, control, _minus(effect, control))))
+    return Differences(*(_with_bounds(q, len(ids), excluded) for q in (effect, control, _minus(effect, control))))
 
 
 def resampled_difference(
@@ -155,10 +155,10 @@ def _quantity(metric: Metric, evidence: Sequence[Evidence], resamples: int, seed
         value = metric.reduce(evidence)
     except NotApplicable as error:
         return _Quantity(None, nothing, str(error))
-    return _Quantity(value, _resampled(metric, evidence, resamples, seed))
+    return _Quantity(value, _resample(metric, evidence, resamples, seed))
 
 
-def _resampled(metric: Metric, evidence: Sequence[Evidence], resamples: int, seed: int) -> numpy.ndarray:
+def _resample(metric: Metric, evidence: Sequence[Evidence], resamples: int, seed: int) -> numpy.ndarray:
     return numpy.concatenate([metric.resample(evidence, counts) for counts in _draws(len(evidence), resamples, seed)])
 
 
@@ -167,13 +167,13 @@ def _minus(a: _Quantity, b: _Quantity) -> _Quantity:
     return _Quantity(value, a.spread - b.spread, a.reason or b.reason)
 
 
-def _bounded(quantity: _Quantity, n: int, excluded: int) -> Estimate:
+def _with_bounds(quantity: _Quantity, n: int, excluded: int) -> Estimate:
     if quantity.value is None:
-        return Estimate(None, None, None, n, excluded, quantity.reason)
+        return Estimate(None, None, None, n, excluded, reason=quantity.reason)
     bounds = percentile(quantity.spread) if n > 1 else None
     if bounds is None:
         reason = "no interval: one sample cannot be resampled" if n == 1 else "no interval: undefined in nearly every resample"
-        return Estimate(quantity.value, None, None, n, excluded, reason)
+        return Estimate(quantity.value, None, None, n, excluded, reason=reason)
     return Estimate(quantity.value, bounds.low, bounds.high, n, excluded)
 
 

@@ -53,10 +53,10 @@ def class_iou(of: str, labels: Labels) -> Metric:
 def pixel_accuracy() -> Metric:
     """Share of the scored pixels with the right class."""
     return Ratio(
-        "pixel-accuracy",
-        confusion,
-        lambda rows: (sum(r[1] for r in rows), sum(r[3] for r in rows)),
-        "no pixel is scored",
+        name="pixel-accuracy",
+        take=_confusion,
+        split=lambda rows: (sum(r[1] for r in rows), sum(r[3] for r in rows)),
+        undefined="no pixel is scored",
         higher_is_better=True,
         evidence_key=_KEY,
         guess=_commonest,
@@ -79,7 +79,7 @@ def _commonest(evidence: Sequence[Evidence]) -> float | None:
     return max(pixels.values()) / sum(pixels.values()) if pixels else None
 
 
-def confusion(prediction: Prediction, sample: Sample) -> Evidence:
+def _confusion(prediction: Prediction, sample: Sample) -> Evidence:
     """Rows [class, intersection, predicted, truth], by class. NotApplicable where no pixel of the image is scored."""
     predicted = need(prediction, MaskPrediction, _KEY).labels
     truth = need(sample.target, MaskTarget, _KEY).labels
@@ -121,7 +121,7 @@ class ClassIoU:
         return None
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
-        return confusion(prediction, sample)
+        return _confusion(prediction, sample)
 
     def reduce(self, evidence: Sequence[Evidence], /) -> float:
         return whole(self, evidence, "the class is in no truth and no prediction")
@@ -150,7 +150,7 @@ class MeanIoU:
         return None if not pixels else max(pixels.values()) / sum(pixels.values()) / len(pixels)
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
-        return confusion(prediction, sample)
+        return _confusion(prediction, sample)
 
     def reduce(self, evidence: Sequence[Evidence], /) -> float:
         if self.required and self.without is None:

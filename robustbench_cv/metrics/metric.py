@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal, Protocol, TypeAlias
 
 import numpy
@@ -74,6 +74,7 @@ class Estimate:
     high: float | None
     n: int
     excluded: int = 0
+    _: KW_ONLY
     reason: str = ""
     failed: int = 0
     all_wrong: float | None = None

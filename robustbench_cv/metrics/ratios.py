@@ -23,7 +23,7 @@ class Background(NamedTuple):
     measure: Callable[[Prediction, Sample], Evidence]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rate:
     """The share of samples with an outcome. Evidence: 0 or 1.
 
@@ -55,7 +55,7 @@ class Rate:
         return quotient(counts @ numpy.asarray(evidence, dtype=numpy.float64), counts.sum(axis=1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ratio:
     """A sum over the samples divided by another sum: never a mean of the samples' own ratios.
 

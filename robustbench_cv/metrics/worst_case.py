@@ -36,7 +36,7 @@ def _alone(metric: Metric, evidence: Evidence) -> float:
         return float("inf") if metric.higher_is_better else float("-inf")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttackSuccess:
     """Outcomes with their denominators. n_broken: right without the attack and wrong under it. n_robust: right under it.
 
@@ -60,18 +60,18 @@ class AttackSuccess:
 
     def inconsistencies(self) -> list[str]:
         """Why these counts cannot be shown: empty where clean-correct - broken = robust."""
-        found = []
+        lines = []
         if self.n_missed:
-            found.append(
+            lines.append(
                 f"{self.n_missed} samples that are right without the attack were never attacked; they are neither robust nor broken"
             )
         expected = self.n_clean_correct - self.n_missed - self.n_broken
         if expected != self.n_robust:
-            found.append(
+            lines.append(
                 f"right and attacked {self.n_clean_correct - self.n_missed} - broken {self.n_broken} = {expected}, but {self.n_robust} "
                 "are right under attack: some are wrong without it; take the clean outcome into the worst case"
             )
-        return found
+        return lines
 
 
 def attack_success(clean: Mapping[str, int], attacked: Mapping[str, int]) -> AttackSuccess:
@@ -96,5 +96,5 @@ def attack_success(clean: Mapping[str, int], attacked: Mapping[str, int]) -> Att
 
 def _rate(successes: int, n: int, excluded: int, undefined: str) -> Estimate:
     if n == 0:
-        return Estimate(None, None, None, 0, excluded, undefined)
+        return Estimate(None, None, None, 0, excluded, reason=undefined)
     return Estimate(successes / n, *wilson(successes, n), n, excluded)

@@ -152,7 +152,7 @@ def describe_module(module: nn.Module, name: str, task: Task, classes: Labels, *
     """What is known of a frozen module. Its hash covers weights, class names and `facts`: preprocessing, thresholds, origin."""
     digest = weights_sha256(module, *classes.names, *facts)
     count = sum(p.numel() for p in module.parameters())
-    return ModelInfo(name, task, classes, digest, count, operating_score)
+    return ModelInfo(name=name, task=task, classes=classes, weights_sha256=digest, parameters=count, operating_score=operating_score)
 
 
 def weights_sha256(module: nn.Module, *facts: str) -> str:

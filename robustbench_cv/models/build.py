@@ -14,7 +14,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import to
 from robustbench_cv.models.checkpoint import with_key
 from robustbench_cv.models.from_user import model_from_factory
-from robustbench_cv.registry import Scalar, Spec, remember, tagged
+from robustbench_cv.registry import Scalar, Spec, expand_tag, remember
 from robustbench_cv.types import AnyModel, HasModule
 
 
@@ -27,7 +27,7 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     where there is no such device. device="meta" makes the layers without their numbers, in no memory: for counting and for shapes.
     """
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
-    spec = key_into_checkpoint(tagged(replace(spec, args={**spec.args, **more})))
+    spec = key_into_checkpoint(expand_tag(replace(spec, args={**spec.args, **more})))
     with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext():
         model = model_from_factory(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
     made: AnyModel = to(model, device)

@@ -44,7 +44,7 @@ def curve_frame(results: Results, task: Task, kind: Kind, notes: Footnotes) -> p
 def _point(
     results: Results, group: Group, condition: Condition, curve: str, x: float, notes: Footnotes, *, placebo: bool
 ) -> tuple[object, ...]:
-    e = reporting.shown(results, group, condition.name, results.metrics(group.task)[0], notes).estimate
+    e = reporting.metric_cell(results, group, condition.name, results.metrics(group.task)[0], notes).estimate
     return group.model, group.dataset, curve, placebo, condition.name, x, e.value, e.low, e.high, e.n, e.excluded
 
 
@@ -69,14 +69,17 @@ def curve_charts(results: Results, task: Task, kind: Kind, label: str, title: st
     scale = _Scale(results.metric_row(task, metric), axis, _abscissa(results, task, kind))
 
     def draw(axes: Axes, part: pandas.DataFrame) -> None:
-        draw_curves(axes, part, scale)
+        _draw_curves(axes, part, scale)
 
     lines = len(frame[["model", "dataset", "series", "placebo"]].drop_duplicates())
     if lines <= MOST_LINES or len(series) == 1:
-        return [Chart(frame, draw, text, f"{label}-{task}", (*notes.notes, *said), task, title)]
+        return [Chart(frame=frame, draw=draw, caption=text, label=f"{label}-{task}", notes=(*notes.notes, *said), task=task, title=title)]
     parts = {name: frame[frame["series"] == name].reset_index(drop=True) for name in series}
     every = (*notes.notes, *said)
-    return [Chart(part, draw, text, f"{label}-{task}-{slug(name)}", every, task, f"{title}: {name}") for name, part in parts.items()]
+    return [
+        Chart(frame=part, draw=draw, caption=text, label=f"{label}-{task}-{slug(name)}", notes=every, task=task, title=f"{title}: {name}")
+        for name, part in parts.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def _abscissa(results: Results, task: Task, kind: Kind) -> Literal["grey levels"
     return "grey levels" if norms == {"linf"} else "plain"
 
 
-def draw_curves(axes: Axes, frame: pandas.DataFrame, scale: _Scale) -> None:
+def _draw_curves(axes: Axes, frame: pandas.DataFrame, scale: _Scale) -> None:
     """Lines with bands, named at their ends; placebos dashed in the same colour."""
     keys = list(dict.fromkeys(zip(frame["model"], frame["dataset"], frame["series"], strict=True)))
     hues, ends = colours([str(key) for key in keys]), []

@@ -35,7 +35,7 @@ _FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Chart:
     """A frame and the function that draws it on axes.
 
@@ -172,7 +172,7 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
 
 
-def shortened(text: str, most: int = 32) -> str:
+def shorten_label(text: str, most: int = 32) -> str:
     """A name that fits beside an axis; the frame and the tables hold it whole."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
@@ -185,7 +185,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
     places = spread([end[1] for end in ordered], gap, low + gap / 2, high - gap / 2)
     for (x, y, text, colour), place in zip(ordered, places, strict=True):
         axes.annotate(
-            shortened(text),
+            shorten_label(text),
             (min(max(x, left), right), min(max(y, low), high)),
             xytext=(1.02, place),
             textcoords=axes.get_yaxis_transform(),

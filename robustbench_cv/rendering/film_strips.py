@@ -56,7 +56,7 @@ class Strip:
     threshold: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Gallery:
     """Film strips of one task, with a legend of the classes that occur. label, task, title: as of a Table."""
 
@@ -100,10 +100,10 @@ def read(path: Path) -> Pixels:
         return numpy.asarray(image.convert("RGB"))
 
 
-def amplified(before: Pixels, after: Pixels) -> tuple[Pixels, int]:
+def amplify_difference(before: Pixels, after: Pixels) -> tuple[Pixels, int]:
     """The signed difference on mid-grey and its gain: the largest of 1, 2, 4 ... 64 that leaves most of the range unclipped.
 
-    >>> amplified(numpy.full((1, 1, 3), 100, "uint8"), numpy.full((1, 1, 3), 104, "uint8"))[1]
+    >>> amplify_difference(numpy.full((1, 1, 3), 100, "uint8"), numpy.full((1, 1, 3), 104, "uint8"))[1]
     16
     """
     if before.shape != after.shape:
@@ -156,8 +156,8 @@ def _boxes(frame: Frame, threshold: float) -> list[tuple[list[float], float, int
     p = frame.prediction
     if "boxes" not in p:
         return []
-    found = [(b, float(s), int(c)) for b, s, c in zip(p["boxes"], p["scores"], p["labels"], strict=True) if s >= threshold]
-    return sorted(found, key=lambda box: box[1])
+    scored_boxes = [(b, float(s), int(c)) for b, s, c in zip(p["boxes"], p["scores"], p["labels"], strict=True) if s >= threshold]
+    return sorted(scored_boxes, key=lambda box: box[1])
 
 
 def _says(frame: Frame, strip: Strip) -> str:
@@ -206,7 +206,7 @@ def _html_frame(frame: Frame, strip: Strip) -> str:
     if labels is not None:
         parts += [_html_image(blend(pixels, labels), f"{alt}, predicted classes"), '<p class="says">prediction</p>']
     if frame.before is not None:
-        difference, gain = amplified(read(frame.before), pixels)
+        difference, gain = amplify_difference(read(frame.before), pixels)
         parts += [_html_image(difference, f"{alt}, difference"), f'<p class="says">difference × {gain}</p>']
     return f'<div class="frame">{"".join(parts)}</div>'
 
@@ -259,7 +259,7 @@ def _print_frame(axes: Axes, frame: Frame, strip: Strip, part: str, x: float, y:
     elif part == "prediction" and labels is not None:
         _print_image(axes, blend(pixels, labels), x, y, "prediction")
     elif part == "difference" and frame.before is not None:
-        difference, gain = amplified(read(frame.before), pixels)
+        difference, gain = amplify_difference(read(frame.before), pixels)
         _print_image(axes, difference, x, y, f"difference × {gain}")
 
 

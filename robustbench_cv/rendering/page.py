@@ -101,8 +101,8 @@ def sections(results: Results, items: Sequence[Item]) -> list[Section]:
 def headline(results: Results, group: Group) -> Headline:
     """Clean, the worst that the attacks of one budget did, and the strongest context effect beyond its control."""
     metric, notes = results.metrics(group.task)[0], Footnotes()
-    numbers = [("clean", reporting.shown(results, group, c.name, metric, notes)) for c in results.conditions(group.task, "clean")[:1]]
-    attacks = [(c.name, reporting.shown(results, group, c.name, metric, notes)) for c in results.conditions(group.task, "attack")]
+    numbers = [("clean", reporting.metric_cell(results, group, c.name, metric, notes)) for c in results.conditions(group.task, "clean")[:1]]
+    attacks = [(c.name, reporting.metric_cell(results, group, c.name, metric, notes)) for c in results.conditions(group.task, "attack")]
     worst = reporting.leading_worst_case(results, group, metric, notes)
     if worst is not None:
         numbers.append((f"worst case {reporting.budget_name(worst[0])}, over {_count(len(worst[0].conditions), 'attack')}", worst[1]))

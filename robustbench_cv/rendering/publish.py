@@ -71,8 +71,8 @@ def build_items(results: Results, reports: Sequence[str], typed: Collection[str]
     """
     made: list[Item] = []
     for spec in reports:
-        found = build_stored(REPORTS, spec, {*results.typed, *typed})(results)
-        made += found if isinstance(found, list | tuple) else [found]
+        items = build_stored(REPORTS, spec, {*results.typed, *typed})(results)
+        made += items if isinstance(items, list | tuple) else [items]
     seen: Counter[str] = Counter()
     unique: list[Item] = []
     for item in made:
@@ -98,7 +98,7 @@ def _summary_rows(results: Results) -> Iterator[tuple[object, ...]]:
         clean = [c.name for c in results.conditions(group.task, "clean")[:1]]
         for metric in results.metrics(group.task):
             for condition in reporting.ordered_conditions(results, group.task):
-                number = reporting.shown(results, group, condition.name, metric, Footnotes())
+                number = reporting.metric_cell(results, group, condition.name, metric, Footnotes())
                 yield _summary_row(results, group, condition.name, metric, number, [condition.name])
             for budget, worst in reporting.worst_cases(results, group, metric, Footnotes()):
                 name = f"worst case {reporting.budget_name(budget)}"

@@ -63,11 +63,13 @@ def ordered_conditions(results: Results, task: Task) -> list[Condition]:
     return [*kinds["clean"], *kinds["attack"], *paired, *(c for c in kinds["control"] if c not in paired)]
 
 
-def shown(results: Results, group: Group, condition: str, metric: str, notes: Footnotes, samples: Collection[str] | None = None) -> Number:
+def metric_cell(
+    results: Results, group: Group, condition: str, metric: str, notes: Footnotes, samples: Collection[str] | None = None
+) -> Number:
     """A metric under a condition as a cell: blocked where a check said stop, marked where one warned. samples: over these alone."""
     here = (group, condition, metric)
     number = results.estimate(*here) if samples is None else results.estimate_of(*here, samples)
-    return guarded(results, group, [condition], unit_of(results, group.task, metric), number, notes)
+    return estimate_cell(results, group, [condition], unit_of(results, group.task, metric), number, notes)
 
 
 def shown_before(
@@ -76,7 +78,7 @@ def shown_before(
     """A metric of the unedited images of an intervention's pairs, scored against what the edit left alone, as a cell."""
     every = results.evidence(group, condition, metric, reference=True) if samples is None else samples
     before = results.estimate_of(group, condition, metric, every, reference=True)
-    return guarded(results, group, [condition], unit_of(results, group.task, metric), before, notes)
+    return estimate_cell(results, group, [condition], unit_of(results, group.task, metric), before, notes)
 
 
 def budget_name(budget: Budget) -> str:
@@ -102,7 +104,7 @@ def _worst_case(results: Results, group: Group, metric: str, budget: Budget, not
     except NotApplicable:
         return None
     resting_on = [n for n in names if not _is_outdone(results, group, n, names)]
-    return guarded(results, group, resting_on, unit_of(results, group.task, metric), worst, notes)
+    return estimate_cell(results, group, resting_on, unit_of(results, group.task, metric), worst, notes)
 
 
 def _is_outdone(results: Results, group: Group, condition: str, others: Sequence[str]) -> bool:
@@ -127,22 +129,22 @@ def shown_effect(
     """Effect, its control's, and the first minus the second, as cells. A blocked control blocks what is computed from it."""
     controls = results.controls(group.task, condition)
     try:
-        found = results.effect(group, condition, metric)
+        effect = results.effect(group, condition, metric)
     except NotApplicable as reason:
         nothing = Estimate(None, None, None, 0, reason=str(reason))
-        found = Effect(nothing, nothing if controls else None, nothing if controls else None)
-    sides = (found.effect, [condition]), (found.control, controls), (found.difference, [condition, *controls])
+        effect = Effect(nothing, nothing if controls else None, nothing if controls else None)
+    sides = (effect.effect, [condition]), (effect.control, controls), (effect.difference, [condition, *controls])
     unit = unit_of(results, group.task, metric)
-    cells = [e if e is None else replace(guarded(results, group, names, unit, e, notes), signed=True) for e, names in sides]
+    cells = [e if e is None else replace(estimate_cell(results, group, names, unit, e, notes), signed=True) for e, names in sides]
     assert cells[0] is not None
     return cells[0], cells[1], cells[2]
 
 
-def guarded(results: Results, group: Group, conditions: Sequence[str], unit: Unit, number: Estimate, notes: Footnotes) -> Number:
+def estimate_cell(results: Results, group: Group, conditions: Sequence[str], unit: Unit, number: Estimate, notes: Footnotes) -> Number:
     """An estimate made of records under `conditions` as a cell, with the marks of all that touches it."""
     cell = Number(number, unit)
     for name in conditions:
-        reason = results.blocked(group, name)
+        reason = results.stop_reason(group, name)
         if reason:
             mark = notes.warning(_why_blocked(results, group, name, reason))
             return replace(cell, estimate=Estimate(None, None, None, 0, reason=reason), blocked=reason.split()[0], marks=mark)
@@ -189,7 +191,7 @@ def _why_blocked(results: Results, group: Group, condition: str, reason: str) ->
 def exclusions(results: Results, task: Task, metric: str, most: int = 3) -> tuple[str, ...]:
     """Why samples do not count, one note for each set of reasons: the commonest with how often, and the conditions they hold for."""
     excluded = _where(results, task, most, lambda group, name: _reasons(results, group, name, metric))
-    untouched = _where(results, task, most, lambda group, name: _grouped(Counter(results.not_attacked(group, name))))
+    untouched = _where(results, task, most, lambda group, name: _group_reasons(Counter(results.not_attacked(group, name))))
     return (
         *(f"Excluded under {where}: {text}." for text, where in excluded.items()),
         *(f"Not attacked, and counted as they are, under {where}: {text}." for text, where in untouched.items()),
@@ -214,10 +216,10 @@ def _reasons(results: Results, group: Group, condition: str, metric: str) -> Cou
     reasons, key = Counter(results.reasons(group, condition)), results.metric(group, metric).evidence_key
     for excluded in results.rows(group, condition)["excluded"]:
         reasons.update(dict.fromkeys((excluded[name] for name in (metric, key) if name in excluded), 1))
-    return _grouped(reasons)
+    return _group_reasons(reasons)
 
 
-def _grouped(reasons: Counter[str]) -> Counter[str]:
+def _group_reasons(reasons: Counter[str]) -> Counter[str]:
     """What a reason says in brackets differs from sample to sample, and is left to the records."""
     grouped: Counter[str] = Counter()
     for reason, times in reasons.items():

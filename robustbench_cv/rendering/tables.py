@@ -27,6 +27,7 @@ class Table:
 
     frame: cells are Number, Quantity, str, int, float or None (empty), see `cells_of`; a two-level column index gives grouped headings.
     Columns are named without a unit: on the page it is that of their numbers, and in the csv rates are shares.
+    _: KW_ONLY
     blocks: the column whose runs of equal values are row-blocks: a heading over each block on the page, a column in the csv.
     label: unique within a report; names files and anchors. task: the section it belongs to, None for the run as a whole.
     """

@@ -16,7 +16,7 @@ from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.batching import in_batches
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import ForeignError
-from robustbench_cv.foreign_code import calling, named, one_by_one
+from robustbench_cv.foreign_code import calling, name_samples, one_by_one
 from robustbench_cv.metrics.ssim import structural_similarity
 from robustbench_cv.models.batch_norm_folding import fold
 from robustbench_cv.noise import Noise
@@ -40,9 +40,15 @@ class Attacked:
 
     @classmethod
     def of(cls, made: AttackResult, i: int, radius: float | None, likeness: Tensor | None) -> Attacked:
-        counts = int(made.forwards[i]), int(made.backwards[i])
-        ssim = None if likeness is None else round(float(likeness[i]), 6)
-        trace = AttackTrace(bool(made.success[i]), float(made.size[i]), radius, *counts, float(made.zero_grads[i]), ssim)
+        trace = AttackTrace(
+            success=bool(made.success[i]),
+            size=float(made.size[i]),
+            radius=radius,
+            forwards=int(made.forwards[i]),
+            backwards=int(made.backwards[i]),
+            zero_grads=float(made.zero_grads[i]),
+            ssim=None if likeness is None else round(float(likeness[i]), 6),
+        )
         return cls(made.images[i].cpu(), trace, made.failed.get(i, ""), made.skipped.get(i, ""))
 
 
@@ -58,7 +64,7 @@ def attack_samples(job: Job, samples: Sequence[Sample]) -> list[Attacked]:
     def work(images: Tensor, positions: list[int]) -> list[Attacked]:
         ids = tuple(samples[i].id for i in positions)
         noise = Noise(job.blank.seed, ids, purpose)
-        with calling(f"attack {spec} on model {job.blank.model!r}, {named(ids)}", partial(ATTACKS.is_bundled, spec)):
+        with calling(f"attack {spec} on model {job.blank.model!r}, {name_samples(ids)}", partial(ATTACKS.is_bundled, spec)):
             made = run_attack(job.attack, model, images.to(job.device), [samples[i].target for i in positions], noise, faster)
         likeness = structural_similarity(images.to(made.images.device), made.images)
         return [Attacked.of(made, i, radius, likeness) for i in range(len(images))]

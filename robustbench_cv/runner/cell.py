@@ -13,7 +13,7 @@ from torch import Tensor
 from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
-from robustbench_cv.foreign_code import calling, named, one_by_one, read_sample
+from robustbench_cv.foreign_code import calling, name_samples, one_by_one, read_sample
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.ratios import Background
 from robustbench_cv.noise import Noise
@@ -134,7 +134,7 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
             # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
             noise = Noise(job.blank.seed, (id_,), Spec.parse(spec).name)
-            with calling(f"intervention {spec}, {named([id_])}", partial(INTERVENTIONS.is_bundled, spec)):
+            with calling(f"intervention {spec}, {name_samples([id_])}", partial(INTERVENTIONS.is_bundled, spec)):
                 after = intervention(after, noise)
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
@@ -152,7 +152,7 @@ def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | str]:
     model = cast("Model[Any]", job.model)
 
     def work(images: Tensor, positions: list[int]) -> list[Prediction | str]:
-        with calling(f"model {job.blank.model!r}, {named([samples[i].id for i in positions])}"), torch.no_grad():
+        with calling(f"model {job.blank.model!r}, {name_samples([samples[i].id for i in positions])}"), torch.no_grad():
             raw = model.raw(images.to(job.device))
             finite = finite_rows(raw).tolist()
             decoded = model.decode(raw)
@@ -195,7 +195,7 @@ def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Samp
             parts[background.key] = name, background.measure
     for key, (name, measure) in parts.items():
         try:
-            with calling(f"metric {name}, {named([sample.id])}", partial(METRICS.is_bundled, name)):
+            with calling(f"metric {name}, {name_samples([sample.id])}", partial(METRICS.is_bundled, name)):
                 evidence[key] = measure(prediction, sample)
         except NotApplicable as reason:
             if reason.code == "not-finite":

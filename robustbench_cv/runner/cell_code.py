@@ -47,5 +47,5 @@ def _roots(modules: set[str]) -> Iterator[str | Lookup]:
 
 def check_code(stage: str) -> list[Lookup]:
     """Every registered check of a stage."""
-    found = [entry for _, entry in sorted(CHECKS.entries().items()) if entry.facts.get("stage") == stage]
-    return [Lookup("check", entry.module, entry.path) for entry in found]
+    checks = [entry for _, entry in sorted(CHECKS.entries().items()) if entry.facts.get("stage") == stage]
+    return [Lookup("check", entry.module, entry.path) for entry in checks]

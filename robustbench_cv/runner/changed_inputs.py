@@ -17,7 +17,7 @@ def require_unchanged(cell: PlannedCell) -> None:
     if cell.lent and not isinstance(donors, Sequence):
         places = {id_: i for i, id_ in enumerate(donors.ids)}
         require_same_samples(donors, [places[id_] for id_, _ in cell.lent], [fingerprint for _, fingerprint in cell.lent])
-    edited = cell.code.edited()
+    edited = cell.code.edited_files()
     if edited:
         raise UserError(
             f"{edited[0]} was edited while the run was going on: what was computed meanwhile is not stored; run the same command again"

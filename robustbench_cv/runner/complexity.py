@@ -15,10 +15,10 @@ def stored_complexity(folder: RunFolder, pair: Pair, device: str, reader: Depend
     """The row of a model on a data set: one forward pass on the first sample, or the row of an earlier run of the same model and data."""
     code = pair.code | reader.of(["robustbench_cv.models.complexity.profile"])
     seen = [pair.identity, pair.dataset_row.name, pair.fingerprints[:1], code.sha256]
-    return folder.remember(COMPLEXITY, [*seen, device], json_file(ComplexityRow), lambda: _counted(pair))
+    return folder.remember(COMPLEXITY, [*seen, device], json_file(ComplexityRow), lambda: _count_operations(pair))
 
 
-def _counted(pair: Pair) -> ComplexityRow:
+def _count_operations(pair: Pair) -> ComplexityRow:
     name, data = pair.row.name, pair.dataset_row.name
     try:
         image = read_sample(pair.dataset, pair.indices[0]).image

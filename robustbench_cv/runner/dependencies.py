@@ -48,7 +48,7 @@ class Dependencies:
     def __or__(self, other: Dependencies) -> Dependencies:
         return Dependencies(self.sources | other.sources, {**self.distributions, **other.distributions}, self._files | other._files)
 
-    def edited(self) -> list[Path]:
+    def edited_files(self) -> list[Path]:
         """The files whose code is no longer what it was."""
         return sorted(path for path, sha256 in self._files if not path.is_file() or _source(path).sha256 != sha256)
 
@@ -125,8 +125,8 @@ class DependencyReader:
             name = root if isinstance(root, str) else root.module
             if isinstance(root, Lookup) and root.kind != "package":
                 plugins |= {name.partition(".")[0]}
-            found, installed = _locate(name, None, frozenset(plugins))
-            waiting += found
+            modules, installed = _locate(name, None, frozenset(plugins))
+            waiting += modules
             distributions |= {installed} if installed else set()
         seen: set[_Module] = set()
         while waiting:
@@ -134,7 +134,7 @@ class DependencyReader:
             if module in seen or any(module.name == name or module.name.startswith(f"{name}.") for name in without):
                 continue
             seen.add(module)
-            imported, tops = self._imported(module, frozenset(plugins))
+            imported, tops = self._imported_modules(module, frozenset(plugins))
             waiting += imported
             distributions |= tops
         sources = {m: self._source(m.path).sha256 for m in seen}
@@ -146,18 +146,18 @@ class DependencyReader:
             self._sources[path] = _source(path)
         return self._sources[path]
 
-    def _imported(self, module: _Module, plugins: frozenset[str]) -> tuple[list[_Module], set[str]]:
+    def _imported_modules(self, module: _Module, plugins: frozenset[str]) -> tuple[list[_Module], set[str]]:
         """The modules that one imports and that are followed, and the top-level names of those that are installed."""
         key = (module, module.name.partition(".")[0] in plugins)
         if key not in self._followed:
             source = self._source(module.path)
-            found: list[_Module] = []
+            followed_modules: list[_Module] = []
             installed: set[str] = set()
             for name in self._names(module, source):
                 followed, top = self._locate(name, module, plugins)
-                found += followed
+                followed_modules += followed
                 installed |= {top} if top else set()
-            self._followed[key] = found, installed
+            self._followed[key] = followed_modules, installed
         return self._followed[key]
 
     def _names(self, module: _Module, source: _Source) -> Iterator[str]:
@@ -289,7 +289,7 @@ def _versions(tops: Iterable[str]) -> dict[str, str]:
     A module that nobody has installed counts under its own name, without a version: that changes when somebody installs it.
     """
     imported = {_canonical(name) for top in tops for name in (_distributions(top) or (top,))}
-    required = {n for name in imported - _always_there() for n in _required(name) if _version(n)}
+    required = {n for name in imported - _always_there() for n in _requirements(name) if _version(n)}
     return {name: _version(name) for name in sorted(imported | required)}
 
 
@@ -298,7 +298,7 @@ def _canonical(name: str) -> str:
 
 
 @functools.cache
-def _required(distribution: str) -> tuple[str, ...]:
+def _requirements(distribution: str) -> tuple[str, ...]:
     """What a distribution requires without any extra; nothing where it is not installed."""
     try:
         lines = importlib.metadata.requires(distribution) or ()
@@ -318,7 +318,7 @@ def _version(distribution: str) -> str:
 @functools.cache
 def _always_there() -> frozenset[str]:
     """What this package itself cannot do without: what these require in turn is not asked, or the smallest of tools would count."""
-    return frozenset(_required("robustbench-cv"))
+    return frozenset(_requirements("robustbench-cv"))
 
 
 def _source(path: Path) -> _Source:

@@ -85,7 +85,14 @@ def blank_record(plan: Plan, cell: PlannedCell) -> Record:
     """What all records of a cell share."""
     pair = cell.pair
     return Record(
-        plan.suite.name, plan.suite.version, cell.row.task, pair.row.name, pair.dataset_row.name, cell.condition.name, "", plan.suite.seed
+        suite=plan.suite.name,
+        suite_version=plan.suite.version,
+        task=cell.row.task,
+        model=pair.row.name,
+        dataset=pair.dataset_row.name,
+        condition=cell.condition.name,
+        sample="",
+        seed=plan.suite.seed,
     )
 
 

@@ -50,13 +50,13 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
     check_specs(suite, options.models, options.data)
     seed = suite.seed if options.seed is None else options.seed
     reader = DependencyReader()
-    models = _asked(options, reader)
+    models = _models_by_spec(options, reader)
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
     asked: dict[str, _Built] = {}
     for track in _chosen_tracks(suite, [m.model for m in models.values()]):
-        own = models or {spec: _built(spec, options.device, reader) for spec in track.models}
+        own = models or {spec: _build_model(spec, options.device, reader) for spec in track.models}
         rows = {spec: _model_row(spec, m.model) for spec, m in own.items() if m.model.info.task == track.task}
         datasets = {spec: _dataset(spec, track, options, reader) for spec in options.data or track.datasets}
         chosen = [_pair(own[m], row, data, track, options, folder) for data in datasets.values() for m, row in rows.items()]
@@ -65,7 +65,7 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
         tracks.append(TrackRow(track.task, *names, conditions, metrics))
         pairs += chosen
-        maker = _CellMaker(suite, seed, track, conditions, options, reader, folder, asked)
+        maker = _CellMaker(suite, seed, track, conditions=conditions, options=options, reader=reader, folder=folder, asked=asked)
         cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
     # Gates for the suite's own models wait for them where others take their place.
@@ -99,19 +99,19 @@ class _Data(NamedTuple):
     code: Dependencies
 
 
-def _asked(options: Options, reader: DependencyReader) -> dict[str, _Built]:
+def _models_by_spec(options: Options, reader: DependencyReader) -> dict[str, _Built]:
     """The models of the options by spec; two of one name that were handed over built, of different tasks, are told apart by task."""
     asked: dict[str, _Built] = {}
     for model in options.models:
         if isinstance(model, str):
-            asked[model] = _built(model, options.device, reader)
+            asked[model] = _build_model(model, options.device, reader)
         else:
             spec = f"object:{model.info.name}"
             asked[spec if spec not in asked else f"{spec}-{model.info.task}"] = _Built(model, model_code(reader, model))
     return asked
 
 
-def _built(spec: str, device: str, reader: DependencyReader) -> _Built:
+def _build_model(spec: str, device: str, reader: DependencyReader) -> _Built:
     model, code = built_with_code(reader, lambda: build(spec, device=device))
     return _Built(model, code | reader.of(["robustbench_cv.models.build"]))
 
@@ -181,7 +181,7 @@ def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Opti
     with calling(f"data {spec!r}", lambda: True):
         # Not every reader takes `samples`, and a spec may say a number of its own.
         most = options.limit or (None if "samples" in Spec.parse(spec).args else track.samples)
-        indices, fingerprints = _chosen(dataset, spec, most)
+        indices, fingerprints = _choose_samples(dataset, spec, most)
     dataset_row = DatasetRow(dataset.name, spec, dataset.task, len(indices), digest([dataset.ids[i] for i in indices]))
     return Pair(
         model=model,
@@ -204,7 +204,7 @@ def _require_text(whose: str, names: Sequence[str]) -> None:
             raise UserError(f"{whose}: the name {name!r} is no text (a file name that is not UTF-8?); rename it")
 
 
-def _chosen(dataset: Dataset, spec: str, most: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _choose_samples(dataset: Dataset, spec: str, most: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The positions of the samples of a run, and their fingerprints."""
     count = len(dataset) if most is None else min(most, len(dataset))
     if count == 0:
@@ -263,7 +263,7 @@ class _CellMaker:
         asked = dict.fromkeys(surrogates(attack) if attack is not None else ())
         for spec in asked:
             if spec not in self._asked:
-                self._asked[spec] = _built(spec, self._options.device, self._reader)
+                self._asked[spec] = _build_model(spec, self._options.device, self._reader)
             code |= self._asked[spec].code
         takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
         base = smaller_budget(condition, before, self._track.task)

@@ -69,7 +69,7 @@ class Pair:
         return dict(zip(self.indices, self.fingerprints, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class FitPlan:
     """What a fit will take: the attack, and its samples by position. facts: all that theta depends on. data: None where theta is there."""
 

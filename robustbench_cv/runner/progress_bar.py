@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self
 
-from robustbench_cv.terminal import elided, one_line
+from robustbench_cv.terminal import elide, one_line
 
 WIDTH = 48
 """Characters of a bar's text."""
@@ -62,7 +62,7 @@ class Bar:
 
     def describe(self, text: str) -> None:
         """text: names of others, shown on one line and elided in the middle."""
-        self._bar.update(self._task, description=elided(one_line(text), WIDTH))
+        self._bar.update(self._task, description=elide(one_line(text), WIDTH))
 
     def advance(self, samples: int) -> None:
         self._bar.advance(self._task, samples)

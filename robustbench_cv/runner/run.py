@@ -79,7 +79,7 @@ def run_suite(
     announce gets lines for people (class mappings, findings). Raises UserError for what the user can fix.
     """
     folder = RunFolder(out)
-    with folder.locked():
+    with folder.lock():
         folder.remove_partial_files()
         return _run(suite, folder, options, command, progress, announce)
 

@@ -36,14 +36,6 @@ def save(folder: Path, shots: Sequence[Shot], operating_score: float) -> None:
     write_json(folder / "index.json", index)
 
 
-def load_exact(folder: Path) -> dict[str, Tensor]:
-    """The unrounded "after" images by sample id."""
-    import json
-
-    tensors = safetensors.torch.load_file(folder / "exact.safetensors")
-    return {entry["sample"]: tensors[str(k)] for k, entry in enumerate(json.loads((folder / "index.json").read_text()))}
-
-
 def _prediction(folder: Path, name: str, prediction: Prediction, operating_score: float) -> dict[str, Any]:
     if isinstance(prediction, MaskPrediction):
         # -1 (no evaluated class) is written as 255

@@ -30,17 +30,17 @@ LOOKED_AT = 64
 
 def stored_strength(folder: RunFolder, plan: Plan, describe: Callable[[str], None] = lambda text: None) -> list[Finding]:
     """The verdict on each attack on each model and data set, of those whose cells are all there."""
-    found = []
+    findings = []
     for pair in plan.pairs:
         for condition in _attacks(plan, pair):
             cells = _cells(plan, pair, condition)
             if all(folder.done(c.row.key) for c in cells):
                 describe(f"{pair.row.name} · is {condition.name} strong?")
-                found.append(_stored(folder, plan, pair, condition, cells))
-    return found
+                findings.append(_stored_finding(folder, plan, pair, condition, cells))
+    return findings
 
 
-def _tried(plan: Plan) -> int:
+def _samples_to_try(plan: Plan) -> int:
     return plan.suite.strength if plan.options.strength is None else plan.options.strength
 
 
@@ -53,7 +53,7 @@ def _cells(plan: Plan, pair: Pair, condition: Condition) -> list[PlannedCell]:
     return [c for c in plan.cells if c.pair is pair and c.condition.name == condition.name]
 
 
-def _stored(folder: RunFolder, plan: Plan, pair: Pair, condition: Condition, cells: Sequence[PlannedCell]) -> Finding:
+def _stored_finding(folder: RunFolder, plan: Plan, pair: Pair, condition: Condition, cells: Sequence[PlannedCell]) -> Finding:
     others = [o for o in plan.pairs if _is_surrogate(o, pair) and all(folder.done(c.row.key) for c in _cells(plan, o, condition))][:1]
     curve = [c for c in _attacks(plan, pair) if condition.curve is not None and c.curve == condition.curve and c.severity is not None]
     related = [c.row.key for one in curve for c in _cells(plan, pair, one) if folder.done(c.row.key)]
@@ -61,9 +61,12 @@ def _stored(folder: RunFolder, plan: Plan, pair: Pair, condition: Condition, cel
     for one in (pair, *others):
         code |= one.code
     attacks = [[c.row.key for c in cells], related, [o.identity for o in others]]
-    facts = [*attacks, code.sha256, plan.options.device, _tried(plan)]
+    facts = [*attacks, code.sha256, plan.options.device, _samples_to_try(plan)]
     return folder.remember(
-        STRENGTH_VERDICT, facts, json_file(Finding), lambda: _judged(folder, plan, pair, condition, cells, others, curve)
+        STRENGTH_VERDICT,
+        facts,
+        json_file(Finding),
+        lambda: _judge_pair(folder, plan, pair, condition=condition, cells=cells, others=others, curve=curve),
     )
 
 
@@ -73,7 +76,7 @@ def _is_surrogate(other: Pair, pair: Pair) -> bool:
     return other.row.task == pair.row.task and same_data and other.row.name != pair.row.name
 
 
-def _judged(
+def _judge_pair(
     folder: RunFolder,
     plan: Plan,
     pair: Pair,
@@ -87,7 +90,7 @@ def _judged(
         return _said_of(pair, condition, Finding("S10", STRENGTH, "not applicable", evidence))
     try:
         with calling(f"attacks like {condition.attack} on model {pair.row.name!r}", lambda: True):
-            verdict = judge(_subject(folder, plan, pair, condition, cells, others, curve))
+            verdict = judge(_subject(folder, plan, pair, condition=condition, cells=cells, others=others, curve=curve))
     except RobustBenchError as reason:
         verdict = Finding("S10", STRENGTH, "note", f"not judged: {reason}")
     return _said_of(pair, condition, verdict)
@@ -108,15 +111,15 @@ def _subject(
     curve: Sequence[Condition],
 ) -> Attacked:
     rows = _rows(folder, cells)
-    traces = dict(_attacked(rows))
+    traces = dict(_attacked_samples(rows))
     survivors = [sample for sample, trace in traces.items() if not trace["success"]]
-    chosen = _samples(plan, pair, cells, survivors, _tried(plan))
+    chosen = _samples(plan, pair, cells, survivors, _samples_to_try(plan))
     refused = int((rows["reason_code"] == "no-gradient").sum())
     if refused and not traces:
-        everyone = _samples(plan, pair, cells, list(rows["sample"]), _tried(plan))
+        everyone = _samples(plan, pair, cells, list(rows["sample"]), _samples_to_try(plan))
         return _of(plan, pair, condition, everyone, attacked=refused, survived=refused, no_gradient=True)
     n = max(1, len(traces))
-    budgets = [Budget(float(c.severity or 0), _broken(_rows(folder, _cells(plan, pair, c)))) for c in curve]
+    budgets = [Budget(float(c.severity or 0), _broken_samples(_rows(folder, _cells(plan, pair, c)))) for c in curve]
     return _of(
         plan,
         pair,
@@ -143,22 +146,22 @@ def zero_share(traces: Collection[Mapping[str, Any]]) -> float:
 
 def _of(plan: Plan, pair: Pair, condition: Condition, survivors: Sequence[Sample], **measured: Any) -> Attacked:
     common = {"severity": condition.severity, "seed": plan.suite.seed, "device": plan.options.device, "backwards": 0.0}
-    return Attacked(pair.model, pair.row.task, condition.attack or "", survivors, **(common | measured))
+    return Attacked(model=pair.model, task=pair.row.task, spec=condition.attack or "", survivors=survivors, **(common | measured))
 
 
 def _rows(folder: RunFolder, cells: Sequence[PlannedCell]) -> pandas.DataFrame:
     return read_parts([folder.part(c.row.key) for c in cells if folder.done(c.row.key)])
 
 
-def _attacked(rows: pandas.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _attacked_samples(rows: pandas.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Sample and trace of those that were attacked: not those without anything to attack, nor those on which the model broke down."""
     for sample, status, reason, trace in zip(rows["sample"], rows["status"], rows["reason"], rows["attack"], strict=True):
         if trace is not None and status == "ok" and not reason:
             yield sample, trace
 
 
-def _broken(rows: pandas.DataFrame) -> dict[str, bool]:
-    return {sample: bool(trace["success"]) for sample, trace in _attacked(rows)}
+def _broken_samples(rows: pandas.DataFrame) -> dict[str, bool]:
+    return {sample: bool(trace["success"]) for sample, trace in _attacked_samples(rows)}
 
 
 def _samples(plan: Plan, pair: Pair, cells: Sequence[PlannedCell], wanted: Sequence[str], most: int) -> list[Sample]:

@@ -44,7 +44,7 @@ def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options, read
     if attack.theta is not None:
         _require_apart(attack.name, attack.fitted_on, pair)
         given = [attack.fit_facts(), attack.theta.flatten().tolist(), attack.fitted_on]
-        return FitPlan(attack, given)
+        return FitPlan(attack=attack, facts=given)
     (data, indices), data_code = built_with_code(reader, lambda: _training_data(attack, pair))
     _require_apart(attack.name, [data.ids[i] for i in indices], pair)
     class_map = ClassMap.match(data.labels, pair.model.info.classes, options.class_map or {})
@@ -54,7 +54,7 @@ def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options, read
     fingerprints = tuple(data.fingerprint(i) for i in indices)
     samples = [[data.ids[i], fingerprint] for i, fingerprint in zip(indices, fingerprints, strict=True)]
     facts: list[Any] = [attack.fit_facts(), pair.identity, samples, class_map.key(), *common]
-    return FitPlan(attack, facts, data, indices, fingerprints, class_map)
+    return FitPlan(attack=attack, facts=facts, data=data, indices=indices, fingerprints=fingerprints, class_map=class_map)
 
 
 def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: Options) -> UniversalAttack[Any]:

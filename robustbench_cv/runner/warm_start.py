@@ -35,8 +35,8 @@ def smaller_budget(condition: Condition, before: Sequence[Condition], task: Task
             "budget left would weaken it; leave out warm"
         )
     eps, rest = _budget(condition)
-    found = [(_budget(c)[0], c) for c in before if c.warm and c.interventions == condition.interventions and _budget(c)[1] == rest]
-    return max(((e, c) for e, c in found if e <= eps), default=(0.0, None), key=lambda pair: pair[0])[1]
+    candidates = [(_budget(c)[0], c) for c in before if c.warm and c.interventions == condition.interventions and _budget(c)[1] == rest]
+    return max(((e, c) for e, c in candidates if e <= eps), default=(0.0, None), key=lambda pair: pair[0])[1]
 
 
 def _budget(condition: Condition) -> tuple[float, Spec]:

@@ -26,11 +26,11 @@ def flip(images: Tensor, truths: Tensor, rng: torch.Generator) -> tuple[Tensor, 
     images = torch.where(chosen[:, None, None, None], images.flip(-1), images)
     if truths.ndim == 1:
         return images, truths
-    turned = truths.flip(-1) if not truths.is_floating_point() else _turned(truths, images.shape[-1])
+    turned = truths.flip(-1) if not truths.is_floating_point() else _mirror_boxes(truths, images.shape[-1])
     return images, torch.where(chosen[:, None, None], turned, truths)
 
 
-def _turned(rows: Tensor, width: int) -> Tensor:
+def _mirror_boxes(rows: Tensor, width: int) -> Tensor:
     x1, y1, x2, y2, label = rows.unbind(-1)
     return torch.stack([width - x2, y1, width - x1, y2, label], dim=-1)
 

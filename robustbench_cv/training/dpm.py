@@ -2,7 +2,7 @@
 
 Root filters first, from objects warped to one size and random windows; then parts where the root is strong; then rounds of: find the best
 placement of each object's hidden variables (component side, level, place, shifts of the parts), mine the background for the placements that
-score too high, fit a convex machine to both.
+score too high, fit a linear SVM to both.
 
 Deviations: squared hinge loss by L-BFGS-B; the background of a class is every image without an object of that class.
 """
@@ -26,7 +26,7 @@ from robustbench_cv.models.detectors.deformable.hog import CHANNELS, hog, mirror
 from robustbench_cv.models.detectors.deformable.network import REACH, Mixtures, features, level_sides, window_boxes
 from robustbench_cv.training.loop import Run, Watch
 from robustbench_cv.training.recipe import Fit
-from robustbench_cv.training.svm import Machine, fit_machine
+from robustbench_cv.training.svm import LinearSVM, fit_svm
 from robustbench_cv.training.training_set import TrainingSet
 
 COST, BIAS_FEATURE = 0.01, 10.0
@@ -65,11 +65,11 @@ def fit_part_models(effort: Effort) -> Fit:
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(run.seed)
             for c in range(mixtures.classes):
-                watch(c + 1, total, fit_root(mixtures, c, pool, effort, read))
-                add_parts(mixtures, c)
+                watch(c + 1, total, _fit_root(mixtures, c, pool, effort, read))
+                _add_parts(mixtures, c)
             for turn in range(effort.rounds):
                 for c in range(mixtures.classes):
-                    watch(mixtures.classes * (1 + turn) + c + 1, total, refit(mixtures, c, pool, effort, read))
+                    watch(mixtures.classes * (1 + turn) + c + 1, total, _refit(mixtures, c, pool, effort, read))
         network.eval()
 
     return fit
@@ -80,18 +80,18 @@ def reader(mixtures: Mixtures, pool: TrainingSet) -> Read:
     return lambda index, cells: features(pool.images[index][None].float() / 255, cells, mixtures)
 
 
-def objects_of(pool: TrainingSet, label: int, most: int) -> list[tuple[int, Tensor]]:
+def _objects_of(pool: TrainingSet, label: int, most: int) -> list[tuple[int, Tensor]]:
     """(image, box) of the first objects of a class that lie whole inside their image."""
     side = pool.images.shape[-1]
-    found = []
+    places = []
     for index, rows in enumerate(pool.truths):
         for row in rows[rows[:, 4] == label]:
             if row[:4].min() >= 0 and row[:4].max() <= side and (row[2:4] - row[:2]).min() >= 6:
-                found.append((index, row[:4]))
-    return found[:most]
+                places.append((index, row[:4]))
+    return places[:most]
 
 
-def backgrounds_of(pool: TrainingSet, label: int, most: int) -> list[int]:
+def _backgrounds_of(pool: TrainingSet, label: int, most: int) -> list[int]:
     """Images without an object of a class."""
     return ((pool.truths[..., 4] == label).sum(1) == 0).nonzero()[:most, 0].tolist()
 
@@ -103,28 +103,28 @@ def rectangle(shapes: Tensor, window: int) -> tuple[int, int]:
     return (shorter, longer) if aspect > 1 else (longer, shorter)
 
 
-def fit_root(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, read: Read) -> float:
+def _fit_root(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, read: Read) -> float:
     """Size and root filter of a class, from warped objects turned the way that agrees; the mean margin of the objects."""
     shape = mixtures.shape
-    objects = objects_of(pool, c, effort.objects)
+    objects = _objects_of(pool, c, effort.objects)
     if not objects:
         mixtures.root[c], mixtures.bias[c] = 0, -1
         return -1.0
     boxes = torch.stack([b for _, b in objects])
     height, width = rectangle(boxes[:, 2:] - boxes[:, :2], shape.root)
     mixtures.sizes[c] = torch.tensor([height, width])
-    warped = warped_features(pool, [i for i, _ in objects], boxes, height, width, shape.cell)
-    positive = turned_alike(warped)
-    negative = random_windows(mixtures, read, pool.images.shape[-1], backgrounds_of(pool, c, effort.backgrounds), height, width)
-    machine = fit_machine(positive.flatten(1), negative.flatten(1), cost=COST, bias_feature=BIAS_FEATURE)
+    warped = _warped_features(pool, [i for i, _ in objects], boxes, height, width, shape.cell)
+    positive = _turn_alike(warped)
+    negative = _random_windows(mixtures, read, pool.images.shape[-1], _backgrounds_of(pool, c, effort.backgrounds), height, width)
+    svm = fit_svm(positive.flatten(1), negative.flatten(1), cost=COST, bias_feature=BIAS_FEATURE)
     top, left = (shape.root - height) // 2, (shape.root - width) // 2
     mixtures.root[c] = 0
-    mixtures.root[c, :, top : top + height, left : left + width] = machine.weight.view(CHANNELS, height, width)
-    mixtures.bias[c] = machine.bias
-    return float(machine.margins(positive.flatten(1)).mean())
+    mixtures.root[c, :, top : top + height, left : left + width] = svm.weight.view(CHANNELS, height, width)
+    mixtures.bias[c] = svm.bias
+    return float(svm.margins(positive.flatten(1)).mean())
 
 
-def warped_features(pool: TrainingSet, images: list[int], boxes: Tensor, height: int, width: int, cell: int) -> Tensor:
+def _warped_features(pool: TrainingSet, images: list[int], boxes: Tensor, height: int, width: int, cell: int) -> Tensor:
     """HOG of each box stretched to height x width cells: (M, 32, height, width)."""
     margin = (boxes[:, 2:] - boxes[:, :2]) / boxes.new_tensor([width, height])
     wide = torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], dim=1)
@@ -135,19 +135,19 @@ def warped_features(pool: TrainingSet, images: list[int], boxes: Tensor, height:
     return hog(torch.cat(crops), cell)
 
 
-def turned_alike(found: Tensor, rounds: int = 5) -> Tensor:
+def _turn_alike(features: Tensor, rounds: int = 5) -> Tensor:
     """Features (M, 32, h, w), some of them mirrored so that all look the same way: two-means with tied centres, started at the most
     one-sided."""
-    other = mirror_filters(found)
-    one_sided = (found - other).flatten(1).norm(dim=1).argmax()
-    centre = found[one_sided]
+    other = mirror_filters(features)
+    one_sided = (features - other).flatten(1).norm(dim=1).argmax()
+    centre = features[one_sided]
     for _ in range(rounds):
-        keep = (found * centre).flatten(1).sum(1) >= (other * centre).flatten(1).sum(1)
-        centre = torch.where(keep[:, None, None, None], found, other).mean(0)
-    return torch.where(keep[:, None, None, None], found, other)
+        keep = (features * centre).flatten(1).sum(1) >= (other * centre).flatten(1).sum(1)
+        centre = torch.where(keep[:, None, None, None], features, other).mean(0)
+    return torch.where(keep[:, None, None, None], features, other)
 
 
-def random_windows(mixtures: Mixtures, read: Read, side: int, images: list[int], height: int, width: int, each: int = 40) -> Tensor:
+def _random_windows(mixtures: Mixtures, read: Read, side: int, images: list[int], height: int, width: int, each: int = 40) -> Tensor:
     """HOG windows of images at random levels and places: (count, 32, height, width)."""
     windows = []
     sides = level_sides(side, mixtures.shape)
@@ -158,7 +158,7 @@ def random_windows(mixtures: Mixtures, read: Read, side: int, images: list[int],
     return torch.cat(windows)
 
 
-def add_parts(mixtures: Mixtures, c: int) -> None:
+def _add_parts(mixtures: Mixtures, c: int) -> None:
     """Parts where the root's positive weights are strong, greedily, each covering what no other covers; filled from the root, enlarged."""
     shape = mixtures.shape
     fine = F.interpolate(mixtures.root[c][None], scale_factor=2.0, mode="bicubic", align_corners=False)[0]
@@ -193,22 +193,22 @@ def class_only(mixtures: Mixtures, c: int) -> Mixtures:
     return alone
 
 
-def refit(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, read: Read) -> float:
-    """One latent round of a class; the mean margin of its objects under the new machine."""
+def _refit(mixtures: Mixtures, c: int, pool: TrainingSet, effort: Effort, read: Read) -> float:
+    """One latent round of a class; the mean margin of its objects under the new SVM."""
     alone = class_only(mixtures, c)
     side, fresh = pool.images.shape[-1], reader(mixtures, pool)
-    positive = [best_inside(alone, fresh, i, box, side) for i, box in objects_of(pool, c, effort.objects)]
-    found = [v for v in positive if v is not None]
-    if not found:
+    positive = [_best_inside(alone, fresh, i, box, side) for i, box in _objects_of(pool, c, effort.objects)]
+    object_vectors = [v for v in positive if v is not None]
+    if not object_vectors:
         return -1.0
-    mined = [hardest(alone, read, i, side, effort.hardest) for i in backgrounds_of(pool, c, effort.backgrounds)]
-    x, y = torch.stack(found), torch.cat(mined)
-    machine = fit_machine(x, y, cost=COST, bias_feature=BIAS_FEATURE, lowest=lowest(alone))
-    unpack(mixtures, c, machine)
-    return float(machine.margins(x).mean())
+    mined = [hardest(alone, read, i, side, effort.hardest) for i in _backgrounds_of(pool, c, effort.backgrounds)]
+    x, y = torch.stack(object_vectors), torch.cat(mined)
+    svm = fit_svm(x, y, cost=COST, bias_feature=BIAS_FEATURE, lowest=lowest(alone))
+    unpack(mixtures, c, svm)
+    return float(svm.margins(x).mean())
 
 
-def best_inside(alone: Mixtures, read: Read, index: int, box: Tensor, side: int) -> Tensor | None:
+def _best_inside(alone: Mixtures, read: Read, index: int, box: Tensor, side: int) -> Tensor | None:
     """Features of the best placement that covers an object of an image of side px; None where none overlaps it by PLACED."""
     best: tuple[Place, Tensor, Tensor] | None = None
     for cells in level_sides(side, alone.shape):
@@ -226,7 +226,7 @@ def best_inside(alone: Mixtures, read: Read, index: int, box: Tensor, side: int)
 
 def hardest(alone: Mixtures, read: Read, index: int, side: int, most: int) -> Tensor:
     """Features of the placements of an image of side px that score highest above -1: (at most `most`, D)."""
-    found: list[tuple[Place, Tensor, Tensor]] = []
+    windows: list[tuple[Place, Tensor, Tensor]] = []
     for cells in level_sides(side, alone.shape):
         coarse, fine = read(index, cells)
         scores = alone.score(coarse, fine)[0]
@@ -234,9 +234,9 @@ def hardest(alone: Mixtures, read: Read, index: int, side: int, most: int) -> Te
         for score, place in zip(top.values.tolist(), top.indices, strict=True):
             way, y, left = (int(v) for v in torch.unravel_index(place, scores.shape))
             if score > -1:
-                found.append((Place(way == 1, cells, y, left, score), coarse, fine))
-    found = sorted(found, key=lambda f: -f[0].score)[:most]
-    return torch.stack([vector(alone, *f) for f in found]) if found else torch.zeros(0, length(alone))
+                windows.append((Place(way == 1, cells, y, left, score), coarse, fine))
+    windows = sorted(windows, key=lambda f: -f[0].score)[:most]
+    return torch.stack([vector(alone, *f) for f in windows]) if windows else torch.zeros(0, length(alone))
 
 
 def length(alone: Mixtures) -> int:
@@ -253,36 +253,36 @@ def vector(alone: Mixtures, place: Place, coarse: Tensor, fine: Tensor) -> Tenso
     r, p = root.shape[-1], parts.shape[-1]
     window = coarse[0, :, place.y : place.y + r, place.x : place.x + r]
     inside = (root != 0).any(0)
-    pieces = [_turned(window * inside, place.mirror).flatten()]
+    pieces = [_turn(window * inside, place.mirror).flatten()]
     shifts = []
     for part, spring, anchor in zip(parts, springs, anchors.tolist(), strict=True):
         y, x = 2 * place.y + 1 + anchor[0], 2 * place.x + 1 + anchor[1]
         top, left = max(0, y - REACH), max(0, x - REACH)
         near = fine[:, :, top : y + REACH + p, left : x + REACH + p]
         dy, dx = best_shift(F.conv2d(near, part[None])[0, 0], y - top, x - left, spring, REACH)
-        pieces.append(_turned(fine[0, :, y + dy : y + dy + p, x + dx : x + dx + p], place.mirror).flatten())
+        pieces.append(_turn(fine[0, :, y + dy : y + dy + p, x + dx : x + dx + p], place.mirror).flatten())
         across = -dx if place.mirror else dx
         shifts.append(torch.tensor([-dx * dx, -across, -dy * dy, -dy], dtype=torch.float32))
     return torch.cat([*pieces, *shifts])
 
 
-def _turned(window: Tensor, mirror: bool) -> Tensor:
+def _turn(window: Tensor, mirror: bool) -> Tensor:
     return mirror_filters(window) if mirror else window
 
 
 def lowest(alone: Mixtures) -> Tensor:
-    """Bounds from below of the machine's weights: none but of the springs' squares."""
+    """Bounds from below of the SVM's weights: none but of the springs' squares."""
     bounds = torch.full((length(alone),), -math.inf)
     springs = bounds[-alone.springs[0].numel() :].view(-1, 4)
     springs[:, 0] = springs[:, 2] = STIFFEST
     return bounds
 
 
-def unpack(mixtures: Mixtures, c: int, machine: Machine) -> None:
-    """A machine's weights, in the order of `vector`, into the mixtures."""
+def unpack(mixtures: Mixtures, c: int, svm: LinearSVM) -> None:
+    """An SVM's weights, in the order of `vector`, into the mixtures."""
     sizes = [mixtures.root[c].numel(), mixtures.parts[c].numel(), mixtures.springs[c].numel()]
-    root, parts, springs = torch.split(machine.weight, sizes)
+    root, parts, springs = torch.split(svm.weight, sizes)
     mixtures.root[c] = root.view_as(mixtures.root[c])
     mixtures.parts[c] = parts.view_as(mixtures.parts[c])
     mixtures.springs[c] = springs.view_as(mixtures.springs[c])
-    mixtures.bias[c] = machine.bias
+    mixtures.bias[c] = svm.bias

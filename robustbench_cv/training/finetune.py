@@ -54,21 +54,32 @@ def finetune(
     donor = build(spec)
     learned, judged = split(_any(spec, donor.info.task), data, test, limit)
     lesson = _lesson(spec, donor, settings, learned.dataset)
-    learned, watched = _divided(learned)
+    learned, watched = _divide(learned)
     pool = read(lesson.recipe, learned)
-    run = _run(lesson, pool, watched, settings, seed, device, out)
+    run = _run(lesson, pool, watched, settings=settings, seed=seed, device=device, out=out)
     seconds = fit_with_bar(lesson.network, pool, run)
     mean, std = lesson.described(pool)
     description = Description(str(lesson.begun.spec), pool.labels.names, lesson.recipe.size, mean, std)
     known: Any = with_input(lesson.begun.model, description)
     write(out, known.module, description, bits=32)
-    metrics = measure(build(use_as(out, lesson.begun.spec)), lesson.recipe, judged, device)
+    metrics = measure(build(_use_as(out, lesson.begun.spec)), lesson.recipe, judged, device)
     title = f"finetune {spec} {settings}"
-    name = str(replace(use_as(out, lesson.begun.spec), target=out.name))
-    return write_card(out, name, title, run, learned, pool, judged, metrics, known.info.parameters, seconds)
+    name = str(replace(_use_as(out, lesson.begun.spec), target=out.name))
+    return write_card(
+        out,
+        name,
+        title,
+        run=run,
+        learned=learned,
+        pool=pool,
+        judged=judged,
+        metrics=metrics,
+        parameters=known.info.parameters,
+        seconds=seconds,
+    )
 
 
-def use_as(out: Path, network: Spec) -> Spec:
+def _use_as(out: Path, network: Spec) -> Spec:
     """What builds the written model: finetuned:OUT, and its network beside it where a weights file may not name that by itself."""
     return Spec("finetuned", {} if is_self_contained(network) else {"architecture": str(network)}, str(out))
 
@@ -76,7 +87,15 @@ def use_as(out: Path, network: Spec) -> Spec:
 def _any(spec: str, task: Task) -> Recipe:
     """What data are opened for, before their classes are known."""
     return Recipe(
-        "finetune", spec, task, lambda pool: nn.Identity(), lambda n, x, t: x.sum(), lambda x, t, rng: (x, t), Schedule(1), (), (1, 1)
+        name="finetune",
+        architecture=spec,
+        task=task,
+        network=lambda pool: nn.Identity(),
+        loss=lambda n, x, t: x.sum(),
+        augment=lambda x, t, rng: (x, t),
+        schedule=Schedule(epochs=1),
+        metrics=(),
+        size=(1, 1),
     )
 
 
@@ -92,7 +111,7 @@ def _lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Le
     )
 
 
-def _divided(part: Part) -> tuple[Part, Part]:
+def _divide(part: Part) -> tuple[Part, Part]:
     """(what is learned from, every tenth, which says when to stop)."""
     watched = [index for i, index in enumerate(part.indices) if i % HELD_OUT == HELD_OUT - 1] or list(part.indices[-1:])
     rest = [index for index in part.indices if index not in set(watched)]
@@ -110,4 +129,15 @@ def _run(lesson: Lesson, pool: TrainingSet, watched: Part, settings: Settings, s
     facts = (*begun, settings, seed, device, pool.sha256, seen, torch.__version__)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
     judge = lesson.judge(watched, mean, std, device)
-    return Run(recipe, settings.epochs, seed, device, mean, std, out.with_suffix(".training"), key, judge, settings.patience)
+    return Run(
+        recipe=recipe,
+        epochs=settings.epochs,
+        seed=seed,
+        device=device,
+        mean=mean,
+        std=std,
+        state=out.with_suffix(".training"),
+        key=key,
+        judge=judge,
+        patience=settings.patience,
+    )

@@ -35,7 +35,7 @@ def lesson(spec: str, donor: Classifier | Segmenter, settings: Settings, data: D
         network=lambda pool: nn.Identity(),
         loss=losses.classification if task == "classification" else losses.segmentation,
         augment=chain(flip, shift, light) if task == "classification" else chain(flip, zoom, light),
-        schedule=Schedule(settings.epochs, peak=settings.rate or 1e-3, batch=settings.batch or 16),
+        schedule=Schedule(epochs=settings.epochs, peak=settings.rate or 1e-3, batch=settings.batch or 16),
         metrics=("top-1",) if task == "classification" else ("miou", "pixel-accuracy"),
         size=parse_size(settings.size) or donor.module.prepare.size or _size(begun, data),
     )
@@ -48,7 +48,14 @@ def lesson(spec: str, donor: Classifier | Segmenter, settings: Settings, data: D
     def judge(watched: Part, mean: Numbers, std: Numbers, device: str) -> Judge:
         return _held_out_loss(recipe, read(recipe, watched), mean, std, device)
 
-    return Lesson(begun, recipe, _Network(begun, settings.frozen), normalisation, normalisation, judge)
+    return Lesson(
+        begun=begun,
+        recipe=recipe,
+        network=_Network(begun, settings.frozen),
+        normalisation=normalisation,
+        described=normalisation,
+        judge=judge,
+    )
 
 
 def _size(begun: ReplacedHead, data: Dataset) -> tuple[int, int]:

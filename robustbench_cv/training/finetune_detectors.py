@@ -13,7 +13,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.trainable import NO_LOSS, MayRefuse, Trainable
 from robustbench_cv.models.transfer_learning.replace_head import replace_head
 from robustbench_cv.models.weights.initial_weights import parse_size
-from robustbench_cv.registry import Scalar, Spec, tagged
+from robustbench_cv.registry import Scalar, Spec, expand_tag
 from robustbench_cv.training.augment import chain, flip, light
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.finetune_classifiers import learning, require
@@ -30,7 +30,7 @@ def lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Les
     teachable = _trainable(spec, donor)
     if teachable.learns_masks:
         _need_masks(spec, data)
-    begun = replace_head(spec, data.labels, **_sizes(tagged(Spec.parse(spec)), teachable, settings))
+    begun = replace_head(spec, data.labels, **_sizes(expand_tag(Spec.parse(spec)), teachable, settings))
     model = _trainable(spec, begun.model)
     frame = model.input_frame(*data[0].image.shape[-2:])
     large = max(frame.size) > LARGE
@@ -46,7 +46,9 @@ def lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Les
         network=lambda pool: nn.Identity(),
         loss=_loss,
         augment=chain(flip, light),
-        schedule=Schedule(settings.epochs, peak=settings.rate or (1e-4 if large else 1e-3), batch=settings.batch or (4 if large else 16)),
+        schedule=Schedule(
+            epochs=settings.epochs, peak=settings.rate or (1e-4 if large else 1e-3), batch=settings.batch or (4 if large else 16)
+        ),
         metrics=("ap50", "ap", *(("mask-ap50", "mask-ap") if model.learns_masks else ())),
         size=frame.size,
         letterbox=frame.letterbox,
@@ -55,9 +57,16 @@ def lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Les
     )
 
     def judge(watched: Part, mean: Numbers, std: Numbers, device: str) -> Judge:
-        return _missed(begun.model, watched, device)
+        return _judge_by_ap50(begun.model, watched, device)
 
-    return Lesson(begun, recipe, network, lambda pool: (None, None), lambda pool: _own(model.module), judge)
+    return Lesson(
+        begun=begun,
+        recipe=recipe,
+        network=network,
+        normalisation=lambda pool: (None, None),
+        described=lambda pool: _own_normalisation(model.module),
+        judge=judge,
+    )
 
 
 LARGE = 320
@@ -65,21 +74,21 @@ LARGE = 320
 
 
 def _loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
-    found: Tensor = network(images, truths)
-    return found
+    loss: Tensor = network(images, truths)
+    return loss
 
 
-def _missed(model: AnyModel, watched: Part, device: str) -> Judge:
+def _judge_by_ap50(model: AnyModel, watched: Part, device: str) -> Judge:
     """1 - AP50 of the model as it will be used; infinite, which ends nothing, while it finds nothing."""
 
     def judge(network: nn.Module) -> float:
-        found = evaluate(model, (sample for sample, _ in watched.samples()), ("ap50",), device)["ap50"]
-        return 1 - found if found > 0 else float("inf")
+        ap50 = evaluate(model, (sample for sample, _ in watched.samples()), ("ap50",), device)["ap50"]
+        return 1 - ap50 if ap50 > 0 else float("inf")
 
     return judge
 
 
-def _own(module: nn.Module) -> tuple[Numbers, Numbers]:
+def _own_normalisation(module: nn.Module) -> tuple[Numbers, Numbers]:
     """The normalisation that a module carries beside its tensors."""
     prepare: Any = dict(module.named_children()).get("prepare")
     if prepare is None or prepare.mean is None:
@@ -96,7 +105,7 @@ def _trainable(spec: str, donor: AnyModel) -> Trainable:
 
 
 def _way_out(spec: str) -> str:
-    name = tagged(Spec.parse(spec)).name.replace("_", "-")
+    name = expand_tag(Spec.parse(spec)).name.replace("_", "-")
     recipe = next((e.name for e in RECIPES.entries().values() if str(e.facts.get("model", "")).partition(".")[0] == name), None)
     if recipe is None:
         return "fine-tune one of torchvision's, YOLO's, SSD or DETR instead, or train it where it comes from"

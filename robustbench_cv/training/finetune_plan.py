@@ -17,7 +17,7 @@ from robustbench_cv.training.training_set import TrainingSet
 Numbers: TypeAlias = tuple[float, ...] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """frozen: train the head alone. epochs: at most; patience: how many without progress on held-out data end the training.
 
@@ -33,7 +33,7 @@ class Settings:
     size: int | str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lesson:
     """begun: the model before it learns. recipe: how it learns. network: what learns, over the model's own tensors.
 

@@ -23,7 +23,7 @@ Judge = Callable[[nn.Module], float]
 """How bad a network is, on data that it does not learn from; infinite where nothing can be said yet, which ends no training."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What a training depends on besides the network and the pool. state: file for going on after an interruption; key: of what made it.
 
@@ -55,7 +55,7 @@ def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch = lambda d
     for epoch in range(first, run.epochs):
         if best.waited >= run.patience:
             break
-        with _seeded(run.seed, epoch) as rng:
+        with _seed_epoch(run.seed, epoch) as rng:
             for step, chosen in enumerate(_batches(len(pool), schedule.batch, rng)):
                 done = epoch * steps + step
                 for group in optimizer.param_groups:
@@ -95,7 +95,7 @@ class _Best:
 
 def _step(network: nn.Module, optimizer: Any, images: Tensor, truths: Tensor, run: Run, rng: torch.Generator) -> float:
     x, truths = run.recipe.augment(images.to(run.device).float() / 255, truths.to(run.device), rng)
-    lowered = functools.partial(_lowered, network, run)
+    lowered = functools.partial(_recipe_loss, network, run)
     if run.recipe.adversary is not None:
         x = run.recipe.adversary.perturb(network, lowered, x, truths, rng)
     loss = lowered(x, truths)
@@ -106,7 +106,7 @@ def _step(network: nn.Module, optimizer: Any, images: Tensor, truths: Tensor, ru
     return float(loss.detach())
 
 
-def _lowered(network: nn.Module, run: Run, x: Tensor, truths: Tensor) -> Tensor:
+def _recipe_loss(network: nn.Module, run: Run, x: Tensor, truths: Tensor) -> Tensor:
     """The recipe's loss of images in [0, 1]."""
     if run.mean is not None and run.std is not None:
         x = (x - x.new_tensor(run.mean)[:, None, None]) / x.new_tensor(run.std)[:, None, None]
@@ -134,7 +134,7 @@ def _batches(count: int, batch: int, rng: torch.Generator) -> Iterator[Tensor]:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int, epoch: int) -> Iterator[torch.Generator]:
+def _seed_epoch(seed: int, epoch: int) -> Iterator[torch.Generator]:
     """The epoch's generator; the global one is seeded too, for networks that draw by themselves, and restored after."""
     key = Noise(seed, (f"epoch {epoch}",), "training").key()
     with torch.random.fork_rng():
@@ -160,9 +160,9 @@ def _resume(network: nn.Module, optimizer: Any, run: Run) -> tuple[int, _Best]:
     """
     if run.state is None or not run.state.is_file():
         return 0, _Best()
-    found = torch.load(run.state, map_location=run.device, weights_only=True)
-    if found["key"] != run.key:
+    state = torch.load(run.state, map_location=run.device, weights_only=True)
+    if state["key"] != run.key:
         return 0, _Best()
-    network.load_state_dict(found["network"])
-    optimizer.load_state_dict(found["optimizer"])
-    return int(found["epoch"]), _Best(**found["best"])
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["epoch"]), _Best(**state["best"])

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from robustbench_cv.terminal import elided, one_line
+from robustbench_cv.terminal import elide, one_line
 
 Advance: TypeAlias = Callable[[int, int, str], None]
 """Told (done, total, remark)."""
@@ -28,5 +28,5 @@ def bar(what: str, total: int) -> Iterator[Advance]:
         TextColumn("{task.fields[remark]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(elided(one_line(what), 48), total=total, remark="")
+        task = progress.add_task(elide(one_line(what), 48), total=total, remark="")
         yield lambda done, total, remark: progress.update(task, completed=done, total=total, remark=remark)

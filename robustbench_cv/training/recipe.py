@@ -28,7 +28,7 @@ Fit: TypeAlias = "Callable[[nn.Module, TrainingSet, Run, Watch], None]"
 """(network, pool, run, watch): trains the network in place and leaves it in eval mode, the same for the same seed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """AdamW under a one-cycle rate: linear up to `peak` during the first `warm` of the steps, a half cosine down to 0 after."""
 
@@ -50,7 +50,7 @@ class Schedule:
         return self.peak * (1 + math.cos(math.pi * (progress - self.warm) / (1 - self.warm))) / 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a model is made.
 

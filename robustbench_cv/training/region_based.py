@@ -25,7 +25,7 @@ from robustbench_cv.training import loop
 from robustbench_cv.training.loop import Run, Watch
 from robustbench_cv.training.progress import bar
 from robustbench_cv.training.recipe import Fit
-from robustbench_cv.training.svm import fit_machine
+from robustbench_cv.training.svm import fit_svm
 from robustbench_cv.training.training_set import NOTHING, TrainingSet
 
 PROPOSAL = -2
@@ -35,10 +35,10 @@ FOREGROUND = 0.5
 """IoU from which a proposal counts as the object."""
 
 NORM = 20.0
-"""Mean norm of the features that machines are fitted on, as in R-CNN's published code."""
+"""Mean norm of the features that the linear SVMs are fitted on, as in R-CNN's published code."""
 
 
-def with_proposals(pool: TrainingSet, propose: Propose) -> TrainingSet:
+def _with_proposals(pool: TrainingSet, propose: Propose) -> TrainingSet:
     """The pool with every image's proposals after its objects."""
     rows = []
     with bar("proposing regions", len(pool)) as advance:
@@ -63,28 +63,28 @@ class Regions:
     overlap: Tensor
 
 
-def matched(truths: Tensor) -> Regions:
+def match_regions(truths: Tensor) -> Regions:
     """Every object and every proposal of a batch of rows (N, M, 5), with the object that it overlaps most."""
-    boxes, found, overlaps = [], [], []
+    boxes, best_objects, overlaps = [], [], []
     for rows in truths:
         own = rows[(rows[:, 4] != NOTHING) & (rows[:, 4] != PROPOSAL)]
         regions = rows[rows[:, 4] != NOTHING][:, :4]
         overlap, best = iou(regions, own[:, :4]).max(1) if len(own) else (regions.new_zeros(len(regions)), None)
         chosen = own[best] if best is not None else regions.new_full((len(regions), 5), NOTHING)
         boxes.append(regions)
-        found.append(chosen)
+        best_objects.append(chosen)
         overlaps.append(overlap)
-    best_of, overlap = torch.cat(found), torch.cat(overlaps)
+    best_of, overlap = torch.cat(best_objects), torch.cat(overlaps)
     kind = best_of[:, 4].long()
     return Regions(boxes, torch.where(overlap >= FOREGROUND, kind, -1), kind, best_of[:, :4], overlap)
 
 
-def sampled(truths: Tensor, count: int, share: float) -> Regions:
+def sample_regions(truths: Tensor, count: int, share: float) -> Regions:
     """At most `count` random regions an image, at most `share` of them objects; the rest overlaps no object by FOREGROUND.
 
     Draws from torch's global generator, which the loop seeds.
     """
-    every = matched(truths)
+    every = match_regions(truths)
     keep, start = [], 0
     for boxes in every.boxes:
         label = every.label[start : start + len(boxes)]
@@ -103,17 +103,17 @@ def fast_rcnn_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor
     Girshick, ICCV 2015, equations 1-3; a quarter of the regions are objects. Deviation: background is all that overlaps less than 0.5.
     """
     assert isinstance(network, FastRCNN)
-    regions = sampled(truths, 64, 0.25)
+    regions = sample_regions(truths, 64, 0.25)
     kinds, corrections = (t.float() for t in network.heads(images, regions.boxes))
     loss = F.cross_entropy(kinds, regions.label + 1)
     objects = (regions.label >= 0).nonzero()[:, 0]
     wanted = encode(torch.cat(regions.boxes)[objects], regions.truth[objects]) / regions.truth.new_tensor(DEVIATIONS)
-    found = corrections[objects, regions.label[objects] + 1]
-    return loss + F.smooth_l1_loss(found, wanted, reduction="sum") / max(1, len(regions.label))
+    predicted = corrections[objects, regions.label[objects] + 1]
+    return loss + F.smooth_l1_loss(predicted, wanted, reduction="sum") / max(1, len(regions.label))
 
 
-class RegionFeatures(Protocol):
-    """A network whose last layers are machines: R-CNN and SPP-net."""
+class _RegionFeatures(Protocol):
+    """A network whose last layers are linear SVMs: R-CNN and SPP-net."""
 
     scores: LinearScores
     corrections: nn.Linear
@@ -121,23 +121,23 @@ class RegionFeatures(Protocol):
     def features(self, images: Tensor, proposals: list[Tensor], /) -> tuple[Tensor, Tensor]: ...
 
 
-class FineTuned(nn.Module):
+class _FineTuned(nn.Module):
     """The network with the softmax layer that it is fine-tuned under and that is thrown away after."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()
         self.network = network
-        self.kinds = nn.Linear(cast(RegionFeatures, network).scores.machines.in_features, classes + 1)
+        self.kinds = nn.Linear(cast(_RegionFeatures, network).scores.machines.in_features, classes + 1)
 
     def forward(self, images: Tensor, proposals: list[Tensor]) -> Tensor:
         """Scores (P, 1 + classes) before softmax; background first."""
-        scores: Tensor = self.kinds(cast(RegionFeatures, self.network).features(images, proposals)[1])
+        scores: Tensor = self.kinds(cast(_RegionFeatures, self.network).features(images, proposals)[1])
         return scores
 
 
 def fine_tuning_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
     """Cross-entropy over background and classes on 32 regions an image, at most a quarter of them objects (R-CNN, section 2.3)."""
-    regions = sampled(truths, 32, 0.25)
+    regions = sample_regions(truths, 32, 0.25)
     return F.cross_entropy(network(images, regions.boxes).float(), regions.label + 1)
 
 
@@ -145,23 +145,23 @@ def fit_on_proposals(propose: Propose) -> Fit:
     """A fitting procedure: gradient descent on images with their proposals."""
 
     def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch) -> None:
-        loop.fit(network, with_proposals(pool, propose), run, watch)
+        loop.fit(network, _with_proposals(pool, propose), run, watch)
 
     return fit
 
 
 def fit_rcnn(propose: Propose, images: int) -> Fit:
-    """A fitting procedure: fine-tune under softmax, then fit machines and box regressions on the features of the first `images` images."""
+    """A fitting procedure: fine-tune under softmax, then fit linear SVMs and box regressions to the first `images` images."""
 
     def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch) -> None:
-        pool = with_proposals(pool, propose)
+        pool = _with_proposals(pool, propose)
         with torch.random.fork_rng():
             torch.manual_seed(run.seed)
-            tuned = FineTuned(network, len(pool.labels))
+            tuned = _FineTuned(network, len(pool.labels))
         loop.fit(tuned, pool, run, watch)
-        read = read_features(network, pool, run, images)
-        fit_scores(cast(RegionFeatures, network).scores, read)
-        fit_corrections(cast(RegionFeatures, network).corrections, read)
+        read = _read_features(network, pool, run, images)
+        _fit_scores(cast(_RegionFeatures, network).scores, read)
+        _fit_corrections(cast(_RegionFeatures, network).corrections, read)
 
     return fit
 
@@ -177,7 +177,7 @@ class Read:
     is_truth: Tensor
 
 
-def read_features(network: nn.Module, pool: TrainingSet, run: Run, images: int) -> Read:
+def _read_features(network: nn.Module, pool: TrainingSet, run: Run, images: int) -> Read:
     """Of every object and proposal of the first `images` images, in eval mode."""
     parts: list[tuple[Tensor, Tensor]] = []
     count = min(images, len(pool))
@@ -187,18 +187,18 @@ def read_features(network: nn.Module, pool: TrainingSet, run: Run, images: int) 
             x = pool.images[start : start + 8].to(run.device).float() / 255
             if run.mean is not None and run.std is not None:
                 x = (x - x.new_tensor(run.mean)[:, None, None]) / x.new_tensor(run.std)[:, None, None]
-            boxes = [b.to(run.device) for b in matched(pool.truths[start : min(start + 8, count)]).boxes]
-            shown, hidden = cast(RegionFeatures, network).features(x[: count - start], boxes)
+            boxes = [b.to(run.device) for b in match_regions(pool.truths[start : min(start + 8, count)]).boxes]
+            shown, hidden = cast(_RegionFeatures, network).features(x[: count - start], boxes)
             parts.append((shown.half().cpu(), hidden.float().cpu()))
             advance(min(start + 8, count), count, "")
     truths = pool.truths[:count]
-    regions = matched(truths)
+    regions = match_regions(truths)
     is_truth = torch.cat([(rows[rows[:, 4] != NOTHING][:, 4] != PROPOSAL) for rows in truths])
     return Read(torch.cat([s for s, _ in parts]), torch.cat([h for _, h in parts]), torch.cat(regions.boxes), regions, is_truth)
 
 
-def fit_scores(scores: LinearScores, read: Read) -> None:
-    """A machine a class: the objects themselves against all regions that overlap no object of the class by 0.3, hard negatives mined.
+def _fit_scores(scores: LinearScores, read: Read) -> None:
+    """One linear SVM a class: the objects themselves against all regions that overlap no object of the class by 0.3, hard negatives mined.
 
     Deviations from R-CNN: squared hinge loss; an overlap with an object of another class counts as none.
     """
@@ -209,11 +209,11 @@ def fit_scores(scores: LinearScores, read: Read) -> None:
         for c in range(scores.machines.out_features):
             same = read.regions.kind == c
             negative = ~same | (read.regions.overlap < 0.3)
-            machine = fit_machine(features[read.is_truth & same], features[negative], cost=1e-3, positive_weight=2.0, bias_feature=10.0)
-            scores.machines.weight[c], scores.machines.bias[c] = machine.weight, machine.bias
+            svm = fit_svm(features[read.is_truth & same], features[negative], cost=1e-3, positive_weight=2.0, bias_feature=10.0)
+            scores.machines.weight[c], scores.machines.bias[c] = svm.weight, svm.bias
 
 
-def fit_corrections(corrections: nn.Linear, read: Read) -> None:
+def _fit_corrections(corrections: nn.Linear, read: Read) -> None:
     """Ridge regressions (1000) from the last maps to the corrections of regions that overlap an object by 0.6, a class at a time."""
     classes = corrections.out_features // 4
     with torch.no_grad():

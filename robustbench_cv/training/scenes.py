@@ -36,7 +36,7 @@ def scenes_classifier(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epoc
         network=lambda pool: CifarResNet(3, len(pool.labels), stem=2),
         loss=losses.classification,
         augment=chain(flip, shift, light),
-        schedule=Schedule(epochs, peak=4e-3),
+        schedule=Schedule(epochs=epochs, peak=4e-3),
         metrics=("top-1",),
         size=(size, size),
         data=_data("train", samples, "classification", bias=bias),
@@ -47,7 +47,7 @@ def scenes_classifier(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epoc
 
 @recipe(model="lenet5.scenes")
 def scenes_lenet5(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 20) -> Recipe:
-    """LeNet-5 at 32x32: the weak twin that shows Scenes is not trivial."""
+    """LeNet-5 at 32x32: a weak baseline, which shows that Scenes is not trivial."""
     return Recipe(
         name="scenes-lenet5",
         architecture="lenet5",
@@ -55,7 +55,7 @@ def scenes_lenet5(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: 
         network=lambda pool: LeNet5(len(pool.labels)),
         loss=losses.classification,
         augment=chain(flip, shift, light),
-        schedule=Schedule(epochs, peak=2e-3),
+        schedule=Schedule(epochs=epochs, peak=2e-3),
         metrics=("top-1",),
         size=(32, 32),
         data=_data("train", samples, "classification", bias=bias),
@@ -73,7 +73,7 @@ def scenes_segmenter(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epoch
         network=lambda pool: UNet(len(pool.labels), width),
         loss=losses.segmentation,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=4e-3, batch=16),
+        schedule=Schedule(epochs=epochs, peak=4e-3, batch=16),
         metrics=("miou", "pixel-accuracy"),
         size=(96, 96),
         data=_data("train", samples, "segmentation", bias=bias),
@@ -92,7 +92,7 @@ def scenes_detector(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs
         network=lambda pool: Yolo(len(pool.labels), anchors(pool), width),
         loss=losses.detection,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=3e-3, batch=16),
+        schedule=Schedule(epochs=epochs, peak=3e-3, batch=16),
         metrics=("ap50", "ap"),
         size=(96, 96),
         data=_data("train", samples, "detection", bias=bias),

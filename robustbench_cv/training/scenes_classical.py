@@ -29,33 +29,63 @@ SAMPLES = 3000
 def scenes_fast_rcnn(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 14, width: PositiveInt = 16) -> Recipe:
     """Fast R-CNN at 96x96 with the small network; proposals are made once, before the first step."""
     proposals = region_based.fit_on_proposals(SelectiveSearch.for_side(SIZE))
-    schedule = Schedule(epochs, peak=3e-3, batch=8)
-    made = _recipe("fast-rcnn", lambda n: FastRCNN(n, width), region_based.fast_rcnn_loss, schedule, samples, bias, {"width": width})
+    schedule = Schedule(epochs=epochs, peak=3e-3, batch=8)
+    made = _recipe(
+        "fast-rcnn",
+        lambda n: FastRCNN(n, width),
+        region_based.fast_rcnn_loss,
+        schedule=schedule,
+        samples=samples,
+        bias=bias,
+        arguments={"width": width},
+    )
     return replace(made, fit=proposals)
 
 
 @recipe(model="rcnn.scenes")
 def scenes_rcnn(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 5, width: PositiveInt = 12) -> Recipe:
-    """R-CNN at 96x96 on crops of 32 px: fine-tuned under softmax, then machines and box regressions on the first 1000 images."""
-    schedule = Schedule(epochs, peak=3e-3, batch=8)
-    made = _recipe("rcnn", lambda n: RCNN(n, width), region_based.fine_tuning_loss, schedule, samples, bias, {"width": width})
+    """R-CNN at 96x96 on crops of 32 px: fine-tuned under softmax, then linear SVMs and box regressions on the first 1000 images."""
+    schedule = Schedule(epochs=epochs, peak=3e-3, batch=8)
+    made = _recipe(
+        "rcnn",
+        lambda n: RCNN(n, width),
+        region_based.fine_tuning_loss,
+        schedule=schedule,
+        samples=samples,
+        bias=bias,
+        arguments={"width": width},
+    )
     return replace(made, fit=region_based.fit_rcnn(SelectiveSearch.for_side(SIZE), 1000), bits=16)
 
 
 @recipe(model="sppnet.scenes")
 def scenes_sppnet(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 6, width: PositiveInt = 16) -> Recipe:
     """SPP-net at 96x96, trained as R-CNN. Deviation: the convolutions, untrained at the start, are fine-tuned as well."""
-    schedule = Schedule(epochs, peak=3e-3, batch=8)
-    made = _recipe("sppnet", lambda n: SPPNet(n, width), region_based.fine_tuning_loss, schedule, samples, bias, {"width": width})
+    schedule = Schedule(epochs=epochs, peak=3e-3, batch=8)
+    made = _recipe(
+        "sppnet",
+        lambda n: SPPNet(n, width),
+        region_based.fine_tuning_loss,
+        schedule=schedule,
+        samples=samples,
+        bias=bias,
+        arguments={"width": width},
+    )
     return replace(made, fit=region_based.fit_rcnn(SelectiveSearch.for_side(SIZE), 1000))
 
 
 @recipe(model="sliding-window.scenes")
 def scenes_sliding_window(bias: Fraction = 0.8, samples: PositiveInt = 4000, epochs: PositiveInt = 5, width: PositiveInt = 16) -> Recipe:
     """Sliding windows at 96x96."""
-    schedule = Schedule(epochs, peak=4e-3, batch=16)
+    schedule = Schedule(epochs=epochs, peak=4e-3, batch=16)
     made = _recipe(
-        "sliding-window", lambda n: WindowClassifier(n, width), region_based.window_loss, schedule, samples, bias, {"width": width}
+        "sliding-window",
+        lambda n: WindowClassifier(n, width),
+        region_based.window_loss,
+        schedule=schedule,
+        samples=samples,
+        bias=bias,
+        arguments={"width": width},
     )
     return replace(made, bits=16)
 
@@ -65,8 +95,16 @@ def scenes_localisation_regression(
     bias: Fraction = 0.8, samples: PositiveInt = 4000, epochs: PositiveInt = 12, width: PositiveInt = 16
 ) -> Recipe:
     """One box an image, the largest object's, at 96x96; the other objects cost it recall."""
-    name, schedule = "localisation-regression", Schedule(epochs, peak=3e-3, batch=16)
-    return _recipe(name, lambda n: LocalisationRegression(n, width), region_based.one_box_loss, schedule, samples, bias, {"width": width})
+    name, schedule = "localisation-regression", Schedule(epochs=epochs, peak=3e-3, batch=16)
+    return _recipe(
+        name,
+        lambda n: LocalisationRegression(n, width),
+        region_based.one_box_loss,
+        schedule=schedule,
+        samples=samples,
+        bias=bias,
+        arguments={"width": width},
+    )
 
 
 @recipe(model="dpm.scenes")
@@ -75,7 +113,15 @@ def scenes_dpm(
 ) -> Recipe:
     """Part models at 160x160: one component a class and its mirror, four parts, cells of 4 px. No gradient descent, so no epochs."""
     shape = Shape(components=1, root=7, parts=4, part=4, cell=4, octave=3)
-    made = _recipe("dpm", lambda n: Mixtures(n, shape), region_based.one_box_loss, Schedule(1), samples, bias, vars(shape))
+    made = _recipe(
+        "dpm",
+        lambda n: Mixtures(n, shape),
+        region_based.one_box_loss,
+        schedule=Schedule(epochs=1),
+        samples=samples,
+        bias=bias,
+        arguments=vars(shape),
+    )
     fit = fit_part_models(Effort(objects, backgrounds, hardest=15, rounds=rounds))
     return replace(made, augment=flip, size=(160, 160), normalise=False, fit=fit, bits=16)
 

@@ -25,7 +25,7 @@ from robustbench_cv.training.recipe import Recipe, Schedule
 from robustbench_cv.types import ABSENT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What differs between the recipes. network: (classes, (h, w) px, arguments) -> an untrained one."""
 
@@ -40,66 +40,66 @@ class Plan:
 
 PLANS = {
     "scenes-alexnet": Plan(
-        "alexnet-original",
-        lambda classes, size, arguments: AlexNet(classes, size, **arguments),
-        {"width": 24, "stem": 2, "units": 256},
+        architecture="alexnet-original",
+        network=lambda classes, size, arguments: AlexNet(classes, size, **arguments),
+        arguments={"width": 24, "stem": 2, "units": 256},
         epochs=10,
         peak=1e-3,
         bits=8,
     ),
     "scenes-vgg": Plan(
-        "vgg-mini",
-        lambda classes, size, arguments: Vgg(classes, LAYERS_11, size, arguments["width"], 8 * arguments["width"]),
-        {"width": 10},
+        architecture="vgg-mini",
+        network=lambda classes, size, arguments: Vgg(classes, LAYERS_11, size, arguments["width"], 8 * arguments["width"]),
+        arguments={"width": 10},
         epochs=14,
     ),
     "scenes-network-in-network": Plan(
-        "network-in-network-cifar",
-        lambda classes, size, arguments: for_cifar(classes, **arguments),
-        {"width": 96, "stem": 2},
+        architecture="network-in-network-cifar",
+        network=lambda classes, size, arguments: for_cifar(classes, **arguments),
+        arguments={"width": 96, "stem": 2},
         epochs=12,
         peak=1e-3,
     ),
     "scenes-googlenet": Plan(
-        "googlenet",
-        lambda classes, size, arguments: GoogLeNet(classes, **arguments),
-        {"width": 12, "stem": 2, "auxiliary": 1},
+        architecture="googlenet",
+        network=lambda classes, size, arguments: GoogLeNet(classes, **arguments),
+        arguments={"width": 12, "stem": 2, "auxiliary": 1},
         epochs=10,
         peak=2e-3,
         size=80,
         bits=8,
     ),
     "scenes-densenet": Plan(
-        "densenet-mini",
-        lambda classes, size, arguments: mini_densenet(classes, arguments["growth"]),
-        {"growth": 14},
+        architecture="densenet-mini",
+        network=lambda classes, size, arguments: mini_densenet(classes, arguments["growth"]),
+        arguments={"growth": 14},
         epochs=10,
     ),
     "scenes-seresnet": Plan(
-        "seresnet-mini",
-        lambda classes, size, arguments: mini_seresnet(classes, arguments["width"]),
-        {"width": 16},
+        architecture="seresnet-mini",
+        network=lambda classes, size, arguments: mini_seresnet(classes, arguments["width"]),
+        arguments={"width": 16},
         epochs=14,
         size=80,
     ),
     "scenes-mobilenet-v2": Plan(
-        "mobilenet-v2-mini",
-        lambda classes, size, arguments: mini_mobilenet(classes, arguments["width"]),
-        {"width": 16},
+        architecture="mobilenet-v2-mini",
+        network=lambda classes, size, arguments: mini_mobilenet(classes, arguments["width"]),
+        arguments={"width": 16},
         epochs=7,
         size=48,
     ),
     "scenes-shufflenet": Plan(
-        "shufflenet-v1",
-        lambda classes, size, arguments: ShuffleNet(classes, **arguments),
-        {"groups": 3, "width": 120, "stem": 2},
+        architecture="shufflenet-v1",
+        network=lambda classes, size, arguments: ShuffleNet(classes, **arguments),
+        arguments={"groups": 3, "width": 120, "stem": 2},
         epochs=8,
         size=80,
     ),
     "scenes-vit": Plan(
-        "vit-mini",
-        lambda classes, size, arguments: mini_vit(classes, size, arguments["depth"]),
-        {"depth": 5},
+        architecture="vit-mini",
+        network=lambda classes, size, arguments: mini_vit(classes, size, arguments["depth"]),
+        arguments={"depth": 5},
         epochs=9,
         peak=2e-3,
     ),
@@ -135,7 +135,7 @@ def scenes_classifiers(
         network=lambda pool: plan.network(len(pool.labels), size, plan.arguments),
         loss=classification,
         augment=chain(flip, shift, light),
-        schedule=Schedule(epochs or plan.epochs, peak=peak or plan.peak),
+        schedule=Schedule(epochs=epochs or plan.epochs, peak=peak or plan.peak),
         metrics=("top-1",),
         size=size,
         data=f"scenes(split='train', samples={samples}, task='classification', bias={bias!r})",

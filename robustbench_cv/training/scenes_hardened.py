@@ -1,6 +1,6 @@
-"""How the bundled hardened weights were made: their twins' architectures, sizes and data, trained on against an adversary.
+"""How the bundled hardened weights were made: undefended models of the same architecture, size and data, trained on against an adversary.
 
-They begin with the twin's weights: adversarial fine-tuning takes a fraction of the epochs (Jeddi, Shafiee, Wong 2020,
+They begin with the undefended model's weights: adversarial fine-tuning takes a fraction of the epochs (Jeddi, Shafiee, Wong 2020,
 https://arxiv.org/abs/2012.13628). On data with other classes they begin with random numbers.
 """
 
@@ -35,7 +35,7 @@ def scenes_classifier_hardened(
 
     eps: budget in [0, 1] pixel units. attack_steps: gradient steps of the adversary. share: of each batch that it changes.
     """
-    return _hardened(
+    return _harden_recipe(
         "scenes-classifier-hardened", scenes_classifier(bias, samples, epochs), AdversarialTraining(eps, attack_steps, share=share), 2e-3
     )
 
@@ -53,19 +53,19 @@ def scenes_detector_hardened(
 
     eps: budget in [0, 1] pixel units. attack_steps: gradient steps of the adversary. share: of each batch that it changes.
     """
-    return _hardened(
+    return _harden_recipe(
         "scenes-detector-hardened", scenes_retinanet(bias, samples, epochs), AdversarialTraining(eps, attack_steps, share=share), 2e-3
     )
 
 
-def _hardened(name: str, twin: Recipe, adversary: AdversarialTraining, peak: float) -> Recipe:
+def _harden_recipe(name: str, undefended: Recipe, adversary: AdversarialTraining, peak: float) -> Recipe:
     def network(pool: TrainingSet) -> nn.Module:
-        made = twin.network(pool)
-        path = weights_file(twin.architecture, "scenes", "")
+        made = undefended.network(pool)
+        path = weights_file(undefended.architecture, "scenes", "")
         description = path and read_description(path)
         if path and description and description.classes == pool.labels.names:
             load_into(made, read_state(path).tensors, str(path))
         return made
 
-    schedule = replace(twin.schedule, peak=peak)
-    return replace(twin, name=name, network=network, adversary=adversary, schedule=schedule, bits=8)
+    schedule = replace(undefended.schedule, peak=peak)
+    return replace(undefended, name=name, network=network, adversary=adversary, schedule=schedule, bits=8)

@@ -52,9 +52,9 @@ def scenes_yolov1(
         architecture="yolov1",
         task="detection",
         network=network,
-        loss=darknet_loss,
+        loss=_darknet_loss,
         augment=chain(flip, light, move),
-        schedule=Schedule(epochs, peak=5e-4, batch=32),
+        schedule=Schedule(epochs=epochs, peak=5e-4, batch=32),
         metrics=("ap50", "ap"),
         size=(side, side),
         data=_data(samples, bias),
@@ -62,7 +62,7 @@ def scenes_yolov1(
         letterbox=True,
         normalise=False,
         arguments=arguments,
-        fit=fit_unrolled(Schedule(first, peak=3e-3, batch=32)),
+        fit=fit_unrolled(Schedule(epochs=first, peak=3e-3, batch=32)),
     )
 
 
@@ -83,9 +83,9 @@ def scenes_yolov2(
         architecture="yolov2",
         task="detection",
         network=network,
-        loss=darknet_loss,
+        loss=_darknet_loss,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        schedule=Schedule(epochs=epochs, peak=3e-3, batch=32),
         metrics=("ap50", "ap"),
         size=(SIDE, SIDE),
         data=_data(samples, bias),
@@ -107,9 +107,9 @@ def scenes_ssd(
         architecture="ssd300",
         task="detection",
         network=lambda pool: Ssd(len(pool.labels), SSD300.cut(LEVELS), width, widest, norm=True),
-        loss=multibox_loss,
+        loss=_multibox_loss,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=3e-3, batch=32),
+        schedule=Schedule(epochs=epochs, peak=3e-3, batch=32),
         metrics=("ap50", "ap"),
         size=(SIDE, SIDE),
         data=_data(samples, bias),
@@ -123,7 +123,7 @@ def scenes_ssd(
 LEVELS = 4
 
 
-def multibox_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
+def _multibox_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
     """SSD's."""
     assert isinstance(network, Ssd)
     layout = SSD300.cut(LEVELS)
@@ -132,7 +132,7 @@ def multibox_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
     return ssd_loss(scores.float(), offsets.float(), defaults, *rows(truths))
 
 
-def darknet_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
+def _darknet_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
     """Version 1's or 2's, whichever the network's detecting layer is of; counts the images it has seen."""
     assert isinstance(network, DarknetNetwork)
     boxes, labels = rows(truths)

@@ -64,7 +64,7 @@ def scenes_segmenters(name: str, bias: Fraction = 0.8, samples: PositiveInt = SA
         network=lambda pool: plan.make(len(pool.labels)),
         loss=losses.segmentation,
         augment=chain(flip, light),
-        schedule=Schedule(epochs or plan.epochs, peak=plan.peak, batch=16),
+        schedule=Schedule(epochs=epochs or plan.epochs, peak=plan.peak, batch=16),
         metrics=("miou", "pixel-accuracy"),
         size=(plan.size, plan.size),
         data=f"scenes(split='train', samples={samples!r}, task='segmentation', bias={bias!r})",

@@ -31,20 +31,48 @@ def scenes_faster_rcnn(
 ) -> Recipe:
     """Faster R-CNN at 96x96, with one feature map or a pyramid."""
     build = with_pyramid if name.endswith("fpn") else without_pyramid
-    return _recipe(name, name.replace("scenes-", "") + "-small", lambda n: build(n, width, SIDE), loss(1), bias, samples, epochs, width)
+    return _recipe(
+        name,
+        name.replace("scenes-", "") + "-small",
+        lambda n: build(n, width, SIDE),
+        lowered=loss(1),
+        bias=bias,
+        samples=samples,
+        epochs=epochs,
+        width=width,
+    )
 
 
 @recipe(model="mask-rcnn-small.scenes")
 def scenes_mask_rcnn(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 4, width: PositiveInt = 16) -> Recipe:
     """Mask R-CNN at 96x96: boxes and masks at once."""
     name = "mask-rcnn-small"
-    return _recipe("scenes-mask-rcnn", name, lambda n: with_masks(n, width, SIDE), loss(1), bias, samples, epochs, width, masks=True)
+    return _recipe(
+        "scenes-mask-rcnn",
+        name,
+        lambda n: with_masks(n, width, SIDE),
+        lowered=loss(1),
+        bias=bias,
+        samples=samples,
+        epochs=epochs,
+        width=width,
+        masks=True,
+    )
 
 
 @recipe(model="retinanet-small.scenes")
 def scenes_retinanet(bias: Fraction = 0.8, samples: PositiveInt = SAMPLES, epochs: PositiveInt = 5, width: PositiveInt = 16) -> Recipe:
     """RetinaNet at 96x96."""
-    return _recipe("scenes-retinanet", "retinanet-small", lambda n: one_stage(n, width, SIDE), loss(0), bias, samples, epochs, width)
+    return _recipe(
+        "scenes-retinanet",
+        "retinanet-small",
+        lambda n: one_stage(n, width, SIDE),
+        lowered=loss(0),
+        bias=bias,
+        samples=samples,
+        epochs=epochs,
+        width=width,
+    )
 
 
 def _recipe(
@@ -69,7 +97,7 @@ def _recipe(
         network=network,
         loss=lowered,
         augment=chain(flip, light),
-        schedule=Schedule(epochs, peak=3e-3, batch=16, warm=0.2),
+        schedule=Schedule(epochs=epochs, peak=3e-3, batch=16, warm=0.2),
         metrics=("ap50", "ap", *(("mask-ap50", "mask-ap") if masks else ())),
         size=(SIDE, SIDE),
         data=f"scenes(split='train', samples={samples}, task='detection', bias={bias})",

@@ -38,7 +38,7 @@ def segmenter(
         network=lambda pool: UNet(len(pool.labels), width),
         loss=losses.segmentation,
         augment=chain(flip, zoom, light),
-        schedule=Schedule(epochs, peak=peak, batch=batch),
+        schedule=Schedule(epochs=epochs, peak=peak, batch=batch),
         metrics=("miou", "pixel-accuracy"),
         size=pixels,
         arguments={"width": width},

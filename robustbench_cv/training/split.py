@@ -40,20 +40,20 @@ def split(recipe: Recipe, data: Dataset | str | None, test: Dataset | str | None
         raise UserError(f"the recipe {recipe.name!r} trains on data of yours: --data masks:FOLDER (robustbench-cv list datasets)")
     if test is None and data is None:
         test = recipe.test or None
-    learned = _opened(recipe, data if data is not None else recipe.data)
+    learned = _open_data(recipe, data if data is not None else recipe.data)
     if test is None:
         return _held_out(learned, limit)
-    judged = _opened(recipe, test)
+    judged = _open_data(recipe, test)
     if judged.labels != learned.labels:
         raise UserError(f"training and test data differ in their classes: {learned.labels.names} and {judged.labels.names}")
     return _first(learned, learned.name, limit), _first(judged, test if isinstance(test, str) else test.name, limit)
 
 
-def _opened(recipe: Recipe, data: Dataset | str) -> Dataset:
-    found = DATASETS.build(data, task=recipe.task) if isinstance(data, str) else data
-    if found.task != recipe.task:
-        raise UserError(f"the recipe {recipe.name!r} needs data for {recipe.task}; {found.name} is for {found.task}")
-    return found
+def _open_data(recipe: Recipe, data: Dataset | str) -> Dataset:
+    dataset = DATASETS.build(data, task=recipe.task) if isinstance(data, str) else data
+    if dataset.task != recipe.task:
+        raise UserError(f"the recipe {recipe.name!r} needs data for {recipe.task}; {dataset.name} is for {dataset.task}")
+    return dataset
 
 
 def _held_out(data: Dataset, limit: int | None) -> tuple[Part, Part]:

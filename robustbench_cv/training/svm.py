@@ -14,7 +14,7 @@ from robustbench_cv.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
-class Machine:
+class LinearSVM:
     """A margin weight . x + bias: weight (D,), bias ()."""
 
     weight: Tensor
@@ -25,7 +25,7 @@ class Machine:
         return features @ self.weight + self.bias
 
 
-def fit_machine(
+def fit_svm(
     positive: Tensor,
     negative: Tensor,
     *,
@@ -35,26 +35,26 @@ def fit_machine(
     lowest: Tensor | None = None,
     first: int = 5000,
     rounds: int = 8,
-) -> Machine:
+) -> LinearSVM:
     """Trained on all positives and a cache of negatives, which starts with `first` and takes in what violates the margin until none does.
 
     cost: of the summed loss. bias_feature: the constant input whose weight is the bias, so how little the bias is regularised.
-    lowest: bounds of the weights from below, (D,). Without positives the machine always says -1.
+    lowest: bounds of the weights from below, (D,). Without positives the SVM always says -1.
     """
     if not len(positive):
-        return Machine(positive.new_zeros(positive.shape[1]), positive.new_tensor(-1.0))
+        return LinearSVM(positive.new_zeros(positive.shape[1]), positive.new_tensor(-1.0))
     cached = torch.zeros(len(negative), dtype=torch.bool)
     cached[:: max(1, len(negative) // first)] = True
-    machine = None
+    svm = None
     for _ in range(rounds):
-        machine = solve(positive, negative[cached], cost, positive_weight, bias_feature, lowest, machine)
-        margin = machine.margins(negative)
+        svm = solve(positive, negative[cached], cost, positive_weight=positive_weight, bias_feature=bias_feature, lowest=lowest, begin=svm)
+        margin = svm.margins(negative)
         hard = (margin > -1) & ~cached
         if not hard.any():
             break
         cached = hard | (cached & (margin > -1.2))  # what is far on its side cannot change the solution soon
-    assert machine is not None
-    return machine
+    assert svm is not None
+    return svm
 
 
 def solve(
@@ -64,8 +64,8 @@ def solve(
     positive_weight: float = 1.0,
     bias_feature: float = 1.0,
     lowest: Tensor | None = None,
-    begin: Machine | None = None,
-) -> Machine:
+    begin: LinearSVM | None = None,
+) -> LinearSVM:
     """The minimum of |w|^2 / 2 + cost sum of (weighted) squared hinge losses, by L-BFGS-B. UserError where scipy is missing."""
     try:
         from scipy.optimize import minimize
@@ -79,7 +79,7 @@ def solve(
         w0[:-1], w0[-1] = begin.weight.double().numpy(), float(begin.bias) / bias_feature
     bounds = None if lowest is None else [(float(v) if v > -numpy.inf else None, None) for v in [*lowest.tolist(), -numpy.inf]]
     done = minimize(objective, w0, args=(x, y, weights, bias_feature), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 300})
-    return Machine(torch.from_numpy(done.x[:-1]).float(), torch.tensor(done.x[-1] * bias_feature, dtype=torch.float32))
+    return LinearSVM(torch.from_numpy(done.x[:-1]).float(), torch.tensor(done.x[-1] * bias_feature, dtype=torch.float32))
 
 
 def objective(w: NDArray[Any], x: NDArray[Any], y: NDArray[Any], weights: NDArray[Any], bias_feature: float) -> tuple[float, NDArray[Any]]:

@@ -49,14 +49,25 @@ def train(
     made: Recipe = RECIPES.build(recipe)
     learned, judged = split(made, data, test, limit)
     pool = read(made, learned)
-    run = _run(recipe, made, pool, epochs or made.schedule.epochs, seed, device, out)
+    run = _run(recipe, made, pool, epochs=epochs or made.schedule.epochs, seed=seed, device=device, out=out)
     network = _network(made, pool, seed)
     seconds = fit_with_bar(network, pool, run)
     description = Description(made.architecture, pool.labels.names, made.size, run.mean, run.std, made.arguments)
     write(out, network, description, bits=made.bits)
     metrics = measure(MODELS.factory(made.architecture)(checkpoint=str(out)), made, judged, device)
     name = f"{made.architecture}.{out.stem.rpartition('.')[2]}"
-    return write_card(out, name, recipe, run, learned, pool, judged, metrics, sum(p.numel() for p in network.parameters()), seconds)
+    return write_card(
+        out,
+        name,
+        recipe,
+        run=run,
+        learned=learned,
+        pool=pool,
+        judged=judged,
+        metrics=metrics,
+        parameters=sum(p.numel() for p in network.parameters()),
+        seconds=seconds,
+    )
 
 
 def require_safetensors(out: Path) -> None:
@@ -102,7 +113,7 @@ def write_card(
 def read(recipe: Recipe, part: Part) -> TrainingSet:
     """A part of the data in memory, at the recipe's size."""
     with bar(f"reading {part.name}", len(part)) as advance:
-        samples = _counted(part.samples(), lambda done: advance(done, len(part), ""))
+        samples = _count(part.samples(), lambda done: advance(done, len(part), ""))
         return collect(part.dataset.labels, samples, recipe.size, recipe.letterbox, recipe.instances)
 
 
@@ -110,7 +121,7 @@ def _run(spec: str, recipe: Recipe, pool: TrainingSet, epochs: int, seed: int, d
     mean, std = pool.statistics() if recipe.normalise else (None, None)
     facts = (spec, recipe.schedule, recipe.adversary, recipe.arguments, epochs, seed, device, pool.sha256, torch.__version__)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()
-    return Run(recipe, epochs, seed, device, mean, std, out.with_suffix(".training"), key)
+    return Run(recipe=recipe, epochs=epochs, seed=seed, device=device, mean=mean, std=std, state=out.with_suffix(".training"), key=key)
 
 
 def _network(recipe: Recipe, pool: TrainingSet, seed: int) -> nn.Module:
@@ -132,11 +143,11 @@ def measure(model: AnyModel, recipe: Recipe, part: Part, device: str) -> Mapping
     """The recipe's metrics, of a model built from the file just written, as anyone will use it."""
     model = adapt.to(model, device)
     with bar(f"testing on {part.name}", len(part)) as advance:
-        samples = _counted(part.samples(), lambda done: advance(done, len(part), ""))
+        samples = _count(part.samples(), lambda done: advance(done, len(part), ""))
         return evaluate(model, (sample for sample, _ in samples), recipe.metrics, device)
 
 
-def _counted(items: Iterator[T], tell: Callable[[int], None]) -> Iterator[T]:
+def _count(items: Iterator[T], tell: Callable[[int], None]) -> Iterator[T]:
     for count, item in enumerate(items, 1):
         yield item
         tell(count)

@@ -23,8 +23,8 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     The recipe that names the model trains it, into the cache folder ($ROBUSTBENCH_CV_CACHE, else ~/.cache/robustbench-cv), with a
     progress bar; interrupted, the next call goes on.
     """
-    found = Spec.parse(spec) if isinstance(spec, str) else spec
-    wanted = str(Spec(found.name))
+    parsed = Spec.parse(spec) if isinstance(spec, str) else spec
+    wanted = str(Spec(parsed.name))
     recipe = next((entry.name for entry in RECIPES.entries().values() if "." in wanted and entry.facts.get("model") == wanted), None)
     if recipe is not None and not any((folder / f"{wanted}.safetensors").is_file() for folder in (FOLDER, cache())):
         with unrecorded_lookups():

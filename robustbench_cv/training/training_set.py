@@ -64,7 +64,7 @@ def collect(
         truths.append(truth)
     if not images:
         raise UserError("the training data is empty; check --data and --limit")
-    return TrainingSet(labels, torch.stack(images), _stacked(truths), digest(prints))
+    return TrainingSet(labels, torch.stack(images), _stack_truths(truths), digest(prints))
 
 
 def digest(samples: Iterable[tuple[str, str]]) -> str:
@@ -80,7 +80,7 @@ def fit_to_size(sample: Sample, size: tuple[int, int], letterbox: bool, instance
         truth = instance_map(sample, frame) if instances else _rows(sample.target, frame)
         return _bytes(frame.images(sample.image[None])[0]), truth
     if isinstance(sample.target, BoxTarget):
-        return _bytes(scale(sample.image[None], size)[0]), _stretched(sample.target, size[0] / height, size[1] / width)
+        return _bytes(scale(sample.image[None], size)[0]), _stretch_boxes(sample.target, size[0] / height, size[1] / width)
     return _bytes(scale(sample.image[None], size)[0]), _truth(sample.target, size)
 
 
@@ -98,7 +98,7 @@ def _truth(target: Target, size: tuple[int, int]) -> Tensor:
             raise UserError(f"this recipe trains on labels or label maps, not on {type(target).__name__}s")
 
 
-def _stretched(target: BoxTarget, down: float, across: float) -> Tensor:
+def _stretch_boxes(target: BoxTarget, down: float, across: float) -> Tensor:
     target = target.select(~target.crowd)
     return torch.cat([target.boxes * target.boxes.new_tensor([across, down, across, down]), target.labels[:, None].float()], dim=1)
 
@@ -138,7 +138,7 @@ def each_object(instances: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([boxes, labels[:, None].float()], dim=1), masks.to(torch.uint8)
 
 
-def _stacked(truths: list[Tensor]) -> Tensor:
+def _stack_truths(truths: list[Tensor]) -> Tensor:
     if truths[0].ndim != 2 or not truths[0].is_floating_point():
         return torch.stack(truths)
     rows = max(1, *(len(t) for t in truths))

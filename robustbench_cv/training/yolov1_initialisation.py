@@ -35,7 +35,7 @@ def fit_unrolled(schedule: Schedule) -> Fit:
         before = schedule.epochs * max(1, len(pool) // schedule.batch)
         total = before + run.epochs * max(1, len(pool) // run.recipe.schedule.batch)
         first = replace(
-            run, recipe=replace(run.recipe, loss=shared_loss, schedule=schedule), epochs=schedule.epochs, state=None, judge=None
+            run, recipe=replace(run.recipe, loss=_shared_loss, schedule=schedule), epochs=schedule.epochs, state=None, judge=None
         )
         loop.fit(shared, pool, first, lambda done, _, loss: watch(done, total, loss))
         shared.write_out()
@@ -68,7 +68,7 @@ class SharedReadout(nn.Module):
         first, last = self.connected
         maps, cells = self.readout.in_features, self.head.side**2
         with torch.no_grad():
-            weight, bias = written_out(self.readout.weight, self.head), written_out(self.readout.bias[:, None], self.head).sum(1)
+            weight, bias = _untie(self.readout.weight, self.head), _untie(self.readout.bias[:, None], self.head).sum(1)
             assert weight.shape == (last.linear.out_features, cells * maps)
             u, s, v = torch.linalg.svd(weight, full_matrices=False)
             rank = min(len(s), first.linear.out_features)
@@ -78,7 +78,7 @@ class SharedReadout(nn.Module):
             last.linear.bias.copy_(bias - LIFT * last.linear.weight.sum(1))
 
 
-def written_out(readout: Tensor, head: GridHead) -> Tensor:
+def _untie(readout: Tensor, head: GridHead) -> Tensor:
     """A cell's map (outputs, maps) as that of all cells (S S outputs, maps S S): rows in the head's order, columns as flat (maps, S, S)."""
     cells = head.side**2
     blocks = torch.zeros(cells, *readout.shape, cells)
@@ -87,7 +87,7 @@ def written_out(readout: Tensor, head: GridHead) -> Tensor:
     return torch.cat([part.flatten(0, 1) for part in torch.split(blocks, [c, b, 4 * b], dim=1)]).flatten(1)
 
 
-def shared_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
+def _shared_loss(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
     """The paper's."""
     assert isinstance(network, SharedReadout)
     real = [r[r[:, 4] != NOTHING] for r in truths]

@@ -138,7 +138,7 @@ def test_its_strength_can_be_judged(spec: str, task: str, monkeypatch: pytest.Mo
     x0 = images(2)
     samples = [Sample(f"s{i}", x, target) for i, (x, target) in enumerate(zip(x0, targets(model, x0), strict=True))]
     gradients = 0.0 if ENTRIES[Spec.parse(spec).name].facts.get("gradient") is False else 5.0
-    found = judge(Attacked(model, cast("Task", task), spec, samples, 2, 2, gradients))
+    found = judge(Attacked(model=model, task=cast("Task", task), spec=spec, survivors=samples, attacked=2, survived=2, backwards=gradients))
     assert found.title == STRENGTH
     assert (found.verdict == "not applicable") == spec.startswith("noise")
     assert found.verdict != "note"

@@ -10,7 +10,7 @@ import numpy as np
 from robustbench_cv.data.scenes.canvas import Canvas, Pen, Point
 from robustbench_cv.data.scenes.classes import PIXELS
 from robustbench_cv.data.scenes.named_rng import NamedRng
-from robustbench_cv.data.scenes.noise_fields import RGB, Array, hashed, line_noise, mix, scaled, smooth, tile
+from robustbench_cv.data.scenes.noise_fields import RGB, Array, hash_coordinates, line_noise, mix, scale_colour, smooth, tile
 from robustbench_cv.data.scenes.scene import Scene
 
 
@@ -199,7 +199,7 @@ def leafy(stage: Stage, name: str, x: float, y: float, height: float, green: RGB
     pen.limb((0, 0.0), 0.05, (0, 0.5), 0.035, (0.36, 0.26, 0.2), label=label("tree"))
     for i, (u, v, r) in enumerate(((-0.16, 0.55, 0.2), (0.17, 0.57, 0.19), (0.0, 0.74, 0.25))):
         r *= dice.between(f"{name} ball {i}", 0.85, 1.15)
-        pen.ellipse(u, v, r, r * 0.95, scaled(green, 0.85 + 0.1 * i), shade=0.26, label=label("tree"))
+        pen.ellipse(u, v, r, r * 0.95, scale_colour(green, 0.85 + 0.1 * i), shade=0.26, label=label("tree"))
 
 
 def pine(stage: Stage, name: str, x: float, y: float, height: float, green: RGB, *, snowy: bool = False) -> None:
@@ -207,7 +207,9 @@ def pine(stage: Stage, name: str, x: float, y: float, height: float, green: RGB,
     pen = stage.pen(x, y, height)
     pen.limb((0, 0.0), 0.035, (0, 0.2), 0.03, (0.33, 0.24, 0.19), label=label("tree"))
     for i, (low, high, half) in enumerate(((0.1, 0.5, 0.25), (0.33, 0.74, 0.2), (0.56, 1.0, 0.145))):
-        pen.polygon(((-half, low), (half, low), (0.0, high)), scaled(green, 0.82 + 0.12 * i), round=0.012, shade=0.3, label=label("tree"))
+        pen.polygon(
+            ((-half, low), (half, low), (0.0, high)), scale_colour(green, 0.82 + 0.12 * i), round=0.012, shade=0.3, label=label("tree")
+        )
         if snowy:
             pen.polygon(
                 ((-half * 0.5, low + 0.5 * (high - low)), (half * 0.3, low + 0.55 * (high - low)), (0.0, high)),
@@ -224,7 +226,7 @@ def sparkle(stage: Stage, top: float, density: float, colour: RGB, strength: flo
     cell = np.float32(96 / size)
     x, y = surface.x * cell, surface.y[start:] * cell
     column, row = np.floor(x), np.floor(y)
-    lucky = hashed(column.astype(np.int64), row.astype(np.int64), stage.dice.bits("sparkle") & 0xFFFF) < density
+    lucky = hash_coordinates(column.astype(np.int64), row.astype(np.int64), stage.dice.bits("sparkle") & 0xFFFF) < density
     dx, dy = x - column - np.float32(0.5), y - row - np.float32(0.5)
     dot = np.clip(np.float32(1.6) - (dx * dx + dy * dy) * np.float32(6.0), 0.0, 1.0)
     paint = np.array(colour, np.float32)[:, None, None]

@@ -100,7 +100,17 @@ class Pen:
         k = across * np.float32(1 / a)
         m = along * np.float32(1 / b)
         q = np.sqrt(k * k + m * m)
-        self._paint(where, (q - 1.0) * np.float32(min(a, b) / soft), dx, dy, max(a, b), colour, shade, label, inside)
+        self._paint(
+            where,
+            (q - 1.0) * np.float32(min(a, b) / soft),
+            dx,
+            dy=dy,
+            size=max(a, b),
+            colour=colour,
+            shade=shade,
+            label=label,
+            inside=inside,
+        )
 
     def limb(
         self,
@@ -127,7 +137,7 @@ class Pen:
         t = np.clip(dx * np.float32(ex / norm) + dy * np.float32(ey / norm), 0.0, 1.0)
         qx, qy = dx - t * np.float32(ex), dy - t * np.float32(ey)
         distance: Array = np.sqrt(qx * qx + qy * qy) - (np.float32(r0) + t * np.float32(r1 - r0))
-        self._paint(where, distance, qx, qy, r, colour, shade, label, inside)
+        self._paint(where, distance, qx, dy=qy, size=r, colour=colour, shade=shade, label=label, inside=inside)
 
     def polygon(
         self,
@@ -161,7 +171,9 @@ class Pen:
             distance = distance - np.float32(r)
         cx, cy = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
         size = max(max(xs) - min(xs), max(ys) - min(ys)) / 2 + 1e-6
-        self._paint(where, distance, x - np.float32(cx), y - np.float32(cy), size, colour, shade, label, inside)
+        self._paint(
+            where, distance, x - np.float32(cx), dy=y - np.float32(cy), size=size, colour=colour, shade=shade, label=label, inside=inside
+        )
 
     def _paint(
         self,

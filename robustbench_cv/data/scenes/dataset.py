@@ -38,10 +38,10 @@ def scenes(
     split: any name; "train" and "test" share no scene, whatever the other arguments. samples: how many. size: pixels a side.
     bias: the probability, 0-1, that an object is in its class's usual context. UserError on values out of range.
     """
-    return Scenes(split, samples, size, bias, seed, task)
+    return Scenes(split=split, samples=samples, size=size, bias=bias, seed=seed, task=task)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scenes:
     """The `Dataset` of `scenes(...)`. Ids hold all that changes the picture: split, bias, and size and seed where unusual."""
 

@@ -30,7 +30,14 @@ def generate(split: str, index: int, bias: float = 0.8, seed: int = 0, size: int
     context = HOME[name] if at_home else dice.choice("context", [c for c in CONTEXTS if c != HOME[name]])
     hour = dice.choice("hour", ("noon", "noon", "morning", "golden", "dusk", "overcast"))
     side = dice.between("side", 0.35, 1.0) * (1 if dice.chance("right", 0.5) else -1)
-    scene = Scene(context, (), Light(hour, side), dice.between("horizon", 0.38, 0.5), f"{dice.key}/backdrop", size)
+    scene = Scene(
+        context=context,
+        objects=(),
+        light=Light(hour, side),
+        horizon=dice.between("horizon", 0.38, 0.5),
+        seed=f"{dice.key}/backdrop",
+        size=size,
+    )
     u = dice.unit("main size")
     main = _object(dice, "main", name, 0.24 + 0.34 * u * (1.2 - 0.2 * u), scene.horizon)
     placed = [replace(main, main=True)]

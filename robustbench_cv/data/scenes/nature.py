@@ -18,7 +18,7 @@ from robustbench_cv.data.scenes.backdrop import (
     sky,
     sparkle,
 )
-from robustbench_cv.data.scenes.noise_fields import RGB, hashed, line_noise, mix, scaled, smooth, tile
+from robustbench_cv.data.scenes.noise_fields import RGB, hash_coordinates, line_noise, mix, scale_colour, smooth, tile
 
 
 def sea(stage: Stage) -> None:
@@ -30,7 +30,7 @@ def sea(stage: Stage) -> None:
         mountains(stage, stage.scene.horizon + 0.01, 0.13, (0.42, 0.50, 0.52))
     deep = mix((0.09, 0.36, 0.52), (0.13, 0.47, 0.50), dice.unit("water"))
     waves = ground_noise(stage, horizon - 0.02 * size, 0.42, 40, 3, stretch=3.5)
-    ground(stage, horizon, mix(deep, hour.low, 0.45), mix(deep, (0.1, 0.5, 0.55), 0.3), "water", waves, 0.26)
+    ground(stage, horizon, mix(deep, hour.low, 0.45), near=mix(deep, (0.1, 0.5, 0.55), 0.3), name="water", grain=waves, strength=0.26)
     start = max(0, int(horizon) + 1)
     rows = surface.y[start:]
     rgb = surface.rgb[:, start:]
@@ -48,7 +48,7 @@ def sea(stage: Stage) -> None:
         shore = (level + line_noise(dice.bits("shore"), x, 3.0, 2) * np.float32(0.018)) * np.float32(size)
         light = mix((0.91, 0.82, 0.62), (0.85, 0.72, 0.53), dice.unit("sand"))
         stage.below(shore - np.float32(0.022 * size), mix((0.95, 0.98, 0.98), deep, 0.12), "water")
-        stage.below(shore, scaled(light, 0.8), "sand")
+        stage.below(shore, scale_colour(light, 0.8), "sand")
         grain = tile(size, 48, 2) * np.float32(0.06) + tile(size, 6, 2) * np.float32(0.05) + np.float32(1.0)
         stage.below(shore + np.float32(0.03 * size), np.array(light, np.float32)[:, None, None] * grain, "sand")
 
@@ -56,7 +56,7 @@ def sea(stage: Stage) -> None:
 def _grass(stage: Stage, top: float, green: RGB, dry: RGB) -> None:
     """Grass in perspective with patches of a second tone."""
     blades = ground_noise(stage, top - 0.05 * stage.size, 0.9, 64, 3)
-    ground(stage, top, mix(green, dry, 0.35), scaled(green, 0.92), "grass", blades, 0.2)
+    ground(stage, top, mix(green, dry, 0.35), near=scale_colour(green, 0.92), name="grass", grain=blades, strength=0.2)
 
 
 def meadow(stage: Stage) -> None:
@@ -77,7 +77,7 @@ def meadow(stage: Stage) -> None:
     x = surface.x[0] * np.float32(1 / size)
     front = (np.float32(0.86) + line_noise(dice.bits("front"), x, 1.5, 2) * np.float32(0.05)) * np.float32(size)
     blades = tile(size, 40, 2) * np.float32(0.16) + np.float32(1.0)
-    stage.below(front, np.array(scaled(green, 0.84), np.float32)[:, None, None] * blades, "grass")
+    stage.below(front, np.array(scale_colour(green, 0.84), np.float32)[:, None, None] * blades, "grass")
     flower = dice.choice("flower", ((0.98, 0.93, 0.95), (0.98, 0.86, 0.36), (0.90, 0.45, 0.42), (0.74, 0.62, 0.90)))
     sparkle(stage, stage.horizon + 0.14 * size, dice.between("flowers", 0.0, 0.03), flower, 0.85)
 
@@ -96,7 +96,7 @@ def snow(stage: Stage) -> None:
         pine(stage, f"fir {i}", x, stage.scene.horizon + 0.05, dice.between(f"tall {i}", 0.14, 0.32), (0.20, 0.36, 0.33), snowy=True)
     top = stage.horizon + 0.03 * size
     drift = ground_noise(stage, top - 0.12 * size, 0.5, 10, 4, stretch=2.0)
-    ground(stage, top, mix(white, blue, 0.35), white, "snow", drift * np.float32(0.5), 0.12)
+    ground(stage, top, mix(white, blue, 0.35), near=white, name="snow", grain=drift * np.float32(0.5), strength=0.12)
     start = max(0, int(top))
     rgb = surface.rgb[:, start:]
     shade = np.clip(drift[-rgb.shape[1] :] * np.float32(1.3), 0.0, 1.0) * np.float32(0.55)
@@ -151,7 +151,7 @@ def desert(stage: Stage) -> None:
         depth = (surface.y[where[0]] - line) * np.float32(1 / size)
         lit = np.clip(np.float32(1.0) + slope * side * np.float32(-0.8), 0.66, 1.16)
         ripple = tile(size, 28 - 6 * i, 2)[where[0]] * np.float32(0.03 + 0.02 * i)
-        tone = np.array(mix(scaled(sand, (1.0, 0.9, 1.02)[i]), hour.haze, 0.36 - 0.16 * i), np.float32)[:, None, None]
+        tone = np.array(mix(scale_colour(sand, (1.0, 0.9, 1.02)[i]), hour.haze, 0.36 - 0.16 * i), np.float32)[:, None, None]
         paint = tone * ((lit - np.float32(1.0)) * np.clip(1.0 - depth * np.float32(3.0), 0.15, 1.0) + np.float32(1.0) + ripple)
         surface.blend(where, np.clip(surface.y[where[0]] - line + np.float32(0.5), 0.0, 1.0), paint, label("sand"))
 
@@ -163,7 +163,7 @@ def _mesas(stage: Stage, rock: RGB) -> None:
     position = x * np.float32(5.0) + np.float32(dice.unit("mesa shift") + 3)
     cell = np.floor(position)
     seed = dice.bits("mesas") & 0xFFFF
-    low, high = hashed(cell.astype(np.int64), 0, seed), hashed(cell.astype(np.int64) + 1, 0, seed)
+    low, high = hash_coordinates(cell.astype(np.int64), 0, seed), hash_coordinates(cell.astype(np.int64) + 1, 0, seed)
     step = smooth((position - cell - np.float32(0.38)) * np.float32(4.0))
     height = np.maximum(low + (high - low) * step - np.float32(0.35), 0.0) * np.float32(0.26)
     line = (np.float32(stage.scene.horizon + 0.03) - height) * np.float32(size)
@@ -184,7 +184,7 @@ def forest(stage: Stage) -> None:
     _trunks(stage, "far", 26.0, mix((0.36, 0.30, 0.26), misty, 0.62), top)
     for i in range(4 + dice.bits("firs") % 4):
         x, tall = dice.between(f"fir {i}", -0.02, 1.02), dice.between(f"tall {i}", 0.3, 0.55)
-        tone = mix(scaled(green, 0.8), misty, dice.between(f"mist {i}", 0.12, 0.5))
+        tone = mix(scale_colour(green, 0.8), misty, dice.between(f"mist {i}", 0.12, 0.5))
         pine(stage, f"fir {i}", x, stage.scene.horizon + 0.05, tall, tone)
     _trunks(stage, "near", 9.0, mix((0.32, 0.24, 0.19), misty, 0.16), top + 0.02 * size)
     _grass(stage, top, mix(green, (0.42, 0.50, 0.24), 0.5), (0.52, 0.42, 0.26))
@@ -193,7 +193,7 @@ def forest(stage: Stage) -> None:
     where = slice(0, int(canopy.max()) + 1)
     leaves = tile(size, 20, 3)[where]
     cover = np.clip(canopy - surface.y[where] + leaves * np.float32(0.05 * size) + np.float32(0.5), 0.0, 1.0)
-    crown = np.array(mix(scaled(green, 0.72), misty, 0.1), np.float32)[:, None, None] * (leaves * np.float32(0.3) + np.float32(1.0))
+    crown = np.array(mix(scale_colour(green, 0.72), misty, 0.1), np.float32)[:, None, None] * (leaves * np.float32(0.3) + np.float32(1.0))
     surface.blend((where, slice(None)), cover, crown)
     _shafts(stage, top)
 
@@ -215,9 +215,9 @@ def _trunks(stage: Stage, name: str, count: float, bark: RGB, foot: float) -> No
     position = surface.x * np.float32(count / size) + np.float32(2.0)
     cell = np.floor(position)
     number = cell.astype(np.int64)
-    centre = np.float32(0.3) + np.float32(0.4) * hashed(number, 1, seed)
-    half = np.float32(0.10) + np.float32(0.12) * hashed(number, 2, seed)
-    present = hashed(number, 3, seed) < 0.72
+    centre = np.float32(0.3) + np.float32(0.4) * hash_coordinates(number, 1, seed)
+    half = np.float32(0.10) + np.float32(0.12) * hash_coordinates(number, 2, seed)
+    present = hash_coordinates(number, 3, seed) < 0.72
     offset = position - cell - centre
     where = stage.rows(0, foot)
     cover = np.clip((half - np.abs(offset)) * np.float32(size / count) + np.float32(0.5), 0.0, 1.0) * present

@@ -25,12 +25,12 @@ def mix(a: RGB, b: RGB, t: float) -> RGB:
     return (a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t)
 
 
-def scaled(colour: RGB, factor: float) -> RGB:
+def scale_colour(colour: RGB, factor: float) -> RGB:
     """A colour made darker (factor < 1) or lighter, clipped to [0, 1]."""
     return (min(1.0, colour[0] * factor), min(1.0, colour[1] * factor), min(1.0, colour[2] * factor))
 
 
-def hashed(x: Array, y: Array | int, seed: int) -> Array:
+def hash_coordinates(x: Array, y: Array | int, seed: int) -> Array:
     """Uniform float32 in [0, 1) for integer coordinates: two rounds of multiply-xorshift on 32 bits."""
     h = (x.astype(np.uint32) * np.uint32(0x9E3779B1)) ^ (np.asarray(y).astype(np.uint32) * np.uint32(0x85EBCA77))
     h = h ^ np.uint32((seed * 0xC2B2AE3D) & _UINT32)
@@ -48,8 +48,8 @@ def line_noise(seed: int, x: Array, cells: float, octaves: int = 3) -> Array:
         position = x * np.float32(cells * (1 << octave)) + np.float32(16.0)
         cell = np.floor(position)
         t = smooth(position - cell)
-        low = hashed(cell.astype(np.int64), octave, seed)
-        high = hashed(cell.astype(np.int64) + 1, octave, seed)
+        low = hash_coordinates(cell.astype(np.int64), octave, seed)
+        high = hash_coordinates(cell.astype(np.int64) + 1, octave, seed)
         total += weight * (2.0 * (low + (high - low) * t) - 1.0)
         norm += weight
         weight *= 0.5
@@ -68,7 +68,7 @@ def tile(side: int, cells: int, octaves: int, seed: int = 1) -> Array:
         t = smooth(position - cell)
         i = cell.astype(np.int64) % count
         j = (i + 1) % count
-        grid = hashed(np.arange(count)[:, None], np.arange(count)[None, :], seed * 31 + octave)
+        grid = hash_coordinates(np.arange(count)[:, None], np.arange(count)[None, :], seed * 31 + octave)
         rows = grid[i] + (grid[j] - grid[i]) * t[:, None]
         total += weight * (2.0 * (rows[:, i] + (rows[:, j] - rows[:, i]) * t[None, :]) - 1.0)
         norm += weight

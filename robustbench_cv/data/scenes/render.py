@@ -13,7 +13,7 @@ from robustbench_cv.data.scenes.backdrop import HOURS, Stage
 from robustbench_cv.data.scenes.canvas import Canvas, Pen
 from robustbench_cv.data.scenes.classes import PIXELS
 from robustbench_cv.data.scenes.named_rng import NamedRng
-from robustbench_cv.data.scenes.noise_fields import Array, hashed, tile
+from robustbench_cv.data.scenes.noise_fields import Array, hash_coordinates, tile
 from robustbench_cv.data.scenes.scene import Object, Scene
 
 RENDERER_VERSION = 1
@@ -61,7 +61,7 @@ EXTENT = {
 FLYING = frozenset({"plane"})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rendered:
     """What a scene looks like and where everything is. H = W = scene.size; M annotated objects, in the order of scene.objects.
 
@@ -175,7 +175,7 @@ def _vignette(size: int) -> Array:
 @functools.lru_cache(maxsize=8)
 def _grain(size: int) -> Array:
     grid = np.arange(size)
-    return (hashed(grid[:, None], grid[None, :], 7) - np.float32(0.5)) * np.float32(0.022)
+    return (hash_coordinates(grid[:, None], grid[None, :], 7) - np.float32(0.5)) * np.float32(0.022)
 
 
 def _develop(surface: Canvas, scene: Scene) -> Array:
@@ -202,4 +202,6 @@ def _annotate(scene: Scene, image: Array, labels: Array, owner: Array, amodal: A
         annotated.append(index)
     visible = np.stack(masks) if masks else np.zeros((0, *labels.shape), np.bool_)
     box = np.array(boxes, np.float32).reshape(-1, 4)
-    return Rendered(image, labels, tuple(annotated), visible, amodal[annotated], box, touched)
+    return Rendered(
+        image=image, labels=labels, annotated=tuple(annotated), visible=visible, amodal=amodal[annotated], boxes=box, touched=touched
+    )

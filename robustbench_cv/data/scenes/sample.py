@@ -23,7 +23,7 @@ def sample(scene: Scene, identity: str, task: Task) -> Sample:
     image = torch.from_numpy(drawn.image).permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
     regions = SceneRegions(scene, drawn)
     editable = SceneEditor(scene, drawn.annotated, identity, task)
-    return Sample(identity, image, target(scene, drawn, task), regions, {"context": scene.context}, editable)
+    return Sample(identity, image, target(scene, drawn, task), regions, {"context": scene.context}, scene=editable)
 
 
 def target(scene: Scene, drawn: Rendered, task: Task) -> Target:

@@ -21,7 +21,7 @@ class Light:
     side: float = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Object:
     """One object. x, y: its foot, from the top left, in sides of the image; size: its longest side, likewise.
 
@@ -44,7 +44,7 @@ class Object:
             raise ValueError(f"no object class {self.name!r} in Scenes; there are {', '.join(OBJECTS)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """A picture as a description. Every element draws from its own seed, so an edit changes what it names and nothing else.
 
@@ -78,16 +78,16 @@ class Scene:
         """The same objects, where they are, in another context."""
         return replace(self, context=context)
 
-    def recoloured(self, index: int, colour: RGB) -> Scene:
+    def with_colour(self, index: int, colour: RGB) -> Scene:
         """One object painted in another colour."""
-        return self.changed(index, colour=colour)
+        return self.with_change(index, colour=colour)
 
-    def changed(self, index: int, **fields: object) -> Scene:
+    def with_change(self, index: int, **fields: object) -> Scene:
         """One object with some fields replaced: moved (x, y), brought forward (depth), turned, resized."""
         changed = replace(self.objects[index], **fields)  # type: ignore[arg-type]
         return replace(self, objects=(*self.objects[:index], changed, *self.objects[index + 1 :]))
 
-    def added(self, extra: Object) -> Scene:
+    def with_object(self, extra: Object) -> Scene:
         """One object more; at a small depth it occludes the others."""
         return replace(self, objects=(*self.objects, extra))
 

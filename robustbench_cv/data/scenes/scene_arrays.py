@@ -48,7 +48,7 @@ def arrays(
     images = np.empty((samples, size, size, 3), np.uint8)
     labels = np.empty(samples, np.int64)
     maps = np.empty((samples, size, size), np.uint8) if task == "segmentation" else None
-    found: list[tuple[Array, Array]] = []
+    boxes_of_samples: list[tuple[Array, Array]] = []
     pool = multiprocessing.get_context("forkserver").Pool(workers) if workers > 1 else None
     try:
         for first, (pixels, classes, semantic, boxes) in zip(firsts, (pool.imap if pool else map)(part, firsts), strict=True):
@@ -56,12 +56,12 @@ def arrays(
             images[rows], labels[rows] = pixels, classes
             if maps is not None:
                 maps[rows] = semantic
-            found += boxes
+            boxes_of_samples += boxes
     finally:
         if pool:
             pool.terminate()
             pool.join()
-    targets = tuple(_box_target(*b) for b in found) if task == "detection" else None
+    targets = tuple(_box_target(*b) for b in boxes_of_samples) if task == "detection" else None
     return SceneArrays(images, labels, maps, targets)
 
 

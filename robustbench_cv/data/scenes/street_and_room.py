@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robustbench_cv.data.scenes.backdrop import Stage, ground, ground_noise, label, leafy, sky
-from robustbench_cv.data.scenes.noise_fields import RGB, Array, hashed, mix, scaled, tile
+from robustbench_cv.data.scenes.noise_fields import RGB, Array, hash_coordinates, mix, scale_colour, tile
 
 FACADES: tuple[RGB, ...] = (
     (0.80, 0.55, 0.42),
@@ -38,19 +38,19 @@ def _houses(stage: Stage, name: str, wide: float, low: float, high: float, haze:
     number = np.floor(position)
     within = position - number
     house = number.astype(np.int64)
-    top = stage.horizon - (low + (high - low) * hashed(house, 1, seed)) * np.float32(size)
+    top = stage.horizon - (low + (high - low) * hash_coordinates(house, 1, seed)) * np.float32(size)
     where = stage.rows(float(top.min()) - 1, stage.horizon + 1)
     y = surface.y[where[0]]
     table = np.array(FACADES, np.float32)
-    paint = np.moveaxis(table[(hashed(house, 2, seed) * len(FACADES)).astype(np.int64)], -1, 0)[:, None, :]
+    paint = np.moveaxis(table[(hash_coordinates(house, 2, seed) * len(FACADES)).astype(np.int64)], -1, 0)[:, None, :]
     side_lit = np.where(within < 0.1, 1.0 + 0.25 * -stage.scene.light.side, 1.0 - 0.05 * stage.scene.light.side).astype(np.float32)
     rise = (np.float32(stage.horizon) - y) * np.float32(1 / size)
     storey = rise * np.float32(1 / 0.062)
     pane = storey - np.floor(storey)
-    columns = within * np.floor(2.0 + 2.0 * hashed(house, 3, seed))
+    columns = within * np.floor(2.0 + 2.0 * hash_coordinates(house, 3, seed))
     bay = columns - np.floor(columns)
     glass = ((bay > 0.28) & (bay < 0.74))[None, :] & ((pane > 0.3) & (pane < 0.82)) & ((y - top) > 0.02 * size) & (rise > 0.03)
-    glow = hashed((number * 8 + np.floor(columns)).astype(np.int64)[None, :], np.floor(storey).astype(np.int64), seed)
+    glow = hash_coordinates((number * 8 + np.floor(columns)).astype(np.int64)[None, :], np.floor(storey).astype(np.int64), seed)
     lamp = 0.45 if stage.scene.light.hour in ("dusk", "golden") else 0.06
     dark = np.array(mix((0.30, 0.38, 0.47), stage.hour.low, 0.2), np.float32)[:, None, None]
     warm = np.array((1.0, 0.84, 0.52), np.float32)[:, None, None]
@@ -72,17 +72,33 @@ def street(stage: Stage) -> None:
     horizon = stage.horizon
     curb = horizon + (size - horizon) * dice.between("curb", 0.2, 0.34)
     slab = mix((0.80, 0.77, 0.73), dice.choice("slab", FACADES), 0.18)
-    ground(stage, horizon, scaled(slab, 0.9), slab, "sidewalk", ground_noise(stage, horizon - 0.1 * size, 0.8, 48, 2), 0.08)
+    ground(
+        stage,
+        horizon,
+        scale_colour(slab, 0.9),
+        near=slab,
+        name="sidewalk",
+        grain=ground_noise(stage, horizon - 0.1 * size, 0.8, 48, 2),
+        strength=0.08,
+    )
     _paving(stage, horizon, curb)
     start = int(curb)
     rows = surface.y[start:]
     depth = np.float32(1.0) / ((rows - np.float32(horizon - 0.14 * size)) * np.float32(1 / size))
     across = (surface.x * np.float32(1 / size) - np.float32(0.5)) * depth
     asphalt = mix((0.29, 0.30, 0.34), (0.41, 0.39, 0.39), dice.unit("asphalt"))
-    ground(stage, curb, scaled(asphalt, 1.12), scaled(asphalt, 0.9), "road", ground_noise(stage, horizon - 0.1 * size, 1.2, 96, 2), 0.10)
+    ground(
+        stage,
+        curb,
+        scale_colour(asphalt, 1.12),
+        near=scale_colour(asphalt, 0.9),
+        name="road",
+        grain=ground_noise(stage, horizon - 0.1 * size, 1.2, 96, 2),
+        strength=0.10,
+    )
     kerb = np.clip(0.5 + np.float32(0.012 * size) - np.abs(rows - np.float32(curb + 0.012 * size)), 0.0, 1.0)
     rgb = surface.rgb[:, start:]
-    rgb += (kerb * np.float32(0.75)) * (np.array(scaled(slab, 1.16), np.float32)[:, None, None] - rgb)
+    rgb += (kerb * np.float32(0.75)) * (np.array(scale_colour(slab, 1.16), np.float32)[:, None, None] - rgb)
     middle = curb + (size - curb) * dice.between("lane", 0.42, 0.62)
     phase = across * np.float32(1.5) + np.float32(dice.unit("dash") + 8.0)
     dash = np.clip((np.float32(0.28) - np.abs(phase - np.floor(phase) - np.float32(0.5))) * np.float32(size / 5), 0.0, 1.0)
@@ -91,7 +107,7 @@ def street(stage: Stage) -> None:
     for i in range(dice.bits("trees") % 4):
         green = mix((0.33, 0.52, 0.27), (0.52, 0.55, 0.24), dice.unit(f"green {i}"))
         leafy(
-            stage, f"tree {i}", dice.between(f"tree {i}", 0.03, 0.97), scaled_y(stage, 0.06), dice.between(f"tall {i}", 0.26, 0.36), green
+            stage, f"tree {i}", dice.between(f"tree {i}", 0.03, 0.97), _scale_y(stage, 0.06), dice.between(f"tall {i}", 0.26, 0.36), green
         )
 
 
@@ -110,7 +126,7 @@ def _paving(stage: Stage, top: float, bottom: float) -> None:
     surface.rgb[:, where] *= np.float32(1.0) - np.clip(joint * np.float32(18.0), 0.0, 1.0) * np.float32(0.2)
 
 
-def scaled_y(stage: Stage, share: float) -> float:
+def _scale_y(stage: Stage, share: float) -> float:
     """A height on the ground: `share` of the way from the horizon to the bottom edge, in sides of the image."""
     return stage.scene.horizon + (1.0 - stage.scene.horizon) * share
 
@@ -136,7 +152,7 @@ def room(stage: Stage) -> None:
     """A wall with a window and pictures, skirting, a plank floor, perhaps a rug."""
     surface, size, dice = stage.surface, stage.size, stage.dice
     side = stage.scene.light.side
-    edge = scaled_y(stage, dice.between("edge", 0.08, 0.2)) * size
+    edge = _scale_y(stage, dice.between("edge", 0.08, 0.2)) * size
     wall = dice.choice("wall", WALLS)
     rows = surface.y[: int(edge) + 1]
     lit = np.float32(1.02) + (surface.x * np.float32(1 / size) - np.float32(0.5)) * np.float32(0.28 * side) - rows * np.float32(0.12 / size)
@@ -148,11 +164,11 @@ def room(stage: Stage) -> None:
         _picture(stage, f"frame {i}", frame_x + 0.19 * i * (-1 if side > 0 else 1), dice.between(f"frame y {i}", 0.16, 0.24))
     wood = dice.choice("wood", WOODS)
     plank = ground_noise(stage, edge - 0.22 * size, 0.9, 20, 3, stretch=6.0)
-    ground(stage, edge, scaled(wood, 0.92), scaled(wood, 1.06), "floor", plank, 0.16)
+    ground(stage, edge, scale_colour(wood, 0.92), near=scale_colour(wood, 1.06), name="floor", grain=plank, strength=0.16)
     _planks(stage, edge, wood)
     if dice.chance("rug", 0.55):
         rug = dice.choice("rug colour", FACADES)
-        pen = stage.pen(dice.between("rug x", 0.3, 0.7), scaled_y(stage, 0.68))
+        pen = stage.pen(dice.between("rug x", 0.3, 0.7), _scale_y(stage, 0.68))
         wide, deep = dice.between("rug wide", 0.28, 0.42), dice.between("rug deep", 0.07, 0.11)
         pen.ellipse(0, 0, wide, deep, mix(rug, (1, 1, 1), 0.45), shade=0.05)
         pen.ellipse(0, 0, wide - 0.025, deep - 0.012, rug, shade=0.08)
@@ -170,7 +186,9 @@ def _planks(stage: Stage, edge: float, wood: RGB) -> None:
     across = (surface.x * np.float32(1 / size) - np.float32(0.5)) * depth * np.float32(3.6) + np.float32(16.0)
     seam = np.abs(across - np.floor(across) - np.float32(0.5))
     dark = np.clip((np.float32(0.045) - seam) * np.float32(20.0), 0.0, 1.0) * np.float32(0.3)
-    board = np.float32(1.0) + (hashed(np.floor(across).astype(np.int64), 5, stage.dice.bits("boards") & 0xFFFF) - 0.5) * np.float32(0.14)
+    board = np.float32(1.0) + (
+        hash_coordinates(np.floor(across).astype(np.int64), 5, stage.dice.bits("boards") & 0xFFFF) - 0.5
+    ) * np.float32(0.14)
     surface.rgb[:, start:] *= board * (1.0 - dark)
 
 
@@ -204,6 +222,6 @@ def _picture(stage: Stage, name: str, x: float, y: float) -> None:
     w, h = dice.between(f"{name} w", 0.05, 0.085), dice.between(f"{name} h", 0.05, 0.08)
     wood, wall = dice.choice(f"{name} wood", WOODS), label("wall")
     one, two = dice.choice(f"{name} one", FACADES), dice.choice(f"{name} two", WALLS)
-    pen.polygon(((-w, -h), (w, -h), (w, h), (-w, h)), scaled(wood, 0.75), round=0.012, label=wall)
+    pen.polygon(((-w, -h), (w, -h), (w, h), (-w, h)), scale_colour(wood, 0.75), round=0.012, label=wall)
     pen.polygon(((-w, -h), (w, -h), (w, h), (-w, h)), mix(two, (1, 1, 1), 0.3), label=wall, shade=0.1)
     pen.polygon(((-w, -h), (w, -h), (w, h * dice.between(f"{name} line", -0.6, 0.4)), (-w, 0.0)), one, label=wall)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from robustbench_cv.data.scenes.canvas import Pen
 from robustbench_cv.data.scenes.named_rng import NamedRng
-from robustbench_cv.data.scenes.noise_fields import RGB, mix, scaled
+from robustbench_cv.data.scenes.noise_fields import RGB, mix, scale_colour
 from robustbench_cv.data.scenes.palette import DARK, WHITE
 
 
 def chair(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     """A wooden chair in three-quarter view, or an armchair."""
-    dark, light = scaled(paint, 0.68), mix(paint, WHITE, 0.22)
+    dark, light = scale_colour(paint, 0.68), mix(paint, WHITE, 0.22)
     if dice.chance("armchair", 0.4):
         for x in (-0.3, 0.32):
             pen.limb((x, 0.1), 0.035, (x, 0.03), 0.028, (0.4, 0.27, 0.18))
@@ -18,8 +18,8 @@ def chair(pen: Pen, dice: NamedRng, paint: RGB) -> None:
         pen.limb((-0.14, 0.74), 0.16, (-0.05, 0.4), 0.12, dark, shade=0.1)
         pen.polygon(((-0.34, 0.12), (0.34, 0.12), (0.34, 0.3), (-0.34, 0.3)), paint, round=0.05)
         pen.limb((-0.08, 0.4), 0.075, (0.28, 0.4), 0.075, light, shade=0.2)
-        pen.limb((-0.14, 0.5), 0.06, (0.32, 0.5), 0.07, scaled(paint, 0.86), shade=0.2)
-        pen.polygon(((0.27, 0.12), (0.37, 0.12), (0.37, 0.5), (0.27, 0.5)), scaled(paint, 0.9), round=0.02)
+        pen.limb((-0.14, 0.5), 0.06, (0.32, 0.5), 0.07, scale_colour(paint, 0.86), shade=0.2)
+        pen.polygon(((0.27, 0.12), (0.37, 0.12), (0.37, 0.5), (0.27, 0.5)), scale_colour(paint, 0.9), round=0.02)
         return
     thick = 0.034
     for x0, x1 in ((-0.1, -0.12), (0.34, 0.36)):
@@ -40,8 +40,8 @@ def chair(pen: Pen, dice: NamedRng, paint: RGB) -> None:
 
 def tent(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     """A ridge tent in three-quarter view, or a dome."""
-    dark, light = scaled(paint, 0.7), mix(paint, WHITE, 0.3)
-    inside = scaled(mix(paint, DARK, 0.72), 0.8)
+    dark, light = scale_colour(paint, 0.7), mix(paint, WHITE, 0.3)
+    inside = scale_colour(mix(paint, DARK, 0.72), 0.8)
     if dice.chance("dome", 0.4):
         pen.ellipse(0.0, 0.02, 0.5, 0.52, paint, shade=0.24)
         pen.ellipse(0.1, 0.02, 0.24, 0.52, light, shade=0.1, inside=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from robustbench_cv.data.scenes.canvas import Pen
 from robustbench_cv.data.scenes.named_rng import NamedRng
-from robustbench_cv.data.scenes.noise_fields import RGB, mix, scaled
+from robustbench_cv.data.scenes.noise_fields import RGB, mix, scale_colour
 from robustbench_cv.data.scenes.palette import DARK, GLASS, PAINTS, STEEL, WHITE
 
 
 def car(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     """A saloon, a hatchback or a van."""
     shape = dice.choice("shape", ("saloon", "hatchback", "van"))
-    dark, light = scaled(paint, 0.72), mix(paint, WHITE, 0.25)
+    dark, light = scale_colour(paint, 0.72), mix(paint, WHITE, 0.25)
     roof = {"saloon": 0.4, "hatchback": 0.42, "van": 0.5}[shape]
     cabin = {
         "saloon": ((-0.34, 0.23), (0.28, 0.23), (0.1, roof), (-0.19, roof)),
@@ -52,13 +52,13 @@ def boat(pen: Pen, dice: NamedRng, paint: RGB) -> None:
         pen.polygon(((-0.08, 0.46), (0.05, 0.46), (0.05, 0.7), (-0.08, 0.7)), trim, round=0.008)
         pen.polygon(((-0.085, 0.6), (0.055, 0.6), (0.055, 0.65), (-0.085, 0.65)), WHITE, round=0.008, shade=0.0)
         for x in (-0.22, -0.1, 0.01):
-            pen.ellipse(x, 0.35, 0.042, 0.042, scaled(GLASS, 0.8), shade=0.3)
+            pen.ellipse(x, 0.35, 0.042, 0.042, scale_colour(GLASS, 0.8), shade=0.3)
         pen.limb((0.27, 0.2), 0.014, (0.27, 0.5), 0.012, wood)
         pen.polygon(((0.28, 0.4), (0.4, 0.45), (0.28, 0.5)), trim, shade=0.0)
         deck = 0.22
     pen.polygon(((-0.36, 0.0), (0.32, 0.0), (0.5, deck + 0.03), (-0.48, deck)), paint, round=0.012, shade=0.18)
     pen.polygon(((-0.46, deck - 0.045), (0.45, deck - 0.02), (0.5, deck + 0.03), (-0.48, deck)), WHITE, shade=0.0, inside=True)
-    pen.polygon(((-0.4, -0.02), (0.36, -0.02), (0.4, 0.06), (-0.42, 0.06)), scaled(paint, 0.6), shade=0.0, inside=True)
+    pen.polygon(((-0.4, -0.02), (0.36, -0.02), (0.4, 0.06), (-0.42, 0.06)), scale_colour(paint, 0.6), shade=0.0, inside=True)
 
 
 def plane(pen: Pen, dice: NamedRng, paint: RGB) -> None:
@@ -67,17 +67,17 @@ def plane(pen: Pen, dice: NamedRng, paint: RGB) -> None:
     if body == WHITE and min(paint) > 0.85:
         paint = PAINTS[6]
     y = 0.2
-    pen.limb((-0.42, y + 0.09), 0.012, (-0.3, y + 0.05), 0.03, scaled(paint, 0.75))
+    pen.limb((-0.42, y + 0.09), 0.012, (-0.3, y + 0.05), 0.03, scale_colour(paint, 0.75))
     pen.polygon(((-0.46, y + 0.02), (-0.26, y + 0.02), (-0.38, y + 0.27), (-0.48, y + 0.27)), paint, round=0.008)
-    pen.polygon(((-0.02, y + 0.04), (0.14, y + 0.04), (-0.06, y + 0.23), (-0.13, y + 0.22)), scaled(paint, 0.7), round=0.006)
+    pen.polygon(((-0.02, y + 0.04), (0.14, y + 0.04), (-0.06, y + 0.23), (-0.13, y + 0.22)), scale_colour(paint, 0.7), round=0.006)
     pen.limb((-0.47, y + 0.045), 0.022, (-0.2, y + 0.005), 0.075, body, shade=0.3)
     pen.limb((-0.2, y + 0.005), 0.075, (0.38, y), 0.082, body, shade=0.3)
     pen.limb((0.3, y + 0.0), 0.081, (0.445, y - 0.015), 0.05, body, shade=0.3)
     pen.polygon(((-0.5, y - 0.045), (0.5, y - 0.045), (0.5, y - 0.015), (-0.5, y - 0.015)), paint, shade=0.0, inside=True)
     pen.polygon(((0.36, y + 0.015), (0.445, y + 0.015), (0.4, y + 0.062), (0.36, y + 0.062)), DARK, shade=0.0, inside=True)
     for i in range(5):
-        pen.ellipse(-0.17 + 0.1 * i, y + 0.028, 0.024, 0.026, scaled(GLASS, 0.62), shade=0.2)
-    pen.polygon(((-0.27, y - 0.2), (-0.17, y - 0.2), (0.16, y - 0.03), (-0.04, y - 0.03)), scaled(paint, 0.92), round=0.012)
+        pen.ellipse(-0.17 + 0.1 * i, y + 0.028, 0.024, 0.026, scale_colour(GLASS, 0.62), shade=0.2)
+    pen.polygon(((-0.27, y - 0.2), (-0.17, y - 0.2), (0.16, y - 0.03), (-0.04, y - 0.03)), scale_colour(paint, 0.92), round=0.012)
     if dice.chance("propeller", 0.35):
         pen.ellipse(0.5, y - 0.015, 0.026, 0.15, mix(STEEL, DARK, 0.35), shade=0.0)
         pen.ellipse(0.49, y - 0.015, 0.03, 0.032, DARK)

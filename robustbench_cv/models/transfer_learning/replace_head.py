@@ -18,7 +18,7 @@ from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.transfer_learning.class_rows import keep
 from robustbench_cv.models.weights.description import Description, read_description
 from robustbench_cv.models.weights.initial_weights import bundled_tags, weights_file
-from robustbench_cv.registry import Scalar, Spec, tagged
+from robustbench_cv.registry import Scalar, Spec, expand_tag
 from robustbench_cv.types import AnyModel, Labels
 
 ORIGIN = ("weights", "pretrained", "checkpoint", "encoder_weights", "trust", "classes", "num_classes", "input_size")
@@ -41,7 +41,7 @@ def replace_head(spec: Spec | str, classes: Labels, **sizes: Scalar) -> Replaced
     sizes: arguments of the new model's factory that its weights have no part in, such as a detector's input_size. UserError where the
     factory takes no class names.
     """
-    spec = key_into_checkpoint(tagged(Spec.parse(spec) if isinstance(spec, str) else spec))
+    spec = key_into_checkpoint(expand_tag(Spec.parse(spec) if isinstance(spec, str) else spec))
     donor = build(spec)
     bare = without_origin(spec)
     bare = replace(bare, args={**bare.args, **sizes})
