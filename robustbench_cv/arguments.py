@@ -65,6 +65,8 @@ class Range:
 
 PositiveInt: TypeAlias = Annotated[int, Range(1, LARGEST_COUNT)]
 NonNegativeInt: TypeAlias = Annotated[int, Range(0, LARGEST_COUNT)]
+ClassCount: TypeAlias = Annotated[int, Range(0, 100_000)]
+"""Of a model; 0: as its weights or its paper say. ImageNet-21k has 21,843; the limit is a project choice."""
 Number: TypeAlias = Annotated[float, Range()]
 PositiveNumber: TypeAlias = Annotated[float, Range(0, open_low=True)]
 NonNegativeNumber: TypeAlias = Annotated[float, Range(0)]

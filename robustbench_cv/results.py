@@ -177,7 +177,10 @@ class RunInfo(msgspec.Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
     def track(self, task: Task) -> TrackRow:
-        return next(t for t in self.tracks if t.task == task)
+        track = next((t for t in self.tracks if t.task == task), None)
+        if track is None:
+            raise UserError(f"run.json has no track for {task}: it is damaged; {_AGAIN}")
+        return track
 
     def metrics(self, task: Task) -> tuple[MetricRow, ...]:
         return self.track(task).metrics
@@ -291,7 +294,10 @@ class Results:
 
     def model_row(self, group: Group) -> ModelRow:
         """By name and task: two tasks may have models of one name."""
-        return next(m for m in self.run.models if (m.name, m.task) == (group.model, group.task))
+        row = next((m for m in self.run.models if (m.name, m.task) == (group.model, group.task)), None)
+        if row is None:
+            raise UserError(f"run.json names the model {group.model!r} for {group.task} and does not describe it: it is damaged; {_AGAIN}")
+        return row
 
     def architecture(self, group: Group) -> ArchitectureRow:
         """What is known of the model's architecture; a row without year and family where nothing is."""

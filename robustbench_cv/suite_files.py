@@ -14,7 +14,10 @@ import yaml
 from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS, REPORTS, SUITES
 from robustbench_cv.errors import UserError
+from robustbench_cv.registry import Registry
+from robustbench_cv.specs import Spec
 from robustbench_cv.suite import Fault, FieldPath, Suite, faults, spoken_path, validate
+from robustbench_cv.tasks import Task
 
 LARGEST_BYTES = 2**19
 LARGEST_NODES = 50_000
@@ -47,13 +50,26 @@ def check_specs(suite: Suite, models: Sequence[object] = (), data: Sequence[str]
             DATASETS.check(spec)
         for spec in track.metrics:
             METRICS.check(spec, given=("labels", "operating_score"))
+            _require_task(METRICS, spec, track.task)
         for condition in track.conditions:
             for spec in condition.interventions:
                 INTERVENTIONS.check(spec)
             if condition.attack is not None:
                 ATTACKS.check(condition.attack)
+                _require_task(ATTACKS, condition.attack, track.task)
     for spec in suite.reports:
         REPORTS.check(spec)
+
+
+def _require_task(registry: Registry[Any], spec: str, task: Task) -> None:
+    """UserError for what its entry says is for another task. Of a user's own file nothing is known before it is built."""
+    name = Spec.parse(spec).name
+    if name.endswith(".py"):
+        return
+    declared = registry.entry(name).facts.get("task", "any")
+    if declared not in ("any", task):
+        fitting = sorted(e.name for e in registry.entries().values() if e.facts.get("task") == task)
+        raise UserError(f"{registry.kind} {name!r} is for {declared}, and the track is for {task}; there are {', '.join(fitting)}")
 
 
 def read_suite(path: Path) -> Suite:

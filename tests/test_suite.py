@@ -1,6 +1,7 @@
 """Suites as data: YAML, validation, and the kinds of conditions."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -286,3 +287,17 @@ def test_a_suite_of_a_users_file_is_validated_and_its_faults_are_its_own(tmp_pat
         find_suite(f"{path}:no")
     with pytest.raises(ForeignError, match=r"mine\.py, line 1: RuntimeError: ran"):
         find_suite(str(_write(tmp_path / "mine.py", "raise RuntimeError('ran')")))
+
+
+@pytest.mark.parametrize(
+    ("track", "message"),
+    [
+        ({"metrics": ("miou",)}, "metric 'miou' is for segmentation, and the track is for classification; there are top-1"),
+        ({"conditions": (CLEAN, Condition("tog", attack="tog-vanish()"))}, "attack 'tog-vanish' is for detection, and the track is for"),
+    ],
+)
+def test_what_is_for_another_task_is_refused_before_anything_runs(track: dict[str, Any], message: str) -> None:
+    own: dict[str, Any] = {"conditions": (CLEAN,), "metrics": ("top-1",)}
+    tracks = (Track("classification", ("lenet5.scenes",), ("scenes",), **(own | track)),)
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_specs(Suite("mixed", 1, tracks))

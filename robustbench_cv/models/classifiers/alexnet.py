@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier
 from robustbench_cv.models.classifiers.library import from_torchvision
@@ -21,7 +21,7 @@ def alexnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """AlexNet on one GPU: one tower of 64-192-384-256-256 maps, no normalisation. `alexnet-original` has the two towers of 2012.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_torchvision
@@ -32,7 +32,7 @@ def densenet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """Densely connected network: each layer reads the maps of all layers before it.
@@ -58,7 +58,7 @@ def densenet_mini(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     growth: NonNegativeInt = 0,
 ) -> Classifier:

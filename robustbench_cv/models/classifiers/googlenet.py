@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.building_blocks import brightness, conv, he_initialisation
@@ -66,7 +66,7 @@ def googlenet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     stem: NonNegativeInt = 0,

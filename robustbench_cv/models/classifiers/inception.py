@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier
 from robustbench_cv.models.classifiers.library import from_timm
@@ -26,7 +26,7 @@ def inception(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """Inception-v3 (auxiliary head left out), Inception-v4, Inception-ResNet-v2, for 299 px.

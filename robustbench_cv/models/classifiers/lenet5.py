@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
@@ -26,7 +26,7 @@ CONNECTIONS = (
 
 @model(task="classification", family="LeNet", paper="doi:10.1109/5.726791", year=1998, source="own", parameters=61_150)
 def lenet5(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: NonNegativeInt = 0, input_size: NonNegativeInt | str = ""
+    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: ClassCount = 0, input_size: NonNegativeInt | str = ""
 ) -> Classifier:
     """LeNet-5 with colour input; images are scaled to the 32x32 that its layers need.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_timm, from_torchvision
@@ -26,7 +26,7 @@ def mobilenet_v1(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """MobileNet 1.0.
@@ -67,7 +67,7 @@ def mobilenet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """MobileNetV2 1.0, and MobileNetV3: `mobilenet-v3` is its large version, `mobilenet-v3-small` its small one.
@@ -93,7 +93,7 @@ def mobilenet_v2_mini(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
 ) -> Classifier:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier
 from robustbench_cv.models.classifiers.library import from_timm, from_torchvision
@@ -21,7 +21,7 @@ def nasnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """NASNet-A (6 @ 4032), its cells found on CIFAR-10, for 331 px.
@@ -47,7 +47,7 @@ def mnasnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """MnasNet-B1 1.0: searched for accuracy and for latency on a phone.

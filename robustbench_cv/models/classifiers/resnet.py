@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier
 from robustbench_cv.models.classifiers.library import from_torchvision
@@ -28,7 +28,7 @@ def resnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """ResNet of 18 to 152 layers. Deviation of torchvision's: in bottlenecks the 3x3 convolution has the stride, not the 1x1 before it.
@@ -59,7 +59,7 @@ def resnext(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """ResNeXt: the bottleneck's 3x3 convolution in 32 or 64 groups.

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.library import from_timm
@@ -32,7 +32,7 @@ def senet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """ResNet-50 whose blocks weigh their maps, and SENet-154, the winner of ILSVRC 2017.
@@ -56,7 +56,7 @@ def seresnet_mini(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
 ) -> Classifier:

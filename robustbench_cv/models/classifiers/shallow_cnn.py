@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.classifiers.building_blocks import conv, grey, output_size
@@ -30,7 +30,7 @@ FILTERS, KERNEL, CLASSES, SIDE = 10, 5, 200, 30
     reduced="num_classes=5, input_size=12",
 )
 def shallow_cnn(
-    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: NonNegativeInt = 0, input_size: NonNegativeInt | str = ""
+    weights: str = "", checkpoint: str = "", classes: str = "", num_classes: ClassCount = 0, input_size: NonNegativeInt | str = ""
 ) -> Classifier:
     """A convolution of 10 filters of 5x5 on brightness, a 2x2 max-pool and one fully connected layer, for 30 px.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Classifier
 from robustbench_cv.models.classifiers.library import from_torchvision
@@ -28,7 +28,7 @@ def squeezenet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """Fire modules: 1x1 convolutions squeeze, 1x1 and 3x3 expand. `squeezenet` is version 1.0, `squeezenet1-1` the authors' cheaper one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Classifier, classifier
@@ -27,7 +27,7 @@ def vit(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
 ) -> Classifier:
     """ViT-B/16: a transformer over patches of 16x16 px. Other sizes: timm:vit_large_patch16_224.
@@ -59,7 +59,7 @@ def vit_mini(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     depth: NonNegativeInt = 0,
 ) -> Classifier:

@@ -6,7 +6,7 @@ gradient reaches the pixels wherever HOG has one.
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.deformable.network import Mixtures, PartModels, Shape
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
@@ -29,7 +29,7 @@ def dpm(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     components: NonNegativeInt = 0,
     root: NonNegativeInt = 0,

@@ -18,7 +18,7 @@ from torchvision.models.detection import FasterRCNN, fasterrcnn_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
+from robustbench_cv.arguments import ClassCount, Fraction, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import load_checkpoint
@@ -44,7 +44,7 @@ def faster_rcnn(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     roi: str = "align",
     fpn: bool = True,
     min_size: PositiveInt = 800,

@@ -12,7 +12,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.faster_rcnn_regions import Regions
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, Single, scaling, side_of
@@ -51,7 +51,7 @@ def faster_rcnn_small(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     threshold: Fraction = 0.01,

@@ -8,7 +8,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.faster_rcnn_small import FEWER, pyramid_anchors, roi_align
 from robustbench_cv.models.detectors.faster_rcnn_tiny import Pyramid, scaling, side_of
@@ -31,7 +31,7 @@ def mask_rcnn_small(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     threshold: Fraction = 0.01,

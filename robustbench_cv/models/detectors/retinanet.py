@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.faster_rcnn_library import from_torchvision
 from robustbench_cv.models.sources.torchvision_detection import TorchvisionDetector
@@ -21,7 +21,7 @@ def retinanet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     min_size: NonNegativeInt = 0,
     max_size: NonNegativeInt = 0,
     score_thresh: Fraction = 0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
@@ -28,7 +28,7 @@ def rt_detr(
     pretrained: bool = False,
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
     queries: PositiveInt = 300,
     width: PositiveInt = 256,

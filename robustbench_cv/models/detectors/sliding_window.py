@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.region_based.detector import BoxDetector, box_detector
 from robustbench_cv.models.letterbox import Letterbox
@@ -41,7 +41,7 @@ def sliding_window(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     threshold: Fraction = 0.02,

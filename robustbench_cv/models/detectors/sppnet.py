@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.detectors.region_based.backbones import ZF5, Compact, hidden_layers
 from robustbench_cv.models.detectors.region_based.box_coding import decode
@@ -35,7 +35,7 @@ def sppnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     threshold: Fraction = 0.25,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction
 from robustbench_cv.catalogue import model
 from robustbench_cv.types import AnyModel
 
@@ -20,7 +20,7 @@ def ssdlite(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     score_thresh: Fraction | None = None,
     nms_thresh: Fraction | None = None,
 ) -> AnyModel:

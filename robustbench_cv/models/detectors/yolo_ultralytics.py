@@ -5,7 +5,7 @@ Several have no paper: their documentation stands in its place. YOLOv5 is there 
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
+from robustbench_cv.arguments import ClassCount, Fraction, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.sources.ultralytics import ultralytics
@@ -37,7 +37,7 @@ def yolo_ultralytics(
     weights: str = "",
     trust: bool = False,
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: PositiveInt = 640,
     one_to_one: bool = False,
     threshold: Fraction = 0.001,

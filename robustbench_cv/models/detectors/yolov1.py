@@ -6,7 +6,7 @@ Darknet's (all classes, all confidences, all boxes). Deviation: images are scale
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import published_cfgs
@@ -34,7 +34,7 @@ def yolov1(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     widest: NonNegativeInt = 0,

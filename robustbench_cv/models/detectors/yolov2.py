@@ -6,7 +6,7 @@ scaled with antialiasing; e^t is bounded at 55 anchors.
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import published_cfgs
@@ -35,7 +35,7 @@ def yolov2(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     widest: NonNegativeInt = 0,

@@ -6,7 +6,7 @@ bounded at 55 anchors. `yolov3-small` is the size that trains on Scenes.
 
 from __future__ import annotations
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.detectors.darknet import published_cfgs
@@ -34,7 +34,7 @@ def yolov3(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     threshold: Fraction = 0.005,

@@ -11,7 +11,7 @@ import itertools
 
 from torch import Tensor, nn
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter, segmenter
@@ -38,7 +38,7 @@ def deconvnet(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     hidden: NonNegativeInt = 0,

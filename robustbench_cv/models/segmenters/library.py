@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from robustbench_cv.arguments import LARGEST_COUNT, NonNegativeInt, Range
+from robustbench_cv.arguments import LARGEST_COUNT, ClassCount, Range
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Segmenter
@@ -49,7 +49,7 @@ def torchvision_segmenter(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     min_size: Annotated[int, Range(-1, LARGEST_COUNT)] = -1,
     backbone: str = "",
 ) -> Segmenter:

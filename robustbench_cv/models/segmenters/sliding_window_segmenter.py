@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustbench_cv.arguments import NonNegativeInt
+from robustbench_cv.arguments import ClassCount, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.segmenters import vgg
@@ -38,7 +38,7 @@ def sliding_window_segmenter(
     weights: str = "",
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt | str = "",
     width: NonNegativeInt = 0,
     hidden: NonNegativeInt = 0,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import load_checkpoint
@@ -31,7 +31,7 @@ def hf(
     pretrained: bool = False,
     checkpoint: str = "",
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
     threshold: Fraction = 0.001,
     operating_score: Fraction = 0.5,

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustbench_cv.arguments import Fraction, NonNegativeInt, PositiveInt
+from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.boxes import clip
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
@@ -49,7 +49,7 @@ def ultralytics(
     weights: str = "",
     trust: bool = False,
     classes: str = "",
-    num_classes: NonNegativeInt = 0,
+    num_classes: ClassCount = 0,
     input_size: NonNegativeInt = 0,
     one_to_one: bool = False,
     threshold: Fraction = 0.001,
