@@ -22,7 +22,8 @@ def load_factory(path: Path, name: str) -> Callable[..., Any]:
     module = load_file(path)
     made = getattr(module, name, None)
     if not callable(made):
-        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        own = (n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__)
+        public = [n for n in own if not n.startswith("_")]
         raise UserError(f"{path} has no function {name!r}; it has {public}")
     factory: Callable[..., Any] = made
     return factory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -147,7 +148,8 @@ def test_each_stage_begins_where_the_last_one_ended() -> None:
     truth = targets(model, x0)
     staged = shrinking_radius("sea", masked_cross_entropy(), pixels_wrong(), "linf", 4 / 255, 10)
     wide, *_ = staged.stages
-    rest = tuple(type(wide)("rest", s.objective, s.success, s.constraint, s.optimizer, 0) for s in staged.stages[2:])
+    parts = {"name": "rest", "steps": 0, "restarts": 1, "start": "random", "keep": "worst"}
+    rest = tuple(dataclasses.replace(s, **parts) for s in staged.stages[2:])  # type: ignore[arg-type]
     together = run(RadiusSchedule("two", (wide, *rest)), model, x0, truth, noise(3))
     alone = run(wide, model, x0, truth, noise(3))
     torch.testing.assert_close(together.images, Linf(4 / 255).project(x0, alone.images))

@@ -193,7 +193,19 @@ def test_sizes_that_are_none_are_refused(text: str) -> None:
 def test_a_described_file_brings_classes_size_normalisation_and_width(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     net = UNet(2, 3)
-    write(path, net, Description("unet", ("road", "car"), (24, 32), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), {"width": 3}), bits=32)
+    write(
+        path,
+        net,
+        Description(
+            architecture="unet",
+            classes=("road", "car"),
+            input_size=(24, 32),
+            mean=(0.1, 0.2, 0.3),
+            std=(0.4, 0.5, 0.6),
+            arguments={"width": 3},
+        ),
+        bits=32,
+    )
     model = MODELS.build(f"unet(checkpoint={str(path)!r})")
     assert model.info.classes.names == ("road", "car")
     x = seeded(1, 3, 24, 32)
@@ -204,7 +216,7 @@ def test_a_described_file_brings_classes_size_normalisation_and_width(tmp_path: 
 
 def test_a_described_file_is_refused_by_another_architecture_and_width(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
-    write(path, UNet(2, 3), Description("unet", ("road", "car"), arguments={"width": 3}))
+    write(path, UNet(2, 3), Description(architecture="unet", classes=("road", "car"), arguments={"width": 3}))
     with pytest.raises(UserError, match="weights of unet, not of lenet5"):
         MODELS.build(f"lenet5(checkpoint={str(path)!r})")
     with pytest.raises(UserError, match="width=3, not 8"):
@@ -250,7 +262,7 @@ def test_damaged_metadata_is_named(tmp_path: Path) -> None:
 def test_half_precision_costs_a_thousandth(tmp_path: Path) -> None:
     net, x = LeNet5(4).eval(), seeded(4, 3, 32, 32)
     path = tmp_path / "mine.safetensors"
-    write(path, net, Description("lenet5", ("a", "b", "c", "d"), (32, 32)))
+    write(path, net, Description(architecture="lenet5", classes=("a", "b", "c", "d"), input_size=(32, 32)))
     assert path.stat().st_size < 2.2 * parameters(net) + 3000
     torch.testing.assert_close(MODELS.build(f"lenet5(checkpoint={str(path)!r})").raw(x).values, net(x), atol=5e-3, rtol=5e-3)
 

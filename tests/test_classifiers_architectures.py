@@ -372,7 +372,12 @@ def test_a_recipes_network_is_what_its_weights_file_builds(name: str, tmp_path: 
         torch.manual_seed(1)
         network = plan.network(3, recipe.size, plan.arguments).eval()
     path = tmp_path / "mine.safetensors"
-    write(path, network, Description(recipe.architecture, ("a", "b", "c"), recipe.size, arguments=recipe.arguments), bits=32)
+    write(
+        path,
+        network,
+        Description(architecture=recipe.architecture, classes=("a", "b", "c"), input_size=recipe.size, arguments=recipe.arguments),
+        bits=32,
+    )
     assert path.stat().st_size / 2 < 800_000
     model = MODELS.build(f"{recipe.architecture}(checkpoint={str(path)!r})")
     x = seeded(2, 3, *recipe.size)

@@ -221,7 +221,7 @@ def test_weights_of_an_embedder_go_through_a_file(tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(7)
         net = FaceNet(16, width=8)
-    write(path, net, Description("facenet", (), (64, 64), arguments={"width": 8, "dimension": 16}), bits=32)
+    write(path, net, Description(architecture="facenet", classes=(), input_size=(64, 64), arguments={"width": 8, "dimension": 16}), bits=32)
     model: Any = build(f"facenet(checkpoint={str(path)!r})")
     x = seeded(2, 3, 64, 64).clamp(0, 1)
     torch.testing.assert_close(model.raw(x).values, net.eval()(x))

@@ -19,7 +19,7 @@ SMALL = [("lenet5", "lenet5"), ("unet", "unet(width=2)"), ("none", "no-such-mode
 def test_median_and_quartiles_are_those_of_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of 1 to 9 ms behind one that is not counted: quartiles 3 and 7, median 5; a batch of 4 in 5 ms is 800 images a second."""
     times = iter([0.5, *(k / 1000 for k in (5, 1, 9, 2, 8, 3, 7, 4, 6))])
-    monkeypatch.setattr(latency, "_timed", lambda call, device: next(times))
+    monkeypatch.setattr(latency, "_time", lambda call, device: next(times))
     found = latency.measure(lambda: None, 4, torch.device("cpu"), runs=9)
     assert found.runs == 9
     assert found.median_seconds == pytest.approx(0.005)

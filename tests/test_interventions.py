@@ -168,7 +168,7 @@ def test_a_users_own_removal_is_one_whatever_its_name(tmp_path: Path) -> None:
     own = tmp_path / "own.py"
     own.write_text(
         "from robustbench_cv.interventions.remove import Placebo, Removal\n\n\n"
-        "def emptied():\n    return Removal('all', 'mean', None, 0.5)\n\n\n"
+        "def emptied():\n    return Removal(what='all', fill='mean', dilate=None, max_share=0.5)\n\n\n"
         "def remove_nothing():\n    return Placebo(emptied())\n"
     )
     assert removes_objects(["occlude()", f"{own}:emptied"])

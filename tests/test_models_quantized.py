@@ -13,7 +13,7 @@ from robustbench_cv.models.checkpoint import read_state
 from robustbench_cv.models.quantized import dequantize, quantize
 from robustbench_cv.models.weights.description import Description, write
 
-NOTHING = Description("lenet5", ("a", "b"))
+NOTHING = Description(architecture="lenet5", classes=("a", "b"))
 
 
 @pytest.fixture

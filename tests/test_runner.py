@@ -177,7 +177,7 @@ def test_a_surrogate_that_changes_redoes_what_was_transferred_from_it(suite: Sui
     keys = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        write(weights, LeNet5(3), Description("lenet5", CLASSES, (32, 32)))
+        write(weights, LeNet5(3), Description(architecture="lenet5", classes=CLASSES, input_size=(32, 32)))
         keys.append(_keys(suite))
     assert {name for (name, i), key in keys[1].items() if keys[0][name, i] != key} == {"transfer"}
 

@@ -23,8 +23,9 @@ from robustbench_cv.training.recipe import Recipe, Schedule
 def mine() -> Recipe:
     """LeNet-5 on a few scenes."""
     return Recipe(
-        "mine", "lenet5", "classification", lambda pool: LeNet5(len(pool.labels)), losses.classification, lambda x, y, rng: (x, y),
-        Schedule(1, batch=8), ("top-1",), (32, 32), "scenes(split='train', samples=16)", "scenes(split='test', samples=4)",
+        name="mine", architecture="lenet5", task="classification", network=lambda pool: LeNet5(len(pool.labels)),
+        loss=losses.classification, augment=lambda x, y, rng: (x, y), schedule=Schedule(epochs=1, batch=8), metrics=("top-1",),
+        size=(32, 32), data="scenes(split='train', samples=16)", test="scenes(split='test', samples=4)",
     )
 '''
 

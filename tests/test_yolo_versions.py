@@ -201,7 +201,7 @@ def test_a_described_file_brings_width_stride_and_anchors(tmp_path: Path) -> Non
         published_cfgs.narrow(published_cfgs.version2(64, 2, (1.0, 2.0, 3.0, 1.0, 2, 2, 1, 1, 3, 3), stride=16), 8, 32)
     )
     arguments = {"width": 8, "widest": 32, "stride": 16}
-    write(path, network, Description("yolov2", ("cat", "dog"), (64, 64), arguments=arguments), bits=32)
+    write(path, network, Description(architecture="yolov2", classes=("cat", "dog"), input_size=(64, 64), arguments=arguments), bits=32)
     model = build(f"yolov2(checkpoint={str(path)!r})")
     x = seeded(1, 3, 64, 64)
     (grid,) = network.eval()(x)

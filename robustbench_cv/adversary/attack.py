@@ -163,7 +163,7 @@ class Ensemble(Generic[R, G]):
         return worst_of([part.search for part in self.parts], victim, 1.0 if self.exhaustive else self.success.threshold)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class AttackResult:
     """What came of each of N samples. All but images are on the CPU.
 

@@ -19,7 +19,7 @@ Believe = Callable[[Any], tuple[Tensor, Tensor]]
 """The module's output -> boxes (N, K, 4) xyxy in px of the network's input, and log_score (N, K, C); differentiable."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Detector:
     """A Model of Candidates around a module whose output `believe` understands.
 
@@ -72,4 +72,4 @@ def detector(
     prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size)))
     facts = (repr(prepared.prepare), f"threshold={threshold}", f"nms_iou={nms_iou}", f"top={top}", weights)
     info = describe_module(prepared, name, "detection", classes, *facts, operating_score=operating_score)
-    return Detector(prepared, info, believe, threshold, nms_iou, top)
+    return Detector(module=prepared, info=info, believe=believe, threshold=threshold, nms_iou=nms_iou, top=top)

@@ -59,7 +59,9 @@ def finetune(
     run = _run(lesson, pool, watched, settings=settings, seed=seed, device=device, out=out)
     seconds = fit_with_bar(lesson.network, pool, run)
     mean, std = lesson.described(pool)
-    description = Description(str(lesson.begun.spec), pool.labels.names, lesson.recipe.size, mean, std)
+    description = Description(
+        architecture=str(lesson.begun.spec), classes=pool.labels.names, input_size=lesson.recipe.size, mean=mean, std=std
+    )
     known: Any = with_input(lesson.begun.model, description)
     write(out, known.module, description, bits=32)
     metrics = measure(build(_use_as(out, lesson.begun.spec)), lesson.recipe, judged, device)

@@ -52,7 +52,14 @@ def train(
     run = _run(recipe, made, pool, epochs=epochs or made.schedule.epochs, seed=seed, device=device, out=out)
     network = _network(made, pool, seed)
     seconds = fit_with_bar(network, pool, run)
-    description = Description(made.architecture, pool.labels.names, made.size, run.mean, run.std, made.arguments)
+    description = Description(
+        architecture=made.architecture,
+        classes=pool.labels.names,
+        input_size=made.size,
+        mean=run.mean,
+        std=run.std,
+        arguments=made.arguments,
+    )
     write(out, network, description, bits=made.bits)
     metrics = measure(MODELS.factory(made.architecture)(checkpoint=str(out)), made, judged, device)
     name = f"{made.architecture}.{out.stem.rpartition('.')[2]}"

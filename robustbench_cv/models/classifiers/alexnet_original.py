@@ -43,7 +43,12 @@ def alexnet_original(
     weights were trained at, else 227). width: maps of the first layer, a multiple of 6 (default 96); the others keep their ratio to it.
     stem: stride of the first layer (default 4). units: of the two hidden layers (default 4096).
     """
-    default = Description("alexnet-original", Labels.numbered(1000).names, (227, 227), arguments={"width": 96, "stem": 4, "units": 4096})
+    default = Description(
+        architecture="alexnet-original",
+        classes=Labels.numbered(1000).names,
+        input_size=(227, 227),
+        arguments={"width": 96, "stem": 4, "units": 4096},
+    )
     begin = initial_weights(
         "alexnet-original", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, stem=stem, units=units
     )

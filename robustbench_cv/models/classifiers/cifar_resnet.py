@@ -48,7 +48,7 @@ def cifar_resnet(
     'WxH' to which images are scaled (default: what the weights were trained at, else 32). stem: stride of the first convolution (default 1,
     as in the paper; 2 serves images of 64 px at the cost of 32).
     """
-    default = Description(name, Labels.numbered(10).names, (32, 32), arguments={"stem": 1})
+    default = Description(architecture=name, classes=Labels.numbered(10).names, input_size=(32, 32), arguments={"stem": 1})
     begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
     blocks = (int(name.removeprefix("cifar-resnet")) - 2) // 6
     network = begin.make(lambda: CifarResNet(blocks, len(begin.classes), begin.arguments["stem"]))

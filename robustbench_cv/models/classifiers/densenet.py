@@ -69,7 +69,7 @@ def densenet_mini(
     the weights were trained at, else 64). growth: maps that each layer adds (default 14;
     DenseNet-121 has 32).
     """
-    default = Description("densenet-mini", Labels.numbered(10).names, (64, 64), arguments={"growth": 14})
+    default = Description(architecture="densenet-mini", classes=Labels.numbered(10).names, input_size=(64, 64), arguments={"growth": 14})
     begin = initial_weights("densenet-mini", weights, checkpoint, classes, num_classes, input_size, default=default, growth=growth)
     growth = begin.arguments["growth"]
     network = begin.make(lambda: mini_densenet(len(begin.classes), growth))

@@ -79,7 +79,12 @@ def googlenet(
     weights were trained at, else 224). width: maps of the first layer (default 64); the others keep their ratio to it. stem: stride of the
     first layer (default 2). auxiliary: 1 keeps the heads of training, which a prediction never asks.
     """
-    default = Description("googlenet", Labels.numbered(1000).names, (224, 224), arguments={"width": 64, "stem": 2, "auxiliary": 0})
+    default = Description(
+        architecture="googlenet",
+        classes=Labels.numbered(1000).names,
+        input_size=(224, 224),
+        arguments={"width": 64, "stem": 2, "auxiliary": 0},
+    )
     given = {"width": width, "stem": stem, "auxiliary": auxiliary}
     begin = initial_weights("googlenet", weights, checkpoint, classes, num_classes, input_size, default=default, **given)
     network = begin.make(lambda: GoogLeNet(len(begin.classes), **begin.arguments))

@@ -83,7 +83,7 @@ def inception_bn(
     num_classes where names are not known (default 1000). input_size: the side or 'WxH' to which images are scaled (default: what the
     weights were trained at, else 224). width: maps of the first layer (default 64); the others keep their ratio to it.
     """
-    default = Description("inception-bn", Labels.numbered(1000).names, (224, 224), arguments={"width": 64})
+    default = Description(architecture="inception-bn", classes=Labels.numbered(1000).names, input_size=(224, 224), arguments={"width": 64})
     begin = initial_weights("inception-bn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: InceptionBN(len(begin.classes), begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

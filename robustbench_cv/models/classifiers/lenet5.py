@@ -33,7 +33,7 @@ def lenet5(
     weights: a bundled tag ("scenes"). checkpoint: a weights file. With neither, random parameters, the same every time.
     classes: "a,b,c"; num_classes where names are not known (default 10, as in the paper).
     """
-    default = Description("lenet5", Labels.numbered(10).names, (32, 32))
+    default = Description(architecture="lenet5", classes=Labels.numbered(10).names, input_size=(32, 32))
     begin = initial_weights("lenet5", weights, checkpoint, classes, num_classes, input_size, default=default)
     if begin.input_size != (32, 32):
         raise UserError(f"lenet5 needs 32x32 pixels, not {begin.input_size}: leave input_size out and images are scaled to it")

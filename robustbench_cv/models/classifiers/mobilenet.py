@@ -104,7 +104,7 @@ def mobilenet_v2_mini(
     the weights were trained at, else 64). width: maps after the first block (default 16);
     four times as many at the end.
     """
-    default = Description("mobilenet-v2-mini", Labels.numbered(10).names, (64, 64), arguments={"width": 16})
+    default = Description(architecture="mobilenet-v2-mini", classes=Labels.numbered(10).names, input_size=(64, 64), arguments={"width": 16})
     begin = initial_weights("mobilenet-v2-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: mini_mobilenet(len(begin.classes), begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

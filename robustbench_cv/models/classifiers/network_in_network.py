@@ -40,7 +40,9 @@ def network_in_network(
     num_classes where names are not known (default 1000). input_size: the side or 'WxH' to which images are scaled (default: what the
     weights were trained at, else 224). width: maps of the first layer, a multiple of 3 (default 96); the others keep their ratio to it.
     """
-    default = Description("network-in-network", Labels.numbered(1000).names, (224, 224), arguments={"width": 96})
+    default = Description(
+        architecture="network-in-network", classes=Labels.numbered(1000).names, input_size=(224, 224), arguments={"width": 96}
+    )
     begin = initial_weights("network-in-network", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: for_imagenet(len(begin.classes), begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)
@@ -72,7 +74,7 @@ def network_in_network_cifar(
     stem: stride of the first layer (default 1).
     """
     name = "network-in-network-cifar"
-    default = Description(name, Labels.numbered(10).names, (32, 32), arguments={"width": 192, "stem": 1})
+    default = Description(architecture=name, classes=Labels.numbered(10).names, input_size=(32, 32), arguments={"width": 192, "stem": 1})
     begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, stem=stem)
     network = begin.make(lambda: for_cifar(len(begin.classes), **begin.arguments))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

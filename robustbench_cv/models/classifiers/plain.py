@@ -55,7 +55,7 @@ def plain(
     num_classes where names are not known (default 1000). input_size: the side or 'WxH' to which images are scaled (default: what the
     weights were trained at, else 224). width: maps of the first layer (default 64); they double three times.
     """
-    default = Description(name, Labels.numbered(1000).names, (224, 224), arguments={"width": 64})
+    default = Description(architecture=name, classes=Labels.numbered(1000).names, input_size=(224, 224), arguments={"width": 64})
     begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     bottlenecks = name not in ("plain18", "plain34")
     network = begin.make(lambda: for_imagenet(len(begin.classes), BLOCKS[name], begin.arguments["width"], bottlenecks=bottlenecks))
@@ -84,7 +84,7 @@ def cifar_plain20(
     num_classes where names are not known (default 10). input_size: the side or 'WxH' to which images are scaled (default: what the weights
     were trained at, else 32). stem: stride of the first convolution (default 1).
     """
-    default = Description("cifar-plain20", Labels.numbered(10).names, (32, 32), arguments={"stem": 1})
+    default = Description(architecture="cifar-plain20", classes=Labels.numbered(10).names, input_size=(32, 32), arguments={"stem": 1})
     begin = initial_weights("cifar-plain20", weights, checkpoint, classes, num_classes, input_size, default=default, stem=stem)
     network = begin.make(lambda: for_cifar(len(begin.classes), 3, begin.arguments["stem"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

@@ -67,7 +67,7 @@ def seresnet_mini(
     the weights were trained at, else 64). width: maps of the first layer (default 16);
     they double three times.
     """
-    default = Description("seresnet-mini", Labels.numbered(10).names, (64, 64), arguments={"width": 16})
+    default = Description(architecture="seresnet-mini", classes=Labels.numbered(10).names, input_size=(64, 64), arguments={"width": 16})
     begin = initial_weights("seresnet-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: mini_seresnet(len(begin.classes), begin.arguments["width"]))
     return classifier(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

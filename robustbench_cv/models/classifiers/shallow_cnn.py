@@ -40,7 +40,7 @@ def shallow_cnn(
     names are not known (default 200). input_size: the side or 'WxH' to which images are scaled (default: what the weights were trained at,
     else 30). UserError for images of less than 6 px.
     """
-    default = Description("shallow-cnn", Labels.numbered(CLASSES).names, (SIDE, SIDE))
+    default = Description(architecture="shallow-cnn", classes=Labels.numbered(CLASSES).names, input_size=(SIDE, SIDE))
     begin = initial_weights("shallow-cnn", weights, checkpoint, classes, num_classes, input_size, default=default)
     size = begin.input_size or (SIDE, SIDE)
     network = begin.make(lambda: ShallowCnn(len(begin.classes), size))

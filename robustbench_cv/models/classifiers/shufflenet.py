@@ -80,7 +80,7 @@ def shufflenet_v1(
     (default: the paper's for the groups, 240 for 3); they double twice. stem: stride of the first convolution (default 2).
     """
     name = "shufflenet-v1"
-    default = Description(name, Labels.numbered(1000).names, (224, 224), arguments={"groups": 3, "stem": 2})
+    default = Description(architecture=name, classes=Labels.numbered(1000).names, input_size=(224, 224), arguments={"groups": 3, "stem": 2})
     given = {"groups": groups, "width": width, "stem": stem}
     begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, **given)
     network = begin.make(lambda: ShuffleNet(len(begin.classes), **begin.arguments))

@@ -70,7 +70,7 @@ def vgg_mini(
     the weights were trained at, else 64). width: maps of the first layer (default 10; VGG's 64); they double three
     times.
     """
-    default = Description("vgg-mini", Labels.numbered(10).names, (64, 64), arguments={"width": 10})
+    default = Description(architecture="vgg-mini", classes=Labels.numbered(10).names, input_size=(64, 64), arguments={"width": 10})
     begin = initial_weights("vgg-mini", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     size = begin.input_size or (64, 64)
     network = begin.make(lambda: Vgg(len(begin.classes), LAYERS_11, size, begin.arguments["width"], begin.arguments["width"] * 8))

@@ -69,7 +69,7 @@ def vit_mini(
     num_classes where names are not known (default 10). input_size: the side or 'WxH' in multiples of 8 px (default: what
     the weights were trained at, else 64). depth: blocks (default 6).
     """
-    default = Description("vit-mini", Labels.numbered(10).names, (64, 64), arguments={"depth": 6})
+    default = Description(architecture="vit-mini", classes=Labels.numbered(10).names, input_size=(64, 64), arguments={"depth": 6})
     begin = initial_weights("vit-mini", weights, checkpoint, classes, num_classes, input_size, default=default, depth=depth)
     size = begin.input_size or (64, 64)
     network = begin.make(lambda: mini_vit(len(begin.classes), size, begin.arguments["depth"]))

@@ -39,7 +39,7 @@ def zfnet(
     num_classes where names are not known (default 1000). input_size: the side or 'WxH' to which images are scaled (default: what the
     weights were trained at, else 224). width: maps of the first layer, a multiple of 3 (default 96); the others keep their ratio to it.
     """
-    default = Description("zfnet", Labels.numbered(1000).names, (224, 224), arguments={"width": 96})
+    default = Description(architecture="zfnet", classes=Labels.numbered(1000).names, input_size=(224, 224), arguments={"width": 96})
     begin = initial_weights("zfnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     size = begin.input_size or (224, 224)
     network = begin.make(lambda: ZFNet(len(begin.classes), size, begin.arguments["width"]))

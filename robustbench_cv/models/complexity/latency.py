@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Latency:
     """Seconds of one call on a batch. runs: how many calls the quartiles are of."""
 
@@ -40,7 +40,15 @@ def measure(call: Callable[[], object], batch: int, device: torch.device, *, run
         times.append(_time(call, device))
     low, median, high = statistics.quantiles(times[warm:], n=4, method="inclusive")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return Latency(batch, name, torch.get_num_threads(), len(times) - warm, median, low, high)
+    return Latency(
+        batch=batch,
+        device=name,
+        threads=torch.get_num_threads(),
+        runs=len(times) - warm,
+        median_seconds=median,
+        low_quartile_seconds=low,
+        high_quartile_seconds=high,
+    )
 
 
 def _time(call: Callable[[], object], device: torch.device) -> float:

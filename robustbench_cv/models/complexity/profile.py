@@ -42,7 +42,7 @@ class ModuleShare:
     macs: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """What a model costs on one image of height x width px.
 

@@ -15,7 +15,7 @@ from robustbench_cv.registry import Entry
 from robustbench_cv.types import AnyModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Speed:
     """How fast `raw` of one model is. spec: what was built. latency: None where it could not be, for the reason in `note`."""
 
@@ -50,9 +50,11 @@ def speeds(
     for name, spec in wanted:
         try:
             model = build(spec, device=device)
-            yield Speed(name, model.info.task, spec, model.info.parameters, _latency(model, x, runs, seconds))
+            yield Speed(
+                name=name, task=model.info.task, spec=spec, parameters=model.info.parameters, latency=_latency(model, x, runs, seconds)
+            )
         except (UserError, RuntimeError, NotImplementedError) as error:
-            yield Speed(name, "", spec, None, None, str(error).splitlines()[0])
+            yield Speed(name=name, task="", spec=spec, parameters=None, latency=None, note=str(error).splitlines()[0])
 
 
 def _latency(model: AnyModel, x: Tensor, runs: int, seconds: float) -> Latency:

@@ -54,7 +54,7 @@ def dpm(
     (default 10). threshold: the least score decode keeps, where 0.5 is a margin of 0; operating_score: from where a box counts as reported.
     """
     paper = Shape()
-    default = Description("dpm", Labels.numbered(20).names, (512, 512), arguments=vars(paper))
+    default = Description(architecture="dpm", classes=Labels.numbered(20).names, input_size=(512, 512), arguments=vars(paper))
     given = {"components": components, "root": root, "parts": parts, "part": part, "cell": cell, "octave": octave}
     begin = initial_weights("dpm", weights, checkpoint, classes, num_classes, input_size, default=default, **given)
     mixtures = begin.make(lambda: Mixtures(len(begin.classes), Shape(**begin.arguments)))

@@ -53,7 +53,7 @@ def fast_rcnn(
     batch normalisation and a stride of 4; 0, the default, is the paper's. threshold: the least score decode keeps; operating_score: from
     where a box counts as reported. Proposals are not differentiated.
     """
-    default = Description("fast-rcnn", Labels.numbered(20).names, (1000, 1000), arguments={"width": 0})
+    default = Description(architecture="fast-rcnn", classes=Labels.numbered(20).names, input_size=(1000, 1000), arguments={"width": 0})
     begin = initial_weights("fast-rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     return on_selective_search(begin, FastRCNN, threshold, nms_iou, operating_score)
 

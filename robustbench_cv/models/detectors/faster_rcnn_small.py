@@ -63,7 +63,7 @@ def faster_rcnn_small(
     num_classes where names are not known (default 20). input_size: px to which the short side is scaled (default 96). width: maps at half
     the resolution (default 16). threshold: the least score decode keeps; operating_score: from where a box counts as reported.
     """
-    default = Description(name, Labels.numbered(20).names, (96, 96), arguments={"width": 16})
+    default = Description(architecture=name, classes=Labels.numbered(20).names, input_size=(96, 96), arguments={"width": 16})
     begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     build = with_pyramid if name == "faster-rcnn-fpn-small" else without_pyramid
     network: Any = begin.make(lambda: build(len(begin.classes), begin.arguments["width"], side_of(begin)))

@@ -60,7 +60,7 @@ def faster_rcnn_vgg16(
     operating_score: from where a box counts as reported.
     """
     names = names_for(classes, num_classes, 20)
-    default = Description("faster-rcnn-vgg16", names, (600, 600), arguments={"width": 64, "hidden": 4096})
+    default = Description(architecture="faster-rcnn-vgg16", classes=names, input_size=(600, 600), arguments={"width": 64, "hidden": 4096})
     begin = initial_weights(
         "faster-rcnn-vgg16", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden
     )

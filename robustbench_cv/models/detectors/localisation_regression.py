@@ -53,7 +53,9 @@ def localisation_regression(
     (default: what the weights were trained at, else 231). width: maps of the first layer of a small network with batch normalisation; 0,
     the default, is the paper's. threshold: the least score decode keeps; operating_score: from where a box counts as reported.
     """
-    default = Description("localisation-regression", Labels.numbered(1000).names, (231, 231), arguments={"width": 0})
+    default = Description(
+        architecture="localisation-regression", classes=Labels.numbered(1000).names, input_size=(231, 231), arguments={"width": 0}
+    )
     begin = initial_weights("localisation-regression", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: LocalisationRegression(len(begin.classes), begin.arguments["width"]))
     return box_detector(OneBox(network, Preprocessing(begin.mean, begin.std)), begin, threshold, nms_iou, operating_score)

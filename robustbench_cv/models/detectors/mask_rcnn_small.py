@@ -43,7 +43,7 @@ def mask_rcnn_small(
     num_classes where names are not known (default 20). input_size: px to which the short side is scaled (default 96). width: maps at half
     the resolution (default 16). threshold: the least score decode keeps; operating_score: from where a box counts as reported.
     """
-    default = Description("mask-rcnn-small", Labels.numbered(20).names, (96, 96), arguments={"width": 16})
+    default = Description(architecture="mask-rcnn-small", classes=Labels.numbered(20).names, input_size=(96, 96), arguments={"width": 16})
     begin = initial_weights("mask-rcnn-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network: Any = begin.make(lambda: with_masks(len(begin.classes), begin.arguments["width"], side_of(begin)))
     network.roi_heads.score_thresh = threshold

@@ -51,7 +51,7 @@ def rcnn(
     with batch normalisation, on crops of 32 px; 0, the default, is the paper's. threshold: the least score decode keeps, where 0.5 is a
     margin of 0; operating_score: from where a box counts as reported. Proposals are not differentiated.
     """
-    default = Description("rcnn", Labels.numbered(20).names, (500, 500), arguments={"width": 0})
+    default = Description(architecture="rcnn", classes=Labels.numbered(20).names, input_size=(500, 500), arguments={"width": 0})
     begin = initial_weights("rcnn", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     return on_selective_search(begin, RCNN, threshold, nms_iou, operating_score)
 

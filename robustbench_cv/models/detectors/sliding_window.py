@@ -57,7 +57,7 @@ def sliding_window(
     (default: what the weights were trained at, else 96). width: maps of the first layer (default 16). threshold: the least score decode
     keeps; operating_score: from where a box counts as reported.
     """
-    default = Description("sliding-window", Labels.numbered(20).names, (96, 96), arguments={"width": 16})
+    default = Description(architecture="sliding-window", classes=Labels.numbered(20).names, input_size=(96, 96), arguments={"width": 16})
     begin = initial_weights("sliding-window", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: WindowClassifier(len(begin.classes), begin.arguments["width"]))
     return box_detector(Sliding(network, Preprocessing(begin.mean, begin.std)), begin, threshold, nms_iou, operating_score)

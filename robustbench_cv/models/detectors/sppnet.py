@@ -50,7 +50,7 @@ def sppnet(
     first layer of a small network with batch normalisation and a stride of 4; 0, the default, is the paper's. threshold: the least score
     decode keeps, where 0.5 is a margin of 0; operating_score: from where a box counts as reported. Proposals are not differentiated.
     """
-    default = Description("sppnet", Labels.numbered(20).names, (688, 688), arguments={"width": 0})
+    default = Description(architecture="sppnet", classes=Labels.numbered(20).names, input_size=(688, 688), arguments={"width": 0})
     begin = initial_weights("sppnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     return on_selective_search(begin, SPPNet, threshold, nms_iou, operating_score)
 

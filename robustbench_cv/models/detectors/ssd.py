@@ -60,7 +60,7 @@ def ssd(
     layout, side, count = (SSD300, 300, 20) if name == "ssd300" else (SSD512, 512, 80)
     arguments = {"width": 64, "widest": 0, "levels": len(layout.boxes), "batch_norm": 0}
     names = names_for(classes, num_classes, count)
-    default = Description(name, names, (side, side), mean=MEAN, std=STD, arguments=arguments)
+    default = Description(architecture=name, classes=names, input_size=(side, side), mean=MEAN, std=STD, arguments=arguments)
     own = {"width": width, "widest": widest, "levels": levels, "batch_norm": batch_norm}
     begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, **own)
     own = dict(begin.arguments)
@@ -75,7 +75,7 @@ def ssd(
     module = freeze(Boxed(network, Preprocessing(begin.mean, begin.std), default_boxes(shapes, layout.boxes, layout.scales(), side)))
     facts = (f"side={side}", f"threshold={threshold}", f"nms_iou={nms_iou}", repr(module.prepare))
     info = describe_module(module, begin.name, "detection", begin.classes, *facts, operating_score=operating_score)
-    return SsdDetector(module, info, side, threshold, nms_iou)
+    return SsdDetector(module=module, info=info, side=side, threshold=threshold, nms_iou=nms_iou)
 
 
 MEAN = (123 / 255, 117 / 255, 104 / 255)
@@ -105,7 +105,7 @@ class Boxed(nn.Module):
         return scores, decode_boxes(offsets, self.defaults)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SsdDetector:
     """A Model of Candidates. side: of the network's input. threshold, nms_iou, candidates (of each class), top: what decode keeps."""
 

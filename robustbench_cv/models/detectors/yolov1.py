@@ -56,7 +56,7 @@ def yolov1(
     own = {"hidden": hidden, "stride": stride, "batch_norm": batch_norm}
     if name != "yolov1" and any(own.values()):
         raise UserError(f"{name} is as published, but for its width; for {', '.join(k for k, v in own.items() if v)} take yolov1")
-    default = Description(name, names_for(classes, num_classes, 20), (448, 448), arguments=DEFAULTS)
+    default = Description(architecture=name, classes=names_for(classes, num_classes, 20), input_size=(448, 448), arguments=DEFAULTS)
     own |= {"width": width, "widest": widest}
     file = checkpoint if is_darknet(checkpoint) else ""
     begin = initial_weights(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, **own)

@@ -56,7 +56,7 @@ def yolov2(
     size = 608 if name == "yolov2" else 416
     if name != "yolov2" and stride:
         raise UserError(f"{name} is as published, but for its width; for a stride take yolov2")
-    default = Description(name, names_for(classes, num_classes, usual), (size, size), arguments=DEFAULTS)
+    default = Description(architecture=name, classes=names_for(classes, num_classes, usual), input_size=(size, size), arguments=DEFAULTS)
     own = {"width": width, "widest": widest, "stride": stride}
     file = checkpoint if is_darknet(checkpoint) else ""
     begin = initial_weights(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, **own)

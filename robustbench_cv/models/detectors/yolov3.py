@@ -50,7 +50,7 @@ def yolov3(
     from where a box counts as reported.
     """
     size = 608 if name == "yolov3-spp" else 416
-    default = Description(name, names_for(classes, num_classes, 80), (size, size), arguments={"width": 0})
+    default = Description(architecture=name, classes=names_for(classes, num_classes, 80), input_size=(size, size), arguments={"width": 0})
     file = checkpoint if is_darknet(checkpoint) else ""
     begin = initial_weights(name, weights, "" if file else checkpoint, classes, num_classes, input_size, default=default, width=width)
     side = _square(begin.input_size, name)

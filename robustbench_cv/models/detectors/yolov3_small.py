@@ -49,14 +49,14 @@ def yolov3_small(
     with grey borders (default: what the weights were trained at, else 416). width: maps at full resolution (default 16). threshold: the
     least score decode keeps, low because average precision needs the tail; operating_score: from where a box counts as reported.
     """
-    default = Description("yolov3-small", Labels.numbered(80).names, (416, 416), arguments={"width": 16})
+    default = Description(architecture="yolov3-small", classes=Labels.numbered(80).names, input_size=(416, 416), arguments={"width": 16})
     begin = initial_weights("yolov3-small", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     side = square_side(begin.input_size)
     anchors = torch.tensor(ANCHORS) * side / 416
     network = freeze(begin.make(lambda: Yolo(len(begin.classes), anchors, begin.arguments["width"])))
     facts = (f"side={side}", f"threshold={threshold}", f"nms_iou={nms_iou}")
     info = describe_module(network, begin.name, "detection", begin.classes, *facts, operating_score=operating_score)
-    return YoloDetector(network, info, side, threshold, nms_iou)
+    return YoloDetector(module=network, info=info, side=side, threshold=threshold, nms_iou=nms_iou)
 
 
 def square_side(size: tuple[int, int] | None) -> int:

@@ -80,7 +80,7 @@ def facenet(
     which images are scaled (default: what the weights were trained at, else 224). width: maps of the first layer (default 64); the others
     keep their ratio to it. dimension: numbers of an embedding (default 128). An embedder has no classes: see `gallery`.
     """
-    default = Description("facenet", (), (224, 224), arguments={"width": 64, "dimension": 128})
+    default = Description(architecture="facenet", classes=(), input_size=(224, 224), arguments={"width": 64, "dimension": 128})
     begin = initial_weights("facenet", weights, checkpoint, input_size=input_size, default=default, width=width, dimension=dimension)
     return embedder(begin.make(lambda: FaceNet(**begin.arguments)), begin)
 

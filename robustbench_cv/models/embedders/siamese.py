@@ -36,7 +36,7 @@ def siamese(
     64); the others keep their ratio to it. channels: 1, brightness alone as in the paper (default), or 3. An embedder has no classes: see
     `gallery`. UserError where the image is too small.
     """
-    default = Description("siamese", (), (105, 105), arguments={"width": 64, "channels": 1})
+    default = Description(architecture="siamese", classes=(), input_size=(105, 105), arguments={"width": 64, "channels": 1})
     begin = initial_weights("siamese", weights, checkpoint, input_size=input_size, default=default, width=width, channels=channels)
     size = begin.input_size or (105, 105)
     return embedder(begin.make(lambda: Siamese(size=size, **begin.arguments)), begin)

@@ -49,7 +49,9 @@ def deconvnet(
     num_classes where names are not known (default 21, as PASCAL VOC has). input_size: side or 'WxH', multiples of 32 (default 224), part of
     the architecture. width: maps at full resolution (default 64). hidden: maps of fc6 and fc7 (default 4096).
     """
-    default = Description("deconvnet", Labels.numbered(21).names, (224, 224), arguments={"width": 64, "hidden": 4096})
+    default = Description(
+        architecture="deconvnet", classes=Labels.numbered(21).names, input_size=(224, 224), arguments={"width": 64, "hidden": 4096}
+    )
     begin = initial_weights("deconvnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
     size = begin.input_size or (224, 224)
     network = begin.make(lambda: DeconvNet(len(begin.classes), size, **begin.arguments))

@@ -49,7 +49,7 @@ def deeplabv3plus(
     (default: what the weights were trained at, else as they are). width: maps of the first convolution, to which all others stay in
     proportion (default 32). middle: blocks of Xception's middle (default 16).
     """
-    default = Description("deeplabv3plus", Labels.numbered(21).names, arguments={"width": 32, "middle": 16})
+    default = Description(architecture="deeplabv3plus", classes=Labels.numbered(21).names, arguments={"width": 32, "middle": 16})
     begin = initial_weights(
         "deeplabv3plus", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, middle=middle
     )

@@ -56,7 +56,7 @@ def fcn(
     (default: what the weights were trained at, else as they are). width: maps at full resolution (default 64). hidden: maps of fc6 and fc7
     (default 4096). window: side of fc6, at least 3 (default 7).
     """
-    default = Description(name, Labels.numbered(21).names, arguments={"width": 64, "hidden": 4096, "window": 7})
+    default = Description(architecture=name, classes=Labels.numbered(21).names, arguments={"width": 64, "hidden": 4096, "window": 7})
     begin = initial_weights(
         name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden, window=window
     )

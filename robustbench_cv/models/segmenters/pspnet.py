@@ -51,7 +51,7 @@ def pspnet(
     what the weights were trained at, else as they are). width: maps of the stem (default 64). depth: of the residual network, 14, 26, 50,
     101 or 152 (default 50).
     """
-    default = Description("pspnet", Labels.numbered(150).names, arguments={"width": 64, "depth": 50})
+    default = Description(architecture="pspnet", classes=Labels.numbered(150).names, arguments={"width": 64, "depth": 50})
     begin = initial_weights("pspnet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width, depth=depth)
     network = begin.make(lambda: PSPNet(len(begin.classes), **begin.arguments))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

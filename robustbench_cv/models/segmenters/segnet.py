@@ -46,7 +46,7 @@ def segnet(
     num_classes where names are not known (default 11, as CamVid has). input_size: the side or 'WxH' to which images are scaled (default:
     what the weights were trained at, else as they are). width: maps at full resolution (default 64).
     """
-    default = Description(name, Labels.numbered(11).names, arguments={"width": 64})
+    default = Description(architecture=name, classes=Labels.numbered(11).names, arguments={"width": 64})
     begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     made = SegNet if name == "segnet" else SegNetBasic
     network: nn.Module = begin.make(lambda: made(len(begin.classes), begin.arguments["width"]))

@@ -53,7 +53,7 @@ def sliding_window_segmenter(
     layer (default 200). windows: cut out and classify every window by itself, as the paper did: the same scores for far more work.
     """
     name = "sliding-window-segmenter"
-    default = Description(name, Labels.numbered(2).names, arguments={"width": 48, "hidden": 200})
+    default = Description(architecture=name, classes=Labels.numbered(2).names, arguments={"width": 48, "hidden": 200})
     begin = initial_weights(name, weights, checkpoint, classes, num_classes, input_size, default=default, width=width, hidden=hidden)
     network = begin.make(lambda: SlidingWindow(len(begin.classes), windows=windows, **begin.arguments))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

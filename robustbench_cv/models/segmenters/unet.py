@@ -33,7 +33,7 @@ def unet(
     parameters, the same every time. classes: "a,b,c"; num_classes where names are not known (default 2). input_size: the side or 'WxH' to
     which images are scaled (default: what the weights were trained at, else as they are). width: maps at full resolution (default 64).
     """
-    default = Description("unet", Labels.numbered(2).names, arguments={"width": 64})
+    default = Description(architecture="unet", classes=Labels.numbered(2).names, arguments={"width": 64})
     begin = initial_weights("unet", weights, checkpoint, classes, num_classes, input_size, default=default, width=width)
     network = begin.make(lambda: UNet(len(begin.classes), begin.arguments["width"]))
     return segmenter(network, name=begin.name, classes=begin.classes, mean=begin.mean, std=begin.std, input_size=begin.input_size)

@@ -70,7 +70,7 @@ class ImageProcessor:
         return int(short * height / low), int(short * width / low)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class HfDetector:
     """A Model of Candidates around one of transformers' detectors.
 
@@ -171,7 +171,9 @@ def hf_detector(
     softmax = config.model_type in SOFTMAX
     facts = (repr(sight), repr(columns), f"threshold={threshold}", weights)
     info = describe_module(freeze(network), name, "detection", shown, *facts, operating_score=operating_score)
-    return HfDetector(network, info, sight, torch.tensor(columns, device="cpu"), softmax, threshold)
+    return HfDetector(
+        module=network, info=info, sight=sight, columns=torch.tensor(columns, device="cpu"), softmax=softmax, threshold=threshold
+    )
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:

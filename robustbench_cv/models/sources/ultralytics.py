@@ -132,7 +132,7 @@ def _detector(
         if isinstance(module, nn.BatchNorm2d):
             module.register_forward_hook(_in_order)
     info = describe_module(freeze(network), title, "detection", labels, *facts, operating_score=settings.operating_score)
-    return UltralyticsDetector(network, info, side, stride, threshold, nms_iou, top)
+    return UltralyticsDetector(module=network, info=info, side=side, stride=stride, threshold=threshold, nms_iou=nms_iou, top=top)
 
 
 class ClassScores(nn.Module):
@@ -191,7 +191,7 @@ class Rectangle:
         return clip((boxes - boxes.new_tensor([left, top, left, top])) / ratio, self.height, self.width)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class UltralyticsDetector:
     """A Model of Candidates around a DetectionModel. side: the longer side of its input, px. threshold, nms_iou, top: what decode keeps."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from robustbench_cv.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """name: of the model ("unet.scenes"). recipe: spec. data: training set, data_sha256 over its ids and contents, samples its size.
     test: the split on which `metrics` hold, with test_samples. seconds: of the training loop. sha256: of the weights file.

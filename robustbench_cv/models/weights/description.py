@@ -24,7 +24,7 @@ LARGEST_SIDE = 16_384
 """px that a file may say its network takes (project choice)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Description:
     """What a weights file says about the network it belongs to.
 

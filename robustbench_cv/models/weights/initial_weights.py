@@ -28,7 +28,7 @@ def cache() -> Path:
     return Path(os.environ.get("ROBUSTBENCH_CV_CACHE") or Path.home() / ".cache" / "robustbench-cv").expanduser()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InitialWeights:
     """A network's classes and preprocessing, with the tensors to fill it with (None: random numbers, the same every time)."""
 
@@ -141,7 +141,14 @@ def weights_file(architecture: str, weights: str, checkpoint: str) -> Path | Non
 def _defaults(default: Description, num_classes: int, state: Mapping[str, Tensor]) -> Description:
     names = Labels.numbered(num_classes).names if num_classes else default.classes
     mean, std = (tuple(state[key].flatten().tolist()) if key in state else None for key in ("mean", "std"))
-    return Description(default.architecture, names, default.input_size, mean or default.mean, std or default.std, default.arguments)
+    return Description(
+        architecture=default.architecture,
+        classes=names,
+        input_size=default.input_size,
+        mean=mean or default.mean,
+        std=std or default.std,
+        arguments=default.arguments,
+    )
 
 
 def _labels(names: str, said: tuple[str, ...]) -> Labels:

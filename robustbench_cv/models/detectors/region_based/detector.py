@@ -24,7 +24,7 @@ Propose: TypeAlias = Callable[[Tensor], Tensor]
 """An image (3, h, w) in [0, 1] -> boxes (P, 4) in its px, at least one. Not differentiated."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class BoxDetector:
     """A Model of Candidates. module: (squares (N, 3, side, side), frame) -> Candidates in px of the square. The rest: what decode keeps."""
 
@@ -101,7 +101,7 @@ def box_detector(
     facts = (f"side={side}", f"mean={begin.mean}", f"std={begin.std}", f"threshold={threshold}", f"nms_iou={nms_iou}", *facts)
     frozen = freeze(module)
     info = describe_module(frozen, begin.name, "detection", begin.classes, *facts, operating_score=operating_score)
-    return BoxDetector(frozen, info, side, threshold, nms_iou)
+    return BoxDetector(module=frozen, info=info, side=side, threshold=threshold, nms_iou=nms_iou)
 
 
 def on_selective_search(

@@ -17,7 +17,7 @@ from robustbench_cv.models.trainable import HeadRows, InputFrame, Objects, Refus
 from robustbench_cv.types import BoxPrediction, Candidates, ModelInfo
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class YoloDetector:
     """A Model of Candidates. side: the network's square input, px. threshold, nms_iou, top: what decode keeps."""
 
