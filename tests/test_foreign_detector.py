@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -65,3 +66,9 @@ def test_wrong_shapes_are_named(model: Any) -> None:
     wrong = detector(torch.nn.Identity(), lambda x: (x.new_zeros(1, 5, 4), x.new_zeros(1, 5, 2)), name="mine", classes=Labels(("a",)))
     with pytest.raises(UserError, match=r"must be \(N, K, 4\) and \(N, K, 1\)"):
         wrong.raw(torch.rand(1, 3, 8, 8))
+
+
+def test_the_former_name_of_the_adapter_says_the_new_one() -> None:
+    with pytest.warns(DeprecationWarning, match="is robustbench_cv.models.detector_adapter now"):
+        former = importlib.import_module("robustbench_cv.models.detect")
+    assert former.detector is detector
