@@ -344,3 +344,15 @@ def test_other_libraries_keep_their_functions(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_model_on_the_meta_device_leaves_the_library_usable() -> None:
+    """Its classes hold tensors: imported while a model is built without memory, they must not be of the meta device for ever."""
+    code = (
+        "from robustbench_cv.models.build import build\n"
+        "spec = 'ultralytics:yolov8n(num_classes=2, input_size=64)'\n"
+        "build(spec, device='meta')\n"
+        "build(spec)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

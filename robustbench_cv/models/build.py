@@ -28,8 +28,9 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
     """
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
     spec = key_into_checkpoint(expand_tag(replace(spec, args={**spec.args, **more})))
+    factory = MODELS.factory(spec)  # imported here: what a module makes on import is not of the meta device
     with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext():
-        model = model_from_factory(spec, MODELS.factory(spec)) if spec.name.endswith(".py") else MODELS.build(spec)
+        model = model_from_factory(spec, factory) if spec.name.endswith(".py") else MODELS.build(spec)
     made: AnyModel = to(model, device)
     return remember(made, spec)
 

@@ -21,8 +21,11 @@ def need(extra: str, what: str) -> ModuleType:
     """The package of an extra. UserError, with the command that installs it, where it is not there."""
     package = PACKAGES[extra]
     record_lookup(Lookup("package", package))
+    import torch
+
     try:
-        return importlib.import_module(package)
+        with torch.device("cpu"):  # what a package makes on import is not of the device that some model is built on
+            return importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise

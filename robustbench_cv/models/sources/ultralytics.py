@@ -289,7 +289,8 @@ def _package() -> Any:
         folder.mkdir(exist_ok=True)
         os.environ["YOLO_CONFIG_DIR"] = str(folder)
     try:
-        from ultralytics.nn import tasks
+        with torch.device("cpu"):  # its classes hold tensors, which shall not be of the meta device that some model is built on
+            from ultralytics.nn import tasks
     except ImportError as error:
         raise UserError(
             f"ultralytics is not installed ({error}): pip install 'robustbench-cv[ultralytics]'. Its licence is the AGPL-3.0, which asks "
