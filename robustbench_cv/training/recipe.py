@@ -42,7 +42,7 @@ class Schedule:
     def rate(self, progress: float) -> float:
         """Learning rate after `progress` (0-1) of all steps.
 
-        >>> [round(Schedule(1, peak=1.0, warm=0.5).rate(p), 2) for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        >>> [round(Schedule(epochs=1, peak=1.0, warm=0.5).rate(p), 2) for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
         """
         if progress < self.warm:
