@@ -237,9 +237,9 @@ class BoxPrediction:
 Prediction: TypeAlias = ClassPrediction | MaskPrediction | BoxPrediction
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model without running it.
+    """What is known of a model without running it. Users' own models make one, so its fields can be given in order.
 
     operating_score: the confidence at which a detector's boxes count as reported (hallucination rates, pictures); AP ignores it.
     """

@@ -10,6 +10,7 @@ import pytest
 
 import robustbench_cv
 from robustbench_cv.code_lookups import Lookup, recorded_lookups, unrecorded_lookups
+from robustbench_cv.models.build import build as build_model
 from robustbench_cv.registry import Registry
 from robustbench_cv.runner import dependencies
 from robustbench_cv.runner.dependencies import DependencyReader
@@ -209,3 +210,14 @@ def test_lookups_are_recorded_where_they_are_asked_for() -> None:
             attacks.build("pgd")
     assert [lookup.module for lookup in inner] == ["robustbench_cv.attacks.pgd"]
     assert [lookup.module for lookup in outer] == ["robustbench_cv.attacks.fgsm", "robustbench_cv.attacks.pgd"]
+
+
+def test_the_adapter_of_a_users_bare_detector_is_a_part_of_its_code(tmp_path: Path) -> None:
+    """Which adapter serves is looked up by the library that the module comes from, which no syntax tree shows."""
+    (tmp_path / "bare.py").write_text(
+        "from torchvision.models.detection import ssdlite320_mobilenet_v3_large as net\n\n\n"
+        "def build():\n    return net(weights=None, weights_backbone=None, num_classes=3)\n"
+    )
+    reader, spec = DependencyReader(), f"{tmp_path / 'bare.py'}:build(task='detection', classes='a,b')"
+    _, code = dependencies.built_with_code(reader, lambda: build_model(spec))
+    assert "robustbench_cv.models.sources.torchvision_detection" in {name for name, _ in code.sources}

@@ -16,7 +16,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.models.detector_adapter import detector
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import BoxTarget, Candidates, Labels, predict
+from robustbench_cv.types import BoxTarget, Candidates, Labels, ModelInfo, predict
 
 ROOT = Path(__file__).parents[1]
 CODE = next(
@@ -72,3 +72,8 @@ def test_the_former_name_of_the_adapter_says_the_new_one() -> None:
     with pytest.warns(DeprecationWarning, match="is robustbench_cv.models.detector_adapter now"):
         former = importlib.import_module("robustbench_cv.models.detect")
     assert former.detector is detector
+
+
+def test_what_a_users_own_model_says_of_itself_can_be_given_in_order() -> None:
+    info = ModelInfo("oracle", "detection", Labels(("car",)), "0" * 64, 0, 0.5)
+    assert (info.parameters, info.operating_score) == (0, 0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy
 import torch
@@ -24,7 +24,16 @@ _CHANCE = 0.35
 
 _WAY_OUT = "give boxes as x1, y1, x2, y2 in pixels of the image itself"
 
-Reading = Callable[[Tensor, int, int], Tensor]
+
+@dataclass(frozen=True)
+class Reading:
+    """What boxes (N, 4) may have been meant as. convert: to xyxy pixels, given height and width in px. relative: shares of these."""
+
+    convert: Callable[[Tensor, int, int], Tensor]
+    relative: bool = False
+
+    def __call__(self, boxes: Tensor, height: int, width: int) -> Tensor:
+        return self.convert(boxes, height, width)
 
 
 @check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
@@ -38,14 +47,19 @@ def _from_centres(b: Tensor) -> Tensor:
 
 
 READINGS: dict[str, Reading] = {
-    "x, y, width, height": lambda b, h, w: boxes.xywh_to_xyxy(b),
-    "centre x, centre y, width, height": lambda b, h, w: _from_centres(b),
-    "y1, x1, y2, x2": lambda b, h, w: b[:, [1, 0, 3, 2]],
-    "x1, y1, x2, y2 as shares of the image": lambda b, h, w: b * b.new_tensor([w, h, w, h]),
-    "centre x, centre y, width, height as shares of the image": lambda b, h, w: _from_centres(b * b.new_tensor([w, h, w, h])),
-    "x, y, width, height as shares of the image": lambda b, h, w: boxes.xywh_to_xyxy(b * b.new_tensor([w, h, w, h])),
+    "x, y, width, height": Reading(lambda b, h, w: boxes.xywh_to_xyxy(b)),
+    "centre x, centre y, width, height": Reading(lambda b, h, w: _from_centres(b)),
+    "y1, x1, y2, x2": Reading(lambda b, h, w: b[:, [1, 0, 3, 2]]),
+    "x1, y1, x2, y2 as shares of the image": Reading(lambda b, h, w: _scale(b, h, w), relative=True),
+    "centre x, centre y, width, height as shares of the image": Reading(lambda b, h, w: _from_centres(_scale(b, h, w)), relative=True),
+    "x, y, width, height as shares of the image": Reading(lambda b, h, w: boxes.xywh_to_xyxy(_scale(b, h, w)), relative=True),
 }
-"""What a box (N, 4) may have been meant as: to xyxy pixels of an image of height h and width w."""
+"""By what is said of them."""
+
+
+def _scale(shares: Tensor, height: int, width: int) -> Tensor:
+    """Shares of an image's sides in pixels."""
+    return shares * shares.new_tensor([width, height, width, height])
 
 
 def _examine(subject: Preflight) -> Finding:
@@ -93,8 +107,8 @@ def _of_data(samples: Sequence[Sample]) -> Finding | None:
     evidence = f"{len(bad)} of {len(samples)} images have boxes outside them or with x2 <= x1" + (f", first {bad[0].id!r}" * bool(bad))
     if tiny:
         evidence = "no coordinate exceeds 1: shares of the image, not pixels?"
-    possible = [name for name, reading in READINGS.items() if _all_inside(samples, [reading(_truth(s), *_size(s)) for s in samples])]
-    possible = [name for name in possible if tiny == name.endswith("image")]
+    fitting = {name: reading for name, reading in READINGS.items() if reading.relative == tiny}
+    possible = [name for name, reading in fitting.items() if _all_inside(samples, [reading(_truth(s), *_size(s)) for s in samples])]
     hint = f" (all would be possible as {' or as '.join(possible)})" if possible else ""
     return Finding("S22", _TITLE, "stop", evidence, f"the data's boxes{hint}: {_WAY_OUT}")
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, get_args, runtime_checkable
 from torch import nn
 
 from robustbench_cv.catalogue import MODELS
+from robustbench_cv.code_lookups import Lookup, record_lookup
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import classifier, segmenter
 from robustbench_cv.models.checkpoint import load_checkpoint
@@ -97,6 +98,7 @@ def _detector(module: nn.Module, names: tuple[str, ...], name: str) -> AnyModel:
             f"{name}: a bare {type(module).__name__} cannot be taken as a detector, since no two agree on their output; return an object "
             "with info, raw(images) -> Candidates (boxes and log scores before threshold and suppression) and decode(candidates)"
         )
+    record_lookup(Lookup("model", adapter))
     adapted: AnyModel = importlib.import_module(adapter).detector(module, names, name)
     return adapted
 
