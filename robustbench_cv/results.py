@@ -391,7 +391,7 @@ class Results:
         if not kept[0]:
             return None
         placebo, seed = kept[1] if len(kept) > 2 else {}, self.run.seed
-        return self._memoise(("base rates", group, condition), lambda: base_rates(kept[0], placebo, kept[-1], seed=seed))
+        return self._memoise(("base rates", group, condition, background.key), lambda: base_rates(kept[0], placebo, kept[-1], seed=seed))
 
     def _evidence_by_sample(self, group: Group, condition: str, key: str) -> dict[str, Evidence]:
         rows = self.rows(group, condition)
