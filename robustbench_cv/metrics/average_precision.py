@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy
+import pyarrow
 
 from robustbench_cv.catalogue import metric
-from robustbench_cv.metrics.coco_matching import IOU_THRESHOLDS, SIZES, coco_mask_matches, coco_matches
+from robustbench_cv.metrics.coco_matching import IOU_THRESHOLDS, MATCHES, SIZES, coco_mask_matches, coco_matches
+from robustbench_cv.metrics.evidence import Values, array_of, row_of
 from robustbench_cv.metrics.metric import Metric, Unit
 from robustbench_cv.metrics.ratios import quotient, whole
 from robustbench_cv.types import Evidence, Prediction, Sample
@@ -84,24 +86,25 @@ class AveragePrecision:
     unit: Unit = field(default="rate", init=False)
     range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
     counts_absent: bool = field(default=False, init=False)
+    evidence_type: pyarrow.DataType = field(default=MATCHES, init=False)
 
     @property
     def evidence_key(self) -> str:
         return "coco-masks" if self.masks else "coco"
 
-    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+    def chance(self, evidence: Values, /) -> float | None:
         return 0.0
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return coco_mask_matches(prediction, sample) if self.masks else coco_matches(prediction, sample)
 
-    def reduce(self, evidence: Sequence[Evidence], /) -> float:
+    def reduce(self, evidence: Values, /) -> float:
         return whole(self, evidence, f"no class has an annotated object{'' if self.size == 'all' else f' of size {self.size}'}")
 
-    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
+    def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
         weights = numpy.ascontiguousarray(counts.T, dtype=numpy.float64)
         total, classes = numpy.zeros(len(counts)), numpy.zeros(len(counts))
-        for ranked in _by_class(evidence, list(SIZES).index(self.size)):
+        for ranked in by_class(evidence, self.size):
             step = max(1, _CELLS // max(1, len(ranked.image)))
             for b in range(0, len(counts), step):
                 value, objects = _class_precision(ranked, weights[:, b : b + step], self.thresholds)
@@ -119,21 +122,29 @@ class Ranked(NamedTuple):
     truths: numpy.ndarray
 
 
-def _by_class(evidence: Sequence[Evidence], size: int) -> Iterator[Ranked]:
-    """The classes with an annotated object of this size. Equal scores rank by sample id, then as the model had them."""
-    place = {sample: k for k, sample in enumerate(sorted({e["id"] for e in evidence}))}
-    for c in sorted({c for e in evidence for c, one in e["classes"].items() if one["truths"][size]}, key=int):
-        truths = numpy.zeros(len(evidence))
-        rows: list[tuple[float, int, int, int, int, int]] = []
-        for n, e in enumerate(evidence):
-            if c in e["classes"]:
-                one = e["classes"][c]
-                truths[n] = one["truths"][size]
-                ranked = zip(one["scores"], one["right"][size], one["wrong"][size], strict=True)
-                rows += [(-s, place[e["id"]], d, n, right, wrong) for d, (s, right, wrong) in enumerate(ranked)]
-        rows.sort()
-        image, right, wrong = numpy.array([row[3:] for row in rows], dtype=numpy.int64).reshape(-1, 3).T
-        yield Ranked(image, right, wrong, truths)
+def by_class(evidence: Values, size: str = "all") -> Iterator[Ranked]:
+    """The classes with an annotated object of this size, rising. Equal scores rank by image, then as the model had them."""
+    matches, s = array_of(evidence, MATCHES), list(SIZES).index(size)
+    lists = {name: matches.field(k) for k, name in enumerate(("classes", "truths", "labels", "scores", "right", "wrong"))}
+    items = {name: column.flatten() for name, column in lists.items()}
+    truths = _of_size(items["truths"], s)
+    labels, image = items["labels"].to_numpy(), row_of(lists["labels"])
+    order = numpy.lexsort((-items["scores"].to_numpy(), labels))
+    labels, image = labels[order], image[order]
+    right, wrong = (_of_size(items[name], s)[order] for name in ("right", "wrong"))
+    classes, held_by = items["classes"].to_numpy(), row_of(lists["classes"])
+    for c in numpy.unique(classes[truths > 0]):
+        first, last = numpy.searchsorted(labels, [c, c + 1])
+        here = classes == c
+        objects = numpy.zeros(len(matches))
+        objects[held_by[here]] = truths[here]
+        yield Ranked(image[first:last], right[first:last], wrong[first:last], objects)
+
+
+def _of_size(items: pyarrow.Array, size: int) -> numpy.ndarray:
+    """Of numbers for each size (K, 4), those of one (K,)."""
+    every: numpy.ndarray = items.flatten().to_numpy().reshape(-1, len(SIZES))
+    return every[:, size].astype(numpy.int64)
 
 
 def _class_precision(ranked: Ranked, weights: numpy.ndarray, thresholds: Sequence[int]) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -179,8 +190,9 @@ class Coverage(NamedTuple):
     unscored: int
 
 
-def coverage(evidence: Sequence[Evidence]) -> Coverage:
+def coverage(evidence: Values) -> Coverage:
     """What average precision reads, from the same evidence."""
-    classes = {int(c) for e in evidence for c, one in e["classes"].items() if one["truths"][0]}
-    unscored = sum(len(one["scores"]) for e in evidence for c, one in e["classes"].items() if int(c) not in classes)
-    return Coverage(tuple(sorted(classes)), unscored)
+    matches = array_of(evidence, MATCHES)
+    classes, truths, labels = (matches.field(k).flatten() for k in range(3))
+    held = numpy.unique(classes.to_numpy()[_of_size(truths, 0) > 0])
+    return Coverage(tuple(held.tolist()), int((~numpy.isin(labels.to_numpy(), held)).sum()))

@@ -6,14 +6,18 @@ there, and of clean images that never held the class. Project choices, like the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy
+import pyarrow
+import pyarrow.compute
 
+from robustbench_cv.metrics.evidence import Column, Side, aligned, row_of
+from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.intervals import RESAMPLES, bootstrap_counts, percentile, wilson
 from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.types import Evidence
 
 
 @dataclass(frozen=True)
@@ -24,41 +28,88 @@ class BaseRates:
     never_held: Estimate
 
 
-def base_rates(
-    removal: Mapping[str, Evidence], placebo: Mapping[str, Evidence], clean: Mapping[str, Evidence], *, seed: int = 0
-) -> BaseRates:
-    """From the evidence of `reported_classes` by sample id, under a removal, under its placebo and of the clean images."""
-    asked = {i: e for i, e in removal.items() if e["removed"]}
-    answers = [_is_reported(e, placebo[i]) for i, e in asked.items() if i in placebo]
-    return BaseRates(_rate(answers, len(asked)), _never_held(asked, clean, seed))
+def base_rates(removal: Side, placebo: Side, clean: Side, *, seed: int = 0) -> BaseRates:
+    """From the evidence of `reported_classes`, under a removal, under its placebo and of the clean images."""
+    under, same_edit, whole = (Column.taken(side, REPORTED) for side in (removal, placebo, clean))
+    asks = pyarrow.compute.greater(pyarrow.compute.list_value_length(under.values.field("removed")), 0)
+    asked = Column(under.ids.filter(asks), under.values.filter(asks))
+    both, there = aligned([asked, same_edit])
+    answers = numpy.zeros(len(both), dtype=bool)
+    images, enough = _Images.of(there), _enough(both)
+    for classes, rows in _questions(both):
+        answers[rows] = images.reports(classes)[rows] >= enough[rows]
+    return BaseRates(_rate(answers, len(asked)), _never_held(asked, whole, seed))
 
 
-def _is_reported(question: Evidence, there: Evidence) -> bool:
-    """Whether the classes that one removal took are reported in another image, by the removal's own measure of enough."""
-    return bool(sum(there["seen"].get(str(c), 0) for c in question["removed"]) >= question["enough"])
+class _Images(NamedTuple):
+    """What N images report and hold, item by item: the row of its image and the class; of what is reported also how much of it."""
+
+    n: int
+    seen_in: numpy.ndarray
+    seen: numpy.ndarray
+    amount: numpy.ndarray
+    held_in: numpy.ndarray
+    held: numpy.ndarray
+
+    @classmethod
+    def of(cls, side: Column) -> _Images:
+        seen, held = side.values.field("seen"), side.values.field("held")
+        classes, amounts = (seen.flatten().field(k).to_numpy() for k in range(2))
+        return cls(len(side), row_of(seen), classes, amounts, row_of(held), held.flatten().to_numpy())
+
+    def reports(self, classes: Sequence[int]) -> numpy.ndarray:
+        """How much each image reports of some classes together: (N,)."""
+        chosen = numpy.isin(self.seen, classes)
+        return numpy.bincount(self.seen_in[chosen], weights=self.amount[chosen], minlength=self.n)
+
+    def hold(self, classes: Sequence[int]) -> numpy.ndarray:
+        """Whether each image holds any of some classes: bool (N,)."""
+        return numpy.bincount(self.held_in[numpy.isin(self.held, classes)], minlength=self.n) > 0
 
 
-def _rate(answers: list[bool], asked: int) -> Estimate:
-    if not answers:
+def _questions(asked: Column) -> Iterator[tuple[tuple[int, ...], numpy.ndarray]]:
+    """Each set of removed classes with the rows of the removals that took it."""
+    rows: dict[tuple[int, ...], list[int]] = {}
+    for row, classes in enumerate(asked.values.field("removed").to_pylist()):
+        rows.setdefault(tuple(classes), []).append(row)
+    for classes, those in rows.items():
+        yield classes, numpy.array(those)
+
+
+def _enough(asked: Column) -> numpy.ndarray:
+    """How much of the removed classes must be seen to count as reported: (N,)."""
+    enough: numpy.ndarray = asked.values.field("enough").to_numpy()
+    return enough
+
+
+def _rate(answers: numpy.ndarray, asked: int) -> Estimate:
+    n = len(answers)
+    if n == 0:
         return Estimate(None, None, None, 0, asked, reason="no removal has a placebo")
-    return Estimate(sum(answers) / len(answers), *wilson(sum(answers), len(answers)), len(answers), asked - len(answers))
+    return Estimate(int(answers.sum()) / n, *wilson(int(answers.sum()), n), n, asked - n)
 
 
-def _never_held(asked: Mapping[str, Evidence], clean: Mapping[str, Evidence], seed: int) -> Estimate:
+def _never_held(asked: Column, clean: Column, seed: int) -> Estimate:
     """The mean over removals of the share of clean images without their classes that report them all the same.
 
     The interval draws images: one that is drawn twice counts twice, as a removal and as an image that is asked. Where every answer is the
     same, draws cannot differ, and the interval is Wilson's of the images that were asked.
     """
-    apt = numpy.array(
-        [[i != m and not set(q["removed"]) & set(there["held"]) for m, there in clean.items()] for i, q in asked.items()], dtype=bool
-    ).reshape(len(asked), len(clean))
+    images, enough = _Images.of(clean), _enough(asked)
+    apt, seen = (numpy.zeros((len(asked), len(clean)), dtype=bool) for _ in range(2))
+    for classes, rows in _questions(asked):
+        apt[rows] = ~images.hold(classes)
+        seen[rows] = images.reports(classes) >= enough[rows, None]
+    own = pyarrow.compute.index_in(asked.ids, value_set=clean.ids).to_numpy(zero_copy_only=False)
+    there = ~numpy.isnan(own.astype(numpy.float64))
+    apt[there, own[there].astype(numpy.intp)] = False
     if not apt.any():
         return Estimate(None, None, None, 0, len(asked), reason="no clean image is without the removed classes")
-    seen = numpy.array([[_is_reported(q, there) for there in clean.values()] for q in asked.values()], dtype=bool) & apt
-    place = {image: k for k, image in enumerate(sorted({*asked, *clean}))}
-    rows = [k for k in range(len(asked)) if apt[k].any()]
-    removals, images = ([place[i] for i in chosen] for chosen in ([list(asked)[k] for k in rows], list(clean)))
+    seen &= apt
+    ids = [*asked.ids.to_pylist()], [*clean.ids.to_pylist()]
+    place = {image: k for k, image in enumerate(sorted({*ids[0], *ids[1]}))}
+    rows = numpy.flatnonzero(apt.any(axis=1))
+    removals, others = [place[ids[0][k]] for k in rows], [place[i] for i in ids[1]]
     n = len(rows)
     value = float((seen[rows].sum(axis=1) / apt[rows].sum(axis=1)).mean())
     if value in (0.0, 1.0):
@@ -66,7 +117,7 @@ def _never_held(asked: Mapping[str, Evidence], clean: Mapping[str, Evidence], se
         return Estimate(value, *wilson(round(value * images_asked), images_asked), n, len(asked) - n)
     drawn = bootstrap_counts(len(place), RESAMPLES, seed).astype(numpy.float64)
     parts = seen[rows].astype(numpy.float64), apt[rows].astype(numpy.float64)
-    bounds = percentile(_weighted_mean(*parts, drawn.take(removals, axis=1), drawn.take(images, axis=1))) if n > 1 else None
+    bounds = percentile(_weighted_mean(*parts, drawn.take(removals, axis=1), drawn.take(others, axis=1))) if n > 1 else None
     low, high = (None, None) if bounds is None else bounds
     return Estimate(value, low, high, n, len(asked) - n, reason="" if bounds else "no interval: one removal cannot be resampled")
 

@@ -1,9 +1,9 @@
 """One image's detections matched with its annotated objects by the rules of the COCO evaluation (Lin et al. 2014, cocoapi's cocoeval).
 
-The evidence that all average precisions share: {"id": sample id, "classes": {class: {"truths": [n in each size], "scores": [D falling],
-"right": [[D] for each size], "wrong": [[D] for each size]}}}. Bit k of a detection's `right` says that it is a true positive at the k-th
-IoU threshold, of `wrong` a false positive; neither where it is ignored (matched to a crowd or to an object outside the size, or unmatched
-and itself outside). Scores are written with the fewest digits that keep them apart.
+The evidence that all average precisions share, as parallel lists: of the classes that occur in the image `classes` and `truths` (annotated
+objects of each size), and of the detections `labels`, `scores`, `right` and `wrong` (each size), by class and then by falling score. Bit k
+of a detection's `right` says that it is a true positive at the k-th IoU threshold, of `wrong` a false positive; neither where it is ignored
+(matched to a crowd or to an object outside the size, or unmatched and itself outside).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy
+import pyarrow
 
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.ratios import finite, need
@@ -31,6 +32,20 @@ MAX_DETECTIONS = 100
 """Detections kept of each class in each image, the most confident ones."""
 
 _BITS = 1 << numpy.arange(len(IOU_THRESHOLDS))
+
+_OF_EACH_SIZE = pyarrow.list_(pyarrow.int32(), len(SIZES))
+
+MATCHES = pyarrow.struct(
+    {
+        "classes": pyarrow.list_(pyarrow.int32()),
+        "truths": pyarrow.list_(_OF_EACH_SIZE),
+        "labels": pyarrow.list_(pyarrow.int32()),
+        "scores": pyarrow.list_(pyarrow.float64()),
+        "right": pyarrow.list_(_OF_EACH_SIZE),
+        "wrong": pyarrow.list_(_OF_EACH_SIZE),
+    }
+)
+"""The type of the evidence of one image."""
 
 
 class Objects(NamedTuple):
@@ -69,7 +84,7 @@ def coco_matches(prediction: Prediction, sample: Sample) -> Evidence:
     truths = Objects(target.boxes.double().numpy(), target.area.double().numpy(), target.crowd.numpy())
     sides = boxes[:, 2:] - boxes[:, :2]
     pairs = Pairs(overlaps(boxes, truths), scores, sides[:, 0] * sides[:, 1], truths.area, truths.crowd)
-    return _by_class(sample.id, pairs, detections.labels.numpy(), target.labels.numpy())
+    return _by_class(pairs, detections.labels.numpy(), target.labels.numpy())
 
 
 def coco_mask_matches(prediction: Prediction, sample: Sample) -> Evidence:
@@ -85,31 +100,45 @@ def coco_mask_matches(prediction: Prediction, sample: Sample) -> Evidence:
     # Counts of pixels are whole numbers, exact in float32 up to 16.7 million.
     overlap = shares((own @ true.T).astype(numpy.float64), areas, true.sum(axis=1, dtype=numpy.float64), crowd)
     pairs = Pairs(overlap, finite(detections.scores, "scores").numpy(), areas, target.area.double().numpy(), crowd)
-    return _by_class(sample.id, pairs, detections.labels.numpy(), target.labels.numpy())
+    return _by_class(pairs, detections.labels.numpy(), target.labels.numpy())
 
 
-def _by_class(name: str, pairs: Pairs, labels: numpy.ndarray, truth: numpy.ndarray) -> Evidence:
-    classes = {}
+def _by_class(pairs: Pairs, labels: numpy.ndarray, truth: numpy.ndarray) -> Evidence:
+    evidence: dict[str, list[object]] = {name: [] for name in ("classes", "truths", "labels", "scores", "right", "wrong")}
     for c in sorted({*labels.tolist(), *truth.tolist()}):
         if c >= 0:
             # a crowd of no evaluated class (label below 0) is a region where no class is scored
-            classes[str(c)] = _one_class(pairs.of(labels == c, (truth == c) | (truth < 0)))
-    return {"id": name, "classes": classes}
+            one = _one_class(pairs.of(labels == c, (truth == c) | (truth < 0)))
+            evidence["classes"].append(c)
+            evidence["truths"].append(one.truths)
+            evidence["labels"] += [c] * len(one.scores)
+            evidence["scores"] += one.scores
+            evidence["right"] += one.right
+            evidence["wrong"] += one.wrong
+    return evidence
 
 
-def _one_class(pairs: Pairs) -> Evidence:
+class _OneClass(NamedTuple):
+    """truths: of each size. scores: falling; right, wrong: of each detection, of each size."""
+
+    truths: list[int]
+    scores: list[float]
+    right: list[list[int]]
+    wrong: list[list[int]]
+
+
+def _one_class(pairs: Pairs) -> _OneClass:
     order = numpy.argsort(-pairs.scores, kind="stable")[:MAX_DETECTIONS]
     ranges = numpy.array(list(SIZES.values()))
     ignored = pairs.crowd | _outside(pairs.area, ranges)
     matched, free = match(pairs.overlap[order], pairs.crowd, ignored)
     free |= ~matched & _outside(pairs.found_area[order], ranges)[:, None, :]
-    return {
-        "truths": (~ignored).sum(axis=1).tolist(),
-        # str() gives the shortest decimal of the score's own precision: equal scores stay equal, and order is kept.
-        "scores": [float(str(s)) for s in pairs.scores[order]],
-        "right": numpy.einsum("atd,t->ad", matched & ~free, _BITS).tolist(),
-        "wrong": numpy.einsum("atd,t->ad", ~matched & ~free, _BITS).tolist(),
-    }
+    return _OneClass(
+        truths=(~ignored).sum(axis=1).tolist(),
+        scores=pairs.scores[order].tolist(),
+        right=numpy.einsum("atd,t->da", matched & ~free, _BITS).tolist(),
+        wrong=numpy.einsum("atd,t->da", ~matched & ~free, _BITS).tolist(),
+    )
 
 
 def _outside(area: numpy.ndarray, ranges: numpy.ndarray) -> numpy.ndarray:

@@ -7,9 +7,11 @@ the edited region: the evidence of "before" is of the unedited image with the ed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import numpy
 
-from robustbench_cv.types import Evidence
+from robustbench_cv.metrics.evidence import Column, Side, aligned
+from robustbench_cv.metrics.iou import CONFUSION, pixels_by_class
+from robustbench_cv.metrics.ratios import quotient
 
 CHANGES = (0.05, 0.10, 0.20)
 """Changes of an image's IoU beyond which it counts as affected."""
@@ -18,21 +20,24 @@ FEWEST = 10
 """A cell of the matrix with fewer images is left blank."""
 
 
-def class_iou(evidence: Evidence, index: int) -> float | None:
-    """One image's IoU of a class, from the evidence of mIoU; None where the truth has no scored pixel of it."""
-    for c, shared, predicted, truth in evidence:
-        if c == index and truth:
-            return float(shared / (predicted + truth - shared))
-    return None
-
-
-def changed_images(after: Mapping[str, Evidence], before: Mapping[str, Evidence], index: int) -> dict[float, float] | None:
+def changed_images(after: Side, before: Side, index: int) -> dict[float, float] | None:
     """Share of the images whose own IoU of class `index` changes by more than each of CHANGES, either way.
 
-    From the evidence of mIoU by sample id, over the images that have both and a scored pixel of the class; None below FEWEST of them.
+    From the evidence of mIoU, over the images that have both and a scored pixel of the class; None below FEWEST of them.
     """
-    pairs = [(class_iou(after[i], index), class_iou(before[i], index)) for i in sorted(set(after) & set(before))]
-    changes = [abs(new - old) for new, old in pairs if new is not None and old is not None]
+    new, old = (_image_ious(side, index) for side in aligned([Column.taken(side, CONFUSION) for side in (after, before)]))
+    changes = numpy.abs(new - old)
+    changes = changes[~numpy.isnan(changes)]
     if len(changes) < FEWEST:
         return None
-    return {limit: sum(change > limit for change in changes) / len(changes) for limit in CHANGES}
+    return {limit: float((changes > limit).mean()) for limit in CHANGES}
+
+
+def _image_ious(side: Column, index: int) -> numpy.ndarray:
+    """Each image's own IoU of a class; NaN where the truth has no scored pixel of it."""
+    pixels = pixels_by_class(side.values)
+    place = numpy.flatnonzero(pixels.classes == index)
+    if not len(place):
+        return numpy.full(len(side), numpy.nan)
+    shared, predicted, truth = (counts[:, place[0]] for counts in pixels[1:])
+    return quotient(shared, numpy.where(truth > 0, predicted + truth - shared, 0))

@@ -7,11 +7,14 @@ number, not matched one by one).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy
+import pyarrow
+
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.metrics.detection_rates import FOUND, MISLABELLED, VANISHED
+from robustbench_cv.metrics.detection_rates import FOUND, MISLABELLED, OBJECTS, VANISHED
+from robustbench_cv.metrics.evidence import Column, Side, aligned, all_ids, row_of
 from robustbench_cv.metrics.intervals import RESAMPLES, estimate, wilson
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.ratios import Ratio
@@ -36,45 +39,74 @@ class DetectionAttack(NamedTuple):
     touched: Estimate
 
 
-def detection_attack(
-    clean: Mapping[str, Evidence], attacked: Mapping[str, Evidence], *, resamples: int = RESAMPLES, seed: int = 0
-) -> DetectionAttack:
-    """Compare the evidence by sample id, over the samples that have both. ValueError where the two have different objects."""
-    ids = sorted(set(clean) & set(attacked))
-    pairs = [(clean[i], attacked[i]) for i in ids]
-    for i, (before, after) in zip(ids, pairs, strict=True):
-        if len(before["objects"]) != len(after["objects"]):
-            raise ValueError(f"{i} has {len(before['objects'])} objects in one condition and {len(after['objects'])} in the other")
-    excluded = len(set(clean) | set(attacked)) - len(ids)
+def detection_attack(clean: Side, attacked: Side, *, resamples: int = RESAMPLES, seed: int = 0) -> DetectionAttack:
+    """Compare the evidence of samples that have both. ValueError where the two have different objects."""
+    sides = [Column.taken(side, OBJECTS) for side in (clean, attacked)]
+    excluded = all_ids(sides)
+    before, after = aligned(sides)
+    n = len(before)
+    excluded -= n
+    states = _states(before, after)
+    of_reference = numpy.bincount(states.image, weights=states.before == FOUND, minlength=n)
+    added = (_field(after, "fabricated") - _field(before, "fabricated")).astype(numpy.float64)
+    harmed = numpy.bincount(states.image, weights=(states.before == FOUND) & (states.after != FOUND), minlength=n) > 0
 
-    def ratio(name: str, split: Callable[[Evidence], tuple[float, float]], undefined: str) -> Estimate:
-        metric = Ratio(name=name, take=_of_two_conditions, split=split, undefined=undefined, higher_is_better=False, evidence_key=name)
-        return estimate(metric, pairs, excluded=excluded, resamples=resamples, seed=seed)
+    def ratio(name: str, above: numpy.ndarray, below: numpy.ndarray, undefined: str) -> Estimate:
+        metric = Ratio(
+            name=name,
+            take=_of_two_conditions,
+            split=lambda pairs: (pairs.field("above").to_numpy(), pairs.field("below").to_numpy()),
+            undefined=undefined,
+            higher_is_better=False,
+            evidence_key=name,
+            evidence_type=_SUMS,
+        )
+        sums = pyarrow.StructArray.from_arrays([pyarrow.array(above), pyarrow.array(below)], fields=list(_SUMS))
+        return estimate(metric, sums, excluded=excluded, resamples=resamples, seed=seed)
 
-    def share(hits: list[bool]) -> Estimate:
-        if not hits:
+    def became(name: str, state: int) -> Estimate:
+        now = numpy.bincount(states.image, weights=(states.before == FOUND) & (states.after == state), minlength=n)
+        return ratio(name, now, of_reference, "no object was found without the attack")
+
+    def share(hits: numpy.ndarray) -> Estimate:
+        if not len(hits):
             return Estimate(None, None, None, 0, excluded, reason="no image has both conditions")
-        return Estimate(sum(hits) / len(hits), *wilson(sum(hits), len(hits)), len(hits), excluded)
+        return Estimate(float(hits.mean()), *wilson(int(hits.sum()), len(hits)), len(hits), excluded)
 
-    lost = "no object was found without the attack"
-    added = [after["fabricated"] - before["fabricated"] for before, after in pairs]
     return DetectionAttack(
-        n_reference=sum(before["objects"].count(FOUND) for before, _ in pairs),
-        vanished=ratio("vanished by the attack", lambda pair: _became(VANISHED, pair), lost),
-        mislabelled=ratio("mislabelled by the attack", lambda pair: _became(MISLABELLED, pair), lost),
-        fabricated=ratio("fabricated by the attack", lambda pair: (pair[1]["fabricated"] - pair[0]["fabricated"], 1), "no image"),
-        fabrication=share([n >= MANY for n in added]),
-        touched=share([n > 0 or _is_harmed(pair) for n, pair in zip(added, pairs, strict=True)]),
+        n_reference=int(of_reference.sum()),
+        vanished=became("vanished by the attack", VANISHED),
+        mislabelled=became("mislabelled by the attack", MISLABELLED),
+        fabricated=ratio("fabricated by the attack", added, numpy.ones(n), "no image"),
+        fabrication=share(added >= MANY),
+        touched=share((added > 0) | harmed),
     )
 
 
-def _became(state: int, pair: tuple[Evidence, Evidence]) -> tuple[int, int]:
-    now = [after for before, after in zip(pair[0]["objects"], pair[1]["objects"], strict=True) if before == FOUND]
-    return now.count(state), len(now)
+_SUMS = pyarrow.struct({"above": pyarrow.float64(), "below": pyarrow.float64()})
 
 
-def _is_harmed(pair: tuple[Evidence, Evidence]) -> bool:
-    return any(before == FOUND != after for before, after in zip(pair[0]["objects"], pair[1]["objects"], strict=True))
+class _States(NamedTuple):
+    """Of every object: the row of its image, its state without the attack, and under it."""
+
+    image: numpy.ndarray
+    before: numpy.ndarray
+    after: numpy.ndarray
+
+
+def _states(before: Column, after: Column) -> _States:
+    lists = [side.values.field("objects") for side in (before, after)]
+    lengths = [side.value_lengths().to_numpy(zero_copy_only=False) for side in lists]
+    odd = numpy.flatnonzero(lengths[0] != lengths[1])
+    if len(odd):
+        first = odd[0]
+        raise ValueError(f"{before.ids[first]} has {lengths[0][first]} objects in one condition and {lengths[1][first]} in the other")
+    return _States(row_of(lists[0]), *(side.flatten().to_numpy() for side in lists))
+
+
+def _field(side: Column, name: str) -> numpy.ndarray:
+    values: numpy.ndarray = side.values.field(name).to_numpy()
+    return values
 
 
 def _of_two_conditions(prediction: Prediction, sample: Sample) -> Evidence:

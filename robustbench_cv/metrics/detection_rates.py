@@ -11,14 +11,16 @@ AP sees none of this directly. Evidence of an image, which all share: {"objects"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy
+import pyarrow
 
 from robustbench_cv.arguments import Fraction
 from robustbench_cv.catalogue import metric
 from robustbench_cv.metrics.coco_matching import Objects, overlaps
+from robustbench_cv.metrics.evidence import row_of
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.ratios import Ratio, finite, need
 from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction, Sample
@@ -26,7 +28,10 @@ from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction,
 VANISHED, MISLABELLED, CLAIMED, FOUND = range(4)
 """States of an object; CLAIMED: boxes of its class overlap it, but each is another object's match."""
 
-Guess: TypeAlias = Callable[[Sequence[Evidence]], float | None]
+OBJECTS = pyarrow.struct({"objects": pyarrow.list_(pyarrow.int8()), "fabricated": pyarrow.int32(), "boxes": pyarrow.int32()})
+"""The type of the evidence of one image."""
+
+Guess: TypeAlias = Callable[[pyarrow.Array], float | None]
 
 _IOU = 0.5  # to overlap, one way or the other
 
@@ -55,10 +60,11 @@ def fabricated_per_image(operating_score: Fraction) -> Metric:
     return Ratio(
         name="fabricated-per-image",
         take=_taker(operating_score),
-        split=lambda e: (e["fabricated"], 1),
+        split=lambda e: (e.field("fabricated").to_numpy(), numpy.ones(len(e))),
         undefined="no image",
         higher_is_better=False,
         evidence_key=_key(operating_score),
+        evidence_type=OBJECTS,
         unit="count per image",
         range=(0.0, None),
         counts_absent=True,
@@ -69,12 +75,20 @@ def _share(name: str, state: int, operating_score: float, *, higher_is_better: b
     return Ratio(
         name=name,
         take=_taker(operating_score),
-        split=lambda e: (e["objects"].count(state), len(e["objects"])),
+        split=lambda evidence: _count_objects(evidence, state),
         undefined="no annotated object",
         higher_is_better=higher_is_better,
         evidence_key=_key(operating_score),
+        evidence_type=OBJECTS,
         guess=guess,
     )
+
+
+def _count_objects(evidence: pyarrow.Array, state: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """How many objects of each image are in a state, and how many there are."""
+    objects = evidence.field("objects")
+    image, states = row_of(objects), objects.flatten().to_numpy()
+    return tuple(numpy.bincount(image[chosen], minlength=len(evidence)) for chosen in (states == state, slice(None)))  # type: ignore[return-value]
 
 
 def _key(operating_score: float) -> str:

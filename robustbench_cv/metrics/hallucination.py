@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import pyarrow
 import torch
 from torch import Tensor
 
@@ -43,6 +44,18 @@ from robustbench_cv.types import (
 
 _AREA = "hallucinated-area"
 
+REPORTED = pyarrow.struct(
+    {
+        "seen": pyarrow.map_(pyarrow.int32(), pyarrow.int64()),
+        "held": pyarrow.list_(pyarrow.int32()),
+        "removed": pyarrow.list_(pyarrow.int32()),
+        "enough": pyarrow.float64(),
+    }
+)
+"""The type of what `reported_classes` says of one image."""
+
+_PIXELS = pyarrow.struct({"reported": pyarrow.int64(), "edited": pyarrow.int64()})
+
 BLOB = 0.1
 """Share of the edited region's area that pixels of a removed class cover to count as an object."""
 
@@ -57,7 +70,9 @@ class Places(NamedTuple):
 @metric()
 def hallucination_rate(labels: Labels, operating_score: Fraction) -> Metric:
     """Share of removals after which a removed class is still reported, anywhere in the image."""
-    background = Background(f"reports@{operating_score:g}", partial(reported_classes, labels=labels, operating_score=operating_score))
+    background = Background(
+        f"reports@{operating_score:g}", REPORTED, partial(reported_classes, labels=labels, operating_score=operating_score)
+    )
     return _rate("hallucination-rate", labels, operating_score, any, background=background)
 
 
@@ -80,10 +95,17 @@ def hallucinated_area(labels: Labels) -> Metric:
     def take(prediction: Prediction, sample: Sample) -> Evidence:
         edit, removed = _removed_classes(sample, labels)
         predicted = need(prediction, MaskPrediction, "hallucinated-area").labels
-        return [int((_of(predicted, removed) & edit.region).sum()), int(edit.region.sum())]
+        return {"reported": int((_of(predicted, removed) & edit.region).sum()), "edited": int(edit.region.sum())}
 
     return Ratio(
-        name=_AREA, take=take, split=tuple, undefined="no pixel was edited", higher_is_better=False, evidence_key=_AREA, counts_absent=True
+        name=_AREA,
+        take=take,
+        split=lambda evidence: (evidence.field("reported").to_numpy(), evidence.field("edited").to_numpy()),
+        undefined="no pixel was edited",
+        higher_is_better=False,
+        evidence_key=_AREA,
+        evidence_type=_PIXELS,
+        counts_absent=True,
     )
 
 
@@ -120,8 +142,8 @@ def _rate(
 def reported_classes(prediction: Prediction, sample: Sample, labels: Labels, operating_score: float) -> Evidence:
     """What an image holds and what is reported of it, by class index: for the same question of images that a class was never in.
 
-    {"seen": {class: 1 for a classifier's answer; boxes at the operating score; pixels}, "held": classes of the target, "removed": those
-    that the edit took, "enough": how much must be seen of them to count as reported}.
+    seen: by class, 1 for a classifier's answer, boxes at the operating score, or pixels. held: classes of the target. removed: those that
+    the edit took. enough: how much must be seen of them to count as reported.
     """
     edit = sample.edit
     removed = [] if edit is None else [labels.index(name) for name in sorted(edit.removed) if name in labels.names]
@@ -134,16 +156,16 @@ def reported_classes(prediction: Prediction, sample: Sample, labels: Labels, ope
     }
 
 
-def _reported_classes(prediction: Prediction, operating_score: float) -> dict[str, int]:
+def _reported_classes(prediction: Prediction, operating_score: float) -> list[tuple[int, int]]:
     if isinstance(prediction, ClassPrediction):
         finite(prediction.probs, "probabilities")
-        return {str(prediction.label): 1}
+        return [(prediction.label, 1)]
     if isinstance(prediction, BoxPrediction):
         values = prediction.labels[finite(prediction.scores, "scores") >= operating_score]
     else:
         values = prediction.labels[prediction.labels >= 0]
     classes, counts = torch.unique(values, return_counts=True)
-    return {str(c): n for c, n in zip(classes.tolist(), counts.tolist(), strict=True)}
+    return list(zip(classes.tolist(), counts.tolist(), strict=True))
 
 
 def _annotated_classes(sample: Sample) -> list[int]:

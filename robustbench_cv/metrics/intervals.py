@@ -6,16 +6,15 @@ number of samples and seed uses the same draws. A weighting under which the metr
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy
 
 from robustbench_cv.errors import NotApplicable
+from robustbench_cv.metrics.evidence import Column, Side, Values, aligned, all_ids, array_of
 from robustbench_cv.metrics.metric import Estimate, Metric
-from robustbench_cv.types import Evidence
 
 RESAMPLES = 2000
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
@@ -72,8 +71,9 @@ def percentile(values: numpy.ndarray) -> Interval | None:
     return Interval(float(low), float(high))
 
 
-def estimate(metric: Metric, evidence: Sequence[Evidence], *, excluded: int = 0, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """A metric with its interval; independent of the order of the evidence. Undefined: value None, with the reason."""
+def estimate(metric: Metric, evidence: Values, *, excluded: int = 0, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """A metric with its interval, of evidence in the order of the sample ids. Undefined: value None, with the reason."""
+    evidence = array_of(evidence, metric.evidence_type)
     n = len(evidence)
     if n == 0:
         return Estimate(None, None, None, n, excluded, reason="no sample has this metric")
@@ -83,14 +83,14 @@ def estimate(metric: Metric, evidence: Sequence[Evidence], *, excluded: int = 0,
         return Estimate(None, None, None, n, excluded, reason=str(error))
     if metric.is_rate:
         return Estimate(value, *wilson(round(value * n), n), n, excluded)
-    spread = _resample(metric, sorted(evidence, key=_canonical), resamples, seed)
+    spread = _resample(metric, evidence, resamples, seed)
     return _with_bounds(_Quantity(value, spread), n, excluded)
 
 
 def paired_difference(
     metric: Metric,
-    a: Mapping[str, Evidence],
-    b: Mapping[str, Evidence],
+    a: Side,
+    b: Side,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -101,10 +101,10 @@ def paired_difference(
 
 def difference_in_differences(
     metric: Metric,
-    after: Mapping[str, Evidence],
-    before: Mapping[str, Evidence],
-    control_after: Mapping[str, Evidence] | None = None,
-    control_before: Mapping[str, Evidence] | None = None,
+    after: Side,
+    before: Side,
+    control_after: Side | None = None,
+    control_before: Side | None = None,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -114,28 +114,28 @@ def difference_in_differences(
     Evidence by sample id. All three are of the samples that have all of it, so that they add up; `excluded` counts those that have
     some of it. Without a control only the effect is given.
     """
-    sides = [after, before]
+    given = [after, before]
     if control_after is not None and control_before is not None:
-        sides += [control_after, control_before]
-    ids = sorted(set.intersection(*(set(side) for side in sides)))
-    excluded = len(set().union(*sides)) - len(ids)
-    measured = [_quantity(metric, [side[i] for i in ids], resamples, seed) for side in sides]
+        given += [control_after, control_before]
+    columns = [Column.taken(side, metric.evidence_type) for side in given]
+    sides = aligned(columns)
+    n = len(sides[0])
+    excluded = all_ids(columns) - n
+    measured = [_quantity(metric, side.values, resamples, seed) for side in sides]
     effect = _minus(measured[0], measured[1])
     if len(measured) == 2:
-        return Differences(_with_bounds(effect, len(ids), excluded), None, None)
+        return Differences(_with_bounds(effect, n, excluded), None, None)
     control = _minus(measured[2], measured[3])
-    return Differences(*(_with_bounds(q, len(ids), excluded) for q in (effect, control, _minus(effect, control))))
+    return Differences(*(_with_bounds(q, n, excluded) for q in (effect, control, _minus(effect, control))))
 
 
-def resampled_difference(
-    metric: Metric, a: Mapping[str, Evidence], b: Mapping[str, Evidence], *, resamples: int = RESAMPLES, seed: int = 0
-) -> numpy.ndarray:
+def resampled_difference(metric: Metric, a: Side, b: Side, *, resamples: int = RESAMPLES, seed: int = 0) -> numpy.ndarray:
     """metric(a) - metric(b) in every resample of the samples that have both: float64 (resamples,), NaN where undefined.
 
     For one-sided bounds, and for the share of resamples with the adverse sign.
     """
-    ids = sorted(set(a) & set(b))
-    left, right = (_quantity(metric, [side[i] for i in ids], resamples, seed) for side in (a, b))
+    sides = aligned([Column.taken(side, metric.evidence_type) for side in (a, b)])
+    left, right = (_quantity(metric, side.values, resamples, seed) for side in sides)
     return _minus(left, right).spread
 
 
@@ -147,9 +147,9 @@ class _Quantity(NamedTuple):
     reason: str = ""
 
 
-def _quantity(metric: Metric, evidence: Sequence[Evidence], resamples: int, seed: int) -> _Quantity:
+def _quantity(metric: Metric, evidence: Values, resamples: int, seed: int) -> _Quantity:
     nothing = numpy.full(resamples, numpy.nan)
-    if not evidence:
+    if not len(evidence):
         return _Quantity(None, nothing, "no sample has this metric on every side of the comparison")
     try:
         value = metric.reduce(evidence)
@@ -158,7 +158,7 @@ def _quantity(metric: Metric, evidence: Sequence[Evidence], resamples: int, seed
     return _Quantity(value, _resample(metric, evidence, resamples, seed))
 
 
-def _resample(metric: Metric, evidence: Sequence[Evidence], resamples: int, seed: int) -> numpy.ndarray:
+def _resample(metric: Metric, evidence: Values, resamples: int, seed: int) -> numpy.ndarray:
     return numpy.concatenate([metric.resample(evidence, counts) for counts in _draws(len(evidence), resamples, seed)])
 
 
@@ -175,7 +175,3 @@ def _with_bounds(quantity: _Quantity, n: int, excluded: int) -> Estimate:
         reason = "no interval: one sample cannot be resampled" if n == 1 else "no interval: undefined in nearly every resample"
         return Estimate(quantity.value, None, None, n, excluded, reason=reason)
     return Estimate(quantity.value, bounds.low, bounds.high, n, excluded)
-
-
-def _canonical(evidence: Evidence) -> str:
-    return json.dumps(evidence, sort_keys=True)

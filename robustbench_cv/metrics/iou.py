@@ -1,26 +1,34 @@
 """Intersection over union of segmentations, accumulated over the whole data set (never a mean of the images' own values).
 
-Evidence of an image: a row [class, intersection, predicted, truth] of pixel counts for each class that occurs in it, over pixels whose
-truth is not 255; a prediction there counts for nothing. A predicted value that names no evaluated class is wrong without being a false
+Evidence of an image: the pixel counts `intersection`, `predicted` and `truth` of each class that occurs in it, over pixels whose truth is
+not 255; a prediction there counts for nothing. A predicted value that names no evaluated class is wrong without being a false
 positive of any. A class without a pixel in truth and prediction is left out of the mean; one that is predicted but absent from the truth
 keeps its 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy
+import pyarrow
 import torch
 
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.metrics.evidence import Values, array_of, row_of
 from robustbench_cv.metrics.metric import Labels, Metric, Unit
 from robustbench_cv.metrics.ratios import Ratio, need, quotient, whole
 from robustbench_cv.types import IGNORE, Evidence, MaskPrediction, MaskTarget, Prediction, Sample
 
 _KEY = "confusion"
+
+CONFUSION = pyarrow.list_(
+    pyarrow.struct({"class": pyarrow.int32(), "intersection": pyarrow.int64(), "predicted": pyarrow.int64(), "truth": pyarrow.int64()})
+)
+"""The type of the evidence of one image."""
+
 _BACKGROUNDS = ("background", "__background__", "bg")
 
 
@@ -55,32 +63,55 @@ def pixel_accuracy() -> Metric:
     return Ratio(
         name="pixel-accuracy",
         take=_confusion,
-        split=lambda rows: (sum(r[1] for r in rows), sum(r[3] for r in rows)),
+        split=_right_and_scored,
         undefined="no pixel is scored",
         higher_is_better=True,
         evidence_key=_KEY,
+        evidence_type=CONFUSION,
         guess=_commonest,
     )
 
 
-def _truth_pixels(evidence: Sequence[Evidence]) -> dict[int, int]:
-    """Scored pixels of each class in the truth, of those that it holds."""
-    pixels: dict[int, int] = {}
-    for rows in evidence:
-        for c, _, _, truth in rows:
-            if truth:
-                pixels[c] = pixels.get(c, 0) + truth
-    return pixels
+class Pixels(NamedTuple):
+    """Counts of each class that occurs, (N, C) int64: intersection, predicted, truth; and the classes (C,), rising."""
+
+    classes: numpy.ndarray
+    intersection: numpy.ndarray
+    predicted: numpy.ndarray
+    truth: numpy.ndarray
 
 
-def _commonest(evidence: Sequence[Evidence]) -> float | None:
+def pixels_by_class(evidence: Values) -> Pixels:
+    """The evidence of N images as dense counts, 0 where a class does not occur."""
+    rows = array_of(evidence, CONFUSION)
+    items, image = rows.flatten(), row_of(rows)
+    classes, place = numpy.unique(items.field("class").to_numpy(), return_inverse=True)
+    dense = numpy.zeros((3, len(rows), len(classes)), dtype=numpy.int64)
+    for counts, name in zip(dense, ("intersection", "predicted", "truth"), strict=True):
+        counts[image, place] = items.field(name).to_numpy()
+    return Pixels(classes, *dense)
+
+
+def _right_and_scored(evidence: pyarrow.Array) -> tuple[numpy.ndarray, numpy.ndarray]:
+    pixels = pixels_by_class(evidence)
+    return pixels.intersection.sum(axis=1), pixels.truth.sum(axis=1)
+
+
+def _truth_pixels(evidence: Values) -> numpy.ndarray:
+    """Scored pixels of each class that the truth holds."""
+    every = pixels_by_class(evidence).truth.sum(axis=0)
+    held: numpy.ndarray = every[every > 0]
+    return held
+
+
+def _commonest(evidence: pyarrow.Array) -> float | None:
     """Pixel accuracy of the commonest class in every pixel."""
     pixels = _truth_pixels(evidence)
-    return max(pixels.values()) / sum(pixels.values()) if pixels else None
+    return float(pixels.max() / pixels.sum()) if len(pixels) else None
 
 
 def _confusion(prediction: Prediction, sample: Sample) -> Evidence:
-    """Rows [class, intersection, predicted, truth], by class. NotApplicable where no pixel of the image is scored."""
+    """The counts of an image, by class. NotApplicable where no pixel of it is scored."""
     predicted = need(prediction, MaskPrediction, _KEY).labels
     truth = need(sample.target, MaskTarget, _KEY).labels
     if predicted.shape != truth.shape:
@@ -93,7 +124,8 @@ def _confusion(prediction: Prediction, sample: Sample) -> Evidence:
     size = max(int(v.max()) + 1 for v in kinds if len(v))
     counts = torch.stack([torch.bincount(v, minlength=size) for v in kinds], dim=1)
     present = counts.any(dim=1).nonzero()[:, 0]
-    return [[c, *row] for c, row in zip(present.tolist(), counts[present].tolist(), strict=True)]
+    names = ("intersection", "predicted", "truth")
+    return [{"class": c} | dict(zip(names, row, strict=True)) for c, row in zip(present.tolist(), counts[present].tolist(), strict=True)]
 
 
 def _is_class(labels: torch.Tensor) -> torch.Tensor:
@@ -112,21 +144,22 @@ class ClassIoU:
     range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
     counts_absent: bool = field(default=False, init=False)
     evidence_key: str = field(default=_KEY, init=False)
+    evidence_type: pyarrow.DataType = field(default=CONFUSION, init=False)
 
     @property
     def name(self) -> str:
         return f"class-iou(of={self.label!r})"
 
-    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+    def chance(self, evidence: Values, /) -> float | None:
         return None
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return _confusion(prediction, sample)
 
-    def reduce(self, evidence: Sequence[Evidence], /) -> float:
+    def reduce(self, evidence: Values, /) -> float:
         return whole(self, evidence, "the class is in no truth and no prediction")
 
-    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
+    def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
         return per_class(evidence, counts).get(self.index, numpy.full(len(counts), numpy.nan))
 
 
@@ -143,21 +176,22 @@ class MeanIoU:
     range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
     counts_absent: bool = field(default=False, init=False)
     evidence_key: str = field(default=_KEY, init=False)
+    evidence_type: pyarrow.DataType = field(default=CONFUSION, init=False)
 
-    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+    def chance(self, evidence: Values, /) -> float | None:
         """Of the commonest class in every pixel: its share of the pixels, over the classes that the truth holds."""
         pixels = _truth_pixels(evidence)
-        return None if not pixels else max(pixels.values()) / sum(pixels.values()) / len(pixels)
+        return float(pixels.max() / pixels.sum() / len(pixels)) if len(pixels) else None
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return _confusion(prediction, sample)
 
-    def reduce(self, evidence: Sequence[Evidence], /) -> float:
+    def reduce(self, evidence: Values, /) -> float:
         if self.required and self.without is None:
             raise NotApplicable(f"{self.name} is undefined: the model has no class named background, so miou is the figure")
         return whole(self, evidence, "no class has a pixel in truth or prediction")
 
-    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
+    def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
         values = [v for c, v in per_class(evidence, counts).items() if c != self.without]
         if not values or (self.required and self.without is None):
             return numpy.full(len(counts), numpy.nan)
@@ -166,16 +200,10 @@ class MeanIoU:
         return quotient(numpy.where(present, stacked, 0.0).sum(axis=0), present.sum(axis=0))
 
 
-def per_class(evidence: Sequence[Evidence], counts: numpy.ndarray) -> dict[int, numpy.ndarray]:
+def per_class(evidence: Values, counts: numpy.ndarray) -> dict[int, numpy.ndarray]:
     """IoU of every class that occurs, under B weightings: counts (B, N) -> class -> float64 (B,), NaN where the class does not occur."""
-    classes = sorted({row[0] for rows in evidence for row in rows})
-    column = {c: k for k, c in enumerate(classes)}
+    pixels, weights = pixels_by_class(evidence), counts.astype(numpy.float64)
     # float64 holds these sums exactly up to 2^53 pixels, and multiplies as fast as the machine can.
-    pixels = numpy.zeros((3, len(evidence), len(classes)))
-    for n, rows in enumerate(evidence):
-        for c, *numbers in rows:
-            pixels[:, n, column[c]] = numbers
-    weights = counts.astype(numpy.float64)
-    shared, predicted, truth = (weights @ p for p in pixels)
+    shared, predicted, truth = (weights @ p.astype(numpy.float64) for p in pixels[1:])
     values = quotient(shared, predicted + truth - shared)
-    return {c: values[:, k] for c, k in column.items()}
+    return {int(c): values[:, k] for k, c in enumerate(pixels.classes)}

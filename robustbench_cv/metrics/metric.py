@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, Protocol, TypeAlias
 
 import numpy
+import pyarrow
 
+from robustbench_cv.metrics.evidence import Values
 from robustbench_cv.types import Evidence, Labels, Prediction, Sample
 
 Unit: TypeAlias = Literal["rate", "count", "count per image", "pixels"]
@@ -15,14 +16,15 @@ Unit: TypeAlias = Literal["rate", "count", "count per image", "pixels"]
 
 
 class Metric(Protocol):
-    """measure() keeps a small JSON value of each sample, reduce() makes one number of them, resample() the same for many weightings.
+    """measure() keeps a small value of each sample, reduce() makes one number of them, resample() the same for many weightings.
 
-    is_rate: the evidence is 0 or 1 and the reduction its mean (a Wilson interval applies). unit, range: what the number is, and its least
-    and largest value (None: no largest), as reports print and draw it. counts_absent: whether it counts what is reported where no such
-    object is, which average precision does not see. evidence_key: metrics with equal keys
-    measure the same evidence, taken and stored once under that key (AP, AP50 and AP75 read the same matches). Factories registered
-    as metrics may take `labels: Labels` (the model's classes) and `operating_score: float` (ModelInfo's): the runner passes those that
-    a factory names.
+    evidence_type: the Arrow type of what measure() keeps, as which records hold it. reduce(), resample() and chance() get all of it as one
+    Arrow array of that type, a row for each sample, in the rising order of the sample ids: what else is equal ranks by that order.
+    is_rate: the evidence is true or false and the reduction its mean (a Wilson interval applies). unit, range: what the number is, and its
+    least and largest value (None: no largest), as reports print and draw it. counts_absent: whether it counts what is reported where no
+    such object is, which average precision does not see. evidence_key: metrics with equal keys measure the same evidence, taken and stored
+    once under that key (AP, AP50 and AP75 read the same matches). Factories registered as metrics may take `labels: Labels` (the model's
+    classes) and `operating_score: float` (ModelInfo's): the runner passes those that a factory names.
     """
 
     @property
@@ -39,8 +41,10 @@ class Metric(Protocol):
     def counts_absent(self) -> bool: ...
     @property
     def evidence_key(self) -> str: ...
+    @property
+    def evidence_type(self) -> pyarrow.DataType: ...
 
-    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+    def chance(self, evidence: Values, /) -> float | None:
         """What an answer that does not look at the image would score on these samples; None where that cannot be said.
 
         By definition (project choices): a guess among all classes, equally likely; the commonest class in every pixel; no box at all.
@@ -51,11 +55,11 @@ class Metric(Protocol):
         """Evidence from a prediction and the sample it was made on (target, edit). NotApplicable where the metric means nothing there."""
         ...
 
-    def reduce(self, evidence: Sequence[Evidence], /) -> float:
-        """One number; independent of the order. NotApplicable where it is undefined (no class has ground truth)."""
+    def reduce(self, evidence: Values, /) -> float:
+        """One number. NotApplicable where it is undefined (no class has ground truth)."""
         ...
 
-    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
+    def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
         """The reduction under B weightings: counts int (B, N), how often each sample was drawn -> float64 (B,), NaN where undefined."""
         ...
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 import numpy
+import pyarrow
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
+from robustbench_cv.metrics.evidence import Values, array_of
 from robustbench_cv.metrics.metric import Metric, Unit
 from robustbench_cv.types import Evidence, Prediction, Sample
 
@@ -17,15 +19,16 @@ T = TypeVar("T")
 
 
 class Background(NamedTuple):
-    """More evidence of every sample than a metric's own number is made of, stored under `key`: what it must be held against."""
+    """More evidence of every sample than a metric's own number is made of, stored under `key` as `type`: what it must be held against."""
 
     key: str
+    type: pyarrow.DataType
     measure: Callable[[Prediction, Sample], Evidence]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """The share of samples with an outcome. Evidence: 0 or 1.
+    """The share of samples with an outcome. Evidence: whether it is there.
 
     outcome: of one sample; NotApplicable where the question means nothing there. guess: what a guess would score, None where that means
     nothing. background: evidence that is kept of every sample beside, see `base_rates`.
@@ -41,57 +44,69 @@ class Rate:
     is_rate: bool = field(default=True, init=False)
     unit: Unit = field(default="rate", init=False)
     range: tuple[float, float | None] = field(default=(0.0, 1.0), init=False)
+    evidence_type: pyarrow.DataType = field(default=pyarrow.bool_(), init=False)
 
-    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
+    def chance(self, evidence: Values, /) -> float | None:
         return self.guess
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
-        return int(self.outcome(prediction, sample))
+        return bool(self.outcome(prediction, sample))
 
-    def reduce(self, evidence: Sequence[Evidence], /) -> float:
-        return whole(self, evidence, "no sample")
+    def reduce(self, evidence: Values, /) -> float:
+        outcomes = array_of(evidence, self.evidence_type)
+        if len(outcomes) == 0:
+            raise NotApplicable(f"{self.name} is undefined: no sample")
+        return int(outcomes.true_count) / len(outcomes)
 
-    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
-        return quotient(counts @ numpy.asarray(evidence, dtype=numpy.float64), counts.sum(axis=1))
+    def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
+        outcomes = array_of(evidence, self.evidence_type).to_numpy(zero_copy_only=False)
+        return quotient(counts @ outcomes.astype(numpy.float64), counts.sum(axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
     """A sum over the samples divided by another sum: never a mean of the samples' own ratios.
 
-    split: one sample's evidence -> (its part above the line, its part below). undefined: what is missing where all below is 0.
-    unit, range: a share, unless the two sums are of different things. guess: what an answer without looking scores, from the evidence.
+    split: the evidence of N samples -> their parts above the line (N,), and below it (N,). undefined: what is missing where all below is
+    0. unit, range: a share, unless the two sums are of different things. guess: what an answer without looking scores, from the evidence.
     """
 
     name: str
     take: Callable[[Prediction, Sample], Evidence]
-    split: Callable[[Evidence], tuple[float, float]]
+    split: Callable[[pyarrow.Array], tuple[numpy.ndarray, numpy.ndarray]]
     undefined: str
     higher_is_better: bool
     evidence_key: str
+    evidence_type: pyarrow.DataType
     unit: Unit = "rate"
     range: tuple[float, float | None] = (0.0, 1.0)
     counts_absent: bool = False
-    guess: Callable[[Sequence[Evidence]], float | None] = lambda evidence: None
+    guess: Callable[[pyarrow.Array], float | None] = lambda evidence: None
     is_rate: bool = field(default=False, init=False)
 
-    def chance(self, evidence: Sequence[Evidence], /) -> float | None:
-        return self.guess(evidence)
+    def chance(self, evidence: Values, /) -> float | None:
+        return self.guess(array_of(evidence, self.evidence_type))
 
     def measure(self, prediction: Prediction, sample: Sample, /) -> Evidence:
         return self.take(prediction, sample)
 
-    def reduce(self, evidence: Sequence[Evidence], /) -> float:
+    def reduce(self, evidence: Values, /) -> float:
         return whole(self, evidence, self.undefined)
 
-    def resample(self, evidence: Sequence[Evidence], counts: numpy.ndarray, /) -> numpy.ndarray:
-        sums = counts @ numpy.array([self.split(e) for e in evidence], dtype=numpy.float64).reshape(-1, 2)
-        return quotient(sums[:, 0], sums[:, 1])
+    def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
+        above, below = self.parts(evidence)
+        return quotient(counts @ above, counts @ below)
+
+    def parts(self, evidence: Values) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """What each sample adds above the line and below it: float64 (N,) both."""
+        above, below = self.split(array_of(evidence, self.evidence_type))
+        return numpy.asarray(above, dtype=numpy.float64), numpy.asarray(below, dtype=numpy.float64)
 
 
-def whole(metric: Metric, evidence: Sequence[Evidence], undefined: str) -> float:
+def whole(metric: Metric, evidence: Values, undefined: str) -> float:
     """A metric's resample() with every sample drawn once: its reduce(). NotApplicable with the reason where it has no value."""
-    value = float(metric.resample(evidence, numpy.ones((1, len(evidence)), dtype=numpy.int64))[0])
+    values = array_of(evidence, metric.evidence_type)
+    value = float(metric.resample(values, numpy.ones((1, len(values)), dtype=numpy.int64))[0])
     if numpy.isnan(value):
         raise NotApplicable(f"{metric.name} is undefined: {undefined}")
     return value

@@ -6,34 +6,28 @@ clean-correct - broken = robust hold, which `inconsistencies` checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robustbench_cv.errors import NotApplicable
+import pyarrow
+import pyarrow.compute
+
+from robustbench_cv.metrics.evidence import Column, Side, aligned
 from robustbench_cv.metrics.intervals import wilson
 from robustbench_cv.metrics.metric import Estimate, Metric
-from robustbench_cv.types import Evidence
 
 
-def worst_case(metric: Metric, conditions: Sequence[Mapping[str, Evidence]]) -> dict[str, Evidence]:
-    """Each sample's worst evidence over the conditions (clean first), by id, for the samples that all conditions have.
+def worst_case(metric: Metric, conditions: Sequence[Side]) -> Column:
+    """Each sample's worst outcome of a rate over the conditions (clean first), for the samples that all conditions have.
 
-    For a rate that is "wrong under any". For a ratio of sums (mIoU, AP) it is the evidence with the worst value of the image alone, so
-    that the metric of the result lies at or above the worst that some choice per image could give (project choice).
+    ValueError without a condition, and for a metric that is no rate: of a ratio of sums no sample has a worst case of its own.
     """
-    if not conditions:
-        raise ValueError("worst_case needs the evidence of at least one condition")
-    shared = [i for i in conditions[0] if all(i in c for c in conditions)]
-    sign = 1 if metric.higher_is_better else -1
-    return {i: min((c[i] for c in conditions), key=lambda e: sign * _alone(metric, e)) for i in shared}
-
-
-def _alone(metric: Metric, evidence: Evidence) -> float:
-    """The metric of one sample; where it has none there, the evidence cannot be worse than any other."""
-    try:
-        return metric.reduce([evidence])
-    except NotApplicable:
-        return float("inf") if metric.higher_is_better else float("-inf")
+    if not conditions or not metric.is_rate:
+        raise ValueError(f"worst_case needs a rate and the evidence of at least one condition; got {metric.name} and {len(conditions)}")
+    sides = aligned([Column.taken(side, metric.evidence_type) for side in conditions])
+    worse = pyarrow.compute.and_ if metric.higher_is_better else pyarrow.compute.or_
+    return Column(sides[0].ids, functools.reduce(worse, [side.values for side in sides]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +68,26 @@ class AttackSuccess:
         return lines
 
 
-def attack_success(clean: Mapping[str, int], attacked: Mapping[str, int]) -> AttackSuccess:
-    """Counts from outcomes by sample id (1 right, 0 wrong). A sample that the attack was not run on is absent from `attacked`.
+def attack_success(clean: Side, attacked: Side) -> AttackSuccess:
+    """Counts from outcomes by sample (true: right). A sample that the attack was not run on is absent from `attacked`.
 
     For several attacks, or restarts, `attacked` is their worst_case. ValueError where an attacked sample has no clean outcome.
     """
-    strangers = sorted(set(attacked) - set(clean))
-    if strangers:
+    before, after = (Column.taken(side, pyarrow.bool_()) for side in (clean, attacked))
+    both = before.only(after.ids)
+    if len(both) < len(after):
+        strangers = sorted(set(after.ids.to_pylist()) - set(before.ids.to_pylist()))
         raise ValueError(
             f"samples with an outcome under attack need a clean one; {strangers[0]!r} and {len(strangers) - 1} others have none"
         )
+    broken = pyarrow.compute.and_(both.values, pyarrow.compute.invert(after.values))
     return AttackSuccess(
-        n_total=len(clean),
-        n_clean_correct=sum(clean.values()),
-        n_attacked=len(attacked),
-        n_broken=sum(clean[i] and not right for i, right in attacked.items()),
-        n_robust=sum(attacked.values()),
-        n_missed=sum(right for i, right in clean.items() if i not in attacked),
+        n_total=len(before),
+        n_clean_correct=before.values.true_count,
+        n_attacked=len(after),
+        n_broken=broken.true_count,
+        n_robust=after.values.true_count,
+        n_missed=before.values.true_count - both.values.true_count,
     )
 
 
