@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+
+import pyarrow
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.intervals import wilson
@@ -39,16 +40,17 @@ def _table(results: Results, task: Task) -> Table:
 
 
 def _row(results: Results, group: Group, condition: Condition, conditions: list[Condition], marks: Footnotes) -> list[Cell]:
-    broken = _broken_samples(results, group, condition)
+    broken = results.broken(group, condition.name)
     kept: Cell = None
-    success = replace(_rate(list(broken.values())), failed=len(results.failed_samples(group, condition.name)))
+    success = replace(_rate(broken.values), failed=len(results.failed_samples(group, condition.name)))
     blocked = results.stop_reason(group, condition.name) is not None
-    counts: list[Cell] = [None, None] if blocked else [len(broken), sum(broken.values())]
+    counts: list[Cell] = [None, None] if blocked else [len(broken), broken.values.true_count]
     shown = reporting.estimate_cell(results, group, [condition.name], "rate", success, marks)
     plain = _plain_of(results, group.task, condition, conditions)
     if plain is not None:
-        both = [broken[sample] for sample, done in _broken_samples(results, group, plain).items() if done and sample in broken]
-        kept = reporting.estimate_cell(results, group, [condition.name, plain.name], "rate", _rate(both), marks)
+        straight = results.broken(group, plain.name)
+        both = broken.only(straight.ids.filter(straight.values))
+        kept = reporting.estimate_cell(results, group, [condition.name, plain.name], "rate", _rate(both.values), marks)
     return [reporting.title_of(group), condition.name, *counts, shown, kept]
 
 
@@ -61,16 +63,8 @@ def _plain_of(results: Results, task: Task, condition: Condition, conditions: li
     return next((c for c in conditions if (o := others[c.name]) is not None and (o.judged, o.fit) == ("plain", sampled.fit)), None)
 
 
-def _broken_samples(results: Results, group: Group, condition: Condition) -> Mapping[str, bool]:
-    rows = results.rows(group, condition.name)
-    columns = zip(rows["sample"], rows["status"], rows["reason"], rows["attack"], strict=True)
-    return {
-        sample: bool(trace["success"]) for sample, status, reason, trace in columns if trace is not None and status == "ok" and not reason
-    }
-
-
-def _rate(outcomes: list[bool]) -> Estimate:
-    if not outcomes:
+def _rate(outcomes: pyarrow.BooleanArray) -> Estimate:
+    n, hits = len(outcomes), outcomes.true_count
+    if n == 0:
         return Estimate(None, None, None, 0, reason="no sample has what the attack is aimed at")
-    interval = wilson(sum(outcomes), len(outcomes))
-    return Estimate(sum(outcomes) / len(outcomes), interval.low, interval.high, len(outcomes))
+    return Estimate(hits / n, *wilson(hits, n), n)

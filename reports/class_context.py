@@ -61,13 +61,13 @@ def _table(results: Results, conditions: list[Condition]) -> Table:
 def _row(results: Results, group: Group, condition: Condition, name: str, notes: Footnotes) -> list[list[Cell]]:
     """One row over one set of samples, or none where the class occurs neither before nor after."""
     metric = f"class-iou(of={name!r})"
-    scratch, both = Footnotes(), results.paired_samples(group, condition.name, metric)
-    before = reporting.shown_before(results, group, condition.name, metric, scratch, both)
-    after = reporting.metric_cell(results, group, condition.name, metric, scratch, both)
+    scratch = Footnotes()
+    before = reporting.shown_before(results, group, condition.name, metric, scratch, paired=True)
+    after = reporting.metric_cell(results, group, condition.name, metric, scratch, paired=True)
     if before.state == after.state == "undefined":
         return []
-    before = reporting.shown_before(results, group, condition.name, metric, notes, both)
-    after = reporting.metric_cell(results, group, condition.name, metric, notes, both)
+    before = reporting.shown_before(results, group, condition.name, metric, notes, paired=True)
+    after = reporting.metric_cell(results, group, condition.name, metric, notes, paired=True)
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
     block = f"{reporting.title_of(group)}: {condition.name}"
     cells: list[Cell] = [block, name, before, after, effect, control or "no control", difference or "no control"]

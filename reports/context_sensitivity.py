@@ -50,8 +50,7 @@ def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes
 def _row(results: Results, group: Group, condition: Condition, metric: str, notes: Footnotes, *, first: bool) -> list[Cell]:
     """One row over one set of samples: those of the effect, where there is one."""
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
-    both = results.paired_samples(group, condition.name, metric) if effect.state == "shown" else None
-    after = reporting.metric_cell(results, group, condition.name, metric, notes, both)
+    after = reporting.metric_cell(results, group, condition.name, metric, notes, paired=effect.state == "shown")
     blocked = after.state == "blocked"
     return [
         reporting.title_of(group),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from robustbench_cv.catalogue import report
-from robustbench_cv.metrics.detection_attack import MANY, DetectionAttack, detection_attack
+from robustbench_cv.metrics.detection_attack import MANY
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes
@@ -52,11 +50,7 @@ def _table(results: Results) -> Table:
 
 def _row(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[Cell]:
     clean = results.conditions("detection", "clean")[0].name
-    made: DetectionAttack = detection_attack(
-        results.evidence(group, clean, _METRIC), results.evidence(group, condition.name, _METRIC), seed=results.run.seed
-    )
-    names, failed = [clean, condition.name], len(results.failed_samples(group, clean) | results.failed_samples(group, condition.name))
-    made = DetectionAttack(made.n_reference, *(replace(e, failed=failed) for e in made[1:]))
+    made, names = results.detection_attack(group, condition.name, _METRIC), [clean, condition.name]
     shares = [reporting.estimate_cell(results, group, names, "rate", e, notes) for e in (made.vanished, made.mislabelled)]
     added = reporting.estimate_cell(results, group, names, "count per image", made.fabricated, notes)
     images = [reporting.estimate_cell(results, group, names, "rate", e, notes) for e in (made.fabrication, made.touched)]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from robustbench_cv.errors import NotApplicable, UserError
     from robustbench_cv.registry import Spec
     from robustbench_cv.results import Results
+    from robustbench_cv.sql import query
     from robustbench_cv.suite import Condition, Gate, Suite, Track
     from robustbench_cv.training.train_on_demand import build
     from robustbench_cv.types import Labels, ModelInfo, Sample, predict
@@ -35,6 +36,7 @@ _HOMES = {
     "UserError": "errors",
     "build": "training.train_on_demand",
     "predict": "types",
+    "query": "sql",
     "report": "api",
     "run": "api",
     "table": "api",
@@ -55,6 +57,7 @@ __all__ = [
     "UserError",
     "build",
     "predict",
+    "query",
     "report",
     "run",
     "table",

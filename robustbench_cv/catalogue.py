@@ -22,7 +22,20 @@ INTERVENTION = Product("an intervention", ("needs", "control", "removes_objects"
 ATTACK = Product("an attack", ("name", "success", "reference", "accepts", "search"))
 METRIC = Product(
     "a metric",
-    ("name", "higher_is_better", "is_rate", "unit", "range", "counts_absent", "evidence_key", "chance", "measure", "reduce", "resample"),
+    (
+        "name",
+        "higher_is_better",
+        "is_rate",
+        "unit",
+        "range",
+        "counts_absent",
+        "evidence_key",
+        "evidence_type",
+        "chance",
+        "measure",
+        "reduce",
+        "resample",
+    ),
 )
 CHECK = Product("a check, a function of what it examines", is_callable=True)
 RECIPE = Product("a recipe", ("name", "architecture", "task", "network", "loss", "augment", "schedule", "metrics", "size"))

@@ -1,15 +1,13 @@
-"""What a run leaves: one row for each model, condition and sample, in Parquet parts that are written whole or not at all."""
+"""What a run leaves: a row for each model, condition and sample, as typed columns in Parquet files written whole or not at all."""
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import pandas
 import pyarrow
 import pyarrow.parquet
 
@@ -17,8 +15,6 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.files import written_whole
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence
-
-logger = logging.getLogger(__name__)
 
 Status = Literal["ok", "not-applicable", "failed"]
 STATUSES: tuple[Status, ...] = ("ok", "not-applicable", "failed")
@@ -71,60 +67,129 @@ class Record:
     attack: AttackTrace | None = None
 
 
-_JSON = ("evidence", "reference", "excluded", "attack")
-_SCHEMA = pyarrow.schema([(f.name, pyarrow.int64() if f.name in ("suite_version", "seed") else pyarrow.string()) for f in fields(Record)])
+EVIDENCE, REFERENCE, ATTACK = "evidence.", "reference.", "attack."
+"""What the columns of a record's parts begin with: evidence.top-1, reference.top-1 (of the unedited image), attack.success."""
+
+_TRACE = {
+    "success": pyarrow.bool_(),
+    "size": pyarrow.float64(),
+    "radius": pyarrow.float64(),
+    "forwards": pyarrow.int64(),
+    "backwards": pyarrow.int64(),
+    "zero_grads": pyarrow.float64(),
+    "ssim": pyarrow.float64(),
+}
+_WORD = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+_PLAIN = pyarrow.schema(
+    {
+        "cell": _WORD,
+        "suite": _WORD,
+        "suite_version": pyarrow.int64(),
+        "task": _WORD,
+        "model": _WORD,
+        "dataset": _WORD,
+        "condition": _WORD,
+        "sample": pyarrow.string(),
+        "seed": pyarrow.int64(),
+        "status": _WORD,
+        "reason": _WORD,
+        "reason_code": _WORD,
+        "excluded": pyarrow.list_(pyarrow.struct({"metric": pyarrow.string(), "reason": pyarrow.string()})),
+    }
+    | {ATTACK + name: kind for name, kind in _TRACE.items()}
+)
+_OWN = [f.name for f in fields(Record) if f.name not in ("evidence", "reference", "excluded", "attack")]
+_CELLS = b"cells"
 
 
-def write_part(path: Path, records: Sequence[Record]) -> None:
-    """Write records as one Parquet file under a temporary name, then rename: a part that exists is complete."""
-    rows = [asdict(r) | {name: json.dumps(_plain(r, name), sort_keys=True, separators=(",", ":")) for name in _JSON} for r in records]
-    with written_whole(path) as temporary:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd")
+def to_table(records: Sequence[Record], types: Mapping[str, pyarrow.DataType], cell: str = "") -> pyarrow.Table:
+    """Records as columns, a row each, in the order of the sample ids. types: of evidence, by evidence key.
 
-
-def _plain(record: Record, name: str) -> object:
-    value = getattr(record, name)
-    return asdict(value) if isinstance(value, AttackTrace) else value
-
-
-def read_part(path: Path) -> pandas.DataFrame | None:
-    """The rows of one part, JSON fields as text; None where there is none, or where it is damaged, with a warning."""
-    if not path.exists():
-        return None
-    try:
-        frame: pandas.DataFrame = _read_part(path).to_pandas()
-    except UserError as error:
-        logger.warning("%s: taken as missing", error)
-        return None
-    return frame
-
-
-def read_parts(paths: Iterable[Path]) -> pandas.DataFrame:
-    """The records of some parts as a frame with the fields of Record as columns; JSON fields decoded; `attack` a dict or None.
-
-    UserError for a part that is damaged.
+    ValueError naming the evidence that is not of its type.
     """
-    tables = [_read_part(path) for path in paths]
-    frame: pandas.DataFrame = (pyarrow.concat_tables(tables) if tables else _SCHEMA.empty_table()).to_pandas()
-    for name in _JSON:
-        frame[name] = [json.loads(text) for text in frame[name]]
-    return frame
+    rows = sorted(records, key=lambda r: r.sample)
+    columns: dict[str, Any] = {name: [getattr(r, name) for r in rows] for name in _OWN} | {"cell": [cell] * len(rows)}
+    columns["excluded"] = [[{"metric": m, "reason": text} for m, text in r.excluded.items()] for r in rows]
+    columns |= {ATTACK + name: [None if r.attack is None else getattr(r.attack, name) for r in rows] for name in _TRACE}
+    parts = ((EVIDENCE, [r.evidence for r in rows]), (REFERENCE, [r.reference for r in rows]))
+    typed = {prefix + key: (kind, [values.get(key) for values in part]) for prefix, part in parts for key, kind in types.items()}
+    arrays = {f.name: pyarrow.array(columns[f.name], f.type) for f in _PLAIN}
+    for name, (kind, values) in typed.items():
+        try:
+            arrays[name] = pyarrow.array(values, kind)
+        except (pyarrow.ArrowException, TypeError) as error:
+            raise ValueError(f"{name} does not fit the type that its metric declares, {kind}: {error}") from error
+    return pyarrow.table(arrays)
 
 
-def _read_part(path: Path) -> pyarrow.Table:
-    damaged = UserError(f"the records in {path} are damaged; delete the file, and the same `robustbench-cv run` computes them again")
-    try:
-        table = pyarrow.parquet.read_table(path, schema=_SCHEMA)
-    except (pyarrow.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the machine's fault, which names the file
-        raise damaged from error
-    if any(column.null_count for column in table.columns):
-        raise damaged  # a Parquet file of something else
+def to_records(table: pyarrow.Table) -> list[Record]:
+    """The rows of a table as records."""
+    return [_record(row) for row in table.to_pylist()]
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    attack = _without_prefix(row, ATTACK)
+    return Record(
+        **{name: row[name] for name in _OWN},
+        evidence=_without_prefix(row, EVIDENCE),
+        reference=_without_prefix(row, REFERENCE),
+        excluded={one["metric"]: one["reason"] for one in row["excluded"]},
+        attack=AttackTrace(**(dict.fromkeys(_TRACE) | attack)) if attack else None,  # type: ignore[arg-type]
+    )
+
+
+def _without_prefix(row: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values that are there of the columns that begin so."""
+    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix) and value is not None}
+
+
+def evidence_types(schema: pyarrow.Schema) -> dict[str, pyarrow.DataType]:
+    """The types of a table's evidence, by evidence key."""
+    return {f.name.removeprefix(EVIDENCE): f.type for f in schema if f.name.startswith(EVIDENCE)}
+
+
+def write_table(path: Path, table: pyarrow.Table, cells: Iterable[str]) -> None:
+    """Write records as one Parquet file under a temporary name, then rename: a file that exists is complete. cells: keys that it holds."""
+    told = table.replace_schema_metadata({_CELLS: json.dumps(sorted(cells)).encode()})
+    with written_whole(path) as temporary:
+        pyarrow.parquet.write_table(told, temporary, compression="zstd", row_group_size=65_536)
+
+
+def cells_in(path: Path) -> frozenset[str]:
+    """The keys of the cells whose records a file holds, from its last bytes alone. UserError where it is damaged, or no file of records."""
+    metadata = _guarded(path, lambda: pyarrow.parquet.read_metadata(path)).metadata or {}
+    if _CELLS not in metadata:
+        raise _damaged(path)
+    return frozenset(json.loads(metadata[_CELLS]))
+
+
+def schema_of(path: Path) -> pyarrow.Schema:
+    """The columns of a file of records. UserError where it is damaged."""
+    schema: pyarrow.Schema = _guarded(path, lambda: pyarrow.parquet.read_schema(path))
+    return schema
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
+    """The columns of a file of records, all of them unless some are named. UserError where it is damaged."""
+    table: pyarrow.Table = _guarded(path, lambda: pyarrow.parquet.read_table(path, columns=columns, partitioning=None))
+    if columns is None and not set(_PLAIN.names) <= set(table.column_names):
+        raise _damaged(path)
     return table
 
 
-def to_frame(records: Sequence[Record]) -> pandas.DataFrame:
-    """The frame that `read_parts` would give of these records."""
-    rows = [asdict(r) for r in records]
-    return pandas.DataFrame(rows, columns=[f.name for f in fields(Record)]).astype({"suite_version": "int64", "seed": "int64"})
+def _guarded(path: Path, read: Any) -> Any:
+    try:
+        return read()
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the machine's fault, which names the file
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"the records in {path} are damaged; delete the file, and the same `robustbench-cv run` computes them again")
+
+
+def as_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Records as dictionaries, the attack's trace among them."""
+    return [asdict(r) for r in records]

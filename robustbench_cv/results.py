@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy
-import pandas
+import pyarrow
+import pyarrow.compute
 
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.catalogue import METRICS, build_stored
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.estimate_cache import EstimateCache
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.base_rates import BaseRates, base_rates
+from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack
+from robustbench_cv.metrics.evidence import Column, shared_ids
 from robustbench_cv.metrics.failures import with_failures
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric, Unit
 from robustbench_cv.metrics.ratios import Background
 from robustbench_cv.metrics.worst_case import AttackSuccess, attack_success, worst_case
-from robustbench_cv.records import AttackTrace, read_parts
+from robustbench_cv.record_store import ConditionRecords, Place, RecordStore, Source, Stored
+from robustbench_cv.records import ATTACK, EVIDENCE, AttackTrace
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition, Gate, Kind
 from robustbench_cv.tasks import Task
-from robustbench_cv.types import Evidence, Labels
+from robustbench_cv.types import Labels
 
-SCHEMA_VERSION = 2
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA_VERSION = 3
+
+_AT_ONCE = 4
+"""Conditions whose columns are held at a time: an effect and its control need two."""
 
 _AGAIN = "delete it, and the same `robustbench-cv run` makes it again"
 
@@ -104,7 +116,7 @@ class ConditionFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CellRow(msgspec.Struct, frozen=True):
-    """A unit of work: the records of `n` samples are in records/<key>.parquet once it is done."""
+    """A unit of work: the records of `n` samples lie in the folder of its condition once it is done."""
 
     key: str
     task: Task
@@ -249,13 +261,13 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A finished (or unfinished) run. records: the fields of Record as columns, JSON fields decoded.
+    """A finished (or unfinished) run. source: where its records are read from, a condition at a time.
 
     typed: specs (mine.py:metric) that whoever made the run typed; what else the folder names must be registered, see `build_stored`.
     """
 
     run: RunInfo
-    records: pandas.DataFrame
+    source: Source
     findings: tuple[Finding, ...] = ()
     folder: Path | None = None
     typed: frozenset[str] = frozenset()
@@ -265,9 +277,30 @@ class Results:
         """Read a run folder. UserError where there is none, where a file of it is damaged, or where another version wrote it."""
         run = read_run(folder)
         files = RunFolder(folder)
-        parts = [files.part(cell.key) for cell in run.cells]
         findings = load_json(files.findings, tuple[Finding, ...], remedy=_AGAIN) if files.findings.exists() else ()
-        return cls(run, read_parts([p for p in parts if p.exists()]), findings, folder, frozenset(typed))
+        return cls(run, Stored(RecordStore(files), run.cells), findings, folder, frozenset(typed))
+
+    @property
+    def records(self) -> pandas.DataFrame:
+        """Every record as a row with the fields of Record: all of them in memory at once; `query` reads what it needs alone."""
+        import pandas
+
+        from robustbench_cv.records import Record, as_rows, to_records
+
+        rows = [row for table in self.source.tables() for row in as_rows(to_records(table))]
+        frame = pandas.DataFrame(rows, columns=[f.name for f in fields(Record)])
+        return frame.astype({"suite_version": "int64", "seed": "int64"})
+
+    def query(self, sql: str) -> pandas.DataFrame:
+        """What a SQL statement says of the run, by DuckDB. UserError where that is not installed, or the statement is wrong.
+
+        Tables: `records`, a row for each model, condition and sample, with columns such as "evidence.top-1" and "attack.success"; and
+        `summary`, a row for each number of summary.csv.
+        """
+        import robustbench_cv
+
+        frame: pandas.DataFrame = robustbench_cv.query(self, sql)
+        return frame
 
     def groups(self) -> list[Group]:
         """Every model on every data set, in the order of the suite."""
@@ -314,46 +347,51 @@ class Results:
         row = self.model_row(group)
         return build_stored(METRICS, name, self.typed, labels=Labels(row.classes), operating_score=row.operating_score)
 
-    @functools.cached_property
-    def _by_cell(self) -> dict[tuple[str, str, str, str], pandas.DataFrame]:
-        keys = ["task", "model", "dataset", "condition"]
-        return dict(iter(self.records.groupby(keys, sort=False)))  # type: ignore[arg-type]
+    def rows(self, group: Group, condition: str) -> ConditionRecords:
+        """The records of one group under one condition, column by column; empty where none was made."""
+        place = Place(group.task, group.model, group.dataset, condition)
+        if place not in self._read:
+            while len(self._read) >= _AT_ONCE:
+                del self._read[next(iter(self._read))]
+            self._read[place] = self.source.at(place)
+        return self._read[place]
 
-    def rows(self, group: Group, condition: str) -> pandas.DataFrame:
-        """The records of one group under one condition; empty where none was made."""
-        frame = self._by_cell.get((group.task, group.model, group.dataset, condition))
-        return self.records.iloc[:0] if frame is None else frame
+    def evidence(self, group: Group, condition: str, metric: str, *, reference: bool = False) -> Column:
+        """Evidence of the samples that have it. reference: of the unedited image instead."""
+        built = self.metric(group, metric)
+        return self.rows(group, condition).evidence(built.evidence_key, built.evidence_type, reference=reference)
 
-    def evidence(self, group: Group, condition: str, metric: str, *, reference: bool = False) -> dict[str, Evidence]:
-        """Evidence by sample id, of the samples that have it. reference: of the unedited image instead."""
-        rows, key = self.rows(group, condition), self.metric(group, metric).evidence_key
-        column = "reference" if reference else "evidence"
-        return {sample: values[key] for sample, values in zip(rows["sample"], rows[column], strict=True) if key in values}
+    def estimate(self, group: Group, condition: str, metric: str, *, reference: bool = False, paired: bool = False) -> Estimate:
+        """A metric under a condition with its 95 % interval. Blocked or undefined: value None, with the reason.
 
-    def estimate(self, group: Group, condition: str, metric: str) -> Estimate:
-        """A metric under a condition with its 95 % interval. Blocked or undefined: value None, with the reason."""
-        blocked = self.stop_reason(group, condition)
-        if blocked:
+        reference: of the unedited images instead. paired: over the samples of `effect` alone.
+        """
+        if blocked := self.stop_reason(group, condition):
             return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
-        evidence = list(self.evidence(group, condition, metric).values())
-        excluded, failed = len(self.rows(group, condition)) - len(evidence), len(self.failed_samples(group, condition))
-        return self._memoise(("estimate", group, condition, metric), lambda: self._estimate(group, metric, evidence, excluded, failed))
+        involved = [condition, *(self.controls(group.task, condition) if paired else ())]
 
-    def _estimate(self, group: Group, metric: str, evidence: Sequence[Evidence], excluded: int, failed: int) -> Estimate:
+        def make() -> Estimate:
+            rows, built = self.rows(group, condition), self.metric(group, metric)
+            if paired:
+                values = (
+                    self.evidence(group, condition, metric, reference=reference).only(self._paired_ids(group, condition, metric)).values
+                )
+            else:
+                values = rows.values(built.evidence_key, reference=reference)
+                values = pyarrow.array([], built.evidence_type) if values is None else values
+            return self._estimate(group, metric, values, len(rows) - len(values), len(self.failed_samples(group, condition)))
+
+        return self._remember("estimate", group, involved, metric, Estimate, make, reference, paired)
+
+    def _estimate(self, group: Group, metric: str, evidence: pyarrow.Array, excluded: int, failed: int) -> Estimate:
         built = self.metric(group, metric)
         return with_failures(estimate(built, evidence, excluded=excluded, seed=self.run.seed), built, failed)
-
-    def estimate_of(self, group: Group, condition: str, metric: str, samples: Collection[str], *, reference: bool = False) -> Estimate:
-        """As `estimate`, over some of the samples; reference: of the unedited images instead. Nothing is blocked here."""
-        evidence = self.evidence(group, condition, metric, reference=reference)
-        chosen = [e for sample, e in evidence.items() if sample in samples]
-        failed = len(self.failed_samples(group, condition))
-        return self._estimate(group, metric, chosen, len(self.rows(group, condition)) - len(chosen), failed)
 
     def failed_samples(self, group: Group, condition: str) -> frozenset[str]:
         """The samples that should have an outcome and have none: the model answered NaN, or the file could not be read."""
         rows = self.rows(group, condition)
-        return frozenset(rows.loc[rows["status"] == "failed", "sample"])
+        failed = rows.has_status("failed")
+        return frozenset(rows.samples.filter(failed).to_pylist()) if failed.true_count else frozenset()
 
     def chance(self, group: Group) -> Chance | None:
         """Where the clean number cannot be told from an answer that does not look at the image; None elsewhere.
@@ -363,16 +401,20 @@ class Results:
         clean, metric = self.conditions(group.task, "clean"), self.metrics(group.task)[0]
         if not clean or not self.metric_row(group.task, metric).higher_is_better:
             return None
-        number = self.estimate(group, clean[0].name, metric)
-        guess = self.metric(group, metric).chance(list(self.evidence(group, clean[0].name, metric).values()))
+        name = clean[0].name
+        number = self.estimate(group, name, metric)
         least = number.low if number.low is not None else number.value
+
+        def make() -> float | None:
+            return self.metric(group, metric).chance(self.evidence(group, name, metric).values)
+
+        guess = self._remember("chance", group, [name], metric, float | None, make)
         return None if least is None or guess is None or least > guess else Chance(metric, number, guess)
 
-    def paired_samples(self, group: Group, condition: str, metric: str) -> list[str]:
+    def _paired_ids(self, group: Group, condition: str, metric: str) -> pyarrow.Array:
         """The samples that `effect` is of: those with evidence before and after the intervention, and before and after its control."""
         names = [condition, *self.controls(group.task, condition)]
-        sides = [set(self.evidence(group, name, metric, reference=reference)) for name in names for reference in (False, True)]
-        return sorted(set.intersection(*sides))
+        return shared_ids([self.evidence(group, name, metric, reference=reference) for name in names for reference in (False, True)])
 
     def controls(self, task: Task, condition: str) -> list[str]:
         """The placebo of an intervention, by name; empty where it has none."""
@@ -384,37 +426,39 @@ class Results:
         clean = self.conditions(group.task, "clean")
         if not isinstance(background, Background) or not clean or self.stop_reason(group, condition):
             return None
-        kept = [
-            self._evidence_by_sample(group, name, background.key)
-            for name in (condition, *self.controls(group.task, condition), clean[0].name)
-        ]
-        if not kept[0]:
+        controls = self.controls(group.task, condition)
+        kind, names = background.type, [condition, *controls, clean[0].name]
+        if background.key not in self._evidence_keys(group, condition):
             return None
-        placebo, seed = kept[1] if len(kept) > 2 else {}, self.run.seed
-        return self._memoise(("base rates", group, condition, background.key), lambda: base_rates(kept[0], placebo, kept[-1], seed=seed))
 
-    def _evidence_by_sample(self, group: Group, condition: str, key: str) -> dict[str, Evidence]:
+        def make() -> BaseRates:
+            kept = [self.rows(group, name).evidence(background.key, kind) for name in names]
+            return base_rates(kept[0], kept[1] if controls else {}, kept[-1], seed=self.run.seed)
+
+        return self._remember("base rates", group, names, metric, BaseRates, make, background.key)
+
+    def _evidence_keys(self, group: Group, condition: str) -> frozenset[str]:
+        """Of the evidence that some sample has."""
         rows = self.rows(group, condition)
-        return {sample: values[key] for sample, values in zip(rows["sample"], rows["evidence"], strict=True) if key in values}
+        keys = [name.removeprefix(EVIDENCE) for name in rows.names if name.startswith(EVIDENCE)]
+        return frozenset(key for key in keys if len(rows.values(key) or ()))
 
     def effect(self, group: Group, condition: str, metric: str) -> Effect:
         """After minus before of an intervention, of its control, and the difference of the two on the samples that have all four.
 
         NotApplicable where a check blocks the numbers.
         """
-        blocked = self.stop_reason(group, condition)
-        if blocked:
+        if blocked := self.stop_reason(group, condition):
             raise NotApplicable(f"blocked: {blocked}")
         names = [condition, *self.controls(group.task, condition)]
-        sides = [(self.evidence(group, name, metric), self.evidence(group, name, metric, reference=True)) for name in names]
-        built, failed = self.metric(group, metric), len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
-        control = sides[1] if len(sides) > 1 else (None, None)
 
-        def compute() -> Effect:
-            difference = difference_in_differences(built, *sides[0], *control, seed=self.run.seed)
+        def make() -> Effect:
+            sides = [self.evidence(group, name, metric, reference=reference) for name in names for reference in (False, True)]
+            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            difference = difference_in_differences(self.metric(group, metric), *sides, seed=self.run.seed)
             return Effect(*(None if e is None else replace(e, failed=failed) for e in difference))  # type: ignore[arg-type]
 
-        return self._memoise(("effect", group, condition, metric), compute)
+        return self._remember("effect", group, names, metric, Effect, make)
 
     def budgets(self, task: Task) -> list[Budget]:
         """Every radius of every norm of the change that an attack of the task is bounded by, in the order of the suite."""
@@ -437,12 +481,15 @@ class Results:
             raise NotApplicable(f"{metric} is a ratio of sums: it has no per-sample worst case")
         names = [*(c.name for c in self.conditions(group.task, "clean")[:1]), *budget.conditions]
         for name in names:
-            blocked = self.stop_reason(group, name)
-            if blocked:
+            if blocked := self.stop_reason(group, name):
                 return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
-        evidence = list(worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in names]).values())
-        failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
-        return self._estimate(group, metric, evidence, len(self.rows(group, names[0])) - len(evidence), failed)
+
+        def make() -> Estimate:
+            worst = worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in names])
+            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            return self._estimate(group, metric, worst.values, len(self.rows(group, names[0])) - len(worst), failed)
+
+        return self._remember("worst case", group, names, metric, Estimate, make)
 
     def attack_success(self, group: Group, condition: str, metric: str) -> AttackSuccess:
         """How many samples an attack broke, with every denominator. NotApplicable for metrics that are no rate of right answers."""
@@ -450,24 +497,53 @@ class Results:
         if not (row.is_rate and row.higher_is_better):
             raise NotApplicable(f"{metric} does not say of one sample whether it is right")
         clean = self.evidence(group, self.conditions(group.task, "clean")[0].name, metric)
-        return attack_success(clean, {s: v for s, v in self.evidence(group, condition, metric).items() if s in clean})
+        return attack_success(clean, self.evidence(group, condition, metric).only(clean.ids))
+
+    def detection_attack(self, group: Group, condition: str, metric: str) -> DetectionAttack:
+        """What an attack did to a detector's objects. metric: any whose evidence is what became of each object."""
+        names = [self.conditions(group.task, "clean")[0].name, condition]
+
+        def make() -> DetectionAttack:
+            sides = [self.evidence(group, name, metric) for name in names]
+            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            made = detection_attack(*sides, seed=self.run.seed)
+            return DetectionAttack(made.n_reference, *(replace(e, failed=failed) for e in made[1:]))
+
+        return self._remember("detection attack", group, names, metric, DetectionAttack, make)
 
     def cost(self, group: Group, condition: str) -> Cost | None:
         """Means over the samples that were attacked; None for a condition without attack."""
-        traces = [t for t in self.rows(group, condition)["attack"] if t is not None]
-        if not traces:
+        traces = self._traces(group, condition, only_tried=False)
+        if not len(traces["success"]):
             return None
-        mean = {name: float(numpy.mean([t[name] for t in traces])) for name in ("size", "forwards", "backwards")}
-        return Cost(traces[0]["radius"], **mean, zero_grads=float(numpy.mean([t["zero_grads"] >= 1.0 for t in traces])))
+        mean = {name: float(numpy.mean(traces[name].to_numpy())) for name in ("size", "forwards", "backwards")}
+        zero_grads = float(numpy.mean(traces["zero_grads"].to_numpy() >= 1.0))
+        return Cost(traces["radius"][0].as_py(), **mean, zero_grads=zero_grads)
 
     def traces(self, group: Group, condition: str) -> pandas.DataFrame:
         """What the attack did to each sample that it was tried on, a row each with the fields of AttackTrace; empty without attack.
 
         Samples with nothing to attack, and those on which the model broke down, are left out.
         """
+        import pandas
+
+        traces = self._traces(group, condition, only_tried=True)
+        return pandas.DataFrame({f.name: traces[f.name].to_pandas() for f in fields(AttackTrace)})
+
+    def broken(self, group: Group, condition: str) -> Column:
+        """Whether the attack broke each sample that it was tried on, by its own criterion."""
+        traces = self._traces(group, condition, only_tried=True)
+        return Column(traces["sample"], traces["success"])
+
+    def _traces(self, group: Group, condition: str, *, only_tried: bool) -> dict[str, pyarrow.Array]:
+        """The samples with a trace, and its fields. only_tried: without those on which there was nothing to do, or that failed."""
         rows = self.rows(group, condition)
-        tried = rows[(rows["status"] == "ok") & (rows["reason"] == "") & rows["attack"].notna()]
-        return pandas.DataFrame(list(tried["attack"]), columns=[f.name for f in fields(AttackTrace)])
+        chosen = rows.column(f"{ATTACK}success").is_valid()
+        if only_tried:
+            plain = pyarrow.compute.and_(rows.has_status("ok"), pyarrow.compute.equal(rows.column("reason"), ""))
+            chosen = pyarrow.compute.and_(chosen, plain)
+        columns = {"sample": rows.samples} | {f.name: rows.column(ATTACK + f.name) for f in fields(AttackTrace)}
+        return {name: column.filter(chosen) for name, column in columns.items()}
 
     def flags(self, group: Group, condition: str | None = None) -> list[Finding]:
         """The warnings and stops that touch a group (and condition): those whose fields match or are empty."""
@@ -493,17 +569,17 @@ class Results:
 
     def counts(self, group: Group, condition: str) -> dict[str, int]:
         """Samples by status."""
-        return {str(k): int(v) for k, v in self.rows(group, condition)["status"].value_counts().items()}
+        return dict(Counter(self.rows(group, condition).column("status").to_pylist()).most_common())
 
     def reasons(self, group: Group, condition: str) -> dict[str, int]:
         """How often each reason excluded a sample."""
         rows = self.rows(group, condition)
-        return {str(k): int(v) for k, v in rows.loc[rows["status"] != "ok", "reason"].value_counts().items()}
+        return _counted(rows.column("reason").filter(pyarrow.compute.invert(rows.has_status("ok"))))
 
     def not_attacked(self, group: Group, condition: str) -> dict[str, int]:
         """How often each reason left a sample as it was: an attack had nothing to aim at there, and the sample counts as it is."""
         rows = self.rows(group, condition)
-        return {str(k): int(v) for k, v in rows.loc[rows["reason_code"] == "nothing-to-attack", "reason"].value_counts().items()}
+        return _counted(rows.column("reason").filter(pyarrow.compute.equal(rows.column("reason_code"), "nothing-to-attack")))
 
     def pictures(self) -> list[Picture]:
         """The saved before-and-after pairs, in the order of the suite."""
@@ -542,15 +618,41 @@ class Results:
         paths: list[Path] = robustbench_cv.report(self, out)
         return paths
 
+    def save_estimates(self) -> None:
+        """Keep the numbers that were asked for in the run folder, for whoever opens it next."""
+        self._cache.save()
+
+    def _remember(
+        self, what: str, group: Group, conditions: Sequence[str], metric: str, kind: Any, make: Callable[[], T], *more: object
+    ) -> T:
+        """A number of the records under some conditions, made once."""
+        name = (what, group.task, group.model, group.dataset, *conditions, metric, *more)
+        row = self.model_row(group)
+        # What a user's file measures is not known by its name.
+        files = self._files(group, conditions) if METRICS.is_bundled(metric) else None
+        facts = [row.classes, row.operating_score, self.run.seed]
+        return self._cache.remember(name, files, facts, kind, make)
+
+    def _files(self, group: Group, conditions: Sequence[str]) -> list[Path] | None:
+        every: list[Path] = []
+        for condition in conditions:
+            files = self.source.files(Place(group.task, group.model, group.dataset, condition))
+            if files is None:
+                return None
+            every += files
+        return every
+
     @functools.cached_property
-    def _cache(self) -> dict[tuple[object, ...], Any]:
+    def _cache(self) -> EstimateCache:
+        return EstimateCache(self.folder)
+
+    @functools.cached_property
+    def _read(self) -> dict[Place, ConditionRecords]:
         return {}
 
-    def _memoise(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
-        if key not in self._cache:
-            self._cache[key] = make()
-        value: T = self._cache[key]
-        return value
+
+def _counted(words: pyarrow.Array) -> dict[str, int]:
+    return dict(Counter(words.to_pylist()).most_common())
 
 
 class _Head(msgspec.Struct):

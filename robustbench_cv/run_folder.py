@@ -64,13 +64,14 @@ class RunFolder:
     def report_page(self) -> Path:
         return self.report / "index.html"
 
-    def part(self, key: str) -> Path:
-        """The records of a cell."""
-        return self.root / "records" / f"{key}.parquet"
+    def records(self, task: str, model: str, dataset: str, condition: str) -> Path:
+        """The folder of the records of a model on a data set under a condition."""
+        return self.root.joinpath("records", *map(file_name, (task, model, dataset, condition)))
 
-    def done(self, key: str) -> bool:
-        """Whether a cell's records are there."""
-        return self.part(key).exists()
+    @property
+    def estimates(self) -> Path:
+        """Numbers that were made of the records, so that they are made once."""
+        return self.root / "estimates.json"
 
     def images(self, key: str) -> Path:
         """The folder of a cell's pictures."""

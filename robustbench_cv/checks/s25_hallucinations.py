@@ -62,8 +62,8 @@ def _of_group(results: Results, group: Group) -> Iterator[Finding]:
             yield said("stop", "average precision alone cannot judge a removal", "add hallucination-rate to the track's metrics")
             continue
         outcomes = results.evidence(group, condition.name, rates[0])
-        if not outcomes:
+        if not len(outcomes):
             yield said("not applicable", f"{rates[0]} could be measured on no sample")
             continue
-        still_seen = sum(v == 1 for v in outcomes.values())
+        still_seen = outcomes.values.true_count
         yield said("pass", f"{rates[0]} is measured on {len(outcomes)} samples: {still_seen} still show a removed class")

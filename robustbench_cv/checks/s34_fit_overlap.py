@@ -53,7 +53,7 @@ def _fitted_attack(spec: str) -> UniversalAttack[Any] | None:
 def _compare(results: Results, group: Group, condition: str, attack: UniversalAttack[Any]) -> Finding:
     said = functools.partial(Finding, "S34", _TITLE, model=group.model, dataset=group.dataset, condition=condition, task=group.task)
     learned = set(attack.fitted_on if attack.theta is not None else _recorded_ids(results, group, attack))
-    judged = set(results.rows(group, condition)["sample"])
+    judged = set(results.rows(group, condition).samples.to_pylist())
     if not judged:
         return said("not applicable", "no sample was judged")
     if not learned:

@@ -54,7 +54,7 @@ class _Images(NamedTuple):
     @classmethod
     def of(cls, side: Column) -> _Images:
         seen, held = side.values.field("seen"), side.values.field("held")
-        classes, amounts = (seen.flatten().field(k).to_numpy() for k in range(2))
+        classes, amounts = (seen.flatten().field(k).to_numpy() for k in ("class", "amount"))
         return cls(len(side), row_of(seen), classes, amounts, row_of(held), held.flatten().to_numpy())
 
     def reports(self, classes: Sequence[int]) -> numpy.ndarray:

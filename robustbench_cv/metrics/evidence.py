@@ -96,7 +96,7 @@ def all_ids(columns: Sequence[Column]) -> int:
     return len(pyarrow.compute.unique(pyarrow.chunked_array([column.ids for column in columns])))
 
 
-def row_of(lists: pyarrow.ListArray | pyarrow.MapArray) -> numpy.ndarray:
+def row_of(lists: pyarrow.ListArray) -> numpy.ndarray:
     """The row (0 .. N - 1) of each item of a column of lists, in the order of its flatten()."""
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
     return numpy.repeat(numpy.arange(len(lists)), lengths)

@@ -46,7 +46,7 @@ _AREA = "hallucinated-area"
 
 REPORTED = pyarrow.struct(
     {
-        "seen": pyarrow.map_(pyarrow.int32(), pyarrow.int64()),
+        "seen": pyarrow.list_(pyarrow.struct({"class": pyarrow.int32(), "amount": pyarrow.int64()})),
         "held": pyarrow.list_(pyarrow.int32()),
         "removed": pyarrow.list_(pyarrow.int32()),
         "enough": pyarrow.float64(),
@@ -156,16 +156,16 @@ def reported_classes(prediction: Prediction, sample: Sample, labels: Labels, ope
     }
 
 
-def _reported_classes(prediction: Prediction, operating_score: float) -> list[tuple[int, int]]:
+def _reported_classes(prediction: Prediction, operating_score: float) -> list[dict[str, int]]:
     if isinstance(prediction, ClassPrediction):
         finite(prediction.probs, "probabilities")
-        return [(prediction.label, 1)]
+        return [{"class": prediction.label, "amount": 1}]
     if isinstance(prediction, BoxPrediction):
         values = prediction.labels[finite(prediction.scores, "scores") >= operating_score]
     else:
         values = prediction.labels[prediction.labels >= 0]
     classes, counts = torch.unique(values, return_counts=True)
-    return list(zip(classes.tolist(), counts.tolist(), strict=True))
+    return [{"class": c, "amount": n} for c, n in zip(classes.tolist(), counts.tolist(), strict=True)]
 
 
 def _annotated_classes(sample: Sample) -> list[int]:

@@ -59,7 +59,7 @@ def page(results: Results, items: Sequence[Item], template: str) -> str:
             sections=sections(results, items),
             verdicts=gates.judge(results),
             groups=results.groups(),
-            samples=sum(len(results.rows(g, c.name)) for g in results.groups() for c in results.conditions(g.task)),
+            samples=reporting.count_records(results),
             kind=lambda item: type(item).__name__.lower(),
         )
     )
@@ -127,7 +127,7 @@ def _furthest(numbers: Sequence[tuple[str, Number]], results: Results, group: Gr
 def banner(results: Results) -> Banner:
     """The verdict on top of the page."""
     counts: Counter[str] = Counter(f.verdict for f in results.findings)
-    expected, there = sum(cell.n for cell in results.run.cells), len(results.records)
+    expected, there = sum(cell.n for cell in results.run.cells), reporting.count_records(results)
     rest = " ".join(part for part in (_rest(counts), *_doubts(results)) if part)
     if there < expected:
         return Banner("warn", "Unfinished", f"{there} of {expected} records are there; the same command again goes on.")
@@ -144,8 +144,8 @@ def banner(results: Results) -> Banner:
 
 def _doubts(results: Results) -> list[str]:
     """What no check says: samples without an outcome, and attacks that nobody judged."""
-    failed = int((results.records["status"] == "failed").sum())
-    doubts = [f"{failed} of {len(results.records)} records failed: what they touch is inconclusive."] if failed else []
+    failed, every = reporting.count_records(results, "failed"), reporting.count_records(results)
+    doubts = [f"{failed} of {every} records failed: what they touch is inconclusive."] if failed else []
     attacks = [(g, c) for g in results.groups() for c in results.conditions(g.task, "attack") if not _is_control(results, g.task, c.name)]
     unjudged = sum(reporting.strength_of(results, group, c.name) not in ("strong", "weak", "nothing to break") for group, c in attacks)
     if unjudged:

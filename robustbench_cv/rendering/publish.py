@@ -59,6 +59,7 @@ def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
             texts[tables / f"{item.label}.tex"] = item.to_latex()
             texts[tables / f"{item.label}.csv"] = item.to_csv()
     pictures = {figures / f"{item.label}.png": item.to_png() for item in items if isinstance(item, Gallery)}
+    results.save_estimates()
     for path, content in ({path: text.encode("utf-8") for path, text in texts.items()} | pictures).items():
         write_bytes(path, content)
     return [*texts, *pictures, *(path for item in items if isinstance(item, Chart) for path in save(item, figures))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
@@ -55,6 +55,12 @@ def hallucination_metrics(results: Results, task: Task) -> list[str]:
     return [m.name for m in results.run.metrics(task) if m.counts_absent]
 
 
+def count_records(results: Results, status: str = "") -> int:
+    """All records of the run, or those of one status."""
+    counts = [results.counts(g, c.name) for g in results.groups() for c in results.conditions(g.task)]
+    return sum(n for by_status in counts for name, n in by_status.items() if status in ("", name))
+
+
 def ordered_conditions(results: Results, task: Task) -> list[Condition]:
     """Clean, attacks, then each intervention with its controls behind it."""
     every = results.conditions(task)
@@ -63,21 +69,15 @@ def ordered_conditions(results: Results, task: Task) -> list[Condition]:
     return [*kinds["clean"], *kinds["attack"], *paired, *(c for c in kinds["control"] if c not in paired)]
 
 
-def metric_cell(
-    results: Results, group: Group, condition: str, metric: str, notes: Footnotes, samples: Collection[str] | None = None
-) -> Number:
-    """A metric under a condition as a cell: blocked where a check said stop, marked where one warned. samples: over these alone."""
-    here = (group, condition, metric)
-    number = results.estimate(*here) if samples is None else results.estimate_of(*here, samples)
+def metric_cell(results: Results, group: Group, condition: str, metric: str, notes: Footnotes, *, paired: bool = False) -> Number:
+    """A metric under a condition as a cell: blocked where a check said stop, marked where one warned. paired: as in Results.estimate."""
+    number = results.estimate(group, condition, metric, paired=paired)
     return estimate_cell(results, group, [condition], unit_of(results, group.task, metric), number, notes)
 
 
-def shown_before(
-    results: Results, group: Group, condition: str, metric: str, notes: Footnotes, samples: Collection[str] | None = None
-) -> Number:
+def shown_before(results: Results, group: Group, condition: str, metric: str, notes: Footnotes, *, paired: bool = False) -> Number:
     """A metric of the unedited images of an intervention's pairs, scored against what the edit left alone, as a cell."""
-    every = results.evidence(group, condition, metric, reference=True) if samples is None else samples
-    before = results.estimate_of(group, condition, metric, every, reference=True)
+    before = results.estimate(group, condition, metric, reference=True, paired=paired)
     return estimate_cell(results, group, [condition], unit_of(results, group.task, metric), before, notes)
 
 
@@ -214,7 +214,7 @@ def _where(results: Results, task: Task, most: int, reasons_of: Callable[[Group,
 def _reasons(results: Results, group: Group, condition: str, metric: str) -> Counter[str]:
     """How often each reason holds."""
     reasons, key = Counter(results.reasons(group, condition)), results.metric(group, metric).evidence_key
-    for excluded in results.rows(group, condition)["excluded"]:
+    for excluded in results.rows(group, condition).excluded():
         reasons.update(dict.fromkeys((excluded[name] for name in (metric, key) if name in excluded), 1))
     return _group_reasons(reasons)
 

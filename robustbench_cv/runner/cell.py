@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
+import pyarrow
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
 from robustbench_cv.foreign_code import calling, name_samples, one_by_one, read_sample
+from robustbench_cv.metrics.evidence import array_of
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.ratios import Background
 from robustbench_cv.noise import Noise
@@ -184,10 +186,21 @@ def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction)
     return replace(job.blank, sample=pair.after.id, evidence=evidence, reference=reference, excluded=excluded)
 
 
+def evidence_types(metrics: Iterable[Metric]) -> dict[str, pyarrow.DataType]:
+    """The types of all that metrics keep of a sample, by evidence key."""
+    types: dict[str, pyarrow.DataType] = {}
+    for metric in metrics:
+        types[metric.evidence_key] = metric.evidence_type
+        if isinstance(background := getattr(metric, "background", None), Background):
+            types[background.key] = background.type
+    return types
+
+
 def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Sample) -> tuple[dict[str, Evidence], dict[str, str]]:
     """Evidence and reasons by evidence key. NotApplicable where the model answered NaN: that sample has failed, it is not left out."""
     evidence: dict[str, Evidence] = {}
     excluded: dict[str, str] = {}
+    kinds = evidence_types(metrics.values())
     parts: dict[str, tuple[str, Callable[[Prediction, Sample], Evidence]]] = {}
     for name, metric in metrics.items():
         parts.setdefault(metric.evidence_key, (name, metric.measure))
@@ -197,6 +210,8 @@ def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Samp
         try:
             with calling(f"metric {name}, {name_samples([sample.id])}", partial(METRICS.is_bundled, name)):
                 evidence[key] = measure(prediction, sample)
+                if not METRICS.is_bundled(name):
+                    array_of([evidence[key]], kinds[key])
         except NotApplicable as reason:
             if reason.code == "not-finite":
                 raise

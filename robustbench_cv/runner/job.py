@@ -61,7 +61,6 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
         if isinstance(edit, NeedsDonors):
             edit = edit.with_donors(pair.donors)
         edits.append(edit)
-    track = next(t for t in plan.tracks if t.task == cell.row.task)
     attack, blank = _attack(plan, cell, folder), blank_record(plan, cell)
     return Job(
         model=pair.model,
@@ -70,7 +69,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
         condition=condition,
         interventions=edits,
         attack=attack,
-        metrics={m.name: build_metric(m.name, pair.row) for m in track.metrics},
+        metrics=build_metrics(plan, cell),
         indices=cell.indices,
         blank=blank,
         device=plan.options.device,
@@ -100,6 +99,12 @@ def _attack(plan: Plan, cell: PlannedCell, folder: RunFolder | None) -> Any:
     if cell.fit is not None and folder is not None:
         return judged_as(fit_once(folder, cell.fit, cell.pair, plan.suite.seed, plan.options), cell.condition)
     return with_surrogates(attack_of(cell.condition), plan.surrogates.__getitem__) if cell.condition.attack else None
+
+
+def build_metrics(plan: Plan, cell: PlannedCell) -> dict[str, Metric]:
+    """The metrics of a cell's track, for its model, by name."""
+    track = next(t for t in plan.tracks if t.task == cell.row.task)
+    return {m.name: build_metric(m.name, cell.pair.row) for m in track.metrics}
 
 
 def build_metric(name: str, row: ModelRow) -> Metric:

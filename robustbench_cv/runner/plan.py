@@ -253,7 +253,7 @@ class _CellMaker:
         _, metrics = built_with_code(self._reader, lambda: [build_metric(name, pair.row) for name in self._track.metrics])
         for condition in self._conditions:
             base = self._parts[condition.name].base
-            below = [c.row.key for c in made[base.name]] if base else []
+            below = [c.row for c in made[base.name]] if base else []
             made[condition.name] = list(self._shards(pair, condition, metrics, below))
             yield from made[condition.name]
 
@@ -269,8 +269,8 @@ class _CellMaker:
         base = smaller_budget(condition, before, self._track.task)
         return _Parts(code | attack_code, {spec: self._asked[spec].model for spec in asked}, takes_donors, base)
 
-    def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[str]) -> Iterator[PlannedCell]:
-        """below: the keys of the smaller budget's cells, where there is one."""
+    def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow]) -> Iterator[PlannedCell]:
+        """below: the smaller budget's cells, where there is one."""
         parts, track = self._parts[condition.name], self._track
         fit = plan_fit(pair, condition, self._seed, self._options, self._reader)
         engine = engine_code(
@@ -296,7 +296,7 @@ class _CellMaker:
             data = [[id_, f] for id_, f in zip(ids, pair.fingerprints[start : start + SHARD], strict=True)]
             lent = pair.donors.fingerprints(ids, self._seed) if parts.takes_donors else []
             base = below[start // SHARD] if below else None
-            key = digest(common | {"data": data, "donors": lent, "pictures": pictures, "base": base})[:32]
+            key = digest(common | {"data": data, "donors": lent, "pictures": pictures, "base": base and base.key})[:32]
             row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))
             yield PlannedCell(
                 row=row,

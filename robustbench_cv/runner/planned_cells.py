@@ -90,7 +90,7 @@ class PlannedCell:
     """A cell with what building its job takes. code: what its records come from. lent: id and fingerprint of each
     sample that its edits may borrow from.
 
-    fit: what its attack is fitted on first, if it is one of those. base: the key of the cell whose broken samples this one takes over;
+    fit: what its attack is fitted on first, if it is one of those. base: the cell whose broken samples this one takes over;
     None for most.
     """
 
@@ -102,7 +102,7 @@ class PlannedCell:
     code: Dependencies
     lent: Sequence[tuple[str, str]] = ()
     fit: FitPlan | None = None
-    base: str | None = None
+    base: CellRow | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,11 +6,13 @@ import dataclasses
 import datetime
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import pyarrow
 
 from robustbench_cv import __version__
 from robustbench_cv.batching import BatchSize
@@ -22,16 +24,16 @@ from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
-from robustbench_cv.records import read_part, write_part
+from robustbench_cv.record_store import Place, RecordStore, place_of, readable
 from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.runner import saved_images
-from robustbench_cv.runner.cell import CellOutput, run_cell
+from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
 from robustbench_cv.runner.changed_inputs import require_unchanged
 from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.dependencies import Dependencies
-from robustbench_cv.runner.job import blank_record, build_job
+from robustbench_cv.runner.job import blank_record, build_job, build_metrics
 from robustbench_cv.runner.plan import make_plan
 from robustbench_cv.runner.planned_cells import Options, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
@@ -101,11 +103,12 @@ def _run(
     _announce(findings, announce)
     going_on = [pair for pair, of_pair in examined if not any(f.verdict == "stop" for f in of_pair)]
     wanted = [c for c in plan.cells if c.pair in going_on]
-    missing = [c for c in wanted if not _is_done(folder, c, skip_bad=options.skip_bad)]
+    missing = _missing(folder, wanted, skip_bad=options.skip_bad)
     if missing or info != _earlier_info(folder) or read_json(folder.findings, tuple[Finding, ...]) is None:
         folder.remove_conclusions()
     write_json(folder.run_info, info)
     _compute(plan, missing, folder, progress)
+    RecordStore(folder).compact(c.row for c in wanted)
     _merge_predictions(folder, plan)
     strengths = stored_strength(folder, plan)
     _announce(strengths, announce)
@@ -120,17 +123,42 @@ def _run(
     return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, folder.root, results.run.reports))
 
 
-def _is_done(folder: RunFolder, cell: PlannedCell, *, skip_bad: bool) -> bool:
-    """Whether all files of a cell are there and whole, without records that only --skip-bad would have made unless it is given."""
+def _missing(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool) -> list[PlannedCell]:
+    """The cells of which a file is not there, or not whole, and those with records that only --skip-bad makes, unless it is given."""
+    planned: dict[Place, list[PlannedCell]] = {}
+    for cell in cells:
+        planned.setdefault(place_of(cell.row), []).append(cell)
+    done: set[str] = set()
+    for place, those in planned.items():
+        if readable(RecordStore(folder), place):
+            done |= _done(folder, those, skip_bad=skip_bad)
+    return [c for c in cells if c.row.key not in done or _has_damaged_files(folder, c)]
+
+
+def _done(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool) -> set[str]:
+    """The keys of the cells of one condition whose records are all there and stand."""
+    try:
+        rows = RecordStore(folder).read([c.row for c in cells])
+    except UserError as error:
+        logger.warning("%s: taken as missing", error)
+        # what one damaged file holds is not told from here: each cell is read by itself
+        return set().union(*(_done(folder, [c], skip_bad=skip_bad) for c in cells)) if len(cells) > 1 else set()
+    skipped = zip(rows["cell"].to_pylist(), rows["status"].to_pylist(), rows["reason_code"].to_pylist(), strict=True)
+    there: Counter[str] = Counter()
+    refused: set[str] = set()
+    for key, status, code in skipped:
+        there[key] += 1
+        if status == "failed" and code != "not-finite" and not skip_bad:
+            refused.add(key)
+    return {c.row.key for c in cells if there[c.row.key] == c.row.n} - refused
+
+
+def _has_damaged_files(folder: RunFolder, cell: PlannedCell) -> bool:
+    """Whether pictures or predictions of a cell are there and cannot be read."""
     key = cell.row.key
-    rows = read_part(folder.part(key))
-    if rows is None or len(rows) != cell.row.n:
-        return False
-    damaged = folder.image_index(key).exists() and read_json(folder.image_index(key), list) is None
-    if damaged or (cell.row.task == "detection" and folder.cell_predictions(key).exists() and _entries(folder, key) is None):
-        return False
-    skipped = (rows["status"] == "failed") & (rows["reason_code"] != "not-finite")
-    return skip_bad or not skipped.any()
+    if folder.image_index(key).exists() and read_json(folder.image_index(key), list) is None:
+        return True
+    return cell.row.task == "detection" and folder.cell_predictions(key).exists() and _entries(folder, key) is None
 
 
 def _entries(folder: RunFolder, key: str) -> list[object] | None:
@@ -146,16 +174,20 @@ def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> N
 
 
 def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progress: Callable[[int], Progress]) -> None:
-    batch_size = BatchSize(plan.options.batch_size)
+    batch_size, left = BatchSize(plan.options.batch_size), Counter(place_of(c.row) for c in cells)
     with progress(sum(c.row.n for c in cells)) as bar:
         for cell in cells:
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
             output = _output(plan, cell, batch_size, folder)
             require_unchanged(cell)
-            _store_cell(folder, cell, output)
+            _store_cell(folder, cell, output, evidence_types(build_metrics(plan, cell).values()))
             write_json(folder.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
             bar.advance(cell.row.n)
+            place = place_of(cell.row)
+            left[place] -= 1
+            if not left[place]:
+                RecordStore(folder).compact(c.row for c in plan.cells if place_of(c.row) == place)
 
 
 def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
@@ -169,14 +201,14 @@ def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFol
         return CellOutput(rows, [], {})
 
 
-def _store_cell(folder: RunFolder, cell: PlannedCell, output: CellOutput) -> None:
+def _store_cell(folder: RunFolder, cell: PlannedCell, output: CellOutput, types: Mapping[str, pyarrow.DataType]) -> None:
     """Everything beside the records first: a part that exists vouches for the rest."""
     key, row = cell.row.key, cell.pair.row
     saved_images.save(folder.images(key), output.shots, row.operating_score)
     if row.task == "detection":
         entries = [e for id_, p in output.predictions.items() if isinstance(p, BoxPrediction) for e in to_coco(id_, p, row.classes)]
         write_json(folder.cell_predictions(key), entries)
-    write_part(folder.part(key), output.records)
+    RecordStore(folder).write(cell.row, output.records, types)
 
 
 def _merge_predictions(folder: RunFolder, plan: Plan) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
-
-import pandas
 
 from robustbench_cv.batching import BatchSize
 from robustbench_cv.checks import attack_strength
@@ -15,7 +13,8 @@ from robustbench_cv.checks.attacked import Attacked, Budget, Other
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.foreign_code import calling, read_sample
-from robustbench_cv.records import read_parts
+from robustbench_cv.record_store import RecordStore
+from robustbench_cv.records import AttackTrace, Record, to_records
 from robustbench_cv.run_folder import STRENGTH_VERDICT, RunFolder, json_file
 from robustbench_cv.runner.cell import condition_sample
 from robustbench_cv.runner.cell_code import check_code
@@ -34,7 +33,7 @@ def stored_strength(folder: RunFolder, plan: Plan, describe: Callable[[str], Non
     for pair in plan.pairs:
         for condition in _attacks(plan, pair):
             cells = _cells(plan, pair, condition)
-            if all(folder.done(c.row.key) for c in cells):
+            if _are_done(folder, cells):
                 describe(f"{pair.row.name} · is {condition.name} strong?")
                 findings.append(_stored_finding(folder, plan, pair, condition, cells))
     return findings
@@ -54,9 +53,9 @@ def _cells(plan: Plan, pair: Pair, condition: Condition) -> list[PlannedCell]:
 
 
 def _stored_finding(folder: RunFolder, plan: Plan, pair: Pair, condition: Condition, cells: Sequence[PlannedCell]) -> Finding:
-    others = [o for o in plan.pairs if _is_surrogate(o, pair) and all(folder.done(c.row.key) for c in _cells(plan, o, condition))][:1]
+    others = [o for o in plan.pairs if _is_surrogate(o, pair) and _are_done(folder, _cells(plan, o, condition))][:1]
     curve = [c for c in _attacks(plan, pair) if condition.curve is not None and c.curve == condition.curve and c.severity is not None]
-    related = [c.row.key for one in curve for c in _cells(plan, pair, one) if folder.done(c.row.key)]
+    related = [c.row.key for one in curve for c in _cells(plan, pair, one) if _are_done(folder, [c])]
     code = plan.reader.of([attack_strength.__name__, build_job.__module__, *check_code("attack")])
     for one in (pair, *others):
         code |= one.code
@@ -112,11 +111,11 @@ def _subject(
 ) -> Attacked:
     rows = _rows(folder, cells)
     traces = dict(_attacked_samples(rows))
-    survivors = [sample for sample, trace in traces.items() if not trace["success"]]
+    survivors = [sample for sample, trace in traces.items() if not trace.success]
     chosen = _samples(plan, pair, cells, survivors, _samples_to_try(plan))
-    refused = int((rows["reason_code"] == "no-gradient").sum())
+    refused = sum(row.reason_code == "no-gradient" for row in rows)
     if refused and not traces:
-        everyone = _samples(plan, pair, cells, list(rows["sample"]), _samples_to_try(plan))
+        everyone = _samples(plan, pair, cells, [row.sample for row in rows], _samples_to_try(plan))
         return _of(plan, pair, condition, everyone, attacked=refused, survived=refused, no_gradient=True)
     n = max(1, len(traces))
     budgets = [Budget(float(c.severity or 0), _broken_samples(_rows(folder, _cells(plan, pair, c)))) for c in curve]
@@ -128,19 +127,19 @@ def _subject(
         broken=[] if survivors else _samples(plan, pair, cells, list(traces), LOOKED_AT),
         attacked=len(traces),
         survived=len(survivors),
-        backwards=sum(t["backwards"] for t in traces.values()) / n,
+        backwards=sum(t.backwards for t in traces.values()) / n,
         zero=zero_share(traces.values()),
         curve=budgets,
         others=list(_others(others, cells, chosen)),
     )
 
 
-def zero_share(traces: Collection[Mapping[str, Any]]) -> float:
+def zero_share(traces: Collection[AttackTrace]) -> float:
     """Share of the attacked samples that were not broken and whose every gradient was exactly zero.
 
     Of those that were broken a zero says nothing: DLR, for one, is flat where the label is the third likeliest class.
     """
-    zero = [t for t in traces if t["zero_grads"] >= 1.0 and not t["success"]]
+    zero = [t for t in traces if t.zero_grads >= 1.0 and not t.success]
     return len(zero) / max(1, len(traces))
 
 
@@ -149,19 +148,23 @@ def _of(plan: Plan, pair: Pair, condition: Condition, survivors: Sequence[Sample
     return Attacked(model=pair.model, task=pair.row.task, spec=condition.attack or "", survivors=survivors, **(common | measured))
 
 
-def _rows(folder: RunFolder, cells: Sequence[PlannedCell]) -> pandas.DataFrame:
-    return read_parts([folder.part(c.row.key) for c in cells if folder.done(c.row.key)])
+def _are_done(folder: RunFolder, cells: Sequence[PlannedCell]) -> bool:
+    return RecordStore(folder).has(c.row for c in cells)
 
 
-def _attacked_samples(rows: pandas.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(folder: RunFolder, cells: Sequence[PlannedCell]) -> list[Record]:
+    return to_records(RecordStore(folder).read([c.row for c in cells]))
+
+
+def _attacked_samples(rows: Sequence[Record]) -> Iterator[tuple[str, AttackTrace]]:
     """Sample and trace of those that were attacked: not those without anything to attack, nor those on which the model broke down."""
-    for sample, status, reason, trace in zip(rows["sample"], rows["status"], rows["reason"], rows["attack"], strict=True):
-        if trace is not None and status == "ok" and not reason:
-            yield sample, trace
+    for row in rows:
+        if row.attack is not None and row.status == "ok" and not row.reason:
+            yield row.sample, row.attack
 
 
-def _broken_samples(rows: pandas.DataFrame) -> dict[str, bool]:
-    return {sample: bool(trace["success"]) for sample, trace in _attacked_samples(rows)}
+def _broken_samples(rows: Sequence[Record]) -> dict[str, bool]:
+    return {sample: trace.success for sample, trace in _attacked_samples(rows)}
 
 
 def _samples(plan: Plan, pair: Pair, cells: Sequence[PlannedCell], wanted: Sequence[str], most: int) -> list[Sample]:

@@ -7,14 +7,15 @@ is searched exactly as it would be alone, since a search depends on its own samp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from robustbench_cv.adversary.attack import Attack, Ensemble
 from robustbench_cv.adversary.combinators.targeted import Targeted
 from robustbench_cv.adversary.constraints.lp import Ball
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
-from robustbench_cv.records import AttackTrace, Record, read_parts
+from robustbench_cv.record_store import Cell, RecordStore
+from robustbench_cv.records import Record, to_records
 from robustbench_cv.registry import Spec
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition
@@ -51,14 +52,11 @@ def _budget(condition: Condition) -> tuple[float, Spec]:
     return region.radius, Spec(spec.name, {k: v for k, v in spec.args.items() if k != "eps"}, spec.target)
 
 
-def warm_start(folder: RunFolder, key: str, blank: Record, radius: float | None) -> dict[str, Record]:
-    """Records of the samples that the cell `key` broke, as records of another condition with a larger radius; by sample id."""
-    rows = read_parts([folder.part(key)])
-    names = [f.name for f in fields(Record)]
+def warm_start(folder: RunFolder, base: Cell, blank: Record, radius: float | None) -> dict[str, Record]:
+    """Records of the samples that the cell `base` broke, as records of another condition with a larger radius; by sample id."""
     broken = {}
-    for values in rows[names].to_dict("records"):
-        record = Record(**{str(name): value for name, value in values.items()})
-        trace = None if values["attack"] is None else AttackTrace(**values["attack"])
+    for record in to_records(RecordStore(folder).read([base])):
+        trace = record.attack
         if trace is not None and trace.success and record.status == "ok" and not record.reason:
             broken[record.sample] = replace(record, condition=blank.condition, attack=replace(trace, radius=radius))
     return broken
