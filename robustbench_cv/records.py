@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.files import written_whole
+from robustbench_cv.metrics.evidence import array_of
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence
 
@@ -105,7 +106,7 @@ _CELLS = b"cells"
 def to_table(records: Sequence[Record], types: Mapping[str, pyarrow.DataType], cell: str = "") -> pyarrow.Table:
     """Records as columns, a row each, in the order of the sample ids. types: of evidence, by evidence key.
 
-    ValueError naming the evidence that is not of its type.
+    ValueError for evidence that is not of its type.
     """
     rows = sorted(records, key=lambda r: r.sample)
     columns: dict[str, Any] = {name: [getattr(r, name) for r in rows] for name in _OWN} | {"cell": [cell] * len(rows)}
@@ -115,10 +116,7 @@ def to_table(records: Sequence[Record], types: Mapping[str, pyarrow.DataType], c
     typed = {prefix + key: (kind, [values.get(key) for values in part]) for prefix, part in parts for key, kind in types.items()}
     arrays = {f.name: pyarrow.array(columns[f.name], f.type) for f in _PLAIN}
     for name, (kind, values) in typed.items():
-        try:
-            arrays[name] = pyarrow.array(values, kind)
-        except (pyarrow.ArrowException, TypeError) as error:
-            raise ValueError(f"{name} does not fit the type that its metric declares, {kind}: {error}") from error
+        arrays[name] = array_of(values, kind)
     return pyarrow.table(arrays)
 
 

@@ -27,10 +27,9 @@ def query(results: Results, sql: str) -> pandas.DataFrame:
         _add_records(connection, results)
         _add_summary(connection, results)
         try:
-            frame: pandas.DataFrame = connection.sql(sql).df()
-        except (duckdb.Error, AttributeError) as error:  # a statement that answers nothing gives None
-            reason = "it answers nothing" if isinstance(error, AttributeError) else error
-            raise UserError(f"the query {sql!r} fails: {reason}. Its tables are records and summary") from error
+            frame: pandas.DataFrame = connection.execute(sql).df()
+        except duckdb.Error as error:
+            raise UserError(f"the query {sql!r} fails: {error}. Its tables are records and summary") from error
     return frame
 
 

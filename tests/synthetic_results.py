@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy
+import pandas
+import pyarrow
 import torch
 from PIL import Image
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.findings import Finding
-from robustbench_cv.records import AttackTrace, Record, to_frame
+from robustbench_cv.record_store import InMemory
+from robustbench_cv.records import AttackTrace, Record
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, Results, RunInfo, TrackRow
+from robustbench_cv.runner.cell import evidence_types
 from robustbench_cv.runner.run_facts import architecture, condition_facts
 from robustbench_cv.suite import Condition, Gate
 from robustbench_cv.types import BoxPrediction, BoxTarget, Labels, MaskPrediction, MaskTarget, Sample
@@ -132,7 +137,20 @@ def make(
         architectures=tuple(architecture(model) for every in names.values() for model in every),
         notes=("JPEG-compressed copies; the published figure is for the uncompressed images.",),
     )
-    return Results(run, to_frame(records), findings, folder)
+    return Results(run, InMemory.of(records, evidence_kinds()), findings, folder)
+
+
+def evidence_kinds(score: float = 0.25) -> dict[str, pyarrow.DataType]:
+    """The types of all evidence of the run, by evidence key."""
+    names = dict.fromkeys(name for metrics in METRIC_NAMES.values() for name in metrics)
+    return evidence_types(METRICS.build(name, labels=Labels(("anything",)), operating_score=score) for name in names)
+
+
+def with_records(results: Results, frame: pandas.DataFrame) -> Results:
+    """The results with other records: a frame such as `Results.records` gives."""
+    rows = frame.to_dict("records")
+    made = [Record(**{**row, "attack": AttackTrace(**row["attack"]) if isinstance(row["attack"], dict) else None}) for row in rows]
+    return replace(results, source=InMemory.of(made, evidence_kinds()))
 
 
 def _metric_row(name: str, classes: tuple[str, ...]) -> MetricRow:
@@ -163,7 +181,7 @@ def _records(task: str, model: str, dataset: str, condition: Condition, n: int, 
         rng = numpy.random.default_rng([i, k])
         evidence = _evidence(task, rng, _strength(condition), classes)
         if condition.name == "remove":
-            evidence["hallucination-rate@0.25"] = int(i % 4 == 0)
+            evidence["hallucination-rate@0.25"] = i % 4 == 0
         reference = _evidence(task, numpy.random.default_rng([i, k]), 0.0, classes) if condition.interventions else {}
         trace = (
             AttackTrace(success=bool(i % 2), size=condition.severity, radius=condition.severity, forwards=11, backwards=10, zero_grads=0.0)
@@ -177,7 +195,7 @@ def _records(task: str, model: str, dataset: str, condition: Condition, n: int, 
 def _evidence(task: str, rng: numpy.random.Generator, strength: float, classes: tuple[str, ...]) -> dict[str, object]:
     luck = rng.random()
     if task == "classification":
-        return {"top-1": int(luck > 0.06 + 0.9 * strength)}
+        return {"top-1": bool(luck > 0.06 + 0.9 * strength)}
     sample, prediction = _segmented(rng, strength, len(classes)) if task == "segmentation" else _detected(rng, luck, strength)
     names = (METRIC_NAMES[task][0], "fabricated-per-image") if task == "detection" else METRIC_NAMES[task][:1]
     metrics = [METRICS.build(name, operating_score=0.25) for name in names]

@@ -136,7 +136,7 @@ def test_the_command_line_answers_4(data: str, tmp_path: Path, monkeypatch: pyte
     )
     assert _code(["run", str(suite), "--out", str(tmp_path / "out"), "--device", "cpu"]) == EXIT_CHECK
     assert "STOP S21" in capsys.readouterr().out
-    assert not list((tmp_path / "out" / "records").glob("*.parquet"))
+    assert not list((tmp_path / "out").rglob("*.parquet"))
 
 
 def _tamper(out: Path, condition: str, change: Any) -> Path:

@@ -258,7 +258,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _part(folder: Path) -> Path:
-    return sorted((folder / "records").glob("*.parquet"))[0]
+    return sorted((folder / "records").rglob("*.parquet"))[0]
 
 
 DAMAGES = {

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.records import read_parts
 from robustbench_cv.results import Results
+from robustbench_cv.run_folder import file_name
 from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 from tests.test_runner import records_of, run, write_data, write_model
@@ -26,8 +26,8 @@ def suite_of(tmp_path: Path, *, warm: bool, attack: str = "pgd(eps={}, steps=3)"
 
 
 def broken(results: Results, condition: str) -> set[str]:
-    rows = results.rows(results.groups()[0], condition)
-    return {sample for sample, trace in zip(rows["sample"], rows["attack"], strict=True) if trace["success"]}
+    made = results.broken(results.groups()[0], condition)
+    return set(made.ids.filter(made.values).to_pylist())
 
 
 @pytest.mark.parametrize("before", ["pass", SHELL])
@@ -37,7 +37,7 @@ def test_a_warm_budget_breaks_what_it_breaks_alone_and_what_smaller_ones_broke(t
     for e in LEVELS:
         so_far |= broken(cold, f"at {e}")
         assert broken(warm, f"at {e}") == so_far
-        evidence = warm.evidence(group, f"at {e}", "top-1")
+        evidence = warm.evidence(group, f"at {e}", "top-1").to_dict()
         assert {s for s, right in evidence.items() if not right} == so_far, "each is judged on an image that breaks it"
         cost = warm.cost(group, f"at {e}")
         assert cost is not None
@@ -68,9 +68,9 @@ def test_killed_between_two_budgets_it_ends_in_the_same_bytes(tmp_path: Path) ->
     suite = suite_of(tmp_path, warm=True)
     run(suite, tmp_path / "a")
     run(suite, tmp_path / "b")
-    names = [c.row.key for c in make_plan(suite, Options()).cells if c.row.condition in ("at 0.04", "at 0.12")]
-    for name in names:
-        (tmp_path / "b" / "records" / f"{name}.parquet").unlink()
+    for name in ("at 0.04", "at 0.12"):
+        for path in (tmp_path / "b" / "records").rglob(f"{file_name(name)}/*.parquet"):
+            path.unlink()
     run(suite, tmp_path / "b")
     assert records_of(tmp_path / "a") == records_of(tmp_path / "b")
 
@@ -122,6 +122,6 @@ def test_where_it_could_weaken_an_attack_it_is_refused(task: str, attack: str, w
 
 def test_records_of_a_warm_run_name_their_own_condition(tmp_path: Path) -> None:
     run(suite_of(tmp_path, warm=True), tmp_path / "out", limit=40)
-    records = read_parts(sorted((tmp_path / "out" / "records").glob("*.parquet")))
+    records = Results.open(tmp_path / "out").records
     counts = records.groupby("condition").size().to_dict()
     assert counts == dict.fromkeys(("clean", *(f"at {e}" for e in LEVELS)), 40)

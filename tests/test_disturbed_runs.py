@@ -12,6 +12,7 @@ from PIL import Image
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.donors import Donors
+from robustbench_cv.record_store import RecordStore
 from robustbench_cv.results import Results
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.runner import run as runner
@@ -116,7 +117,7 @@ def test_data_that_changes_in_mid_run_is_not_stored(suite: Suite, tmp_path: Path
         meanwhile(context, lambda: Image.new("RGB", (8, 8), (250, 250, 250)).save(image), before=True)
         with pytest.raises(UserError, match=r"dark/4\.png' of data 'images' changed while the run was going on"):
             run(suite, tmp_path / "out")
-    assert not list((tmp_path / "out" / "records").glob("*.parquet"))
+    assert not list((tmp_path / "out").rglob("*.parquet"))
     image.write_bytes(original)
     assert accuracy(run(suite, tmp_path / "out")) == 1.0
 
@@ -173,12 +174,13 @@ def test_a_damaged_file_counts_as_missing(what: str, suite: Suite, tmp_path: Pat
     before = run(suite, out.root)
     key = before.results.run.cells[0].key
     check = next(p for p in (out.root / "checks").iterdir() if not p.name.startswith("strength"))
-    path = {"part": out.part(key), "findings": out.findings, "check": check, "index": out.image_index(key), "run": out.run_info}[what]
+    part = RecordStore(out).part(before.results.run.cells[0])
+    path = {"part": part, "findings": out.findings, "check": check, "index": out.image_index(key), "run": out.run_info}[what]
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     if what in ("part", "findings", "run"):
         with pytest.raises(UserError, match="damaged"):
-            Results.open(out.root)
+            len(Results.open(out.root).records)
     again = run(suite, out.root)
     assert str(path) in caplog.text
     assert again.computed == (what in ("part", "index"))

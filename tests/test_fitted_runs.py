@@ -72,7 +72,7 @@ def test_one_fit_serves_every_shard_and_condition_and_is_never_repeated(model: s
     run(suite, tmp_path / "a")
     assert [p.stat().st_mtime_ns for p in (tmp_path / "a").rglob("*") if p.is_file()] == times
     # Killed after the fit: the cells that are left take it from the folder.
-    for part in (tmp_path / "a" / "records").glob("*.parquet"):
+    for part in list((tmp_path / "a" / "records").rglob("*.parquet")):
         part.unlink()
     run(suite, tmp_path / "a")
     run(suite, tmp_path / "b")
@@ -84,7 +84,7 @@ def test_a_model_without_a_gradient_is_not_applicable_and_the_run_goes_on(data: 
     model = write_model(tmp_path, before="x = x.detach()")
     results = run(suite_of(model, data, f"adversarial-patch({PATCH})", "noise(eps=0.1)"), tmp_path / "out")
     group = results.groups()[0]
-    statuses = {name: set(results.rows(group, name).status) for name in ("clean", "attack 0", "attack 1")}
+    statuses = {name: set(results.rows(group, name).column("status").to_pylist()) for name in ("clean", "attack 0", "attack 1")}
     assert statuses == {"clean": {"ok"}, "attack 0": {"not-applicable"}, "attack 1": {"ok"}}
     assert results.estimate(group, "attack 0", "top-1").value is None
 

@@ -138,7 +138,7 @@ def test_skip_bad_costs_that_image_alone(fault: str, data: str, tmp_path: Path) 
     model = f"{write_code(tmp_path, fault)}:build"
     results = run(model, data, tmp_path / "out", Condition("pgd", attack="pgd(eps=0.01, steps=2)"), skip_bad=True)
     for condition in ("clean", "pgd"):
-        rows = results.rows(results.groups()[0], condition).set_index("sample")
+        rows = results.records.query(f"condition == {condition!r}").set_index("sample")
         assert dict(rows["status"].value_counts()) == {"ok": 5, "failed": 1}
         assert FAULTS[fault] in rows.loc["d/000004", "reason"]
         assert rows.loc["d/000004", "attack"] is None

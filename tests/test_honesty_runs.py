@@ -18,6 +18,7 @@ from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.models.build import build
 from robustbench_cv.noise import Noise
+from robustbench_cv.records import AttackTrace
 from robustbench_cv.results import Results
 from robustbench_cv.runner import strength
 from robustbench_cv.runner.plan import Options
@@ -171,7 +172,10 @@ def test_gradients_that_are_zero_count_on_samples_that_were_not_broken() -> None
     raw = Logits(torch.tensor([[3.0, 2.0, 1.0, 0.0]], requires_grad=True))
     (gradient,) = torch.autograd.grad(dlr()(raw, [ClassTarget(2)]).sum(), raw.values)
     assert not gradient.any()
-    broken, whole, partly = ({"zero_grads": z, "success": s} for z, s in ((1.0, True), (1.0, False), (0.5, False)))
+    broken, whole, partly = (
+        AttackTrace(success=s, size=0.1, radius=0.1, forwards=1, backwards=1, zero_grads=z)
+        for z, s in ((1.0, True), (1.0, False), (0.5, False))
+    )
     assert strength.zero_share([broken, partly]) == 0
     assert strength.zero_share([broken, whole, partly, partly]) == 0.25
     assert strength.zero_share([]) == 0

@@ -163,7 +163,7 @@ def test_float32_scores_keep_their_order_and_their_ties():
     scores = torch.tensor([0.1, 0.1, 0.10000001, 0.3, 0.29999998]).sort(descending=True).values
     sample = _sample("a", [[0, 0, 9, 9]], [1])
     evidence = METRIC["ap"].measure(BoxPrediction(torch.zeros(5, 4), scores, torch.ones(5, dtype=torch.long)), sample)
-    kept = evidence["classes"]["1"]["scores"]
+    kept = evidence["scores"]
     assert torch.tensor(kept, dtype=torch.float32).equal(scores)
     assert [a == b for a, b in itertools.pairwise(kept)] == [False, False, False, True]
 

@@ -149,7 +149,7 @@ def test_segments_have_a_place_too():
         labels[rows, columns] = 1
         found = MaskPrediction(labels)
         assert tuple(hallucination(where, found, sample) for where in ("rate", "inside", "outside")) == expected
-        assert area.measure(found, sample) == [pixels, 400]
+        assert area.measure(found, sample) == {"reported": pixels, "edited": 400}
 
 
 def test_a_classifier_answers_without_a_place():

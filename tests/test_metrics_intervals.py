@@ -78,11 +78,6 @@ def test_one_sample_has_a_value_and_no_interval():
     assert "one sample" in made.reason
 
 
-def test_an_interval_does_not_depend_on_the_order_of_the_samples():
-    evidence = _miou_evidence(9)
-    assert estimate(MIOU, evidence) == estimate(MIOU, evidence[::-1])
-
-
 def test_the_interval_of_a_ratio_covers_the_truth():
     """Pixel accuracy over images of unequal size: the 95 % interval holds the value of the population in about 95 of 100 samples."""
     metric = METRICS.build("pixel-accuracy")
@@ -93,7 +88,7 @@ def test_the_interval_of_a_ratio_covers_the_truth():
     hits = 0
     for _ in range(200):
         pick = rng.integers(0, 5000, 60)
-        made = estimate(metric, [[[0, int(right[i]), int(sizes[i]), int(sizes[i])]] for i in pick], resamples=400)
+        made = estimate(metric, [_counts(right[i], sizes[i]) for i in pick], resamples=400)
         hits += made.low <= truth <= made.high
     assert 0.88 <= hits / 200 <= 0.99
 
@@ -102,7 +97,7 @@ def test_resamples_in_which_a_metric_is_undefined_are_left_out():
     """One image of four has an object: three quarters to the fourth power of the draws miss it."""
     pairs = worlds.pairs("detection", 4, seed=11)
     evidence = [AP.measure(*worlds.perfect(pair)) for pair in pairs]
-    evidence = [e | {"classes": e["classes"] if k == 0 else {}} for k, e in enumerate(evidence)]
+    evidence = [e if k == 0 else dict.fromkeys(e, ()) for k, e in enumerate(evidence)]
     assert AP.reduce(evidence) == pytest.approx(1.0)
     made = estimate(AP, evidence)
     assert (made.low, made.high) == (pytest.approx(1.0), pytest.approx(1.0))
@@ -115,7 +110,7 @@ def test_a_difference_is_of_the_samples_that_have_both():
 
 
 def test_the_same_evidence_differs_by_exactly_nothing():
-    evidence = dict(enumerate(_miou_evidence(8)))
+    evidence = _by_id(_miou_evidence(8))
     made = paired_difference(MIOU, evidence, evidence)
     assert (made.value, made.low, made.high) == (0.0, 0.0, 0.0)
 
@@ -123,15 +118,15 @@ def test_the_same_evidence_differs_by_exactly_nothing():
 def test_pairing_narrows_the_interval():
     """Two models that err on the same hard images differ by far less than their own intervals are wide."""
     rng = numpy.random.default_rng(2)
-    a = {str(k): [[0, int(v), 100, 100]] for k, v in enumerate(rng.integers(0, 101, 80))}
-    b = {k: [[0, max(0, rows[0][1] - 3), 100, 100]] for k, rows in a.items()}
+    a = {str(k): _counts(v) for k, v in enumerate(rng.integers(0, 101, 80))}
+    b = {k: _counts(max(0, rows[0]["intersection"] - 3)) for k, rows in a.items()}
     own, paired = estimate(MIOU, list(a.values())), paired_difference(MIOU, a, b)
     assert paired.high - paired.low < 0.2 * (own.high - own.low)
     assert paired.low > 0
 
 
 def test_swapping_the_sides_turns_the_difference_round():
-    a, b = (dict(enumerate(_miou_evidence(10, seed=s))) for s in (1, 2))
+    a, b = (_by_id(_miou_evidence(10, seed=s)) for s in (1, 2))
     there, back = paired_difference(MIOU, a, b), paired_difference(MIOU, b, a)
     assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low))
     spread = resampled_difference(MIOU, a, b)
@@ -142,7 +137,7 @@ def test_effect_minus_control_is_what_it_says():
     """The edit costs 30 of 100 pixels, 10 of which any such edit costs."""
     rng = numpy.random.default_rng(3)
     base = {f"{k}": int(v) for k, v in enumerate(rng.integers(40, 100, 50))}
-    rows = [{k: [[0, v - lost, 100, 100]] for k, v in base.items()} for lost in (30, 0, 10, 0)]
+    rows = [{k: _counts(v - lost) for k, v in base.items()} for lost in (30, 0, 10, 0)]
     accuracy = METRICS.build("pixel-accuracy")
     effect, control, net = difference_in_differences(accuracy, *rows)
     assert [e.value for e in (effect, control, net)] == pytest.approx([-0.3, -0.1, -0.2])
@@ -151,12 +146,12 @@ def test_effect_minus_control_is_what_it_says():
 
 
 def test_effect_and_control_use_the_same_samples_so_that_they_add_up():
-    sides = [dict(enumerate(_miou_evidence(12, seed=s))) for s in range(4)]
-    del sides[0][3], sides[2][5], sides[3][5]
+    sides = [_by_id(_miou_evidence(12, seed=s)) for s in range(4)]
+    del sides[0]["03"], sides[2]["05"], sides[3]["05"]
     effect, control, net = difference_in_differences(MIOU, *sides)
     assert (net.n, net.excluded, effect.n, control.n) == (10, 2, 10, 10)
     assert net.value == pytest.approx(effect.value - control.value)
-    kept = [[side[k] for k in range(12) if k not in (3, 5)] for side in sides]
+    kept = [[side[f"{k:02}"] for k in range(12) if k not in (3, 5)] for side in sides]
     assert effect.value == pytest.approx(MIOU.reduce(kept[0]) - MIOU.reduce(kept[1]))
     assert net.low < net.value < net.high
 
@@ -167,12 +162,22 @@ def test_without_a_control_there_is_only_an_effect():
 
 
 def test_an_undefined_side_makes_the_difference_undefined_with_its_reason():
-    empty = {"a": {"id": "a", "classes": {}}, "b": {"id": "b", "classes": {}}}
+    nothing = dict.fromkeys(("classes", "truths", "labels", "scores", "right", "wrong"), ())
+    empty = {"a": nothing, "b": nothing}
     full = {p[1].id: AP.measure(*p) for p in worlds.pairs("detection", 2, seed=4)}
     made = paired_difference(AP, dict(zip("ab", full.values(), strict=True)), empty)
     assert (made.value, made.low, made.high, made.n) == (None, None, None, 2)
     assert "no class has an annotated object" in made.reason
     assert "every side" in paired_difference(AP, full, empty).reason
+
+
+def _by_id(evidence):
+    return {f"{k:02}": e for k, e in enumerate(evidence)}
+
+
+def _counts(right, of=100):
+    """One image of one class: `right` of its pixels found, and nothing else."""
+    return [{"class": 0, "intersection": int(right), "predicted": int(of), "truth": int(of)}]
 
 
 def _miou_evidence(n, seed=0):

@@ -78,10 +78,11 @@ ROOMS = (
     ("suite", "types", "noise", "specs", "entries", "code_lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
     ("catalogue", "suite_files"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
+    ("record_store", "estimate_cache"),
     ("results",),
     ("checks", "gates"),
     ("rendering", "runner"),
-    ("api", "cli"),
+    ("api", "cli", "sql"),
 )
 """The library in dependency order: a room imports only from its own row and the rows above it (types may be named from below)."""
 
@@ -154,7 +155,7 @@ def test_no_room_is_part_of_a_ring() -> None:
 def test_the_public_names_are_frozen() -> None:
     assert robustbench_cv.__all__ == [
         "Condition", "Gate", "Labels", "ModelInfo", "NotApplicable", "Results", "Sample",
-        "Spec", "Suite", "Track", "UserError", "build", "predict", "report", "run", "table",
+        "Spec", "Suite", "Track", "UserError", "build", "predict", "query", "report", "run", "table",
     ]  # fmt: skip
     for name in robustbench_cv.__all__:
         assert getattr(robustbench_cv, name) is not None

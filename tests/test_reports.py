@@ -175,7 +175,7 @@ def test_gallery_shows_each_condition_once(results: Results) -> None:
 def test_published_twice_the_bytes_are_equal(results: Results, tmp_path: Path) -> None:
     once, again = tmp_path / "a", tmp_path / "b"
     first = publish(results, once, synthetic.REPORTS)
-    fresh = Results(results.run, results.records, results.findings, results.folder)
+    fresh = Results(results.run, results.source, results.findings, results.folder)
     second = publish(fresh, again, synthetic.REPORTS)
     assert [p.relative_to(once) for p in first] == [p.relative_to(again) for p in second]
     assert {p.name for p in first} >= {
@@ -264,7 +264,7 @@ def test_the_banner_says_the_worst_first(findings: tuple[Finding, ...], tone: st
 
 
 def test_an_unfinished_run_says_so(results: Results) -> None:
-    part = Results(results.run, results.records.iloc[:100], results.findings)
+    part = synthetic.with_records(results, results.records.iloc[:100])
     assert banner(part).title == "Unfinished"
 
 
@@ -297,12 +297,14 @@ def test_history_orders_models_by_the_year_of_their_architecture() -> None:
 
 def test_distances_are_what_unbounded_attacks_measured() -> None:
     made = synthetic.make(n=5)
-    here = (made.records["condition"] == "pgd-8") & (made.records["task"] == "classification")
+    records = made.records
+    here = (records["condition"] == "pgd-8") & (records["task"] == "classification")
     traces = [
         AttackTrace(success=i < 4, size=float(i), radius=float("inf"), forwards=10 * i, backwards=i, zero_grads=0.0, ssim=1 - i / 10)
         for i in range(5)
     ]
-    made.records.loc[here, "attack"] = pandas.Series([asdict(t) for t in traces], index=made.records.index[here])
+    records.loc[here, "attack"] = pandas.Series([asdict(t) for t in traces], index=records.index[here])
+    made = synthetic.with_records(made, records)
     items = {item.label: item for item in build_items(made, ["perturbations"])}
     chart = items["distances-classification-pgd-8"]
     assert isinstance(chart, Chart)
@@ -335,7 +337,7 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
     track = next(t for t in made.run.tracks if t.task == "detection")
     facts = {c.name: condition_facts(c) for c in hidden}
     run = msgspec.structs.replace(made.run, tracks=(msgspec.structs.replace(track, conditions=(CLEAN, *hidden), facts=facts),))
-    row = made.records[(made.records["task"] == "detection") & (made.records["condition"] == "pgd-8")]
+    row = (every := made.records)[(every["task"] == "detection") & (every["condition"] == "pgd-8")]
     outcomes = {"sticker": [1, 1, 0, 0, 1, 0, 0, 0], "plain": [1, 1, 1, 0, 0, 0, 0, 0]}
     parts = []
     for name, broken in outcomes.items():
@@ -345,7 +347,7 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
         # The last was not served: there is no car in it.
         part["reason"] = [*[""] * 7, "no car in this image"]
         parts.append(part)
-    table = build_items(Results(run, pandas.concat(parts)), ["attack-success"])[0]
+    table = build_items(synthetic.with_records(Results(run, made.source), pandas.concat(parts)), ["attack-success"])[0]
     sampled, plain = table.frame.to_numpy().tolist()
     assert sampled[1:4] == ["sticker", 7, 3]
     assert plain[1:4] == ["plain", 7, 3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.base_rates import base_rates
 from robustbench_cv.metrics.intervals import wilson
-from robustbench_cv.records import write_part
+from robustbench_cv.record_store import RecordStore
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import escape, reporting
 from robustbench_cv.rendering.page import banner, headline, page
@@ -29,7 +30,14 @@ from robustbench_cv.rendering.publish import build_items, summary_csv
 from robustbench_cv.rendering.table_cells import Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import DatasetRow, Pairing, Results, read_run
+from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition, Gate
+
+
+def confusion(*rows: Sequence[int]) -> list[dict[str, int]]:
+    """The evidence of one image: class, intersection, predicted and truth of each row."""
+    return [dict(zip(("class", "intersection", "predicted", "truth"), row, strict=True)) for row in rows]
+
 
 synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
 
@@ -40,7 +48,8 @@ def with_rows(results: Results, condition: str, count: int, **changes: Any) -> R
     here = records.index[(records["task"] == "classification") & (records["condition"] == condition)][:count]
     for name, value in changes.items():
         records.loc[here, name] = [value] * len(here)
-    return replace(results, records=records)
+    changed: Results = synthetic.with_records(results, records)
+    return changed
 
 
 def failing(count: int, condition: str = "clean", n: int = 24, **gate: Any) -> Results:
@@ -113,7 +122,7 @@ def test_a_gate_for_a_model_that_is_not_there_is_not_passed_over() -> None:
 def test_a_model_near_chance_is_said_to_be_so_at_the_top(right: int, near: bool) -> None:
     """Six classes, 24 images: three right (12.5 %, at least 4.3 %) is no better than a guess (16.7 %), and neither is ..."""
     made: Results = synthetic.make()
-    results = with_rows(with_rows(made, "clean", 24, evidence={"top-1": 0}), "clean", right, evidence={"top-1": 1})
+    results = with_rows(with_rows(made, "clean", 24, evidence={"top-1": False}), "clean", right, evidence={"top-1": True})
     group = results.groups()[0]
     low = results.estimate(group, "clean", "top-1").low
     assert low is not None
@@ -128,11 +137,9 @@ def test_a_detector_that_finds_nothing_has_no_virtue() -> None:
     made: Results = synthetic.make()
     records = made.records.copy()
     here = records["task"] == "detection"
-    empty = {"classes": {"0": {"scores": [], "right": [[], [], [], []], "wrong": [[], [], [], []], "truths": [1, 0, 0, 0]}}}
-    records.loc[here, "evidence"] = [
-        {**e, "coco": {"id": s, **empty}} for e, s in zip(records.loc[here, "evidence"], records.loc[here, "sample"], strict=True)
-    ]
-    results = replace(made, records=records)
+    empty = {"classes": [0], "truths": [[1, 0, 0, 0]], "labels": [], "scores": [], "right": [], "wrong": []}
+    records.loc[here, "evidence"] = [{**e, "coco": empty} for e in records.loc[here, "evidence"]]
+    results = synthetic.with_records(made, records)
     group = next(g for g in results.groups() if g.task == "detection")
     found = results.chance(group)
     assert found is not None
@@ -144,7 +151,7 @@ def test_a_detector_that_finds_nothing_has_no_virtue() -> None:
 
 def test_a_constant_segmenter_is_at_chance() -> None:
     miou, accuracy = (catalogue.METRICS.build(name) for name in ("miou", "pixel-accuracy"))
-    always_road = [[[0, 60, 100, 60], [1, 0, 0, 40]], [[0, 80, 100, 80], [2, 0, 0, 20]]]
+    always_road = [confusion([0, 60, 100, 60], [1, 0, 0, 40]), confusion([0, 80, 100, 80], [2, 0, 0, 20])]
     for metric in (miou, accuracy):
         assert metric.reduce(always_road) == pytest.approx(metric.chance(always_road))
 
@@ -155,14 +162,14 @@ def test_a_row_of_context_by_class_is_of_one_set_of_samples() -> None:
     lost = records["condition"].eq("remove-control") & records["task"].eq("segmentation") & records["sample"].str.endswith(("3", "4", "5"))
     for column in ("evidence", "reference"):
         records.loc[lost, column] = [{}] * int(lost.sum())
-    results = replace(made, records=records)
+    results = synthetic.with_records(made, records)
     table = build_items(results, ["class-context"])[0]
     group = next(g for g in results.groups() if g.task == "segmentation")
     for row in table.frame.itertuples(index=False, name=None):
         before, after, effect, control, net, n = row[2:8]
         assert {cell.estimate.n for cell in (before, after, effect, control, net)} == {n} == {24 - 1 - int(lost.sum())}
         assert after.estimate.value - before.estimate.value == pytest.approx(effect.estimate.value)
-    assert len(results.paired_samples(group, "remove", "miou")) == 24 - 1 - int(lost.sum())
+    assert results.estimate(group, "remove", "miou", paired=True).n == 24 - 1 - int(lost.sum())
 
 
 def test_the_data_table_lists_the_pairings_that_were_run() -> None:
@@ -202,9 +209,9 @@ def test_a_worst_case_belongs_to_one_budget_of_one_norm() -> None:
     group = made.groups()[0]
     budgets = made.budgets("classification")
     assert [(b.norm, round(b.radius * 255), b.conditions) for b in budgets] == [("linf", k, (f"pgd-{k}",)) for k in (1, 2, 4, 8)]
-    clean = made.evidence(group, "clean", "top-1")
+    clean = made.evidence(group, "clean", "top-1").to_dict()
     for budget in budgets:
-        under = made.evidence(group, budget.conditions[0], "top-1")
+        under = made.evidence(group, budget.conditions[0], "top-1").to_dict()
         expected = sum(clean[s] and under[s] for s in clean) / len(clean)
         assert made.worst_case(group, "top-1", budget).value == pytest.approx(expected)
     values = [made.worst_case(group, "top-1", b).value or 0 for b in budgets]
@@ -221,7 +228,7 @@ def test_every_check_passed_is_not_said_over_attacks_that_nobody_judged() -> Non
 
 
 def question(seen: dict[str, int], held: list[int], removed: list[int] | None = None) -> dict[str, Any]:
-    return {"seen": seen, "held": held, "removed": removed or [], "enough": 1.0}
+    return {"seen": [{"class": int(c), "amount": n} for c, n in seen.items()], "held": held, "removed": removed or [], "enough": 1.0}
 
 
 def test_base_rates_ask_the_removal_s_own_question_elsewhere() -> None:
@@ -260,7 +267,7 @@ def test_base_rates_stand_beside_the_rate(tmp_path: Path) -> None:
     for condition, evidence in asked.items():
         rows = records.index[here & (records["condition"] == condition) & (records["status"] == "ok")]
         records.loc[rows, "evidence"] = [{**e, key: evidence} for e in records.loc[rows, "evidence"]]
-    results = replace(made, records=records)
+    results = synthetic.with_records(made, records)
     table = build_items(results, ["main-table"])[0]
     row = next(r for r in table.frame.to_dict("records") if r["", "condition"] == "remove")
     assert row["removed objects", "hallucination-rate: never held"].estimate.value == 0.0
@@ -372,18 +379,23 @@ def test_a_folder_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
         read_run(folder)
 
 
+def read_whole(folder: Path) -> int:
+    return len(Results.open(folder).records)
+
+
 @pytest.mark.parametrize("damage", [b"", b"text", b"\xff\xfe{", b'{"suite": 3}'])
 def test_damaged_files_of_a_run_are_named(damage: bytes, tmp_path: Path) -> None:
     made: Results = synthetic.make(n=1)
     folder = stored(tmp_path / "run", made)
-    part = folder / "records" / f"{made.run.cells[0].key}.parquet"
-    write_part(part, [])
-    Results.open(folder)
+    store = RecordStore(RunFolder(folder))
+    part = store.part(made.run.cells[0])
+    store.write(made.run.cells[0], [], {})
+    read_whole(folder)
     for path in (part, folder / "findings.json", folder / "run.json"):
         whole = path.read_bytes() if path.exists() else None
         path.write_bytes(damage)
         with pytest.raises(UserError, match=path.name):
-            Results.open(folder)
+            read_whole(folder)
         if whole is None:
             path.unlink()
         else:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy
+import pandas
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from robustbench_cv.batching import BatchSize
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.classifiers.lenet5 import LeNet5
 from robustbench_cv.models.weights.description import Description, write
+from robustbench_cv.records import cells_in
 from robustbench_cv.results import Results
 from robustbench_cv.runner.cell import condition_sample
 from robustbench_cv.runner.job import build_job
@@ -78,7 +80,12 @@ def small_suite(model: str, data: str, *more: Condition, gates: tuple[Gate, ...]
 
 
 def records_of(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted((folder / "records").glob("*.parquet"))}
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted((folder / "records").rglob("*.parquet"))}
+
+
+def cells_of(folder: Path) -> frozenset[str]:
+    """The keys of the cells whose records are there."""
+    return frozenset().union(*(cells_in(path) for path in (folder / "records").rglob("*.parquet")))
 
 
 @pytest.fixture
@@ -204,7 +211,7 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(suite: Sui
     assert process.poll() is None, "the run ended before it could be killed"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    left = len(records_of(out))
+    left = len(cells_of(out))
     resumed = run(suite, out)
     assert resumed.reused == left
     assert resumed.computed == 6 - left > 0
@@ -216,11 +223,31 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(suite: Sui
 def test_a_partial_part_is_never_read(suite: Suite, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(suite, out)
-    key = Results.open(out).run.cells[0].key
-    part = out / "records" / f"{key}.parquet"
-    part.rename(part.with_suffix(".partial"))
-    assert len(Results.open(out).records) == 300 - 64
-    assert run(suite, out).computed == 1
+    whole = next((out / "records").rglob("clean/*.parquet"))
+    whole.rename(whole.with_suffix(".partial"))
+    assert len(Results.open(out).records) == 300 - 150
+    assert run(suite, out).computed == 3
+
+
+def test_a_condition_that_is_complete_is_one_file(suite: Suite, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    results = run(suite, out).results
+    assert {path.parent.name: path.stem[:4] for path in (out / "records").rglob("*.parquet")} == {"clean": "all-", "pgd": "all-"}
+    assert cells_of(out) == {cell.key for cell in results.run.cells}
+    rows = results.rows(results.groups()[0], "clean")
+    assert rows.samples.to_pylist() == sorted(rows.samples.to_pylist())
+
+
+def test_a_kill_before_the_parts_are_put_together_loses_nothing(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as context:
+        context.setattr("robustbench_cv.record_store.RecordStore.compact", lambda self, cells: None)
+        before = run(suite, out).results.records
+    assert len(list((out / "records").rglob("*.parquet"))) == 6
+    again = run(suite, out)
+    assert (again.computed, again.reused) == (0, 6)
+    assert len(list((out / "records").rglob("*.parquet"))) == 2
+    pandas.testing.assert_frame_equal(again.results.records, before)
 
 
 def test_limit_takes_the_first_samples_and_reuses_whole_shards(suite: Suite, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def detection_attack(clean: Side, attacked: Side, *, resamples: int = RESAMPLES,
             evidence_key=name,
             evidence_type=_SUMS,
         )
-        sums = pyarrow.StructArray.from_arrays([pyarrow.array(above), pyarrow.array(below)], fields=list(_SUMS))
+        sums = pyarrow.StructArray.from_arrays([pyarrow.array(part, pyarrow.float64()) for part in (above, below)], fields=list(_SUMS))
         return estimate(metric, sums, excluded=excluded, resamples=resamples, seed=seed)
 
     def became(name: str, state: int) -> Estimate:

@@ -17,7 +17,7 @@ Values: TypeAlias = pyarrow.Array | Sequence[Evidence]
 
 
 def array_of(values: Values, kind: pyarrow.DataType) -> pyarrow.Array:
-    """The values as one array (N,) of a type. ValueError where one does not fit it.
+    """The values as one array (N,) of a type; 0 and 1 are false and true. ValueError where one does not fit the type.
 
     >>> array_of([True, False], pyarrow.bool_()).type
     DataType(bool)
@@ -26,6 +26,8 @@ def array_of(values: Values, kind: pyarrow.DataType) -> pyarrow.Array:
         values = values.combine_chunks()
     if isinstance(values, pyarrow.Array):
         return values if values.type == kind else values.cast(kind)
+    if pyarrow.types.is_boolean(kind) and all(v in (0, 1, None) for v in values):
+        values = [None if v is None else bool(v) for v in values]
     try:
         return pyarrow.array(values, type=kind)
     except (pyarrow.ArrowException, TypeError) as error:
