@@ -7,8 +7,9 @@ from dataclasses import replace
 import pyarrow
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.metrics.intervals import wilson
+from robustbench_cv.metrics.intervals import with_caution
 from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.metrics.score_intervals import wilson
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes
@@ -67,4 +68,4 @@ def _rate(outcomes: pyarrow.BooleanArray) -> Estimate:
     n, hits = len(outcomes), outcomes.true_count
     if n == 0:
         return Estimate(None, None, None, 0, reason="no sample has what the attack is aimed at")
-    return Estimate(hits / n, *wilson(hits, n), n)
+    return with_caution(Estimate(hits / n, *wilson(hits, n), n))

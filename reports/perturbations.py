@@ -10,7 +10,7 @@ import numpy
 import pandas
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.metrics.intervals import wilson
+from robustbench_cv.metrics.score_intervals import wilson
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say

@@ -385,7 +385,7 @@ class Results:
 
     def _estimate(self, group: Group, metric: str, evidence: pyarrow.Array, excluded: int, failed: int) -> Estimate:
         built = self.metric(group, metric)
-        return with_failures(estimate(built, evidence, excluded=excluded, seed=self.run.seed), built, failed)
+        return with_failures(estimate(built, evidence, excluded=excluded), built, failed)
 
     def failed_samples(self, group: Group, condition: str) -> frozenset[str]:
         """The samples that should have an outcome and have none: the model answered NaN, or the file could not be read."""
@@ -433,7 +433,7 @@ class Results:
 
         def make() -> BaseRates:
             kept = [self.rows(group, name).evidence(background.key, kind) for name in names]
-            return base_rates(kept[0], kept[1] if controls else {}, kept[-1], seed=self.run.seed)
+            return base_rates(kept[0], kept[1] if controls else {}, kept[-1])
 
         return self._remember("base rates", group, names, metric, BaseRates, make, background.key)
 
@@ -455,7 +455,7 @@ class Results:
         def make() -> Effect:
             sides = [self.evidence(group, name, metric, reference=reference) for name in names for reference in (False, True)]
             failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
-            difference = difference_in_differences(self.metric(group, metric), *sides, seed=self.run.seed)
+            difference = difference_in_differences(self.metric(group, metric), *sides)
             return Effect(*(None if e is None else replace(e, failed=failed) for e in difference))  # type: ignore[arg-type]
 
         return self._remember("effect", group, names, metric, Effect, make)
@@ -506,7 +506,7 @@ class Results:
         def make() -> DetectionAttack:
             sides = [self.evidence(group, name, metric) for name in names]
             failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
-            made = detection_attack(*sides, seed=self.run.seed)
+            made = detection_attack(*sides)
             return DetectionAttack(made.n_reference, *(replace(e, failed=failed) for e in made[1:]))
 
         return self._remember("detection attack", group, names, metric, DetectionAttack, make)
@@ -630,7 +630,7 @@ class Results:
         row = self.model_row(group)
         # What a user's file measures is not known by its name.
         files = self._files(group, conditions) if METRICS.is_bundled(metric) else None
-        facts = [row.classes, row.operating_score, self.run.seed]
+        facts = [row.classes, row.operating_score]
         return self._cache.remember(name, files, facts, kind, make)
 
     def _files(self, group: Group, conditions: Sequence[str]) -> list[Path] | None:

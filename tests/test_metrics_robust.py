@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robustbench_cv.catalogue import METRICS
-from robustbench_cv.metrics.intervals import wilson
+from robustbench_cv.metrics.score_intervals import wilson
 from robustbench_cv.metrics.worst_case import attack_success, worst_case
 from robustbench_cv.types import Labels
 

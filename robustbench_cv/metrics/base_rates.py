@@ -16,8 +16,9 @@ import pyarrow.compute
 
 from robustbench_cv.metrics.evidence import Column, Side, aligned, row_of
 from robustbench_cv.metrics.hallucination import REPORTED
-from robustbench_cv.metrics.intervals import RESAMPLES, bootstrap_counts, percentile, wilson
 from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.metrics.score_intervals import wilson
+from robustbench_cv.metrics.student import interval_of, spread_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class BaseRates:
     never_held: Estimate
 
 
-def base_rates(removal: Side, placebo: Side, clean: Side, *, seed: int = 0) -> BaseRates:
+def base_rates(removal: Side, placebo: Side, clean: Side) -> BaseRates:
     """From the evidence of `reported_classes`, under a removal, under its placebo and of the clean images."""
     under, same_edit, whole = (Column.taken(side, REPORTED) for side in (removal, placebo, clean))
     asks = pyarrow.compute.greater(pyarrow.compute.list_value_length(under.values.field("removed")), 0)
@@ -38,7 +39,7 @@ def base_rates(removal: Side, placebo: Side, clean: Side, *, seed: int = 0) -> B
     images, enough = _Images.of(there), _enough(both)
     for classes, rows in _questions(both):
         answers[rows] = images.reports(classes)[rows] >= enough[rows]
-    return BaseRates(_rate(answers, len(asked)), _never_held(asked, whole, seed))
+    return BaseRates(_rate(answers, len(asked)), _never_held(asked, whole))
 
 
 class _Images(NamedTuple):
@@ -89,44 +90,72 @@ def _rate(answers: numpy.ndarray, asked: int) -> Estimate:
     return Estimate(int(answers.sum()) / n, *wilson(int(answers.sum()), n), n, asked - n)
 
 
-def _never_held(asked: Column, clean: Column, seed: int) -> Estimate:
+def _never_held(asked: Column, clean: Column) -> Estimate:
     """The mean over removals of the share of clean images without their classes that report them all the same.
 
-    The interval draws images: one that is drawn twice counts twice, as a removal and as an image that is asked. Where every answer is the
-    same, draws cannot differ, and the interval is Wilson's of the images that were asked.
+    Every image counts twice, as a removal and as one that is asked: its influence is the sum of both. Where every answer is the same there
+    is no spread, and the interval is Wilson's of the images that were asked.
     """
-    images, enough = _Images.of(clean), _enough(asked)
-    apt, seen = (numpy.zeros((len(asked), len(clean)), dtype=bool) for _ in range(2))
-    for classes, rows in _questions(asked):
-        apt[rows] = ~images.hold(classes)
-        seen[rows] = images.reports(classes) >= enough[rows, None]
-    own = pyarrow.compute.index_in(asked.ids, value_set=clean.ids).to_numpy(zero_copy_only=False)
-    there = ~numpy.isnan(own.astype(numpy.float64))
-    apt[there, own[there].astype(numpy.intp)] = False
-    if not apt.any():
+    answers = _ask(asked, clean)
+    shares = answers.seen[answers.apt > 0] / answers.apt[answers.apt > 0]
+    n = len(shares)
+    if n == 0:
         return Estimate(None, None, None, 0, len(asked), reason="no clean image is without the removed classes")
-    seen &= apt
-    ids = [*asked.ids.to_pylist()], [*clean.ids.to_pylist()]
-    place = {image: k for k, image in enumerate(sorted({*ids[0], *ids[1]}))}
-    rows = numpy.flatnonzero(apt.any(axis=1))
-    removals, others = [place[ids[0][k]] for k in rows], [place[i] for i in ids[1]]
-    n = len(rows)
-    value = float((seen[rows].sum(axis=1) / apt[rows].sum(axis=1)).mean())
+    value, others = float(shares.mean()), len(asked) - n
     if value in (0.0, 1.0):
-        images_asked = int(apt[rows].any(axis=0).sum())
-        return Estimate(value, *wilson(round(value * images_asked), images_asked), n, len(asked) - n)
-    drawn = bootstrap_counts(len(place), RESAMPLES, seed).astype(numpy.float64)
-    parts = seen[rows].astype(numpy.float64), apt[rows].astype(numpy.float64)
-    bounds = percentile(_weighted_mean(*parts, drawn.take(removals, axis=1), drawn.take(others, axis=1))) if n > 1 else None
-    low, high = (None, None) if bounds is None else bounds
-    return Estimate(value, low, high, n, len(asked) - n, reason="" if bounds else "no interval: one removal cannot be resampled")
+        images = int(answers.was_asked.sum())
+        return Estimate(value, *wilson(round(value * images), images), n, others)
+    if n == 1:
+        return Estimate(value, None, None, n, others, reason="no interval: one removal shows no spread")
+    return Estimate(value, *interval_of(value, spread_of(_influence(answers, value)), (0.0, 1.0), n), n, others)
 
 
-def _weighted_mean(seen: numpy.ndarray, apt: numpy.ndarray, removals: numpy.ndarray, images: numpy.ndarray) -> numpy.ndarray:
-    """The mean under each draw: seen, apt (removals, images); weights (draws, removals) and (draws, images). NaN where nothing is drawn."""
-    hits, chances = images @ seen.T, images @ apt.T
-    defined = (chances > 0) * removals
-    shares = numpy.divide(hits, chances, out=numpy.zeros_like(hits), where=chances > 0)
-    total = defined.sum(axis=1)
-    mean: numpy.ndarray = numpy.divide((shares * defined).sum(axis=1), total, out=numpy.full(len(total), numpy.nan), where=total > 0)
-    return mean
+class _Answers(NamedTuple):
+    """Of R removals asked of M clean images. own: the row of a removal's own image among the clean ones, -1 where it is not there (R,).
+
+    apt, seen: clean images without the removed classes, its own left out, and those of them that report them (R,). was_asked (M,).
+    as_asked: of each clean image, the sum over removals of what its answer adds to the removal's share (M,).
+    """
+
+    own: numpy.ndarray
+    apt: numpy.ndarray
+    seen: numpy.ndarray
+    was_asked: numpy.ndarray
+    as_asked: numpy.ndarray
+
+
+def _ask(asked: Column, clean: Column) -> _Answers:
+    images, enough = _Images.of(clean), _enough(asked)
+    own = pyarrow.compute.fill_null(pyarrow.compute.index_in(asked.ids, value_set=clean.ids), -1).to_numpy()
+    apt, seen = (numpy.zeros(len(asked)) for _ in range(2))
+    made = _Answers(own, apt, seen, numpy.zeros(len(clean), dtype=bool), numpy.zeros(len(clean)))
+    for classes, of_classes in _questions(asked):
+        amount, without = images.reports(classes), ~images.hold(classes)
+        for least in numpy.unique(enough[of_classes]):
+            _add(made, of_classes[enough[of_classes] == least], without, without & (amount >= least))
+    return made
+
+
+def _add(made: _Answers, rows: numpy.ndarray, apt: numpy.ndarray, seen: numpy.ndarray) -> None:
+    """The answers to removals that ask the same question, of which only their own image differs."""
+    own = made.own[rows]
+    own_apt, own_seen = (numpy.where(own >= 0, side[own], False) for side in (apt, seen))
+    made.apt[rows], made.seen[rows] = apt.sum() - own_apt, seen.sum() - own_seen
+    rows, own, own_apt, own_seen = (part[made.apt[rows] > 0] for part in (rows, own, own_apt, own_seen))
+    if not len(rows):
+        return
+    weight, share = 1 / made.apt[rows], made.seen[rows] / made.apt[rows]
+    made.as_asked[:] += weight.sum() * seen - (share * weight).sum() * apt
+    inside = own >= 0
+    numpy.subtract.at(made.as_asked, own[inside], (weight * (own_seen - share * own_apt))[inside])
+    # an image that a single removal asks alone is its own, and is not asked
+    made.was_asked[:] |= apt if len(rows) > 1 else apt & (numpy.arange(len(apt)) != own[0])
+
+
+def _influence(answers: _Answers, value: float) -> numpy.ndarray:
+    """Of every image, clean or removed from: what it adds as a removal and as one that is asked."""
+    chosen = answers.apt > 0
+    as_removal, own = answers.seen[chosen] / answers.apt[chosen] - value, answers.own[chosen]
+    of_clean = answers.as_asked.copy()
+    numpy.add.at(of_clean, own[own >= 0], as_removal[own >= 0])
+    return numpy.concatenate([of_clean, as_removal[own < 0]]) / len(as_removal)

@@ -15,9 +15,10 @@ import pyarrow
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.detection_rates import FOUND, MISLABELLED, OBJECTS, VANISHED
 from robustbench_cv.metrics.evidence import Column, Side, aligned, all_ids, row_of
-from robustbench_cv.metrics.intervals import RESAMPLES, estimate, wilson
+from robustbench_cv.metrics.intervals import estimate
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.ratios import Ratio
+from robustbench_cv.metrics.score_intervals import wilson
 from robustbench_cv.types import Evidence, Prediction, Sample
 
 MANY = 10
@@ -39,7 +40,7 @@ class DetectionAttack(NamedTuple):
     touched: Estimate
 
 
-def detection_attack(clean: Side, attacked: Side, *, resamples: int = RESAMPLES, seed: int = 0) -> DetectionAttack:
+def detection_attack(clean: Side, attacked: Side) -> DetectionAttack:
     """Compare the evidence of samples that have both. ValueError where the two have different objects."""
     sides = [Column.taken(side, OBJECTS) for side in (clean, attacked)]
     excluded = all_ids(sides)
@@ -62,7 +63,7 @@ def detection_attack(clean: Side, attacked: Side, *, resamples: int = RESAMPLES,
             evidence_type=_SUMS,
         )
         sums = pyarrow.StructArray.from_arrays([pyarrow.array(part, pyarrow.float64()) for part in (above, below)], fields=list(_SUMS))
-        return estimate(metric, sums, excluded=excluded, resamples=resamples, seed=seed)
+        return estimate(metric, sums, excluded=excluded)
 
     def became(name: str, state: int) -> Estimate:
         now = numpy.bincount(states.image, weights=(states.before == FOUND) & (states.after == state), minlength=n)

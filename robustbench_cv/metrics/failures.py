@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from robustbench_cv.metrics.intervals import wilson
 from robustbench_cv.metrics.metric import Estimate, Metric
+from robustbench_cv.metrics.score_intervals import wilson
 
 
 def with_failures(estimate: Estimate, metric: Metric, failed: int) -> Estimate:

@@ -1,29 +1,31 @@
-"""95 % intervals: Wilson's for rates, the percentile bootstrap over images for everything else, paired wherever two things are compared.
+"""95 % intervals of metrics, and of differences on the same samples: see docs/intervals.md for why these, and how often they hold.
 
-Images are drawn, and the whole metric recomputed from their evidence; an image drawn twice counts twice. Every estimate of the same
-number of samples and seed uses the same draws. A weighting under which the metric is undefined (no class drawn) is left out.
+A rate has Wilson's interval, and the difference of two rates Tango's. Everything else has one from its influences: its centre is corrected
+for the bias of few samples, its width is Student's t times the standard error. Nothing is drawn at random.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy
+import pyarrow.compute
 
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, Side, Values, aligned, all_ids, array_of
+from robustbench_cv.metrics.influence import half_sample_bias, influence_of
 from robustbench_cv.metrics.metric import Estimate, Metric
+from robustbench_cv.metrics.score_intervals import Interval, tango, wilson
+from robustbench_cv.metrics.student import Spread, interval_of, spread_of
 
-RESAMPLES = 2000
-_Z = 1.959963984540054  # the normal distribution's 97.5 % point
-_CELLS = 4_000_000  # of one chunk of draws: it bounds memory, not the result
+FEWEST = 20
+"""With fewer samples an interval may hold less often than it says (by simulation, see docs/intervals.md)."""
 
-
-class Interval(NamedTuple):
-    low: float
-    high: float
+FEWEST_DF = 6.0
+"""So few degrees of freedom mean that a handful of samples carries all of a number (project choice)."""
 
 
 class Differences(NamedTuple):
@@ -34,69 +36,25 @@ class Differences(NamedTuple):
     net: Estimate | None
 
 
-def wilson(successes: int, n: int) -> Interval:
-    """95 % interval of a rate (Wilson 1927); serves 0 and n successes too.
-
-    >>> wilson(0, 20).high
-    0.16112515805281938
-    """
-    if not 0 <= successes <= n or n == 0:
-        raise ValueError(f"0 <= successes <= n and n > 0, got {successes} of {n}")
-    p, scale = successes / n, 1 + _Z**2 / n
-    centre = (p + _Z**2 / (2 * n)) / scale
-    half = _Z / scale * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-    return Interval(0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half)
-
-
-def bootstrap_counts(n: int, resamples: int = RESAMPLES, seed: int = 0) -> numpy.ndarray:
-    """How often each of n images is drawn in each resample of n: int64 (resamples, n), every row sums to n."""
-    return numpy.concatenate(list(_draws(n, resamples, seed)))
-
-
-def _draws(n: int, resamples: int, seed: int) -> Iterator[numpy.ndarray]:
-    rng = numpy.random.Generator(numpy.random.PCG64(seed))
-    step = max(1, _CELLS // n)
-    for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = rng.integers(0, n, size=(rows, n)) + numpy.arange(rows)[:, None] * n
-        yield numpy.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-
-
-def percentile(values: numpy.ndarray) -> Interval | None:
-    """The middle 95 % of the defined values; None where fewer than two are."""
-    defined = values[~numpy.isnan(values)]
-    if len(defined) < 2:
-        return None
-    low, high = numpy.percentile(defined, [2.5, 97.5])
-    return Interval(float(low), float(high))
-
-
-def estimate(metric: Metric, evidence: Values, *, excluded: int = 0, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def estimate(metric: Metric, evidence: Values, *, excluded: int = 0, level: float = 0.95) -> Estimate:
     """A metric with its interval, of evidence in the order of the sample ids. Undefined: value None, with the reason."""
-    evidence = array_of(evidence, metric.evidence_type)
-    n = len(evidence)
-    if n == 0:
-        return Estimate(None, None, None, n, excluded, reason="no sample has this metric")
-    try:
-        value = metric.reduce(evidence)
-    except NotApplicable as error:
-        return Estimate(None, None, None, n, excluded, reason=str(error))
+    values = array_of(evidence, metric.evidence_type)
+    side = _side(metric, values)
+    if side.value is None:
+        return Estimate(None, None, None, len(values), excluded, reason=side.reason)
+    n = len(values)
     if metric.is_rate:
-        return Estimate(value, *wilson(round(value * n), n), n, excluded)
-    spread = _resample(metric, evidence, resamples, seed)
-    return _with_bounds(_Quantity(value, spread), n, excluded)
+        return with_caution(Estimate(side.value, *wilson(round(side.value * n), n, level=level), n, excluded), None)
+    if n == 1:
+        return _without_interval(side.value, excluded)
+    spread = spread_of(side.influence, floor=_unseen(metric, [side], side.influence))
+    centre = side.value - _limited(side.bias, spread.error)
+    return with_caution(_around(side.value, interval_of(centre, spread, metric.range, n, level=level), n, excluded), spread)
 
 
-def paired_difference(
-    metric: Metric,
-    a: Side,
-    b: Side,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
-    """metric(a) - metric(b) over the samples (by id) that have both, with the same draws for both."""
-    return difference_in_differences(metric, a, b, resamples=resamples, seed=seed).effect
+def paired_difference(metric: Metric, a: Side, b: Side, *, level: float = 0.95) -> Estimate:
+    """metric(a) - metric(b) over the samples that have both."""
+    return difference_in_differences(metric, a, b, level=level).effect
 
 
 def difference_in_differences(
@@ -106,72 +64,115 @@ def difference_in_differences(
     control_after: Side | None = None,
     control_before: Side | None = None,
     *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    level: float = 0.95,
 ) -> Differences:
-    """Effect of an edit, effect of its placebo, and the first minus the second, with one set of draws.
+    """Effect of an edit, effect of its placebo, and the first minus the second.
 
-    Evidence by sample id. All three are of the samples that have all of it, so that they add up; `excluded` counts those that have
-    some of it. Without a control only the effect is given.
+    All three are of the samples that have all evidence, so that they add up; `excluded` counts those that have some of it. Without a
+    control only the effect is given.
     """
     given = [after, before]
     if control_after is not None and control_before is not None:
         given += [control_after, control_before]
     columns = [Column.taken(side, metric.evidence_type) for side in given]
-    sides = aligned(columns)
-    n = len(sides[0])
+    shared = [column.values for column in aligned(columns)]
+    n = len(shared[0])
     excluded = all_ids(columns) - n
-    measured = [_quantity(metric, side.values, resamples, seed) for side in sides]
-    effect = _minus(measured[0], measured[1])
-    if len(measured) == 2:
-        return Differences(_with_bounds(effect, n, excluded), None, None)
-    control = _minus(measured[2], measured[3])
-    return Differences(*(_with_bounds(q, n, excluded) for q in (effect, control, _minus(effect, control))))
+    sides = [_side(metric, values, paired=True) for values in shared]
+
+    def of(chosen: Sequence[int], signs: Sequence[int]) -> Estimate:
+        return _difference(metric, [shared[i] for i in chosen], [sides[i] for i in chosen], signs, excluded=excluded, level=level)
+
+    effect = of((0, 1), (1, -1))
+    if len(sides) == 2:
+        return Differences(effect, None, None)
+    return Differences(effect, of((2, 3), (1, -1)), of((0, 1, 2, 3), (1, -1, -1, 1)))
 
 
-def resampled_difference(metric: Metric, a: Side, b: Side, *, resamples: int = RESAMPLES, seed: int = 0) -> numpy.ndarray:
-    """metric(a) - metric(b) in every resample of the samples that have both: float64 (resamples,), NaN where undefined.
-
-    For one-sided bounds, and for the share of resamples with the adverse sign.
-    """
-    sides = aligned([Column.taken(side, metric.evidence_type) for side in (a, b)])
-    left, right = (_quantity(metric, side.values, resamples, seed) for side in sides)
-    return _minus(left, right).spread
-
-
-class _Quantity(NamedTuple):
-    """A value (None where undefined, with the reason) and the same under every resample, NaN where undefined there."""
+class _Side(NamedTuple):
+    """A number, None where it is undefined, with the reason; its influences, and its bias."""
 
     value: float | None
-    spread: numpy.ndarray
+    influence: numpy.ndarray
+    bias: float
     reason: str = ""
 
 
-def _quantity(metric: Metric, evidence: Values, resamples: int, seed: int) -> _Quantity:
-    nothing = numpy.full(resamples, numpy.nan)
-    if not len(evidence):
-        return _Quantity(None, nothing, "no sample has this metric on every side of the comparison")
+def _side(metric: Metric, values: pyarrow.Array, *, paired: bool = False) -> _Side:
+    nothing = numpy.zeros(0)
+    if not len(values):
+        return _Side(None, nothing, 0.0, f"no sample has this metric{' on every side of the comparison' if paired else ''}")
     try:
-        value = metric.reduce(evidence)
+        value = metric.reduce(values)
     except NotApplicable as error:
-        return _Quantity(None, nothing, str(error))
-    return _Quantity(value, _resample(metric, evidence, resamples, seed))
+        return _Side(None, nothing, 0.0, str(error))
+    if metric.is_rate and not paired:
+        return _Side(value, nothing, 0.0)
+    return _Side(value, influence_of(metric, values, value), half_sample_bias(metric, values, value))
 
 
-def _resample(metric: Metric, evidence: Values, resamples: int, seed: int) -> numpy.ndarray:
-    return numpy.concatenate([metric.resample(evidence, counts) for counts in _draws(len(evidence), resamples, seed)])
+def _difference(
+    metric: Metric, values: Sequence[pyarrow.Array], sides: Sequence[_Side], signs: Sequence[int], *, excluded: int, level: float
+) -> Estimate:
+    n, missing = len(values[0]), next((side.reason for side in sides if side.value is None), None)
+    if missing is not None:
+        return Estimate(None, None, None, n, excluded, reason=missing)
+    value = _signed([side.value for side in sides], signs)
+    if metric.is_rate and len(sides) == 2:
+        bounds = tango(*_discordant(*values), n, level=level)
+        return with_caution(_around(float(value), bounds, n, excluded), None)
+    if n == 1:
+        return _without_interval(float(value), excluded)
+    influence = _signed([side.influence for side in sides], signs)
+    spread = spread_of(influence, floor=_unseen(metric, sides, influence))
+    centre = float(value) - _limited(float(_signed([side.bias for side in sides], signs)), spread.error)
+    return with_caution(_around(float(value), interval_of(centre, spread, None, n, level=level), n, excluded), spread)
 
 
-def _minus(a: _Quantity, b: _Quantity) -> _Quantity:
-    value = None if a.value is None or b.value is None else a.value - b.value
-    return _Quantity(value, a.spread - b.spread, a.reason or b.reason)
+def _signed(parts: Sequence[object], signs: Sequence[int]) -> numpy.ndarray:
+    total: numpy.ndarray = numpy.sum([sign * numpy.asarray(part) for part, sign in zip(parts, signs, strict=True)], axis=0)
+    return total
 
 
-def _with_bounds(quantity: _Quantity, n: int, excluded: int) -> Estimate:
-    if quantity.value is None:
-        return Estimate(None, None, None, n, excluded, reason=quantity.reason)
-    bounds = percentile(quantity.spread) if n > 1 else None
-    if bounds is None:
-        reason = "no interval: one sample cannot be resampled" if n == 1 else "no interval: undefined in nearly every resample"
-        return Estimate(quantity.value, None, None, n, excluded, reason=reason)
-    return Estimate(quantity.value, bounds.low, bounds.high, n, excluded)
+def _discordant(a: pyarrow.Array, b: pyarrow.Array) -> tuple[int, int]:
+    """How many samples only the first has right, and only the second."""
+    only = (pyarrow.compute.and_(one, pyarrow.compute.invert(other)).true_count for one, other in ((a, b), (b, a)))
+    return next(only), next(only)
+
+
+def _unseen(metric: Metric, sides: Sequence[_Side], influence: numpy.ndarray) -> float:
+    """A standard error for what n samples need not have shown: that of one more sample.
+
+    It moves the number as those seen do on the average; where few of them moved it, also as a sample moves a side, or by all of 1 where
+    samples are right or wrong. After Agresti & Min 2005 (https://doi.org/10.1002/sim.1781), who add half a sample to each cell of the table
+    of two paired rates; the weight of the second part is a project choice.
+    """
+    n = len(influence)
+    moved = int((numpy.abs(influence) > 1e-12).sum())
+    of_side = 1.0 if metric.is_rate else n * float(numpy.mean([(side.influence**2).sum() for side in sides]))
+    return math.sqrt(n * float((influence**2).sum()) + of_side / (1 + moved)) / (n + 2)
+
+
+def _limited(bias: float, error: float) -> float:
+    """A bias no larger than the standard error: more would be noise of its own estimate (project choice)."""
+    return math.copysign(min(abs(bias), error), bias)
+
+
+def _around(value: float, bounds: Interval, n: int, excluded: int) -> Estimate:
+    """An interval that holds its own value, however far the correction of the bias has moved it."""
+    return Estimate(value, min(value, bounds.low), max(value, bounds.high), n, excluded)
+
+
+def _without_interval(value: float, excluded: int) -> Estimate:
+    return Estimate(value, None, None, 1, excluded, reason="no interval: one sample shows no spread")
+
+
+def with_caution(estimate: Estimate, spread: Spread | None = None) -> Estimate:
+    """The estimate with what must be said of its interval, where it has one."""
+    if estimate.low is None:
+        return estimate
+    if estimate.n < FEWEST:
+        return replace(estimate, caution=f"{estimate.n} samples are too few for an interval to be relied on ({FEWEST} are enough)")
+    if spread is not None and spread.df < FEWEST_DF and spread.error > 0:
+        return replace(estimate, caution="a handful of the samples carries all of this number: its interval may be too narrow")
+    return estimate

@@ -70,7 +70,8 @@ class Estimate:
 
     n: samples behind it; excluded: samples that were not applicable or failed. `reason` also says why an interval is missing.
     failed: of the excluded, those that should have an outcome and have none (NaN, an unreadable file). all_wrong, all_right: a rate with
-    all of these wrong, and all of them right: between the two it lies. A number with failed samples decides nothing.
+    all of these wrong, and all of them right: between the two it lies. A number with failed samples decides nothing. caution: why the
+    interval may hold less often than 95 %; empty where nothing speaks against it.
     """
 
     value: float | None
@@ -83,6 +84,7 @@ class Estimate:
     failed: int = 0
     all_wrong: float | None = None
     all_right: float | None = None
+    caution: str = ""
 
 
 __all__ = ["Estimate", "Labels", "Metric", "Unit"]

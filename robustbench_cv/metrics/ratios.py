@@ -62,6 +62,11 @@ class Rate:
         outcomes = array_of(evidence, self.evidence_type).to_numpy(zero_copy_only=False)
         return quotient(counts @ outcomes.astype(numpy.float64), counts.sum(axis=1))
 
+    def influence(self, evidence: Values, /) -> numpy.ndarray:
+        outcomes = array_of(evidence, self.evidence_type).to_numpy(zero_copy_only=False).astype(numpy.float64)
+        centred: numpy.ndarray = (outcomes - outcomes.mean()) / len(outcomes)
+        return centred
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
@@ -96,6 +101,11 @@ class Ratio:
     def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
         above, below = self.parts(evidence)
         return quotient(counts @ above, counts @ below)
+
+    def influence(self, evidence: Values, /) -> numpy.ndarray:
+        above, below = self.parts(evidence)
+        influence: numpy.ndarray = (above - above.sum() / below.sum() * below) / below.sum()
+        return influence
 
     def parts(self, evidence: Values) -> tuple[numpy.ndarray, numpy.ndarray]:
         """What each sample adds above the line and below it: float64 (N,) both."""

@@ -14,8 +14,9 @@ import pyarrow
 import pyarrow.compute
 
 from robustbench_cv.metrics.evidence import Column, Side, aligned
-from robustbench_cv.metrics.intervals import wilson
+from robustbench_cv.metrics.intervals import with_caution
 from robustbench_cv.metrics.metric import Estimate, Metric
+from robustbench_cv.metrics.score_intervals import wilson
 
 
 def worst_case(metric: Metric, conditions: Sequence[Side]) -> Column:
@@ -94,4 +95,4 @@ def attack_success(clean: Side, attacked: Side) -> AttackSuccess:
 def _rate(successes: int, n: int, excluded: int, undefined: str) -> Estimate:
     if n == 0:
         return Estimate(None, None, None, 0, excluded, reason=undefined)
-    return Estimate(successes / n, *wilson(successes, n), n, excluded)
+    return with_caution(Estimate(successes / n, *wilson(successes, n), n, excluded))

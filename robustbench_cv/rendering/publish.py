@@ -37,6 +37,7 @@ _SUMMARY = (
     "failed",
     "all_wrong",
     "all_right",
+    "caution",
 )
 
 
@@ -87,6 +88,7 @@ def summary_csv(results: Results) -> str:
     """Every metric under every condition, tidy: rates 0-1, empty where blocked or undefined, with the checks that touch it in `flags`.
 
     failed: samples that should have an outcome and have none; all_wrong, all_right: a rate with all of these wrong, and all right.
+    caution: why the interval may hold less often than it says.
     """
     out = io.StringIO()
     rows = ([escape.csv_cell(v) if isinstance(v, str) else v for v in row] for row in _summary_rows(results))
@@ -112,4 +114,4 @@ def _summary_row(results: Results, group: Group, name: str, metric: str, number:
     flags = " ".join(dict.fromkeys(f"{f.check}:{f.verdict}" for condition in under for f in results.flags(group, condition)))
     digits = ["" if v is None or number.blocked else repr(float(v)) for v in (e.value, e.low, e.high, e.all_wrong, e.all_right)]
     head = (group.model, group.task, group.dataset, name, metric)
-    return *head, *digits[:3], e.n, e.excluded, flags, e.failed, *digits[3:]
+    return *head, *digits[:3], e.n, e.excluded, flags, e.failed, *digits[3:], e.caution

@@ -153,6 +153,8 @@ def estimate_cell(results: Results, group: Group, conditions: Sequence[str], uni
     marks = [notes.warning(text) for text in [*_failed_text(cell), *sorted(warnings), *([hopeless] if hopeless else [])]]
     if cell.state == "undefined":
         marks.append(notes.remark(f"undefined: {number.reason or 'no sample has evidence for it'}."))
+    elif number.caution:
+        marks.append(notes.remark(f"{number.caution}."))
     return replace(cell, marks="".join(marks))
 
 

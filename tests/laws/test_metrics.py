@@ -13,7 +13,6 @@ import pytest
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, array_of
-from robustbench_cv.metrics.intervals import bootstrap_counts
 from robustbench_cv.types import Labels, Sample
 from tests.reference import coco, plain, worlds
 
@@ -145,7 +144,7 @@ def test_drawing_every_sample_once_is_the_reduction(case):
 def test_a_sample_drawn_twice_counts_twice(case):
     metric, evidence = measured(case)
     evidence = [_without_ties(e, k) for k, e in enumerate(evidence)]
-    counts = bootstrap_counts(len(evidence), 50, seed=3)
+    counts = numpy.random.default_rng(3).multinomial(len(evidence), numpy.full(len(evidence), 1 / len(evidence)), size=50)
     for value, row in zip(metric.resample(evidence, counts), counts, strict=True):
         drawn = [e for e, times in zip(evidence, row, strict=True) for _ in range(times)]
         try:
