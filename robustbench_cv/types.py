@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from robustbench_cv.tasks import Task as Task
+
+if TYPE_CHECKING:  # a report reads these without torch, which takes seconds to load
+    import torch
+    from torch import Tensor
 
 IGNORE = 255
 """Label of a pixel that is not scored."""
@@ -87,6 +88,8 @@ class BoxTarget:
         """Fill what is not given: no crowd, area of the box."""
         boxes = boxes.reshape(-1, 4).float()
         if crowd is None:
+            import torch
+
             crowd = torch.zeros(len(boxes), dtype=torch.bool)
         if area is None:
             area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -280,6 +283,8 @@ class HasModule(Protocol):
 
 def predict(model: AnyModel, images: Tensor) -> list[Prediction]:
     """decode(raw(images)), without gradients. There is no other path to a prediction (S12)."""
+    import torch
+
     known = cast("Model[Any]", model)
     with torch.no_grad():
         return list(known.decode(known.raw(images)))

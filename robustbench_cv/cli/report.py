@@ -25,10 +25,11 @@ def command(folder: Path, out: Path | None) -> None:
     """Write the report of the run in FOLDER again, from that folder alone."""
     target = options.usable_folder(out or folder)
 
+    from robustbench_cv.rendering.publish import publish
     from robustbench_cv.results import Results
 
     results = Results.open(folder)
     files = RunFolder(target)
     say(f"writes {files.report}/ and {files.summary}")
-    results.report(target)
+    publish(results, target, results.run.reports)
     say(f"report: {files.report_page.resolve()}")

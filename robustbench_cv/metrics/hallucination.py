@@ -15,14 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow
-import torch
-from torch import Tensor
 
 from robustbench_cv.arguments import Fraction
-from robustbench_cv.boxes import to_mask
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.metric import Labels, Metric
@@ -41,6 +38,9 @@ from robustbench_cv.types import (
     Prediction,
     Sample,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _AREA = "hallucinated-area"
 
@@ -157,6 +157,8 @@ def reported_classes(prediction: Prediction, sample: Sample, labels: Labels, ope
 
 
 def _reported_classes(prediction: Prediction, operating_score: float) -> list[dict[str, int]]:
+    import torch
+
     if isinstance(prediction, ClassPrediction):
         finite(prediction.probs, "probabilities")
         return [{"class": prediction.label, "amount": 1}]
@@ -169,6 +171,8 @@ def _reported_classes(prediction: Prediction, operating_score: float) -> list[di
 
 
 def _annotated_classes(sample: Sample) -> list[int]:
+    import torch
+
     target = sample.target
     labels = torch.tensor([target.label]) if isinstance(target, ClassTarget) else torch.unique(target.labels)
     return [int(c) for c in labels.tolist() if c >= 0 and (c != IGNORE or isinstance(target, ClassTarget))]
@@ -203,6 +207,8 @@ def _boxes(prediction: BoxPrediction, edit: Edit, removed: list[int], operating_
 
 
 def _lies_in(box: Tensor, region: Tensor) -> bool:
+    from robustbench_cv.boxes import to_mask
+
     height, width = region.shape
     covered = region[to_mask(box, height, width)]
     x, y = int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)
@@ -218,4 +224,6 @@ def _pixels(prediction: MaskPrediction, target: MaskTarget, edit: Edit, removed:
 
 
 def _of(labels: Tensor, classes: list[int]) -> Tensor:
+    import torch
+
     return torch.isin(labels, torch.tensor(classes, dtype=labels.dtype))

@@ -150,7 +150,7 @@ def _unseen(metric: Metric, sides: Sequence[_Side], influence: numpy.ndarray) ->
     n = len(influence)
     moved = int((numpy.abs(influence) > 1e-12).sum())
     of_side = 1.0 if metric.is_rate else n * float(numpy.mean([(side.influence**2).sum() for side in sides]))
-    return math.sqrt(n * float((influence**2).sum()) + of_side / (1 + moved)) / (n + 2)
+    return math.sqrt(n * float((influence**2).sum()) + of_side / (1 + moved) ** 2) / (n + 2)
 
 
 def _limited(bias: float, error: float) -> float:

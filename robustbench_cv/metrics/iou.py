@@ -9,11 +9,10 @@ keeps its 0.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy
 import pyarrow
-import torch
 
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable, UserError
@@ -21,6 +20,9 @@ from robustbench_cv.metrics.evidence import Values, array_of, row_of
 from robustbench_cv.metrics.metric import Labels, Metric, Unit
 from robustbench_cv.metrics.ratios import Ratio, need, quotient, whole
 from robustbench_cv.types import IGNORE, Evidence, MaskPrediction, MaskTarget, Prediction, Sample
+
+if TYPE_CHECKING:
+    import torch
 
 _KEY = "confusion"
 
@@ -112,6 +114,8 @@ def _commonest(evidence: pyarrow.Array) -> float | None:
 
 def _confusion(prediction: Prediction, sample: Sample) -> Evidence:
     """The counts of an image, by class. NotApplicable where no pixel of it is scored."""
+    import torch
+
     predicted = need(prediction, MaskPrediction, _KEY).labels
     truth = need(sample.target, MaskTarget, _KEY).labels
     if predicted.shape != truth.shape:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy
 import pyarrow
-from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Values, array_of
 from robustbench_cv.metrics.metric import Metric, Unit
 from robustbench_cv.types import Evidence, Prediction, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, cast
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
-from torchvision.ops import FrozenBatchNorm2d
 
 from robustbench_cv.types import Candidates, HasModule, Model, ModelInfo, Prediction, R, Raw
 
@@ -152,7 +152,13 @@ def _is_plain_norm(part: nn.Module) -> bool:
     """Whether it scales and shifts each channel by numbers that are fixed in eval mode, and does nothing else."""
     if part._forward_hooks or part._forward_pre_hooks:
         return False
-    return type(part) is FrozenBatchNorm2d or (type(part) is nn.BatchNorm2d and part.running_mean is not None and not part.training)
+    return _is_frozen(part) or (type(part) is nn.BatchNorm2d and part.running_mean is not None and not part.training)
+
+
+def _is_frozen(part: nn.Module) -> bool:
+    """Whether it is torchvision's batch norm that never learns. Where nothing has loaded torchvision, which takes seconds, nothing is."""
+    loaded = sys.modules.get("torchvision.ops")
+    return loaded is not None and type(part) is loaded.FrozenBatchNorm2d
 
 
 def _fuse(conv: nn.Conv2d, norm: Any) -> tuple[Tensor, Tensor]:
