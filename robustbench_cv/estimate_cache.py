@@ -53,7 +53,7 @@ class EstimateCache:
         return value
 
     def _stored(self, name: tuple[object, ...], files: Sequence[Path], facts: object, kind: Any, make: Callable[[], T]) -> T:
-        key = digest([name, [self._sha256(path) for path in files], facts, _code_sha256()])
+        key = digest([name, [self.sha256(path) for path in files], facts, _code_sha256()])
         raw = self._kept.numbers.get(key)
         if raw is not None:
             try:
@@ -71,7 +71,8 @@ class EstimateCache:
         kept = None if self._folder is None else read_json(self._folder.estimates, _Kept)
         return kept or _Kept()
 
-    def _sha256(self, path: Path) -> str:
+    def sha256(self, path: Path) -> str:
+        """Of a file of records, read once for each size and time."""
         if path not in self._hashes:
             assert self._folder is not None
             stat, known = path.stat(), self._kept.files.get(self._name(path))

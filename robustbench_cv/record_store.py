@@ -81,9 +81,11 @@ class ConditionRecords:
 
     def _column(self, name: str) -> pyarrow.Array:
         if name not in self._kept:
-            column = self.read([name]).column(name)
-            column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-            self._kept[name] = column.dictionary_decode() if pyarrow.types.is_dictionary(column.type) else column
+            table = self.read(_SMALL if name in _SMALL else [name])
+            for one in table.column_names:
+                column = table.column(one)
+                column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+                self._kept[one] = column.dictionary_decode() if pyarrow.types.is_dictionary(column.type) else column
         return self._kept[name]
 
     def column(self, name: str) -> pyarrow.Array:
@@ -122,6 +124,10 @@ class ConditionRecords:
         return [{one["metric"]: one["reason"] for one in row} for row in some.to_pylist()]
 
 
+_SMALL = ("status", "reason", "reason_code", "excluded")
+"""Columns that hold next to nothing and are asked for together: one reading serves all."""
+
+
 class Source(Protocol):
     """Where results take their records from."""
 
@@ -157,7 +163,7 @@ class InMemory:
 
     def at(self, place: Place) -> ConditionRecords:
         table = self.by_place.get(place, _NOTHING)
-        return ConditionRecords(frozenset(table.column_names), table.select)
+        return ConditionRecords(frozenset(table.column_names), lambda columns: table.select(list(columns)))
 
     def files(self, place: Place) -> list[Path] | None:
         return None
@@ -259,14 +265,14 @@ class Stored:
 def _read(paths: Sequence[Path], keys: frozenset[str], columns: Sequence[str] | None) -> pyarrow.Table:
     """Columns of the records of these cells, in the order of the sample ids. UserError where a file is damaged."""
     if not paths:
-        return _NOTHING if columns is None else _NOTHING.select(columns)
+        return _NOTHING if columns is None else _NOTHING.select(list(columns))
     if len(paths) == 1 and cells_in(paths[0]) <= keys:
-        return read_table(paths[0], columns)
+        return read_table(paths[0], None if columns is None else list(columns))
     wanted = None if columns is None else list(dict.fromkeys([*columns, "cell", "sample"]))
     tables = [read_table(path, wanted) for path in paths]
     every = pyarrow.concat_tables([t.filter(pyarrow.compute.is_in(t["cell"], value_set=pyarrow.array(sorted(keys)))) for t in tables])
     every = every.unify_dictionaries().take(pyarrow.compute.sort_indices(every["sample"]))
-    return every if columns is None else every.select(columns)
+    return every if columns is None else every.select(list(columns))
 
 
 def readable(store: RecordStore, place: Place) -> bool:

@@ -31,7 +31,7 @@ from robustbench_cv.metrics.ratios import Background
 from robustbench_cv.metrics.worst_case import AttackSuccess, attack_success, worst_case
 from robustbench_cv.record_store import ConditionRecords, Place, RecordStore, Source, Stored
 from robustbench_cv.records import ATTACK, EVIDENCE, AttackTrace
-from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.run_folder import RunFolder, digest
 from robustbench_cv.suite import Condition, Gate, Kind
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Labels
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 3
 
-_AT_ONCE = 4
-"""Conditions whose columns are held at a time: an effect and its control need two."""
+_AT_ONCE = 100_000
+"""Records whose columns are held at a time, of whole conditions; two conditions always, which an effect and its control need."""
 
 _AGAIN = "delete it, and the same `robustbench-cv run` makes it again"
 
@@ -351,9 +351,9 @@ class Results:
         """The records of one group under one condition, column by column; empty where none was made."""
         place = Place(group.task, group.model, group.dataset, condition)
         if place not in self._read:
-            while len(self._read) >= _AT_ONCE:
-                del self._read[next(iter(self._read))]
             self._read[place] = self.source.at(place)
+            while len(self._read) > 2 and sum(map(len, self._read.values())) > _AT_ONCE:
+                del self._read[next(iter(self._read))]
         return self._read[place]
 
     def evidence(self, group: Group, condition: str, metric: str, *, reference: bool = False) -> Column:
@@ -617,6 +617,11 @@ class Results:
 
         paths: list[Path] = robustbench_cv.report(self, out)
         return paths
+
+    def content_sha256(self) -> str:
+        """Of the run, what the checks said, and every record. Only of a run that lies in a folder."""
+        files = [path for g in self.groups() for c in self.conditions(g.task) for path in self._files(g, [c.name]) or ()]
+        return digest([self.run, self.findings, [self._cache.sha256(path) for path in files]])
 
     def save_estimates(self) -> None:
         """Keep the numbers that were asked for in the run folder, for whoever opens it next."""

@@ -69,6 +69,11 @@ class RunFolder:
         return self.root.joinpath("records", *map(file_name, (task, model, dataset, condition)))
 
     @property
+    def drawn(self) -> Path:
+        """Pictures of the report, so that they are drawn once."""
+        return self.root / "drawn"
+
+    @property
     def estimates(self) -> Path:
         """Numbers that were made of the records, so that they are made once."""
         return self.root / "estimates.json"

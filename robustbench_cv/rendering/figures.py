@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import functools
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +34,16 @@ _FORMATS: dict[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None}},
 }
 
+KINDS = tuple(_FORMATS)
+"""What a figure is saved as."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Chart:
     """A frame and the function that draws it on axes.
 
-    frame: tidy, saved as csv beside the figure; shares and rates 0-1. size: inches. task, label and title: as of a Table.
+    frame: tidy, saved as csv beside the figure; shares and rates 0-1. size: inches. task, label and title: as of a Table. drawn: the figure
+    as it was drawn before, by kind.
     """
 
     frame: pandas.DataFrame
@@ -50,6 +54,7 @@ class Chart:
     task: Task | None = None
     title: str = ""
     size: tuple[float, float] = (6.4, 3.6)
+    drawn: Mapping[str, bytes] = field(default_factory=dict)
 
     def figure(self) -> Figure:
         """The drawn figure, in the shared style."""
@@ -77,7 +82,17 @@ class Chart:
 
     def to_bytes(self, kind: str) -> bytes:
         """The figure as "pdf", "png" or "svg"; the same bytes each time."""
-        return render(self._once, kind)
+        if kind not in self._made:
+            self._made[kind] = render(self._once, kind)
+        return self._made[kind]
+
+    def everything(self) -> dict[str, bytes]:
+        """The figure in every kind."""
+        return {kind: self.to_bytes(kind) for kind in KINDS}
+
+    @functools.cached_property
+    def _made(self) -> dict[str, bytes]:
+        return dict(self.drawn)
 
     @functools.cached_property
     def _once(self) -> Figure:

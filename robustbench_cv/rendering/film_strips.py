@@ -6,9 +6,10 @@ A gallery is made of film strips, one for each sample: the unedited image first,
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -58,7 +59,7 @@ class Strip:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Gallery:
-    """Film strips of one task, with a legend of the classes that occur. label, task, title: as of a Table."""
+    """Film strips of one task, with a legend of the classes that occur. label, task, title: as of a Table. drawn: as of a Chart."""
 
     strips: tuple[Strip, ...]
     caption: str
@@ -66,14 +67,25 @@ class Gallery:
     notes: tuple[str, ...] = ()
     task: Task | None = None
     title: str = ""
+    drawn: Mapping[str, bytes] = field(default_factory=dict)
 
     def to_html(self) -> str:
         """A <figure> with every image inside as a data URI; boxes and labels are drawn as inline SVG."""
-        return "\n".join(_html_lines(self))
+        return self.everything()["html"].decode()
 
     def to_png(self) -> bytes:
         """The same strips as one picture, for print."""
-        return render(self.figure(), "png")
+        return self.everything()["png"]
+
+    def everything(self) -> Mapping[str, bytes]:
+        """The page's part ("html") and the picture ("png")."""
+        return self._made
+
+    @functools.cached_property
+    def _made(self) -> Mapping[str, bytes]:
+        if self.drawn:
+            return self.drawn
+        return {"html": "\n".join(_html_lines(self)).encode(), "png": render(self.figure(), "png")}
 
     def figure(self) -> Figure:
         """The strips on one figure: a column for each frame; rows of images, predicted masks and differences."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import REPORTS, build_stored
 from robustbench_cv.files import write_bytes
-from robustbench_cv.rendering import escape, reporting
+from robustbench_cv.rendering import drawings, escape, reporting
 from robustbench_cv.rendering.figures import Chart, save
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.junit import junit_xml
@@ -46,7 +46,7 @@ def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
 
     reports: specs of registered reports, in the order of the page. UserError for one that is unknown.
     """
-    items = build_items(results, reports)
+    items = drawings.with_kept(build_items(results, reports), results, reports)
     folder = RunFolder(out)
     tables, figures = folder.report / "tables", folder.report / "figures"
     texts = {
@@ -63,7 +63,9 @@ def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
     results.save_estimates()
     for path, content in ({path: text.encode("utf-8") for path, text in texts.items()} | pictures).items():
         write_bytes(path, content)
-    return [*texts, *pictures, *(path for item in items if isinstance(item, Chart) for path in save(item, figures))]
+    charts = [path for item in items if isinstance(item, Chart) for path in save(item, figures)]
+    drawings.keep(items, results, reports)
+    return [*texts, *pictures, *charts]
 
 
 def build_items(results: Results, reports: Sequence[str], typed: Collection[str] = ()) -> list[Item]:
