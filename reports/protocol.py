@@ -83,4 +83,4 @@ def _metrics(results: Results) -> Table:
 
 
 def _interval(*, is_rate: bool) -> str:
-    return "Wilson" if is_rate else "bootstrap over images"
+    return "Wilson" if is_rate else "from influences"

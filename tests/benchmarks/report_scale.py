@@ -1,8 +1,8 @@
 """What reports of large runs cost: `python -m tests.benchmarks.report_scale [FOLDER]`.
 
 Makes run folders of made-up records, then times, each in a process of its own, the numbers of 10 million classification records
-(summary.csv, with intervals) and the whole report of 300,000 detection records (4 metrics, 75 conditions), with nothing kept from before and again with
-the numbers kept. Prints CPU seconds and the peak of memory; docs/performance.md has the figures.
+(summary.csv, with intervals) and the whole report of 300,000 detection records (4 metrics, 75 conditions): with nothing kept from before,
+and again with the numbers kept. Prints CPU seconds and the peak of memory; docs/performance.md has the figures.
 """
 
 from __future__ import annotations
