@@ -54,17 +54,18 @@ class EstimateCache:
 
     def _stored(self, name: tuple[object, ...], files: Sequence[Path], facts: object, kind: Any, make: Callable[[], T]) -> T:
         key = digest([name, [self.sha256(path) for path in files], facts, _code_sha256()])
-        raw = self._kept.numbers.get(key)
-        if raw is not None:
+        kept = self._kept.numbers.get(key)
+        if kept is not None:
             try:
-                value: T = msgspec.json.decode(raw, type=kind)
-            except msgspec.ValidationError:  # made by another version under the same code hash cannot be; a damaged entry can
-                raw = None
-        if raw is None:
-            value = make()
-            raw = msgspec.Raw(msgspec.json.encode(value))
-        self._used[key] = raw
-        return value
+                value: T = msgspec.json.decode(kept, type=kind)
+            except msgspec.ValidationError:
+                logger.warning("%s holds a number of another kind: taken as missing", self._folder and self._folder.estimates)
+            else:
+                self._used[key] = kept
+                return value
+        made = make()
+        self._used[key] = msgspec.Raw(msgspec.json.encode(made))
+        return made
 
     @functools.cached_property
     def _kept(self) -> _Kept:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import pyarrow
-import pyarrow.compute
 
+from robustbench_cv.arrow import compute
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.records import EVIDENCE, REFERENCE, Record, cells_in, read_table, schema_of, to_table, write_table
@@ -99,7 +99,7 @@ class ConditionRecords:
 
     def has_status(self, status: str) -> pyarrow.Array:
         """Which records have it: bool (N,)."""
-        return pyarrow.compute.equal(self._column("status"), status)
+        return compute.equal(self._column("status"), status)
 
     def values(self, key: str, *, reference: bool = False) -> pyarrow.Array | None:
         """The evidence of the samples that have it, in their order; None where no record ever had any."""
@@ -120,7 +120,7 @@ class ConditionRecords:
     def excluded(self) -> list[dict[str, str]]:
         """For each sample that some metric means nothing for, the reasons by metric."""
         column = self._column("excluded")
-        some = column.filter(pyarrow.compute.greater(pyarrow.compute.list_value_length(column), 0))
+        some = column.filter(compute.greater(compute.list_value_length(column), 0))
         return [{one["metric"]: one["reason"] for one in row} for row in some.to_pylist()]
 
 
@@ -270,8 +270,8 @@ def _read(paths: Sequence[Path], keys: frozenset[str], columns: Sequence[str] | 
         return read_table(paths[0], None if columns is None else list(columns))
     wanted = None if columns is None else list(dict.fromkeys([*columns, "cell", "sample"]))
     tables = [read_table(path, wanted) for path in paths]
-    every = pyarrow.concat_tables([t.filter(pyarrow.compute.is_in(t["cell"], value_set=pyarrow.array(sorted(keys)))) for t in tables])
-    every = every.unify_dictionaries().take(pyarrow.compute.sort_indices(every["sample"]))
+    every = pyarrow.concat_tables([t.filter(compute.is_in(t["cell"], value_set=pyarrow.array(sorted(keys)))) for t in tables])
+    every = every.unify_dictionaries().take(compute.sort_indices(every["sample"]))
     return every if columns is None else every.select(list(columns))
 
 

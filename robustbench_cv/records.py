@@ -169,10 +169,16 @@ def schema_of(path: Path) -> pyarrow.Schema:
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
     """The columns of a file of records, all of them unless some are named. UserError where it is damaged."""
-    table: pyarrow.Table = _guarded(path, lambda: pyarrow.parquet.read_table(path, columns=columns, partitioning=None))
+    table: pyarrow.Table = _guarded(path, lambda: _columns(path, columns))
     if columns is None and not set(_PLAIN.names) <= set(table.column_names):
         raise _damaged(path)
     return table
+
+
+def _columns(path: Path, columns: Sequence[str] | None) -> pyarrow.Table:
+    """As a single file: the names of the folders above it are no columns."""
+    with pyarrow.parquet.ParquetFile(path) as file:
+        return file.read() if columns is None else file.read(columns=list(columns)).select(list(columns))
 
 
 def _guarded(path: Path, read: Any) -> Any:

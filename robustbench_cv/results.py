@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import numpy
 import pyarrow
-import pyarrow.compute
 
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
+from robustbench_cv.arrow import compute
 from robustbench_cv.catalogue import METRICS, build_stored
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.estimate_cache import EstimateCache
@@ -540,8 +540,8 @@ class Results:
         rows = self.rows(group, condition)
         chosen = rows.column(f"{ATTACK}success").is_valid()
         if only_tried:
-            plain = pyarrow.compute.and_(rows.has_status("ok"), pyarrow.compute.equal(rows.column("reason"), ""))
-            chosen = pyarrow.compute.and_(chosen, plain)
+            plain = compute.and_(rows.has_status("ok"), compute.equal(rows.column("reason"), ""))
+            chosen = compute.and_(chosen, plain)
         columns = {"sample": rows.samples} | {f.name: rows.column(ATTACK + f.name) for f in fields(AttackTrace)}
         return {name: column.filter(chosen) for name, column in columns.items()}
 
@@ -574,12 +574,12 @@ class Results:
     def reasons(self, group: Group, condition: str) -> dict[str, int]:
         """How often each reason excluded a sample."""
         rows = self.rows(group, condition)
-        return _counted(rows.column("reason").filter(pyarrow.compute.invert(rows.has_status("ok"))))
+        return _counted(rows.column("reason").filter(compute.invert(rows.has_status("ok"))))
 
     def not_attacked(self, group: Group, condition: str) -> dict[str, int]:
         """How often each reason left a sample as it was: an attack had nothing to aim at there, and the sample counts as it is."""
         rows = self.rows(group, condition)
-        return _counted(rows.column("reason").filter(pyarrow.compute.equal(rows.column("reason_code"), "nothing-to-attack")))
+        return _counted(rows.column("reason").filter(compute.equal(rows.column("reason_code"), "nothing-to-attack")))
 
     def pictures(self) -> list[Picture]:
         """The saved before-and-after pairs, in the order of the suite."""

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy
-import pyarrow
-import pyarrow.compute
 
+from robustbench_cv.arrow import compute
 from robustbench_cv.metrics.evidence import Column, Side, aligned, row_of
 from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.metric import Estimate
@@ -32,7 +31,7 @@ class BaseRates:
 def base_rates(removal: Side, placebo: Side, clean: Side) -> BaseRates:
     """From the evidence of `reported_classes`, under a removal, under its placebo and of the clean images."""
     under, same_edit, whole = (Column.taken(side, REPORTED) for side in (removal, placebo, clean))
-    asks = pyarrow.compute.greater(pyarrow.compute.list_value_length(under.values.field("removed")), 0)
+    asks = compute.greater(compute.list_value_length(under.values.field("removed")), 0)
     asked = Column(under.ids.filter(asks), under.values.filter(asks))
     both, there = aligned([asked, same_edit])
     answers = numpy.zeros(len(both), dtype=bool)
@@ -126,7 +125,7 @@ class _Answers(NamedTuple):
 
 def _ask(asked: Column, clean: Column) -> _Answers:
     images, enough = _Images.of(clean), _enough(asked)
-    own = pyarrow.compute.fill_null(pyarrow.compute.index_in(asked.ids, value_set=clean.ids), -1).to_numpy()
+    own = compute.fill_null(compute.index_in(asked.ids, value_set=clean.ids), -1).to_numpy()
     apt, seen = (numpy.zeros(len(asked)) for _ in range(2))
     made = _Answers(own, apt, seen, numpy.zeros(len(clean), dtype=bool), numpy.zeros(len(clean)))
     for classes, of_classes in _questions(asked):

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import numpy
 import pyarrow
-import pyarrow.compute
 
+from robustbench_cv.arrow import compute
 from robustbench_cv.types import Evidence
 
 Values: TypeAlias = pyarrow.Array | Sequence[Evidence]
@@ -22,10 +22,9 @@ def array_of(values: Values, kind: pyarrow.DataType) -> pyarrow.Array:
     >>> array_of([True, False], pyarrow.bool_()).type
     DataType(bool)
     """
-    if isinstance(values, pyarrow.ChunkedArray):
-        values = values.combine_chunks()
     if isinstance(values, pyarrow.Array):
-        return values if values.type == kind else values.cast(kind)
+        array: pyarrow.Array = values
+        return array if array.type == kind else array.cast(kind)
     if pyarrow.types.is_boolean(kind) and all(v in (0, 1, None) for v in values):
         values = [None if v is None else bool(v) for v in values]
     try:
@@ -67,7 +66,7 @@ class Column:
         """Of these samples alone, those that are here."""
         if self.ids.equals(ids):
             return self
-        here = pyarrow.compute.is_in(self.ids, value_set=ids)
+        here = compute.is_in(self.ids, value_set=ids)
         return Column(self.ids.filter(here), self.values.filter(here))
 
 
@@ -80,7 +79,7 @@ def shared_ids(columns: Sequence[Column]) -> pyarrow.Array:
     ids = columns[0].ids
     for column in columns[1:]:
         if not ids.equals(column.ids):
-            ids = ids.filter(pyarrow.compute.is_in(ids, value_set=column.ids))
+            ids = ids.filter(compute.is_in(ids, value_set=column.ids))
     return ids
 
 
@@ -95,7 +94,7 @@ def all_ids(columns: Sequence[Column]) -> int:
     ids = columns[0].ids
     if all(ids.equals(column.ids) for column in columns[1:]):
         return len(ids)
-    return len(pyarrow.compute.unique(pyarrow.chunked_array([column.ids for column in columns])))
+    return len(compute.unique(pyarrow.chunked_array([column.ids for column in columns])))
 
 
 def row_of(lists: pyarrow.ListArray) -> numpy.ndarray:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy
-import pyarrow.compute
+import pyarrow
 
+from robustbench_cv.arrow import compute
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, Side, Values, aligned, all_ids, array_of
 from robustbench_cv.metrics.influence import half_sample_bias, influence_of
@@ -136,7 +137,7 @@ def _signed(parts: Sequence[object], signs: Sequence[int]) -> numpy.ndarray:
 
 def _discordant(a: pyarrow.Array, b: pyarrow.Array) -> tuple[int, int]:
     """How many samples only the first has right, and only the second."""
-    only = (pyarrow.compute.and_(one, pyarrow.compute.invert(other)).true_count for one, other in ((a, b), (b, a)))
+    only = (compute.and_(one, compute.invert(other)).true_count for one, other in ((a, b), (b, a)))
     return next(only), next(only)
 
 

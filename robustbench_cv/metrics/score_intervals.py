@@ -67,4 +67,7 @@ def _root(falling: Callable[[float], float], low: float, high: float) -> float:
 
 def _z(level: float) -> float:
     """Of a two-sided interval; at 95 % the value that is printed everywhere, 1.959963984540054."""
-    return NormalDist().inv_cdf((1 + level) / 2)
+    return _Z95 if level == 0.95 else NormalDist().inv_cdf((1 + level) / 2)
+
+
+_Z95 = 1.959963984540054

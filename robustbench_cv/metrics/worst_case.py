@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow
-import pyarrow.compute
 
+from robustbench_cv.arrow import compute
 from robustbench_cv.metrics.evidence import Column, Side, aligned
 from robustbench_cv.metrics.intervals import with_caution
 from robustbench_cv.metrics.metric import Estimate, Metric
@@ -27,7 +27,7 @@ def worst_case(metric: Metric, conditions: Sequence[Side]) -> Column:
     if not conditions or not metric.is_rate:
         raise ValueError(f"worst_case needs a rate and the evidence of at least one condition; got {metric.name} and {len(conditions)}")
     sides = aligned([Column.taken(side, metric.evidence_type) for side in conditions])
-    worse = pyarrow.compute.and_ if metric.higher_is_better else pyarrow.compute.or_
+    worse = compute.and_ if metric.higher_is_better else compute.or_
     return Column(sides[0].ids, functools.reduce(worse, [side.values for side in sides]))
 
 
@@ -81,7 +81,7 @@ def attack_success(clean: Side, attacked: Side) -> AttackSuccess:
         raise ValueError(
             f"samples with an outcome under attack need a clean one; {strangers[0]!r} and {len(strangers) - 1} others have none"
         )
-    broken = pyarrow.compute.and_(both.values, pyarrow.compute.invert(after.values))
+    broken = compute.and_(both.values, compute.invert(after.values))
     return AttackSuccess(
         n_total=len(before),
         n_clean_correct=before.values.true_count,
