@@ -40,13 +40,15 @@ def run(
     class_map: Mapping[str, str] | None = None,
     strength: int | None = None,
     notes: Sequence[str] = (),
+    reread: bool = False,
 ) -> Results:
     """Run a suite (a name, a YAML file, or a Suite) and read its results back.
 
     models: specs, or models you built (anything with `info`, `raw` and `decode`); data: specs. Both replace the suite's own for their task.
     out: the run folder, runs/<suite> unless given; the same call again resumes. strength: unbroken samples on which each attack is tested
-    for weakness. notes: sentences that readers of the report must know. Raises UserError for what you can fix, ForeignError where a
-    model's, attack's or data set's own code fails.
+    for weakness. notes: sentences that readers of the report must know. reread: read all data files again, also those whose size and times
+    are what they were when this folder's run read them. Raises UserError for what you can fix, ForeignError where a model's, attack's or
+    data set's own code fails.
     """
     return execute(
         suite,
@@ -61,6 +63,7 @@ def run(
         class_map=class_map,
         strength=strength,
         notes=notes,
+        reread=reread,
     ).results
 
 
@@ -78,6 +81,7 @@ def execute(
     class_map: Mapping[str, str] | None = None,
     strength: int | None = None,
     notes: Sequence[str] = (),
+    reread: bool = False,
     command: str = "",
     progress: Callable[[int], Progress] = silent,
     announce: Callable[[str], None] = lambda text: None,
@@ -100,6 +104,7 @@ def execute(
         class_map=class_map,
         notes=tuple(map(encodable, notes)),
         strength=_in_range("strength", strength, 0, 2**31 - 1),
+        reread=reread,
     )
     folder = Path(out) if out is not None else Path("runs") / chosen.name
     return run_suite(chosen, folder, options, command=encodable(command), progress=progress, announce=announce)
@@ -140,7 +145,7 @@ def examine_specs(
     DATASETS.check(data)
     chosen = choose_device(device)
     built = build(model, device=chosen)
-    require_classes(built)
+    require_classes(built.info.name, built.info.classes.names)
     dataset = DATASETS.build(data, task=built.info.task)
     mapping = ClassMap.match(dataset.labels, built.info.classes, class_map or {})
     announce(f"{built.info.name} on {dataset.name}: {mapping.summary()}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +25,20 @@ def is_file(path: Path) -> bool:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{shorten(str(path))!r} cannot be looked for: {reason}") from error
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """A regular file (or a link to one), open for reading.
+
+    OSError for whatever else has a name: opening a pipe waits for a writer, and a device may never end.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
+    # Not to wait either where a pipe has taken the file's place since.
+    return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
 
 
 PARTIAL = ".partial"

@@ -106,6 +106,15 @@ class RunFolder:
         """What a model said of a few fixed images."""
         return self.root / "answers" / f"{key}.json"
 
+    def model_description(self, key: str) -> Path:
+        """What a plan needs to know of a model, so that it need not be built for that."""
+        return self.root / "descriptions" / f"{key}.json"
+
+    @property
+    def file_hashes(self) -> Path:
+        """sha256 of the files that the run reads, with their sizes and times, so that only those are read again that changed."""
+        return self.root / "file-hashes.json"
+
     def timing(self, key: str) -> Path:
         """How long a cell took."""
         return self.root / "timings" / f"{key}.json"
@@ -150,13 +159,15 @@ class RunFolder:
         return value
 
 
-PREFLIGHT, STRENGTH_VERDICT, COMPLEXITY, ARTEFACT = (
+PREFLIGHT, STRENGTH_VERDICT, SAVED_IMAGES, COMPLEXITY, ARTEFACT = (
     "checks/{key}.json",
     "checks/strength-{key}.json",
+    "checks/saved-images-{key}.json",
     "complexity/{key}.json",
     "artefacts/{key}",
 )
-"""Where RunFolder.remember keeps what the checks say before a run, and of an attack; a model's cost; what an attack was fitted to."""
+"""Where RunFolder.remember keeps what the checks say before a run, of an attack, and of a cell's saved images; a model's cost; what an
+attack was fitted to."""
 
 
 def json_file(kind: type[T]) -> Storage[T, T]:

@@ -74,7 +74,7 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "tasks", "files", "palette", "foreign_code", "terminal", "arguments", "arrow"),
+    ("errors", "tasks", "files", "file_hashes", "file_reads", "palette", "foreign_code", "terminal", "arguments", "arrow"),
     ("suite", "types", "noise", "specs", "entries", "code_lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
     ("catalogue", "suite_files"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),

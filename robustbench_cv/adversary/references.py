@@ -142,7 +142,7 @@ def _relabel(raw: Candidates, i: int, detections: BoxTarget, operating_score: fl
 
 
 def _require_class(label: int, clean: Clean[Any]) -> None:
-    require_classes(clean.model)
+    require_classes(clean.model.info.name, clean.model.info.classes.names)
     classes = len(clean.model.info.classes)
     if not 0 <= label < classes:
         raise UserError(

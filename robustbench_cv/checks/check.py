@@ -56,11 +56,15 @@ class Preflight:
 
 @dataclass(frozen=True, eq=False)
 class AfterRun:
-    """After a run: its results, and the models by task and name, for checks that predict again."""
+    """After a run: its results, and the models by task and name, for checks that predict again: each is built when it is taken out.
+
+    code_sha256: of the checks' own code, as a part of the key of what they keep in the run folder; where it is empty they keep nothing.
+    """
 
     results: Results
     models: Mapping[tuple[Task, str], AnyModel]
     device: str = "cpu"
+    code_sha256: str = ""
 
 
 Before: TypeAlias = Callable[[Preflight], Finding]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +16,10 @@ from PIL import Image
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import After, AfterRun
+from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import CellRow
-from robustbench_cv.run_folder import RunFolder, read_json
+from robustbench_cv.run_folder import SAVED_IMAGES, RunFolder, json_file, read_json
 from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction, Model, Prediction
 
 _TITLE = "saved images give the recorded predictions"
@@ -62,28 +64,40 @@ def _stop(reread: _Reread) -> Finding:
 def _reread(after_run: AfterRun) -> Iterator[_Reread]:
     assert after_run.results.folder is not None, "an after-run check needs a run folder"
     folder = RunFolder(after_run.results.folder)
-    for cell in after_run.results.run.cells:
+    # the cells of a model together, which is then built once
+    for cell in sorted(after_run.results.run.cells, key=lambda c: (c.task, c.model)):
         index = folder.image_index(cell.key)
         if not index.exists() or (cell.task, cell.model) not in after_run.models:
             continue
         entries = read_json(index, list) or []
-        yield _Reread(cell, len(entries), tuple(_flipped_samples(after_run, cell, entries, folder)))
+        # A cell's key says which model predicted; what else can have changed since is what lies here.
+        facts = [cell.key, _hashes(folder.images(cell.key)), after_run.device, after_run.code_sha256]
+        judge = partial(_flipped_samples, after_run, cell, entries, folder)
+        kept = json_file(tuple[str, ...])
+        flipped = folder.remember(SAVED_IMAGES, facts, kept, judge) if after_run.code_sha256 else judge()
+        yield _Reread(cell, len(entries), flipped)
 
 
-def _flipped_samples(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> Iterator[str]:
+def _hashes(folder: Path) -> list[tuple[str, str]]:
+    """Name and sha256 of every file of a cell's pictures."""
+    return [(path.name, file_sha256(path).hex()) for path in sorted(folder.iterdir()) if path.is_file()]
+
+
+def _flipped_samples(after_run: AfterRun, cell: CellRow, entries: Sequence[dict[str, Any]], folder: RunFolder) -> tuple[str, ...]:
     model = cast("Model[Any]", after_run.models[cell.task, cell.model])
     images = folder.images(cell.key)
     try:
         exact = safetensors.torch.load_file(folder.exact_images(cell.key))
     except (safetensors.SafetensorError, OSError):
-        yield from (entry["sample"] for entry in entries)
-        return
+        return tuple(entry["sample"] for entry in entries)
+    flipped = []
     for k, entry in enumerate(entries):
         image, after = exact[str(k)], entry["after"]
         with torch.no_grad():
             again = model.decode(model.raw(image[None].to(after_run.device)))[0]
         if not _is_shown(images / after["image"], image) or not _same(again, after["prediction"], images, model.info.operating_score):
-            yield entry["sample"]
+            flipped.append(entry["sample"])
+    return tuple(flipped)
 
 
 def _is_shown(path: Path, image: torch.Tensor) -> bool:

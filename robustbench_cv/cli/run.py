@@ -36,6 +36,7 @@ EXAMPLES = [
     metavar="N",
     help="Unbroken samples on which each attack is tested for weakness; 0: none.",
 )
+@option("--reread", title=WHAT, is_flag=True, help="Read all data files again, also those of unchanged size and times.")
 @options.device
 @option(
     "--batch-size",

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from robustbench_cv.data.source import decode_text, open_regular
+from robustbench_cv.data.source import decode_text
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import open_regular
 from robustbench_cv.types import Labels
 
 _LARGEST_BYTES = 2**24

@@ -17,8 +17,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from robustbench_cv.data.source import open_regular
 from robustbench_cv.errors import BadSample
+from robustbench_cv.files import open_regular
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
 """What is decoded, by content and not by suffix. Formats that start other programs (EPS) stay out."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustbench_cv.data.source import open_regular
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import open_regular
 
 _TOKEN = re.compile(
     rb'"(?:[^"\\]|\\.)*+"?|-?(?:NaN|Infinity)|(?<![\d.])-?\d(?:[\d.]*+[eE]\+?\d{3,}|[\d.]{308,}+(?:[eE][+-]?\d+)?)', re.DOTALL

@@ -16,8 +16,9 @@ import torch
 
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import unique_labels
-from robustbench_cv.data.source import check_task, dataset_name, digest, open_regular, sample_id
+from robustbench_cv.data.source import check_task, dataset_name, digest, sample_id
 from robustbench_cv.errors import BadSample, UserError
+from robustbench_cv.files import open_regular
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import ClassTarget, Labels, Sample
 

@@ -7,12 +7,9 @@ Dataset. What is wrong with the whole is a UserError when it is built, what is w
 from __future__ import annotations
 
 import codecs
-import errno
 import hashlib
-import io
 import os
 import re
-import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from pathlib import Path, PurePath
 from typing import Protocol, runtime_checkable
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.tasks import Task
 
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".jp2", ".j2k"}
@@ -72,20 +70,6 @@ def sample_id(dataset: str, relative: PurePath | str) -> str:
     """`dataset/relative/path` with forward slashes and composed characters, whatever the file system does."""
     path = PurePath(relative) if isinstance(relative, str) else relative
     return unicodedata.normalize("NFC", f"{dataset}/{path.as_posix()}")
-
-
-def open_regular(path: Path) -> io.BufferedReader:
-    """A regular file (or a link to one), open for reading.
-
-    OSError for whatever else has a name: opening a pipe waits for a writer, and a device may never end.
-    """
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
-    # Not to wait either where a pipe has taken the file's place since.
-    return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
 
 
 def decode_text(data: bytes) -> str:
@@ -157,8 +141,7 @@ def digest(*parts: bytes | str | Path | None) -> str:
 def _part(part: bytes | str | Path | None) -> bytes:
     if isinstance(part, Path):
         try:
-            with open_regular(part) as file:
-                return b"file" + hashlib.file_digest(file, "sha256").digest()
+            return b"file" + file_sha256(part)
         except (OSError, ValueError):  # ValueError: a name with a NUL
             return b"none"
     if part is None:

@@ -23,13 +23,15 @@ def build(spec: str | Spec, *, device: str | torch.device = "cpu", **more: Any) 
 
     "arch.tag" is arch(weights='tag'). Beside checkpoint='FILE', key='KEY' takes one of several state dicts in the file. `more`: further
     arguments of its factory. A factory in a file may return a model, or a bare torch module: then `task` and `classes` (and `mean`, `std`,
-    `input_size`, `checkpoint`) say what it is. UserError for unknown names, with the closest ones, for arguments that nothing takes, and
-    where there is no such device. device="meta" makes the layers without their numbers, in no memory: for counting and for shapes.
+    `input_size`, `checkpoint`) say what it is. What a factory draws from torch's generator is the same at each call. UserError for
+    unknown names, with the closest ones, for arguments that nothing takes, and where there is no such device. device="meta" makes the
+    layers without their numbers, in no memory: for counting and for shapes.
     """
     spec = Spec.parse(spec) if isinstance(spec, str) else spec
     spec = key_into_checkpoint(expand_tag(replace(spec, args={**spec.args, **more})))
     factory = MODELS.factory(spec)  # imported here: what a module makes on import is not of the meta device
-    with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext():
+    with torch.device("meta") if str(device) == "meta" else contextlib.nullcontext(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         model = model_from_factory(spec, factory) if spec.name.endswith(".py") else MODELS.build(spec)
     made: AnyModel = to(model, device)
     return remember(made, spec)

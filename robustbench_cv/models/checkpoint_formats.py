@@ -15,6 +15,7 @@ import numpy
 import torch
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.quantized import dequantize
 
 HARMLESS: tuple[Any, ...] = (
@@ -44,6 +45,7 @@ def read_weights(path: Path) -> Any:
     The bytes decide which it is, not the suffix. UserError, saying what the file is instead, for one that is cut off, would run code, or
     holds no weights at all.
     """
+    record_read(path)
     other = impostor(_start(path))
     if other:
         raise UserError(f"{path} is {other}")

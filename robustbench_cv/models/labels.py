@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.files import is_file
 
 
@@ -21,6 +21,7 @@ def class_names(text: str) -> tuple[str, ...]:
     if "," not in text and path.suffix == ".txt":
         if not is_file(path):
             raise UserError(f"no file {path} with class names (looked from {Path.cwd()}); or write classes='a,b,c'")
+        record_read(path)
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     else:
         names = tuple(name.strip() for name in text.split(","))
@@ -31,10 +32,9 @@ def class_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def require_classes(model: Any) -> None:
+def require_classes(name: str, classes: Sequence[str]) -> None:
     """UserError for an embedder, which names no classes, so that there is nothing that an attack, a check or a suite could judge."""
-    if len(model.info.classes) == 0:
-        name = model.info.name
+    if not classes:
         raise UserError(
             f"{name} is an embedder: it names no classes, so that no attack, check or suite judges it. gallery:{name.split('.')[0]} makes "
             "a classifier of it, which all of them take (robustbench-cv show model gallery)"

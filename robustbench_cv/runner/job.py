@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from robustbench_cv.adversary.combinators.transfer import with_surrogates
+from robustbench_cv.adversary.combinators.transfer import surrogates, with_surrogates
 from robustbench_cv.adversary.universal.judging import attack_of, judged_as
 from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
@@ -55,6 +55,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
     folder: where attacks that are fitted first keep what they fit; without one they are left unfitted.
     """
     pair, condition = cell.pair, cell.condition
+    model = pair.model  # before the attack's surrogates, which may be the same one
     edits = []
     for spec in condition.interventions:
         edit = INTERVENTIONS.build(spec)
@@ -63,7 +64,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
         edits.append(edit)
     attack, blank = _attack(plan, cell, folder), blank_record(plan, cell)
     return Job(
-        model=pair.model,
+        model=model,
         dataset=pair.dataset,
         class_map=pair.class_map,
         condition=condition,
@@ -98,7 +99,9 @@ def blank_record(plan: Plan, cell: PlannedCell) -> Record:
 def _attack(plan: Plan, cell: PlannedCell, folder: RunFolder | None) -> Any:
     if cell.fit is not None and folder is not None:
         return judged_as(fit_once(folder, cell.fit, cell.pair, plan.suite.seed, plan.options), cell.condition)
-    return with_surrogates(attack_of(cell.condition), plan.surrogates.__getitem__) if cell.condition.attack else None
+    attack = attack_of(cell.condition)
+    transferred_from = surrogates(attack)
+    return with_surrogates(attack, plan.models.beside(transferred_from).__getitem__) if transferred_from else attack
 
 
 def build_metrics(plan: Plan, cell: PlannedCell) -> dict[str, Metric]:

@@ -1,4 +1,4 @@
-"""The process's memory: what is freed stays with it, and no batch is larger than the machine's memory holds."""
+"""The process's memory: what is freed stays with it until a model goes, and no batch is larger than the machine's memory holds."""
 
 from __future__ import annotations
 
@@ -25,12 +25,22 @@ def keep_freed_memory() -> bool:
     A search frees and allocates the same activations at each step. glibc gives blocks of more than 32 MiB back to the system each time,
     and every page is then cleared anew. Only glibc on Linux is asked; elsewhere nothing changes.
     """
-    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+    if not _is_glibc():
         return False
     tune = ctypes.CDLL(None).mallopt
     # older versions of glibc refuse more than half of a thread's heap
     kept = tune(_MMAP_THRESHOLD, _LARGEST) or tune(_MMAP_THRESHOLD, 32 * 2**20)
     return bool(kept and tune(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def give_back_freed_memory() -> None:
+    """Give what is free back to the system: when a model has gone, the next one asks for blocks of other sizes."""
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _is_glibc() -> bool:
+    return platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
 
 
 def memory_of_machine() -> int:

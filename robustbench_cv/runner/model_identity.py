@@ -25,6 +25,9 @@ SIDE = 64
 OWN = 2
 """So many samples of the data are asked about too (project choice): a detector may have nothing to say of images that show nothing."""
 
+OWN_TRIED = 8
+"""Samples among which those are looked for that can be read (project choice)."""
+
 NUMBERS = 256
 """So many of an image's outputs are compared, spread over all of them (project choice)."""
 
@@ -85,7 +88,7 @@ def _size(dataset: Dataset, indices: Sequence[int]) -> tuple[int, int]:
 def _own_images(dataset: Dataset, indices: Sequence[int]) -> Iterator[tuple[str, Tensor]]:
     """The first samples of the data that can be read, by fingerprint."""
     left = OWN
-    for i in indices[:8]:
+    for i in indices[:OWN_TRIED]:
         try:
             fingerprint, image = dataset.fingerprint(i), read_sample(dataset, i).image
         except RobustBenchError:  # whoever needs the sample says so

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,23 +19,22 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.foreign_code import calling
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.intervention import NeedsDonors
-from robustbench_cv.models.adapt import weights_sha256
 from robustbench_cv.models.labels import require_classes
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
 from robustbench_cv.run_folder import RunFolder, digest
-from robustbench_cv.runner.cell_code import engine_code, model_code
+from robustbench_cv.runner.cell_code import engine_code
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
 from robustbench_cv.runner.job import build_metric
-from robustbench_cv.runner.model_identity import identify
+from robustbench_cv.runner.model_description import Described, ModelDescriber
+from robustbench_cv.runner.model_pool import ModelPool
 from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.universal_fit import plan_fit
 from robustbench_cv.runner.warm_start import smaller_budget
 from robustbench_cv.suite import Condition, Suite, Track, check_gates
 from robustbench_cv.suite_files import check_specs
 from robustbench_cv.terminal import encodable
-from robustbench_cv.training.train_on_demand import build
-from robustbench_cv.types import AnyModel, Dataset, HasModule
+from robustbench_cv.types import AnyModel, Dataset, Labels
 
 SHARD = 64
 """Samples in a cell: what a kill can lose."""
@@ -43,51 +43,34 @@ PICTURES = 4
 
 
 def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -> Plan:
-    """Build what the suite names (or what the options put in its place). UserError where something cannot be built or matched.
+    """What a suite's run will do, or with what the options put in its place. UserError where something cannot be built or matched.
 
-    folder: where the answers of earlier models are, with which those of these are compared.
+    folder: where models are described, so that they need not be built for a plan, and where their earlier answers are, with which those
+    of these are compared.
     """
     check_specs(suite, options.models, options.data)
     seed = suite.seed if options.seed is None else options.seed
     reader = DependencyReader()
-    models = _models_by_spec(options, reader)
+    asked = _asked_models(options)
+    pool = ModelPool(options.device, {spec: model for spec, model in asked.items() if model is not None})
+    describer = ModelDescriber(pool, options.device, reader, folder)
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
-    asked: dict[str, _Built] = {}
-    for track in _chosen_tracks(suite, [m.model for m in models.values()]):
-        own = models or {spec: _build_model(spec, options.device, reader) for spec in track.models}
-        rows = {spec: _model_row(spec, m.model) for spec, m in own.items() if m.model.info.task == track.task}
-        datasets = {spec: _dataset(spec, track, options, reader) for spec in options.data or track.datasets}
-        chosen = [_pair(own[m], row, data, track, options, folder) for data in datasets.values() for m, row in rows.items()]
+    for track, chosen in _pairs_by_track(suite, options, list(asked), describer, pool=pool, reader=reader):
         conditions = with_controls(track.conditions)
         metrics = tuple(_metric_row(name, chosen[0].row) for name in track.metrics)
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
         tracks.append(TrackRow(track.task, *names, conditions, metrics))
         pairs += chosen
-        maker = _CellMaker(suite, seed, track, conditions=conditions, options=options, reader=reader, folder=folder, asked=asked)
+        maker = _CellMaker(suite, seed, track, conditions=conditions, options=options, reader=reader, describer=describer)
         cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
     # Gates for the suite's own models wait for them where others take their place.
     replaced = [spec for track in suite.tracks for spec in track.models] if options.models else []
     check_gates(suite, [*(p.row.name for p in pairs), *replaced], {m.name: m for t in tracks for m in t.metrics})
     suite = msgspec.structs.replace(suite, seed=seed)
-    return Plan(
-        suite=suite,
-        tracks=tuple(tracks),
-        pairs=tuple(pairs),
-        cells=tuple(cells),
-        options=options,
-        reader=reader,
-        surrogates={spec: built.model for spec, built in asked.items()},
-    )
-
-
-class _Built(NamedTuple):
-    """A model and the code that it was built from."""
-
-    model: AnyModel
-    code: Dependencies
+    return Plan(suite=suite, tracks=tuple(tracks), pairs=tuple(pairs), cells=tuple(cells), options=options, reader=reader, models=pool)
 
 
 class _Data(NamedTuple):
@@ -99,21 +82,44 @@ class _Data(NamedTuple):
     code: Dependencies
 
 
-def _models_by_spec(options: Options, reader: DependencyReader) -> dict[str, _Built]:
-    """The models of the options by spec; two of one name that were handed over built, of different tasks, are told apart by task."""
-    asked: dict[str, _Built] = {}
+def _asked_models(options: Options) -> dict[str, AnyModel | None]:
+    """The models of the options by spec, those that were handed over built with themselves; two of one name and different tasks are told
+    apart by task."""
+    asked: dict[str, AnyModel | None] = {}
     for model in options.models:
         if isinstance(model, str):
-            asked[model] = _build_model(model, options.device, reader)
+            asked[model] = None
         else:
             spec = f"object:{model.info.name}"
-            asked[spec if spec not in asked else f"{spec}-{model.info.task}"] = _Built(model, model_code(reader, model))
+            asked[spec if spec not in asked else f"{spec}-{model.info.task}"] = model
     return asked
 
 
-def _build_model(spec: str, device: str, reader: DependencyReader) -> _Built:
-    model, code = built_with_code(reader, lambda: build(spec, device=device))
-    return _Built(model, code | reader.of(["robustbench_cv.models.build"]))
+def _pairs_by_track(
+    suite: Suite, options: Options, asked: Sequence[str], describer: ModelDescriber, *, pool: ModelPool, reader: DependencyReader
+) -> list[tuple[Track, list[Pair]]]:
+    """The tracks that the asked models are for (all of them where none is asked), each with its models on its data.
+
+    Model by model, so that one of them at a time is alive; pairs of a track stand in the order of its data.
+    """
+    datasets: dict[int, list[_Data]] = {}
+    pairs: dict[int, list[tuple[int, Pair]]] = {}
+    numbered = list(enumerate(suite.tracks))
+    wanted = [(spec, numbered) for spec in asked] or [(spec, [(k, track)]) for k, track in numbered for spec in track.models]
+    for spec, tracks in wanted:
+        described = describer.describe(spec)
+        require_classes(described.row.name, described.row.classes)
+        serving = [(k, track) for k, track in tracks if track.task == described.row.task]
+        if asked and not serving:
+            offered = sorted({t.task for t in suite.tracks})
+            raise UserError(f"suite {suite.name!r} has no {described.row.task} track for these models; it has {', '.join(offered)}")
+        for k, track in serving:
+            if k not in datasets:
+                datasets[k] = [_dataset(name, track, options, reader) for name in dict.fromkeys(options.data or track.datasets)]
+            for place, data in enumerate(datasets[k]):
+                pair = _pair(described, data, track, options, describer=describer, pool=pool)
+                pairs.setdefault(k, []).append((place, pair))
+    return [(suite.tracks[k], [pair for _, pair in sorted(pairs[k], key=operator.itemgetter(0))]) for k in sorted(pairs)]
 
 
 def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
@@ -130,18 +136,6 @@ def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
             name = f"{condition.name} control"
             out.append(Condition(name, (*first, control), None, condition.severity, curve, condition.name))
     return tuple(out)
-
-
-def _chosen_tracks(suite: Suite, models: Sequence[AnyModel]) -> list[Track]:
-    for model in models:
-        require_classes(model)
-    tasks = {m.info.task for m in models}
-    chosen = [t for t in suite.tracks if not tasks or t.task in tasks]
-    missing = tasks - {t.task for t in chosen}
-    if missing:
-        offered = sorted({t.task for t in suite.tracks})
-        raise UserError(f"suite {suite.name!r} has no {sorted(missing)[0]} track for these models; it has {', '.join(offered)}")
-    return chosen
 
 
 def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader) -> _Data:
@@ -163,19 +157,9 @@ def _whole(spec: str, dataset: Dataset) -> Dataset:
     return DATASETS.build(spec, task=dataset.task)
 
 
-def _model_row(spec: str, model: AnyModel) -> ModelRow:
-    info = model.info
-    return ModelRow(info.name or spec, spec, info.task, info.classes.names, info.parameters, _weights(model), info.operating_score)
-
-
-def _weights(model: AnyModel) -> str:
-    """Their hash; empty for a model that has none to show."""
-    return model.info.weights_sha256 or (weights_sha256(model.module) if isinstance(model, HasModule) else "")
-
-
-def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Options, folder: RunFolder | None) -> Pair:
-    model, dataset, spec = built.model, data.dataset, data.spec
-    class_map = ClassMap.match(dataset.labels, model.info.classes, options.class_map or {})
+def _pair(described: Described, data: _Data, track: Track, options: Options, *, describer: ModelDescriber, pool: ModelPool) -> Pair:
+    row, dataset, spec = described.row, data.dataset, data.spec
+    class_map = ClassMap.match(dataset.labels, Labels(row.classes), options.class_map or {})
     _require_text(f"model {row.spec!r}", (row.name, *row.classes))
     _require_text(f"data {spec!r}", (dataset.name, *dataset.labels.names, *dataset.ids))
     with calling(f"data {spec!r}", lambda: True):
@@ -184,7 +168,7 @@ def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Opti
         indices, fingerprints = _choose_samples(dataset, spec, most)
     dataset_row = DatasetRow(dataset.name, spec, dataset.task, len(indices), digest([dataset.ids[i] for i in indices]))
     return Pair(
-        model=model,
+        models=pool,
         row=row,
         dataset=dataset,
         dataset_row=dataset_row,
@@ -192,8 +176,8 @@ def _pair(built: _Built, row: ModelRow, data: _Data, track: Track, options: Opti
         indices=indices,
         fingerprints=fingerprints,
         donors=data.donors,
-        code=built.code | data.code,
-        answers=identify(folder, [row, dataset.name], model, dataset, indices, options.device),
+        code=described.code | data.code,
+        answers=describer.answers(row.spec, dataset, indices, fingerprints),
     )
 
 
@@ -219,16 +203,13 @@ class _Parts:
     """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, a smaller budget."""
 
     code: Dependencies
-    surrogates: dict[str, AnyModel]
+    surrogates: tuple[str, ...]
     takes_donors: bool
     base: Condition | None
 
 
 class _CellMaker:
-    """The cells of one track, a pair at a time. Every part of a condition is built once, to see what code it comes from.
-
-    asked: the models that attacks transfer from, by spec; new ones are added.
-    """
+    """The cells of one track, a pair at a time. Every part of a condition is built once, to see what code it comes from."""
 
     def __init__(
         self,
@@ -238,13 +219,10 @@ class _CellMaker:
         conditions: Sequence[Condition],
         options: Options,
         reader: DependencyReader,
-        folder: RunFolder | None,
-        asked: dict[str, _Built],
+        describer: ModelDescriber,
     ) -> None:
         self._suite, self._seed, self._track, self._conditions = suite, seed, track, conditions
-        self._options, self._reader, self._folder = options, reader, folder
-        self._asked = asked
-        self._surrogate_answers: dict[tuple[str, str], str] = {}
+        self._options, self._reader, self._describer = options, reader, describer
         self._parts = {c.name: self._parts_of(c, conditions[:i]) for i, c in enumerate(conditions)}
 
     def cells(self, pair: Pair) -> Iterator[PlannedCell]:
@@ -260,14 +238,12 @@ class _CellMaker:
     def _parts_of(self, condition: Condition, before: Sequence[Condition]) -> _Parts:
         edits, code = built_with_code(self._reader, lambda: [INTERVENTIONS.build(spec) for spec in condition.interventions])
         attack, attack_code = built_with_code(self._reader, lambda: attack_of(condition))
-        asked = dict.fromkeys(surrogates(attack) if attack is not None else ())
+        asked = tuple(dict.fromkeys(surrogates(attack) if attack is not None else ()))
         for spec in asked:
-            if spec not in self._asked:
-                self._asked[spec] = _build_model(spec, self._options.device, self._reader)
-            code |= self._asked[spec].code
+            code |= self._describer.describe(spec).code
         takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
         base = smaller_budget(condition, before, self._track.task)
-        return _Parts(code | attack_code, {spec: self._asked[spec].model for spec in asked}, takes_donors, base)
+        return _Parts(code | attack_code, asked, takes_donors, base)
 
     def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow]) -> Iterator[PlannedCell]:
         """below: the smaller budget's cells, where there is one."""
@@ -280,7 +256,7 @@ class _CellMaker:
         common = {
             "code": code.sha256,
             "fit": fit.key if fit else "",
-            "surrogates": [[spec, _weights(model), self._answers(spec, model, pair)] for spec, model in parts.surrogates.items()],
+            "surrogates": [self._surrogate(spec, pair) for spec in parts.surrogates],
             "model": pair.identity,
             "dataset": [pair.dataset_row.name, pair.dataset_row.spec],
             "class_map": pair.class_map.key(),
@@ -310,12 +286,10 @@ class _CellMaker:
                 base=base,
             )
 
-    def _answers(self, spec: str, surrogate: AnyModel, pair: Pair) -> str:
-        key = (spec, pair.dataset_row.name)
-        if key not in self._surrogate_answers:
-            subject = [spec, _weights(surrogate), pair.dataset_row.name]
-            self._surrogate_answers[key] = identify(self._folder, subject, surrogate, pair.dataset, pair.indices, self._options.device)
-        return self._surrogate_answers[key]
+    def _surrogate(self, spec: str, pair: Pair) -> list[str]:
+        """What tells it from every other: spec, weights, and what it says of a few images."""
+        answers = self._describer.answers(spec, pair.dataset, pair.indices, pair.fingerprints)
+        return [spec, self._describer.describe(spec).row.weights_sha256, answers]
 
 
 def _metric_row(name: str, row: ModelRow) -> MetricRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
@@ -14,6 +14,7 @@ from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.results import CellRow, DatasetRow, ModelRow, Pairing, TrackRow
 from robustbench_cv.run_folder import digest
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
+from robustbench_cv.runner.model_pool import ModelPool
 from robustbench_cv.suite import Condition, Suite
 from robustbench_cv.types import AnyModel, Dataset
 
@@ -24,6 +25,7 @@ class Options:
 
     notes: what readers of the report must know (data or weights that differ from the published ones). strength: samples that an attack
     did not break on which others are tried, to say whether it was strong; 0 tries none, None as many as the suite says.
+    reread: read every file of the data again, also where its size and times say that it is as it was.
     """
 
     models: tuple[str | AnyModel, ...] = ()
@@ -36,6 +38,7 @@ class Options:
     class_map: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
     strength: int | None = None
+    reread: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,7 +50,7 @@ class Pair:
     answers: a name for what the model says of a few fixed images.
     """
 
-    model: AnyModel
+    models: ModelPool
     row: ModelRow
     dataset: Dataset
     dataset_row: DatasetRow
@@ -57,6 +60,11 @@ class Pair:
     donors: Donors
     code: Dependencies
     answers: str
+
+    @property
+    def model(self) -> AnyModel:
+        """The model itself, built where it is not alive; whichever was asked for before is let go."""
+        return self.models.get(self.row.spec)
 
     @property
     def identity(self) -> list[object]:
@@ -107,10 +115,7 @@ class PlannedCell:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """Everything that a run will do. reader: of the source code as it was when this was planned.
-
-    surrogates: the models that its attacks transfer from, by their specs.
-    """
+    """Everything that a run will do. reader: of the source code as it was when this was planned."""
 
     suite: Suite
     tracks: tuple[TrackRow, ...]
@@ -118,7 +123,7 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     options: Options
     reader: DependencyReader
-    surrogates: Mapping[str, AnyModel] = field(default_factory=dict)
+    models: ModelPool
 
     @property
     def code(self) -> Dependencies:

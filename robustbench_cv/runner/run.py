@@ -20,29 +20,31 @@ from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.file_hashes import remembered_hashes
 from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.record_store import Place, RecordStore, place_of, readable
 from robustbench_cv.rendering.publish import publish
-from robustbench_cv.results import Results, RunInfo, read_run
+from robustbench_cv.results import ComplexityRow, Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.runner import saved_images
 from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
+from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.changed_inputs import require_unchanged
 from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.dependencies import Dependencies
 from robustbench_cv.runner.job import blank_record, build_job, build_metrics
+from robustbench_cv.runner.model_pool import ModelsByName, by_model
 from robustbench_cv.runner.plan import make_plan
-from robustbench_cv.runner.planned_cells import Options, Plan, PlannedCell
+from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run_facts import architecture, with_facts
 from robustbench_cv.runner.strength import stored_strength
 from robustbench_cv.suite import Suite
-from robustbench_cv.tasks import Task
-from robustbench_cv.types import AnyModel, BoxPrediction
+from robustbench_cv.types import BoxPrediction
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ def run_suite(
     announce gets lines for people (class mappings, findings). Raises UserError for what the user can fix.
     """
     folder = RunFolder(out)
-    with folder.lock():
+    with folder.lock(), remembered_hashes(folder.file_hashes, reread=options.reread):
         folder.remove_partial_files()
         return _run(suite, folder, options, command, progress, announce)
 
@@ -98,26 +100,31 @@ def _run(
     for pair in plan.pairs:
         announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
     info = _run_info(plan, command, folder)
-    examined = [(pair, stored_preflight(folder, pair, options.device, plan.reader, skip_bad=options.skip_bad)) for pair in plan.pairs]
-    findings = [finding for _, of_pair in examined for finding in of_pair]
+    examined = {
+        pair: stored_preflight(folder, pair, options.device, plan.reader, skip_bad=options.skip_bad)
+        for pair in by_model(plan.pairs, lambda p: p.row.spec)
+    }
+    findings = [finding for pair in plan.pairs for finding in examined[pair]]
     _announce(findings, announce)
-    going_on = [pair for pair, of_pair in examined if not any(f.verdict == "stop" for f in of_pair)]
+    going_on = {pair for pair, of_pair in examined.items() if not any(f.verdict == "stop" for f in of_pair)}
     wanted = [c for c in plan.cells if c.pair in going_on]
     missing = _missing(folder, wanted, skip_bad=options.skip_bad)
     if missing or info != _earlier_info(folder) or read_json(folder.findings, tuple[Finding, ...]) is None:
         folder.remove_conclusions()
     write_json(folder.run_info, info)
-    _compute(plan, missing, folder, progress)
+    info = msgspec.structs.replace(info, complexity=_compute(plan, missing, folder, progress))
+    write_json(folder.run_info, info)
     RecordStore(folder).compact(c.row for c in wanted)
     _merge_predictions(folder, plan)
     strengths = stored_strength(folder, plan)
     _announce(strengths, announce)
     findings += strengths
 
-    models: dict[tuple[Task, str], AnyModel] = {(p.row.task, p.row.name): p.model for p in plan.pairs}
+    plan.models.beside(())
     typed = {*suite.reports, *(m for track in suite.tracks for m in track.metrics)}
     before = dataclasses.replace(Results.open(folder.root, typed), findings=tuple(findings))
-    findings += [f for name in check_names("after") for f in CHECKS.build(name)(AfterRun(before, models, options.device))]
+    after = AfterRun(before, ModelsByName(plan.models, info.models), options.device, plan.reader.of(check_code("after")).sha256)
+    findings += [f for name in check_names("after") for f in CHECKS.build(name)(after)]
     write_json(folder.findings, findings)
     results = Results.open(folder.root, typed)
     return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, folder.root, results.run.reports))
@@ -173,10 +180,17 @@ def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> N
             announce(f"{finding.verdict.upper()} {finding.check} {finding.title} ({where}): {finding.evidence}; {finding.remedy}")
 
 
-def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progress: Callable[[int], Progress]) -> None:
+def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progress: Callable[[int], Progress]) -> tuple[ComplexityRow, ...]:
+    """Every cell, model by model, and what each model costs on its data, which is counted while the model is alive."""
     batch_size, left = BatchSize(plan.options.batch_size), Counter(place_of(c.row) for c in cells)
+    complexity: dict[Pair, ComplexityRow] = {}
+    items: list[PlannedCell | Pair] = [*cells, *plan.pairs]
     with progress(sum(c.row.n for c in cells)) as bar:
-        for cell in cells:
+        for item in by_model(items, _spec_of):
+            if isinstance(item, Pair):
+                complexity[item] = stored_complexity(folder, item, plan.options.device, plan.reader)
+                continue
+            cell = item
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
             output = _output(plan, cell, batch_size, folder)
@@ -188,6 +202,11 @@ def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progre
             left[place] -= 1
             if not left[place]:
                 RecordStore(folder).compact(c.row for c in plan.cells if place_of(c.row) == place)
+    return tuple(complexity[pair] for pair in plan.pairs)
+
+
+def _spec_of(item: PlannedCell | Pair) -> str:
+    return (item if isinstance(item, Pair) else item.pair).row.spec
 
 
 def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
@@ -241,13 +260,13 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         gates=plan.suite.gates,
         reports=plan.suite.reports,
         notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes)])),
-        complexity=tuple(stored_complexity(folder, p, plan.options.device, plan.reader) for p in plan.pairs),
         architectures=tuple(architecture(spec) for spec in dict.fromkeys(p.row.spec for p in plan.pairs)),
     )
     earlier = _earlier_info(folder)
     if earlier is None:
         return info
-    same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command)
+    # What the models cost is counted once the run has begun.
+    same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command, complexity=earlier.complexity)
     return earlier if same == earlier else info
 
 

@@ -19,6 +19,7 @@ from robustbench_cv.run_folder import STRENGTH_VERDICT, RunFolder, json_file
 from robustbench_cv.runner.cell import condition_sample
 from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.job import build_job
+from robustbench_cv.runner.model_pool import by_model
 from robustbench_cv.runner.planned_cells import Pair, Plan, PlannedCell
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import Sample
@@ -30,7 +31,7 @@ LOOKED_AT = 64
 def stored_strength(folder: RunFolder, plan: Plan, describe: Callable[[str], None] = lambda text: None) -> list[Finding]:
     """The verdict on each attack on each model and data set, of those whose cells are all there."""
     findings = []
-    for pair in plan.pairs:
+    for pair in by_model(plan.pairs, lambda p: p.row.spec):
         for condition in _attacks(plan, pair):
             cells = _cells(plan, pair, condition)
             if _are_done(folder, cells):
@@ -130,7 +131,7 @@ def _subject(
         backwards=sum(t.backwards for t in traces.values()) / n,
         zero=zero_share(traces.values()),
         curve=budgets,
-        others=list(_others(others, cells, chosen)),
+        others=list(_others(plan, others, cells, chosen)),
     )
 
 
@@ -184,13 +185,14 @@ def _samples(plan: Plan, pair: Pair, cells: Sequence[PlannedCell], wanted: Seque
     return chosen
 
 
-def _others(others: Sequence[Pair], cells: Sequence[PlannedCell], chosen: Sequence[Sample]) -> Iterator[Other]:
+def _others(plan: Plan, others: Sequence[Pair], cells: Sequence[PlannedCell], chosen: Sequence[Sample]) -> Iterator[Other]:
     """Surrogates whose classes serve every chosen sample; not for edited images, whose targets were matched with one model's classes."""
     if not chosen or any(c.condition.interventions for c in cells):
         return
+    models = plan.models.beside(pair.row.spec for pair in others)
     for pair in others:
         places = {pair.dataset.ids[i]: i for i in pair.indices}
         try:
-            yield Other(pair.model, [pair.class_map.sample(read_sample(pair.dataset, places[s.id])) for s in chosen])
+            yield Other(models[pair.row.spec], [pair.class_map.sample(read_sample(pair.dataset, places[s.id])) for s in chosen])
         except (NotApplicable, BadSample, ForeignError):
             continue

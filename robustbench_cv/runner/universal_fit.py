@@ -20,7 +20,7 @@ from robustbench_cv.run_folder import ARTEFACT, Storage
 from robustbench_cv.runner.changed_inputs import require_same_samples
 from robustbench_cv.runner.dependencies import DependencyReader, built_with_code
 from robustbench_cv.runner.planned_cells import FitPlan
-from robustbench_cv.types import Dataset, Model, Sample
+from robustbench_cv.types import Dataset, Labels, Model, Sample
 
 if TYPE_CHECKING:
     from robustbench_cv.run_folder import RunFolder
@@ -47,7 +47,7 @@ def plan_fit(pair: Pair, condition: Condition, seed: int, options: Options, read
         return FitPlan(attack=attack, facts=given)
     (data, indices), data_code = built_with_code(reader, lambda: _training_data(attack, pair))
     _require_apart(attack.name, [data.ids[i] for i in indices], pair)
-    class_map = ClassMap.match(data.labels, pair.model.info.classes, options.class_map or {})
+    class_map = ClassMap.match(data.labels, Labels(pair.row.classes), options.class_map or {})
     engine = reader.of([fit.__module__, __name__])
     code = engine | attack_code | data_code | pair.code
     common = [code.sha256, options.device.partition(":")[0], seed]

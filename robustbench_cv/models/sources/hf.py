@@ -12,6 +12,7 @@ from torch import nn
 from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.optional_import import need
@@ -76,6 +77,7 @@ class Place(NamedTuple):
 def _locate(name: str, wanted: tuple[str, ...]) -> Place:
     """UserError, naming the first missing file and where it belongs, where it is neither here nor to be downloaded."""
     folder = Path(name).expanduser()
+    record_read(None)  # the library reads what it finds there
     if folder.is_dir():
         missing = [file for file in wanted if not (folder / file).is_file()]
         if missing:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
@@ -97,6 +98,7 @@ def _published_files(library: Any, name: str) -> Published:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
 
+    record_read(None)  # the library reads what it finds in its cache
     url, folder = f"{ENDPOINT}/{name}", f"{HF_HUB_CACHE} (as `hf download {name}` lays it out there)"
     here = Path(name).is_dir() or isinstance(try_to_load_from_cache(name, "config.json"), str)
     if not here and not reachable(url):

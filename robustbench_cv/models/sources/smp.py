@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from robustbench_cv.arguments import NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
@@ -116,6 +117,7 @@ def _require_known(model: str, what: str, name: str, names: Any) -> None:
 def _build(library: Any, name: str, encoder: str, weights: str | None, classes: int, size: tuple[int, int] | None) -> nn.Module:
     options: dict[str, Any] = {"encoder_name": encoder, "encoder_weights": None, "classes": classes}
     if weights is not None:
+        record_read(None)  # the library reads what it finds in its cache
         options["encoder_weights"] = weights if not encoder.startswith("tu-") else True
         _downloadable(library, encoder, weights)
     if name.lower() == "dpt" and size is not None:

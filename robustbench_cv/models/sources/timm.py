@@ -13,6 +13,7 @@ from torch import nn
 from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
@@ -94,7 +95,9 @@ def _module(name: str, pretrained: bool, count: int | None, input_size: int | No
             raise UserError(f"timm has no weights for {name!r}; {_tags(name)}")
         if count is not None and count != config.num_classes:
             raise UserError(f"timm:{name}: its weights have {config.num_classes} classes, not {count}; leave out num_classes and classes")
-        options["pretrained_cfg_overlay"] = _cached_overlay(name, config)
+        options["pretrained_cfg_overlay"] = overlay = _cached_overlay(name, config)
+        # What the hub's cache means by a name may be another file tomorrow.
+        record_read(None if config.hf_hub_id or "file" not in overlay else Path(overlay["file"]))
     # A fixed seed, so that random weights are the same in every process and a run on them can be resumed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

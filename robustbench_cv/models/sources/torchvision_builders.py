@@ -16,6 +16,7 @@ from torch import nn
 from torch.hub import get_dir
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.sources.offline import missing_weights, reachable
@@ -107,7 +108,9 @@ def _build(request: Request, published: Any, count: int | None, options: dict[st
     if published is None:
         return _build_seeded(builder, options)
     folder = Path(get_dir()) / "checkpoints"
-    if not (folder / published.url.rsplit("/", 1)[-1]).is_file() and not reachable(published.url):
+    file = folder / published.url.rsplit("/", 1)[-1]
+    record_read(file)
+    if not file.is_file() and not reachable(published.url):
         raise missing_weights(request.name, published.url, str(folder), "no network")
     try:
         with redirect_stdout(sys.stderr):

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint import split_key
 from robustbench_cv.models.checkpoint_formats import RefusedPickle, read_weights
 
@@ -97,6 +98,7 @@ def _load_known_classes(tasks: Any, path: Path) -> Any:
 
 def _load_anything(path: Path) -> Any:
     """Runs the file's code."""
+    record_read(None)  # which may read whatever it likes
     try:
         return torch.load(path, map_location="cpu", weights_only=False)
     except ModuleNotFoundError as error:

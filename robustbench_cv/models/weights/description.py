@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint_formats import is_safetensors
 from robustbench_cv.models.quantized import quantize
 
@@ -68,6 +69,7 @@ def read_description(path: Path) -> Description | None:
     """What a file says about itself; None for a weights file from elsewhere. UserError where our entry is damaged."""
     if not path.is_file() or not is_safetensors(path):
         return None
+    record_read(path)
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(KEY)

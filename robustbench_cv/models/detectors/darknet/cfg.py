@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 
 ALIASES = {"network": "net", "conv": "convolutional", "conn": "connected", "max": "maxpool"}
 """Shorter names that Darknet knows for the same layers."""
@@ -120,6 +121,7 @@ def parse(text: str, where: str = "cfg") -> tuple[Section, ...]:
 def read(path: str | Path) -> tuple[Section, ...]:
     """The sections of a file. UserError where it cannot be read or is no cfg."""
     path = Path(path).expanduser()
+    record_read(path)
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise UserError(f"{path} has {path.stat().st_size:,} bytes, far more than a Darknet cfg; the .weights file goes into weights=")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.detectors.darknet import layers
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
 
@@ -79,6 +80,7 @@ def size(network: DarknetNetwork, header: Header) -> int:
 
 def read_header(path: Path) -> Header:
     """UserError where the file is missing or too short to have one."""
+    record_read(path)
     try:
         with path.open("rb") as file:
             start = file.read(20)
