@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.boxes import area
+from robustbench_cv.models.nms import batched_nms
 from robustbench_cv.types import BoxPrediction, Candidates
 
 
@@ -25,8 +26,6 @@ def detections(raw: Candidates, threshold: float, nms_iou: float, top: int, *, e
 
 def _suppress(boxes: Tensor, scores: Tensor, threshold: float, nms_iou: float, top: int) -> BoxPrediction:
     """One image: boxes (K, B, 4), one a candidate or one a class, scores (K, C)."""
-    from torchvision.ops import batched_nms  # seconds to import, and needed only here
-
     rows, labels = (scores > threshold).nonzero(as_tuple=True)
     candidate_boxes = boxes.expand(-1, scores.shape[1], -1)[rows, labels]
     real = area(candidate_boxes) > 0

@@ -340,48 +340,76 @@ def _read(content: bytes, *, is_code: bool = True) -> _Source:
             tree = ast.parse(content)
     except SyntaxError:
         return _read(content, is_code=False)
-    imports: list[_Import] = []
-    lookups: list[tuple[str, str]] = []
-    homes: tuple[tuple[str, str], ...] = ()
-    for node in _running(tree):
+    reading = _Reading()
+    reading.read(tree)
+    sha256 = hashlib.sha256("\n".join(reading.code).encode("utf-8", "surrogatepass")).hexdigest()
+    return _Source(sha256, tuple(dict.fromkeys(reading.imports)), tuple(dict.fromkeys(reading.lookups)), reading.homes)
+
+
+class _Reading:
+    """What counts of a syntax tree, in one walk. code: its nodes and values, but for what never runs: every statement that is nothing but
+    a text, and imports for types alone."""
+
+    def __init__(self) -> None:
+        self.code: list[str] = []
+        self.imports: list[_Import] = []
+        self.lookups: list[tuple[str, str]] = []
+        self.homes: tuple[tuple[str, str], ...] = ()
+
+    def read(self, node: ast.AST, *, runs: bool = True) -> None:
+        """runs: whether what it imports is imported when the program runs."""
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return
+        for_types = isinstance(node, ast.If) and _is_for_types(node)
+        if for_types and not node.orelse:  # type: ignore[attr-defined]
+            return
+        if runs:
+            self._note(node)
+        code = self.code
+        code.append(node.__class__.__name__)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                code.append("[")
+                for item in value:
+                    if isinstance(item, ast.AST):
+                        self.read(item, runs=runs and not (for_types and name == "body"))
+                    else:
+                        code.append(repr(item))
+                code.append("]")
+            elif isinstance(value, ast.AST):
+                if name != "ctx":
+                    self.read(value, runs=runs)
+            else:
+                code.append(repr(value))
+
+    def _note(self, node: ast.AST) -> None:
+        """The imports and look-ups of a node itself."""
         if isinstance(node, ast.Import):
-            imports += [_Import(alias.name) for alias in node.names]
+            self.imports += [_Import(alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            imports.append(_Import(node.module or "", tuple(alias.name for alias in node.names), node.level))
-        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOMES" and isinstance(node.value, ast.Dict):
+            self.imports.append(_Import(node.module or "", tuple(alias.name for alias in node.names), node.level))
+        elif isinstance(node, ast.Assign) and _dotted(node.targets[0]) == "_HOMES" and isinstance(node.value, ast.Dict):
             pairs = zip(node.value.keys, node.value.values, strict=True)
-            homes = tuple((str(k.value), str(v.value)) for k, v in pairs if isinstance(k, ast.Constant) and isinstance(v, ast.Constant))
+            self.homes = tuple(
+                (str(k.value), str(v.value)) for k, v in pairs if isinstance(k, ast.Constant) and isinstance(v, ast.Constant)
+            )
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-            called, literal = ast.unparse(node.func), node.args[0].value
+            called, literal = _dotted(node.func), node.args[0].value
             variable, _, method = called.rpartition(".")
             if called in ("importlib.import_module", "import_module", "__import__"):
-                imports.append(_Import(literal))
+                self.imports.append(_Import(literal))
             elif variable in _BY_VARIABLE and method in ("build", "factory"):
-                lookups.append((variable, literal.partition("(")[0].partition(":")[0].partition(".")[0]))
-    code = ast.dump(_Bare().visit(tree))
-    return _Source(hashlib.sha256(code.encode()).hexdigest(), tuple(dict.fromkeys(imports)), tuple(dict.fromkeys(lookups)), homes)
+                self.lookups.append((variable, literal.partition("(")[0].partition(":")[0].partition(".")[0]))
 
 
-def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those under `if TYPE_CHECKING`."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += node.orelse if isinstance(node, ast.If) and _is_for_types(node) else ast.iter_child_nodes(node)
+def _dotted(node: ast.AST) -> str:
+    """A name, or names with dots between; empty for any other expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    inner = _dotted(node.value) if isinstance(node, ast.Attribute) else ""
+    return f"{inner}.{node.attr}" if inner and isinstance(node, ast.Attribute) else ""
 
 
 def _is_for_types(node: ast.If) -> bool:
-    return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-
-
-class _Bare(ast.NodeTransformer):
-    """Takes out what never runs: every statement that is nothing but a text, and imports for types alone."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            return None
-        return self.generic_visit(node)
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if _is_for_types(node) and not node.orelse else self.generic_visit(node)
+    return _dotted(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")

@@ -106,7 +106,8 @@ class ModelsByName(Mapping[tuple[Task, str], AnyModel]):
     """The models of a run by task and name, each built when it is taken out."""
 
     def __init__(self, pool: ModelPool, rows: Iterable[ModelRow]) -> None:
-        self._pool, self._specs = pool, {(row.task, row.name): row.spec for row in rows}
+        self._pool = pool
+        self._specs: dict[tuple[Task, str], str] = {(row.task, row.name): row.spec for row in rows}
 
     def __getitem__(self, key: tuple[Task, str]) -> AnyModel:
         return self._pool.get(self._specs[key])
