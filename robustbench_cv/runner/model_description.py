@@ -18,6 +18,7 @@ import msgspec
 from robustbench_cv.code_lookups import Lookup, recorded_lookups
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.file_reads import recorded_reads
+from robustbench_cv.models.labels import require_classes
 from robustbench_cv.models.weights.initial_weights import cache
 from robustbench_cv.results import ModelRow
 from robustbench_cv.run_folder import RunFolder, digest, json_file
@@ -62,7 +63,7 @@ class ModelDescriber:
         self._answers: dict[tuple[str, str], str] = {}
 
     def describe(self, spec: str) -> Described:
-        """The model of a spec, or one that was handed over under it."""
+        """The model of a spec, or one that was handed over under it. UserError for one that names no classes."""
         if spec not in self._described:
             self._described[spec] = self._from_folder(spec) or self._from_model(spec)
             path = None if self._folder is None else self._path(self._folder, spec)
@@ -109,9 +110,11 @@ class ModelDescriber:
     def _from_model(self, spec: str) -> Described:
         if self._pool.is_given(spec):
             model = self._pool.get(spec)
+            require_classes(model.info.name, model.info.classes.names)
             return Described(model_row(spec, model), model_code(self._reader, model))
         with recorded_lookups() as lookups, recorded_reads() as reads:
             model = self._pool.get(spec)
+        require_classes(model.info.name, model.info.classes.names)
         described = Described(model_row(spec, model), self._reader.of(lookups) | self._reader.of([_BUILDER]))
         files = _hashes(reads)
         if self._folder is not None and files is not None and all(map(_is_ours, lookups)):

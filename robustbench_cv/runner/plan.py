@@ -19,7 +19,6 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.foreign_code import calling
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.intervention import NeedsDonors
-from robustbench_cv.models.labels import require_classes
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
 from robustbench_cv.run_folder import RunFolder, digest
@@ -108,7 +107,6 @@ def _pairs_by_track(
     wanted = [(spec, numbered) for spec in asked] or [(spec, [(k, track)]) for k, track in numbered for spec in track.models]
     for spec, tracks in wanted:
         described = describer.describe(spec)
-        require_classes(described.row.name, described.row.classes)
         serving = [(k, track) for k, track in tracks if track.task == described.row.task]
         if asked and not serving:
             offered = sorted({t.task for t in suite.tracks})
