@@ -58,7 +58,9 @@ MODELS: Registry[Any] = Registry(
     beside={"key": "checkpoint"},
 )
 DATASETS: Registry[Dataset] = Registry("dataset", "robustbench_cv.data", "robustbench_cv.data.scenes", product=DATASET)
-INTERVENTIONS: Registry[Intervention] = Registry("intervention", "robustbench_cv.interventions", product=INTERVENTION)
+INTERVENTIONS: Registry[Intervention] = Registry(
+    "intervention", "robustbench_cv.interventions", "robustbench_cv.interventions.corruptions", product=INTERVENTION
+)
 ATTACKS: Registry[Any] = Registry("attack", "robustbench_cv.attacks", product=ATTACK)
 METRICS: Registry[Metric] = Registry("metric", "robustbench_cv.metrics", product=METRIC)
 CHECKS: Registry[Any] = Registry("check", "robustbench_cv.checks", product=CHECK)

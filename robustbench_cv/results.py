@@ -21,7 +21,9 @@ from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.estimate_cache import EstimateCache
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
+from robustbench_cv.interventions.corruption_facts import CorruptionFacts
 from robustbench_cv.metrics.base_rates import BaseRates, base_rates
+from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
 from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack
 from robustbench_cv.metrics.evidence import Column, shared_ids
 from robustbench_cv.metrics.failures import with_failures
@@ -109,10 +111,12 @@ class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConditionFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the built parts of a condition declare. removes_objects: an edit takes objects away. attack: None where there is none."""
+    """What the built parts of a condition declare. removes_objects: an edit takes objects away. attack, corruption: None where there is
+    none."""
 
     removes_objects: bool = False
     attack: AttackFacts | None = None
+    corruption: CorruptionFacts | None = None
 
 
 class CellRow(msgspec.Struct, frozen=True):
@@ -459,6 +463,21 @@ class Results:
             return Effect(*(None if e is None else replace(e, failed=failed) for e in difference))  # type: ignore[arg-type]
 
         return self._remember("effect", group, names, metric, Effect, make)
+
+    def corruption_robustness(self, group: Group, conditions: Sequence[str], metric: str) -> CorruptionRobustness:
+        """P, mPC and rPC of a metric over these conditions. Where a check blocks one of them all are undefined, with the reason."""
+        names = [self.conditions(group.task, "clean")[0].name, *conditions]
+        blocked = next((reason for name in names if (reason := self.stop_reason(group, name))), None)
+        if blocked:
+            return CorruptionRobustness(*[Estimate(None, None, None, 0, reason=f"blocked: {blocked}")] * 3)
+
+        def make() -> CorruptionRobustness:
+            sides = [self.evidence(group, name, metric) for name in names]
+            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            made = corruption_robustness(self.metric(group, metric), sides[0], sides[1:])
+            return CorruptionRobustness(*(replace(e, failed=failed) for e in made))
+
+        return self._remember("corruption robustness", group, names, metric, CorruptionRobustness, make)
 
     def budgets(self, task: Task) -> list[Budget]:
         """Every radius of every norm of the change that an attack of the task is bounded by, in the order of the suite."""

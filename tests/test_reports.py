@@ -48,7 +48,7 @@ def numbers(items: list[Any]) -> list[Number]:
     return [cell for item in items if isinstance(item, Table) for cell in item.frame.to_numpy().ravel() if isinstance(cell, Number)]
 
 
-@pytest.mark.parametrize("name", REPORTS.names())
+@pytest.mark.parametrize("name", sorted(set(REPORTS.names()) - {"corruptions"}))  # of what this run has none of: see test_corruptions.py
 def test_every_report_builds(name: str, results: Results) -> None:
     items = build_items(results, [name])
     assert items

@@ -40,7 +40,7 @@ class Differences(NamedTuple):
 def estimate(metric: Metric, evidence: Values, *, excluded: int = 0, level: float = 0.95) -> Estimate:
     """A metric with its interval, of evidence in the order of the sample ids. Undefined: value None, with the reason."""
     values = array_of(evidence, metric.evidence_type)
-    side = _side(metric, values)
+    side = moments_of(metric, values)
     if side.value is None:
         return Estimate(None, None, None, len(values), excluded, reason=side.reason)
     n = len(values)
@@ -79,7 +79,7 @@ def difference_in_differences(
     shared = [column.values for column in aligned(columns)]
     n = len(shared[0])
     excluded = all_ids(columns) - n
-    sides = [_side(metric, values, paired=True) for values in shared]
+    sides = [moments_of(metric, values, paired=True) for values in shared]
 
     def of(chosen: Sequence[int], signs: Sequence[int]) -> Estimate:
         return _difference(metric, [shared[i] for i in chosen], [sides[i] for i in chosen], signs, excluded=excluded, level=level)
@@ -90,8 +90,8 @@ def difference_in_differences(
     return Differences(effect, of((2, 3), (1, -1)), of((0, 1, 2, 3), (1, -1, -1, 1)))
 
 
-class _Side(NamedTuple):
-    """A number, None where it is undefined, with the reason; its influences, and its bias."""
+class Moments(NamedTuple):
+    """A number, None where it is undefined, with the reason; its influences by sample, of sum 0; its bias."""
 
     value: float | None
     influence: numpy.ndarray
@@ -99,35 +99,51 @@ class _Side(NamedTuple):
     reason: str = ""
 
 
-def _side(metric: Metric, values: pyarrow.Array, *, paired: bool = False) -> _Side:
+def moments_of(metric: Metric, values: pyarrow.Array, *, paired: bool = False) -> Moments:
+    """Of a metric. paired: also of a rate, whose own interval needs none of it."""
     nothing = numpy.zeros(0)
     if not len(values):
-        return _Side(None, nothing, 0.0, f"no sample has this metric{' on every side of the comparison' if paired else ''}")
+        return Moments(None, nothing, 0.0, f"no sample has this metric{' on every side of the comparison' if paired else ''}")
     try:
         value = metric.reduce(values)
     except NotApplicable as error:
-        return _Side(None, nothing, 0.0, str(error))
+        return Moments(None, nothing, 0.0, str(error))
     if metric.is_rate and not paired:
-        return _Side(value, nothing, 0.0)
-    return _Side(value, influence_of(metric, values, value), half_sample_bias(metric, values, value))
+        return Moments(value, nothing, 0.0)
+    return Moments(value, influence_of(metric, values, value), half_sample_bias(metric, values, value))
 
 
 def _difference(
-    metric: Metric, values: Sequence[pyarrow.Array], sides: Sequence[_Side], signs: Sequence[int], *, excluded: int, level: float
+    metric: Metric, values: Sequence[pyarrow.Array], sides: Sequence[Moments], signs: Sequence[int], *, excluded: int, level: float
 ) -> Estimate:
     n, missing = len(values[0]), next((side.reason for side in sides if side.value is None), None)
     if missing is not None:
         return Estimate(None, None, None, n, excluded, reason=missing)
-    value = _signed([side.value for side in sides], signs)
+    value = float(_signed([side.value for side in sides], signs))
     if metric.is_rate and len(sides) == 2:
         bounds = tango(*_discordant(*values), n, level=level)
-        return with_caution(_around(float(value), bounds, n, excluded), None)
+        return with_caution(_around(value, bounds, n, excluded), None)
+    combined = Moments(value, _signed([side.influence for side in sides], signs), float(_signed([side.bias for side in sides], signs)))
+    return estimate_of(metric, combined, sides, None, n, excluded, level=level)
+
+
+def estimate_of(
+    metric: Metric,
+    number: Moments,
+    parts: Sequence[Moments],
+    limits: tuple[float, float | None] | None,
+    n: int,
+    excluded: int = 0,
+    *,
+    level: float = 0.95,
+) -> Estimate:
+    """A number that is made of several of a metric's on the same n samples, by its influences. parts: those. limits: where it must lie."""
+    assert number.value is not None
     if n == 1:
-        return _without_interval(float(value), excluded)
-    influence = _signed([side.influence for side in sides], signs)
-    spread = spread_of(influence, floor=_unseen(metric, sides, influence))
-    centre = float(value) - _limited(float(_signed([side.bias for side in sides], signs)), spread.error)
-    return with_caution(_around(float(value), interval_of(centre, spread, None, n, level=level), n, excluded), spread)
+        return _without_interval(number.value, excluded)
+    spread = spread_of(number.influence, floor=_unseen(metric, parts, number.influence))
+    centre = number.value - _limited(number.bias, spread.error)
+    return with_caution(_around(number.value, interval_of(centre, spread, limits, n, level=level), n, excluded), spread)
 
 
 def _signed(parts: Sequence[object], signs: Sequence[int]) -> numpy.ndarray:
@@ -141,7 +157,7 @@ def _discordant(a: pyarrow.Array, b: pyarrow.Array) -> tuple[int, int]:
     return next(only), next(only)
 
 
-def _unseen(metric: Metric, sides: Sequence[_Side], influence: numpy.ndarray) -> float:
+def _unseen(metric: Metric, sides: Sequence[Moments], influence: numpy.ndarray) -> float:
     """A standard error for what n samples need not have shown: that of one more sample.
 
     It moves the number as those seen do on the average; where few of them moved it, also as a sample moves a side, or by all of 1 where

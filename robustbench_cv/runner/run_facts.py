@@ -12,6 +12,7 @@ from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.errors import UserError
+from robustbench_cv.interventions.corruption_facts import CorruptionFacts, HasCorruptionFacts
 from robustbench_cv.registry import Entry, Registry, Spec
 from robustbench_cv.results import ArchitectureRow, ConditionFacts, TrackRow
 from robustbench_cv.suite import Condition
@@ -24,22 +25,25 @@ def with_facts(track: TrackRow) -> TrackRow:
 
 
 def condition_facts(condition: Condition) -> ConditionFacts:
-    """Its attack's budget and cost, and whether its edits take objects away, as the built things declare it.
-
-    An intervention that does not say whether it removes objects removes none.
-    """
-    removes = removes_objects(condition.interventions)
+    """Its attack's budget and cost, whether its edits take objects away, and its corruption, as the built things declare it."""
+    removes, corruption = removes_objects(condition.interventions), corruption_of(condition.interventions)
     if condition.attack is None:
-        return ConditionFacts(removes_objects=removes)
+        return ConditionFacts(removes_objects=removes, corruption=corruption)
     with warnings.catch_warnings():
         # Of steps that cannot reach the budget: whoever runs the attack is told when it is built for that.
         warnings.simplefilter("ignore", UserWarning)
-        return ConditionFacts(removes_objects=removes, attack=facts_of(attack_of(condition)))
+        return ConditionFacts(removes_objects=removes, attack=facts_of(attack_of(condition)), corruption=corruption)
 
 
 def removes_objects(specs: Sequence[str]) -> bool:
     """Whether any of these interventions takes objects away."""
     return any(INTERVENTIONS.build(spec).removes_objects for spec in specs)
+
+
+def corruption_of(specs: Sequence[str]) -> CorruptionFacts | None:
+    """What a single corruption declares; None where there is another edit, or none."""
+    made = INTERVENTIONS.build(specs[0]) if len(specs) == 1 else None
+    return made.corruption_facts if isinstance(made, HasCorruptionFacts) else None
 
 
 def architecture(spec: str) -> ArchitectureRow:

@@ -1,0 +1,120 @@
+"""A corruption as an intervention: of the whole image, of the objects alone, or of all but the objects; and its placebo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy
+import torch
+from torch import Tensor
+
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.interventions.corruption_facts import GROUPS, SCORED, CorruptionFacts, Where
+from robustbench_cv.interventions.corruptions import blur, digital, pixel_noise, weather
+from robustbench_cv.interventions.corruptions.pixel_noise import Image
+from robustbench_cv.interventions.object_selection import needed_regions, objects, select
+from robustbench_cv.interventions.shapes import place_elsewhere
+from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
+from robustbench_cv.noise import Noise
+from robustbench_cv.registry import Spec
+from robustbench_cv.types import Sample
+
+SMALLEST = 32
+"""px of the shorter side: below it the published constants blur everything into one colour (project choice)."""
+
+Corrupt = Callable[[Image, int, numpy.random.Generator], Image]
+
+CORRUPTIONS: Mapping[str, Corrupt] = {
+    corrupt.__name__: corrupt
+    for corrupt in (
+        *(pixel_noise.gaussian_noise, pixel_noise.shot_noise, pixel_noise.impulse_noise, pixel_noise.speckle_noise),
+        *(blur.defocus_blur, blur.glass_blur, blur.motion_blur, blur.zoom_blur, blur.gaussian_blur),
+        *(weather.snow, weather.frost, weather.fog, weather.spatter),
+        *(digital.brightness, digital.contrast, digital.saturate, digital.elastic_transform, digital.pixelate, digital.jpeg_compression),
+    )
+}
+"""By ImageNet-C's name."""
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A corruption at a severity from 1 to 5, seeded by the sample: severities share their random numbers. What it gives is of 8 bits.
+
+    where: "object" corrupts the pixels of `what` alone, "context" all others: of the whole image, corrupted as "everywhere" does, the
+    rest is put back. Targets and regions stay: what is behind fog is still there.
+    """
+
+    name: str
+    severity: int
+    where: Where = "everywhere"
+    what: str = "auto"
+
+    @property
+    def corruption_facts(self) -> CorruptionFacts:
+        """What reports say of it."""
+        return CorruptionFacts(self.name, self.severity, GROUPS[self.name], self.name in SCORED, self.where)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset() if self.where == "everywhere" else needed_regions(self.what)
+
+    @property
+    def control(self) -> str | None:
+        """Of an object's corruption, the same where no object is. What covers everything, or all but the object, has no elsewhere."""
+        if self.where != "object":
+            return None
+        return str(Spec("corruption-control", {"corruption": self.name, "severity": self.severity, "what": self.what}))
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired_noise(noise, self.name)
+        return self.corrupt(sample, self._region(sample, stream), stream, "corruption")
+
+    def _region(self, sample: Sample, stream: Noise) -> Tensor:
+        if self.where == "everywhere":
+            return torch.ones(sample.image.shape[-2:], dtype=torch.bool)
+        chosen = select(sample, self.what, stream, erase=False)
+        region = chosen if self.where == "object" else ~chosen
+        if not region.any():
+            raise NotApplicable(f"{self.what!r} of sample {sample.id} leaves no context: it covers the whole image")
+        return region
+
+    def corrupt(self, sample: Sample, region: Tensor, stream: Noise, kind: str) -> Sample:
+        """The sample with the pixels of a region (H, W) corrupted."""
+        height, width = sample.image.shape[-2:]
+        if min(height, width) < SMALLEST:
+            raise NotApplicable(f"sample {sample.id} is {width} x {height} px; corruptions are of images from {SMALLEST} px on")
+        image = numpy.ascontiguousarray(sample.image.permute(1, 2, 0).numpy(), dtype=numpy.float32)
+        corrupted = CORRUPTIONS[self.name](image, self.severity, stream.rng()).clip(0, 1)
+        levels = torch.from_numpy((corrupted * 255).round()).permute(2, 0, 1)
+        pixels = torch.where(region, levels.to(sample.image.dtype) / 255, sample.image)
+        return make_edited(sample, kind, pixels, region=region, target=sample.target, before=origin(sample), regions=dict(sample.regions))
+
+
+@dataclass(frozen=True)
+class CorruptionPlacebo:
+    """The corruption of a region of the objects' shape where no object is."""
+
+    corruption: Corruption
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.corruption.needs | {"objects"}
+
+    @property
+    def control(self) -> str | None:
+        return None
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        corruption, stream = self.corruption, paired_noise(noise, self.corruption.name)
+        chosen = select(sample, corruption.what, stream, erase=False)
+        region = place_elsewhere(chosen, objects(sample) | chosen, stream)
+        return corruption.corrupt(sample, region, stream, "corruption-control")
