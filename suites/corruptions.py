@@ -33,7 +33,9 @@ def corruptions(
     places = ("object", "context") if where == "compare" else (where,)
     conditions = (CLEAN, *(_condition(name, step, place) for name in names for step in steps for place in places))
     tracks = tuple(Track(task, models, ("scenes",), conditions, metrics, samples) for task, (models, metrics) in _TRACKS.items())
-    return Suite("corruptions", version=1, tracks=tracks, reports=("overview", "corruptions", "gallery", "checks", "protocol"))
+    # pictures of one severity: of all five they would weigh 40 MB
+    shown = ("gallery",) if len(steps) == 1 else ()
+    return Suite("corruptions", version=1, tracks=tracks, reports=("overview", "corruptions", *shown, "checks", "protocol"))
 
 
 def _condition(name: str, severity: int, where: str) -> Condition:
