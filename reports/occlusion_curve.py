@@ -5,18 +5,56 @@ from __future__ import annotations
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.curves import curve_charts
-from robustbench_cv.rendering.report_items import Report
+from robustbench_cv.rendering.report_items import Item, Report
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
+from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.results import Group, Results
+from robustbench_cv.tasks import Task
+
+_CURVE = "occlusion"
 
 _CAPTION = "the covered share of the object; dashed, the control: the same cover where no object is."
+
+_COLUMNS = ("model", "metric", "area under the curve", "occ50", "n", "excluded")
 
 
 @report()
 def occlusion_curve() -> Report:
-    """The primary metric against the occluded share of the object, with the control's curve."""
-    return lambda results: [
-        chart
-        for task in reporting.tasks_of(results)
-        for chart in curve_charts(
-            results, task, "intervention", label="occlusion", title="Occlusion", caption=_CAPTION, axis="covered share of the object"
-        )
-    ]
+    """The primary metric against the occluded share of the object, with the control's curve; the area under it, and occ50."""
+    return lambda results: [item for task in reporting.tasks_of(results) for item in _items(results, task)]
+
+
+def _items(results: Results, task: Task) -> list[Item]:
+    charts = curve_charts(
+        results,
+        task,
+        "intervention",
+        label="occlusion",
+        title="Occlusion",
+        caption=_CAPTION,
+        axis="covered share of the object",
+        curves=(_CURVE,),
+    )
+    shares = {c.severity: c.name for c in results.conditions(task, "intervention") if c.curve == _CURVE and c.severity is not None}
+    if len(shares) < 2:
+        return [*charts]
+    notes = Footnotes()
+    metrics = dict.fromkeys([results.metrics(task)[0], *(name for name in results.metrics(task) if name == "object-recall")])
+    rows = [_row(results, group, shares, metric, notes) for group in reporting.groups_of(results, task) for metric in metrics]
+    caption = (
+        f"{reporting.TASK_TITLES[task]}: what is left as more of the object is covered, from nothing to {max(shares):.0%} of its visible "
+        "pixels. Area: under the curve, a share of the width covered; 95 % intervals. occ50: the covered share at which less than half of "
+        "the uncovered number is left, by straight lines between the steps; none: never."
+    )
+    table = Table(
+        cells_of(_COLUMNS, rows), caption, f"occlusion-area-{task}", notes.notes, task, blocks="model", title="Occlusion in numbers"
+    )
+    return [*charts, table]
+
+
+def _row(results: Results, group: Group, shares: dict[float, str], metric: str, notes: Footnotes) -> list[Cell]:
+    made = results.occlusion(group, shares, metric)
+    area = reporting.estimate_cell(results, group, list(shares.values()), reporting.unit_of(results, group.task, metric), made.area, notes)
+    half = None if area.state != "shown" else "none" if made.occ50 is None else f"{made.occ50:.0%}"
+    quantity = reporting.quantity_of(results, group.task, metric)
+    return [reporting.title_of(group), quantity, area, half, made.area.n, made.area.excluded]

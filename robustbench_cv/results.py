@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,14 +21,22 @@ from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.estimate_cache import EstimateCache
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
+from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts
 from robustbench_cv.metrics.base_rates import BaseRates, base_rates
+from robustbench_cv.metrics.class_matrix import ids_holding, removed_alone
+from robustbench_cv.metrics.context_index import ContextReliance, Sides, context_reliance, with_failed
+from robustbench_cv.metrics.context_violations import Violations, violations
 from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
 from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack
 from robustbench_cv.metrics.evidence import Column, shared_ids
 from robustbench_cv.metrics.failures import with_failures
+from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
+from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.metric import Estimate, Metric, Unit
+from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
+from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
 from robustbench_cv.metrics.ratios import Background
 from robustbench_cv.metrics.worst_case import AttackSuccess, attack_success, worst_case
 from robustbench_cv.record_store import ConditionRecords, Place, RecordStore, Source, Stored
@@ -111,12 +119,13 @@ class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConditionFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the built parts of a condition declare. removes_objects: an edit takes objects away. attack, corruption: None where there is
-    none."""
+    """What the built parts of a condition declare. removes_objects: an edit takes objects away. attack, corruption, context: None where
+    there is none."""
 
     removes_objects: bool = False
     attack: AttackFacts | None = None
     corruption: CorruptionFacts | None = None
+    context: ContextFacts | None = None
 
 
 class CellRow(msgspec.Struct, frozen=True):
@@ -218,6 +227,15 @@ class Effect:
     effect: Estimate
     control: Estimate | None
     difference: Estimate | None
+
+
+@dataclass(frozen=True)
+class ClassEffect:
+    """What removing one class did to the number of another, over the n images from which it alone was removed and that hold the other."""
+
+    removed: str
+    changed: str
+    effect: Effect
 
 
 @dataclass(frozen=True)
@@ -463,6 +481,98 @@ class Results:
             return Effect(*(None if e is None else replace(e, failed=failed) for e in difference))  # type: ignore[arg-type]
 
         return self._remember("effect", group, names, metric, Effect, make)
+
+    def context_reliance(self, group: Group, removal: str, swap: str, of: str | None = None) -> ContextReliance:
+        """Object reliance, context sensitivity and the context index, from a removal, a swap of contexts and the placebo of each.
+
+        of: over the objects of one class alone. NotApplicable where one of the two has no placebo in the run. Blocked: all undefined.
+        """
+        metric = OBJECT_RECALL if of is None else f"class-{OBJECT_RECALL}(of={of!r})"
+        pairs = [(name, next(iter(self.controls(group.task, name)), None)) for name in (removal, swap)]
+        for name, control in pairs:
+            if control is None:
+                raise NotApplicable(f"{name!r} has no placebo in this run")
+            if blocked := self.stop_reason(group, name):
+                return ContextReliance(*[Estimate(None, None, None, 0, reason=f"blocked: {blocked}")] * 3)
+        names = [name for pair in pairs for name in pair if name is not None]
+
+        def make() -> ContextReliance:
+            each = [self.evidence(group, name, metric, reference=reference) for name in names for reference in (False, True)]
+            if of is not None:
+                each = [side.only(ids_holding(side, self.model_row(group).classes.index(of))) for side in each]
+            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            return with_failed(context_reliance(self.metric(group, metric), Sides(*each[:4]), Sides(*each[4:])), failed)
+
+        return self._remember("context reliance", group, names, metric, ContextReliance, make)
+
+    def class_matrix(self, group: Group, condition: str, fewest: int) -> list[ClassEffect]:
+        """What removing each class does to each other one, by class name: IoU of segmenters, recall of detectors.
+
+        Only of pairs with at least `fewest` images. Empty for classifiers, and where the run keeps nothing of which class was removed.
+        """
+        metric = {"segmentation": "class-iou", "detection": "class-recall"}.get(group.task)
+        if metric is None or self.stop_reason(group, condition):
+            return []
+        names = [condition, *self.controls(group.task, condition)]
+
+        def make() -> list[ClassEffect]:
+            return list(self._class_effects(group, names, metric, fewest))
+
+        return self._remember("class matrix", group, names, metric, list[ClassEffect], make, fewest)
+
+    def _class_effects(self, group: Group, names: Sequence[str], metric: str, fewest: int) -> Iterator[ClassEffect]:
+        classes = self.model_row(group).classes
+        for index, ids in self._removed_alone(group, names[0]).items():
+            for changed in classes:
+                if len(ids) < fewest or changed == classes[index]:
+                    continue
+                built = self.metric(group, f"{metric}(of={changed!r})")
+                sides = [
+                    self.rows(group, name).evidence(built.evidence_key, built.evidence_type, reference=reference).only(ids)
+                    for name in names
+                    for reference in (False, True)
+                ]
+                holding = ids_holding(sides[1], classes.index(changed))
+                sides = [side.only(holding) for side in sides]
+                if len(shared_ids(sides)) >= fewest:
+                    yield ClassEffect(classes[index], changed, Effect(*difference_in_differences(built, *sides)))
+
+    def _removed_alone(self, group: Group, condition: str) -> dict[int, pyarrow.Array]:
+        """The samples from which a condition removed one class alone, by the class's index."""
+        key = f"reports@{self.model_row(group).operating_score:g}"
+        if key not in self._evidence_keys(group, condition):
+            return {}
+        return removed_alone(self.rows(group, condition).evidence(key, REPORTED))
+
+    def violations(self, group: Group, removal: str, others: Sequence[str]) -> Violations:
+        """V_min, V_mean and context reliance of a classifier, from the object's removal and those of other classes."""
+        names, metric = [removal, *others], "label-probability"
+
+        def make() -> Violations:
+            before = self.evidence(group, removal, metric, reference=True)
+            return violations(self.evidence(group, removal, metric), before, [self.evidence(group, name, metric) for name in others])
+
+        return self._remember("violations", group, names, metric, Violations, make)
+
+    def fill_fidelity(self, group: Group, filled: str, exact: str, metric: str) -> Fidelity:
+        """How far a fill's effect on the recall of objects is from that of the exact counterfactual."""
+        names = [filled, exact]
+
+        def make() -> Fidelity:
+            sides = [self.evidence(group, name, metric, reference=reference) for reference in (False, True) for name in names]
+            return fill_fidelity(self.metric(group, metric), *sides)
+
+        return self._remember("fill fidelity", group, names, metric, Fidelity, make)
+
+    def occlusion(self, group: Group, shares: Mapping[float, str], metric: str) -> OcclusionRobustness:
+        """The area under a metric's curve over the covered share of the object, and occ50. shares: the conditions by covered share."""
+        names = [shares[share] for share in sorted(shares)]
+
+        def make() -> OcclusionRobustness:
+            covered = {share: self.evidence(group, shares[share], metric) for share in sorted(shares)}
+            return occlusion_robustness(self.metric(group, metric), self.evidence(group, names[0], metric, reference=True), covered)
+
+        return self._remember("occlusion", group, names, metric, OcclusionRobustness, make, *sorted(shares))
 
     def corruption_robustness(self, group: Group, conditions: Sequence[str], metric: str) -> CorruptionRobustness:
         """P, mPC and rPC of a metric over these conditions. Where a check blocks one of them all are undefined, with the reason."""

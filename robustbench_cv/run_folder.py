@@ -49,6 +49,11 @@ class RunFolder:
         return self.root / "findings.json"
 
     @property
+    def edited(self) -> Path:
+        """Edited samples that the models of a run share while it computes."""
+        return self.root / "edited"
+
+    @property
     def summary(self) -> Path:
         return self.root / "summary.csv"
 
@@ -137,6 +142,12 @@ class RunFolder:
         """Delete what a killed process left half written."""
         for path in self.root.rglob(f"*{PARTIAL}"):
             path.unlink(missing_ok=True)
+        self.remove_edited()
+
+    def remove_edited(self) -> None:
+        """Delete the edited samples that models of a run shared."""
+        if self.edited.is_dir():
+            shutil.rmtree(self.edited)
 
     def remove_conclusions(self) -> None:
         """Delete what was concluded from all records together, where these are about to be others."""

@@ -110,6 +110,8 @@ class Edit:
 
     region: bool (H, W), every pixel that may differ. removed: class names of which no object is left.
     before: the target against which the *unedited* image is scored in the pair: what the edit left alone, the rest ignored.
+    subject: the objects that the edit is about, there or not, as they were before it: the label (ABSENT where the edit is not about the
+    labelled object), their pixels (all others ignored), or their boxes. None: everything that the target names.
     """
 
     kind: str
@@ -118,6 +120,7 @@ class Edit:
     removed: frozenset[str] = frozenset()
     share: float | None = None
     """Share of the object's mask that the edit covers, for occlusions."""
+    subject: Target | None = None
 
 
 @runtime_checkable

@@ -11,28 +11,69 @@ _MODELS: dict[Task, tuple[str, ...]] = {
     "detection": ("yolov3-small.scenes",),
 }
 _METRICS: dict[Task, tuple[str, ...]] = {
-    "classification": ("top-1", "hallucination-rate"),
-    "segmentation": ("miou", "pixel-accuracy", "hallucination-rate", "hallucination-inside", "hallucination-outside", "hallucinated-area"),
-    "detection": ("ap", "ap50", "hallucination-rate", "hallucination-inside", "hallucination-outside", "fabricated-per-image"),
+    "classification": ("top-1", "object-recall", "hallucination-rate", "label-probability"),
+    "segmentation": (
+        *("miou", "object-recall", "pixel-accuracy", "hallucination-rate", "hallucination-inside", "hallucination-outside"),
+        "hallucinated-area",
+    ),
+    "detection": (
+        *("ap", "object-recall", "ap50", "hallucination-rate", "hallucination-inside", "hallucination-outside", "fabricated-per-image"),
+        "detection-rate",
+    ),
 }
+_REPORTS = (
+    *("overview", "context-index", "context-by-class", "context-matrix", "main-table", "context-sensitivity", "class-context"),
+    *("context-violations", "fill-fidelity", "occlusion-curve", "context-curves", "corruptions", "gallery", "checks", "protocol"),
+)
 
 
 @suite(paper="arXiv:1812.06707")
-def context(what: str = "auto", fill: str = "telea", samples: PositiveInt = 200) -> Suite:
-    """Remove objects, give them another context, hide parts of them; each beside its placebo.
+def context(what: str = "auto", fill: str = "telea", samples: PositiveInt = 100) -> Suite:
+    """Remove objects, give them another context, hide parts of them; each beside its placebo: how much of an answer is the object's?
 
-    what: which objects (see `show intervention remove`): "auto", "random-class", or a class such as "car". fill: the in-painter.
+    what: which objects (see `show intervention remove`): "auto", "random-class", or a class such as "car". fill: the in-painter of the
+    headline; two more and, on rendered data, the exact counterfactual stand beside it.
     """
-    conditions = (
+    tracks = tuple(Track(task, _MODELS[task], ("scenes",), _conditions(task, what, fill), _METRICS[task], samples) for task in _MODELS)
+    return Suite("context", version=3, tracks=tracks, reports=_REPORTS)
+
+
+def _conditions(task: Task, what: str, fill: str) -> tuple[Condition, ...]:
+    fills = [fill, *[other for other in ("telea", "blur", "tile") if other != fill][:2], "exact"]
+    named = f"what={what!r}"
+    return (
         CLEAN,
-        Condition(f"{what} removed", (f"remove(what={what!r}, fill={fill!r})",)),
-        Condition("context swapped", (f"swap-context(to='random', what={what!r}, fill={fill!r})",)),
-        Condition("context gray", (f"swap-context(to='gray', what={what!r}, fill={fill!r})",)),
         *(
-            Condition(f"occluded {share:.0%}", (f"occlude(share={share}, what={what!r})",), severity=share, curve="occlusion")
-            for share in (0.25, 0.5, 0.75)
+            Condition(f"{what} removed" + (f", {one}" if one != fill else ""), (f"remove({named}, fill={one!r})",))
+            for one in dict.fromkeys(fills)
+        ),
+        Condition("context swapped", (f"swap-context(to='random', {named}, fill={fill!r})",)),
+        Condition("context swapped, exact", (f"swap-context(to='exact', {named})",)),
+        Condition("context gray", (f"swap-context(to='gray', {named}, fill={fill!r})",)),
+        *_other_classes(task, fill),
+        *(_step("occlusion", share, f"occlude(share={share:g}, {named})", f"occluded {share:.0%}") for share in _SHARES),
+        *(_step("context shown", ratio, f"crop-context(ratio={ratio}, {named})", f"context {ratio}x") for ratio in (0, 2, 4, 8, 16)),
+        *(_step("context blurred", px, f"blur-context(sigma={px}, {named})", f"context blurred {px} px") for px in _SIGMAS),
+        *(_step("object blurred", px, f"blur-object(sigma={px}, {named})", f"object blurred {px} px") for px in _SIGMAS),
+        *(
+            Condition(f"{name} 3 on the {place}", (f"{name}(severity=3, where={place!r}, {named})",))
+            for name in ("gaussian_noise", "fog")
+            for place in ("object", "context")
         ),
     )
-    tracks = tuple(Track(task, _MODELS[task], ("scenes",), conditions, _METRICS[task], samples) for task in _MODELS)
-    reports = ("overview", "main-table", "context-sensitivity", "class-context", "occlusion-curve", "gallery", "checks", "protocol")
-    return Suite("context", version=2, tracks=tracks, reports=reports)
+
+
+_SHARES = tuple(k / 10 for k in range(1, 11))
+
+_SIGMAS = (2, 4, 8, 16, 32)
+
+
+def _step(curve: str, level: float, spec: str, name: str) -> Condition:
+    return Condition(name, (spec,), severity=float(level), curve=curve)
+
+
+def _other_classes(task: Task, fill: str) -> tuple[Condition, ...]:
+    """The other classes of an image removed, each by itself: of a classifier's image up to three, else one at random, for the matrix."""
+    if task != "classification":
+        return (Condition("one class removed", (f"remove(what='random-class', fill={fill!r})",)),)
+    return tuple(Condition(f"other class {k + 1} removed", (f"remove(what='context-class:{k}', fill={fill!r})",)) for k in range(3))

@@ -155,7 +155,8 @@ class ClassMap:
         indices = {self.index[self.data.index(name)] for name in edit.removed if name in self.data.names} - {DROPPED}
         # Where two classes of the data are one of the model's, removing one of them may leave the other.
         removed = frozenset(self.model.names[i] for i in indices if not _holds(target, i))
-        return replace(edit, before=self._target(edit.before, id_), removed=removed)
+        subject = edit.subject and self._target(edit.subject, id_)
+        return replace(edit, before=self._target(edit.before, id_), removed=removed, subject=subject)
 
 
 def _holds(target: Target, index: int) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.interventions.object_selection import classes, instances, share, things
+from robustbench_cv.interventions.object_selection import classes, instances, objects, share, things
 from robustbench_cv.interventions.target_update import (
     as_crowd,
     ignore_pixels,
@@ -52,9 +52,8 @@ def render_without(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str
         target = _boxes_as_rendered(sample, truth, kept, gone)
     else:
         target, before = ignore_pixels(target, region), ignore_pixels(before, region)
-    return _make_rendered(
-        sample, truth, kind, region=region, target=target, before=before, removed=lost_classes(sample.regions, truth.regions)
-    )
+    removed = lost_classes(sample.regions, truth.regions)
+    return _make_rendered(sample, truth, kind, region=region, target=target, before=before, removed=removed, chosen=taken)
 
 
 def render_unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
@@ -63,7 +62,8 @@ def render_unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: s
     erased = _differing_pixels(sample, scene.without(gone)) | taken
     truth = scene.without(())
     target, before = (as_crowd(ignore_pixels(t, erased), gone) for t in (sample.target, origin(sample)))
-    return _make_rendered(sample, truth, kind, region=_differing_pixels(sample, truth), target=target, before=before, removed=frozenset())
+    region = _differing_pixels(sample, truth)
+    return _make_rendered(sample, truth, kind, region=region, target=target, before=before, removed=frozenset(), chosen=taken)
 
 
 def render_moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) -> Sample:
@@ -91,6 +91,7 @@ def render_moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) ->
         target=target,
         before=before,
         removed=lost_classes(kept, truth.regions),
+        chosen=objects(sample),
     )
 
 
@@ -142,7 +143,17 @@ def _differing_pixels(sample: Sample, truth: Sample) -> Tensor:
 
 
 def _make_rendered(
-    sample: Sample, truth: Sample, kind: str, region: Tensor, target: Target, before: Target, removed: frozenset[str]
+    sample: Sample, truth: Sample, kind: str, region: Tensor, target: Target, before: Target, removed: frozenset[str], chosen: Tensor
 ) -> Sample:
-    made = make_edited(sample, kind, truth.image, region=region, target=target, before=before, regions=truth.regions, removed=removed)
+    made = make_edited(
+        sample,
+        kind,
+        truth.image,
+        region=region,
+        target=target,
+        before=before,
+        regions=truth.regions,
+        removed=removed,
+        chosen=chosen,
+    )
     return replace(made, scene=truth.scene, attributes=truth.attributes)

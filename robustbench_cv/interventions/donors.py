@@ -29,14 +29,21 @@ class Setting:
     def of(cls, sample: Sample) -> Setting:
         return cls(sample.attributes.get("context"), main_class(sample))
 
-    def suits(self, to: str, donor: Setting) -> bool:
-        """Whether a donor's setting is the wanted one: `to` is "same", "random" or "context:<name>".
+    def suits(self, to: str, donor: Setting, order: Sequence[str] = ()) -> bool:
+        """Whether a donor's setting is the wanted one: `to` is "same", "random", "next", "any" or "context:<name>".
+
+        "next" means a donor whose main class is the next one in `order`, the first after the last ("Mixed-Next"); "any", every other
+        sample.
 
         Contexts are compared where both are known; where not, "same" means a donor whose main class is the same ("Mixed-Same" of
         Xiao et al., ICLR 2021, arXiv:2006.09994) and "random" any other sample ("Mixed-Rand").
         """
         if to.startswith("context:"):
             return donor.context == to.removeprefix("context:")
+        if to == "any":
+            return True
+        if to == "next":
+            return self.main in order and donor.main == order[(order.index(self.main) + 1) % len(order)]
         if self.context is not None and donor.context is not None:
             return (self.context == donor.context) == (to == "same")
         return to == "random" or (self.main is not None and self.main == donor.main)
@@ -90,6 +97,13 @@ class Donors:
         candidates = {i for id_ in sample_ids for i in self.candidates(id_, seed)}
         self._fingerprints.update({i: self.source.fingerprint(i) for i in candidates - self._fingerprints.keys()})
         return sorted((self._ids[i], self._fingerprints[i]) for i in candidates)
+
+    @cached_property
+    def class_order(self) -> tuple[str, ...]:
+        """The data set's classes in the order of its labels; of a list of samples, by name those that its objects have."""
+        if not isinstance(self.source, Sequence):
+            return self.source.labels.names
+        return tuple(sorted({main for main in (Setting.of(sample).main for sample in self.source) if main is not None}))
 
     @cached_property
     def _ids(self) -> Sequence[str]:

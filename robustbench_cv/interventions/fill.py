@@ -99,6 +99,13 @@ def tile(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
     return out
 
 
+def patch_match(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
+    """Patches of the rest of the image (see `patch_match`): continues textures, which the other fills smear."""
+    from robustbench_cv.interventions.patch_match import fill_by_patches
+
+    return fill_by_patches(image, region, noise)
+
+
 FILLS: dict[str, Painter] = {
     "mean": mean,
     "blur": blur,
@@ -106,10 +113,15 @@ FILLS: dict[str, Painter] = {
     "telea": telea,
     "navier-stokes": navier_stokes,
     "tile": tile,
+    "patch-match": patch_match,
     "black": lambda image, region, noise: torch.zeros_like(image),
     "gray": lambda image, region, noise: torch.full_like(image, GRAY),
 }
 """Fills by name. "exact" is not among them: it renders the edited description again."""
+
+
+FLAT = frozenset({"black", "gray", "mean", "noise"})
+"""Fills that continue nothing of what is around them."""
 
 
 def blur_known_pixels(image: Tensor, known: Tensor, sigma: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.boxes import to_mask
-from robustbench_cv.errors import NotApplicable
+from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import BoxTarget, ClassTarget, Sample
 
@@ -102,16 +102,21 @@ def main_class(sample: Sample) -> str | None:
     return best if best is not None and overlaps[best] else None
 
 
+_SINGLE = ("object", "random-object", "largest")
+"""What means one object, not all of its class."""
+
+
 def select(sample: Sample, what: str, noise: Noise, max_share: float = 1.0, *, erase: bool = True) -> Tensor:
     """The pixels that `what` means, bool (H, W), at most `max_share` of the image. NotApplicable(reason) where there are none.
 
-    what: "auto" (the labelled object in classification, else all objects), "object", "all", "random-object", "random-class",
-    "context-class" (a random class other than the labelled object's), "class:<name>" or just a class's name.
-    erase: a whole class is to disappear, which a crowd region of the class, of which some would stay behind, forbids.
+    what: "auto" (the labelled object in classification, else all objects), "object", "all", "largest" (the object of most visible pixels),
+    "random-object", "random-class", "context-class" (a random class other than the labelled object's), "context-class:<k>" (the k-th of
+    them by name, from 0: together these are all of them), "class:<name>" or just a class's name. erase: a whole class is to disappear,
+    which a crowd region of the class, of which some would stay behind, forbids.
     """
     if what == "auto":
         what = "object" if isinstance(sample.target, ClassTarget) else "all"
-    if what in ("random-class", "context-class", "random-object"):
+    if what in ("random-class", "context-class", "random-object", "largest") or what.startswith("context-class:"):
         mask = _draw(sample, what, noise, max_share, erase=erase)
     elif what == "object":
         mask = named_region(sample, "object")
@@ -121,7 +126,7 @@ def select(sample: Sample, what: str, noise: Noise, max_share: float = 1.0, *, e
             raise NotApplicable(f"sample {sample.id} has no object")
     else:
         mask = named_region(sample, f"class:{what.removeprefix('class:')}")
-    obstacle = _obstacle(sample, mask, max_share, whole_class=erase and what not in ("object", "random-object"))
+    obstacle = _obstacle(sample, mask, max_share, whole_class=erase and what not in _SINGLE)
     if obstacle:
         raise NotApplicable(f"{what!r} of sample {sample.id} {obstacle}")
     return mask
@@ -129,20 +134,31 @@ def select(sample: Sample, what: str, noise: Noise, max_share: float = 1.0, *, e
 
 def _draw(sample: Sample, what: str, noise: Noise, max_share: float, *, erase: bool) -> Tensor:
     candidates: Mapping[str, Tensor]
-    if what == "random-object":
+    if what in _SINGLE:
         candidates = {f"object {k}": mask for k, mask in instances(sample).items() if not _is_crowd(sample, k)}
     else:
         candidates = things(sample)
-    if what == "context-class":
+    if what.startswith("context-class"):
         main = main_class(sample)
         candidates = {name: mask for name, mask in candidates.items() if name != main}
-    whole = erase and what != "random-object"
+    whole = erase and what not in _SINGLE
+    if what == "largest":
+        candidates = dict(sorted(candidates.items(), key=lambda item: -int(item[1].sum()))[:1])
+    elif what.startswith("context-class:"):
+        candidates = dict(list(candidates.items())[_rank(what) :][:1])
     obstacles = {name: _obstacle(sample, mask, max_share, whole_class=whole) for name, mask in candidates.items()}
     fitting = [name for name in candidates if not obstacles[name]]
     if not fitting:
         reasons = "; ".join(f"{name!r} {why}" for name, why in obstacles.items()) or "it has none"
         raise NotApplicable(f"sample {sample.id} has no {what} to choose: {reasons}")
     return candidates[fitting[int(noise.fork(what).rng().integers(len(fitting)))]]
+
+
+def _rank(what: str) -> int:
+    rank = what.partition(":")[2]
+    if not rank.isdecimal():
+        raise UserError(f"what={what!r} names no class by its place; write a number from 0 up, such as 'context-class:0'")
+    return int(rank)
 
 
 def _obstacle(sample: Sample, mask: Tensor, max_share: float, *, whole_class: bool) -> str:
@@ -169,6 +185,8 @@ def needed_regions(what: str) -> frozenset[str]:
         return frozenset({"object", "objects"} if what == "auto" else {"object"})
     if what in ("all", "random-object"):
         return frozenset({"objects"})
-    if what in ("random-class", "context-class"):
+    if what == "largest":
+        return frozenset({"objects"})
+    if what == "random-class" or what.startswith("context-class"):
         return frozenset({"class:<name>", "objects"})
     return frozenset({f"class:{what.removeprefix('class:')}"})

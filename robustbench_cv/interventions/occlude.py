@@ -71,7 +71,7 @@ class Occlusion:
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "occlude")
         chosen, region = self.occluder(sample, stream)
-        return self.cover(sample, region, stream, "occlude", int((chosen & region).sum()) / int(chosen.sum()))
+        return self.cover(sample, chosen, region, stream, "occlude", int((chosen & region).sum()) / int(chosen.sum()))
 
     def occluder(self, sample: Sample, stream: Noise) -> tuple[Tensor, Tensor]:
         """The chosen objects' visible pixels and the occluder's, both bool (H, W). It lies behind every object that was not chosen,
@@ -89,13 +89,23 @@ class Occlusion:
         union = torch.stack([mask for _, mask in apart]).any(dim=0)
         return union, region
 
-    def cover(self, sample: Sample, region: Tensor, stream: Noise, kind: str, share: float, unscored: Tensor | None = None) -> Sample:
-        """The sample with the region painted over; label maps ignore it, and `unscored` too."""
+    def cover(
+        self, sample: Sample, chosen: Tensor, region: Tensor, stream: Noise, kind: str, share: float, unscored: Tensor | None = None
+    ) -> Sample:
+        """The sample with the region painted over; label maps ignore it, and `unscored` too. chosen: pixels of the objects meant."""
         image = torch.where(region, TEXTURES[self.texture](sample, stream), sample.image)
         ignore = region if unscored is None else region | unscored
         target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
         return make_edited(
-            sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region), share=share
+            sample,
+            kind,
+            image,
+            region=region,
+            target=target,
+            before=before,
+            regions=cut_regions(sample, region),
+            share=share,
+            chosen=chosen,
         )
 
 
@@ -122,4 +132,4 @@ class OcclusionPlacebo:
         chosen, over = self.occlusion.occluder(sample, stream)
         region = place_elsewhere(over, objects(sample) | chosen, stream)
         # What the occluder hides is not scored here either, so that both effects are of the same pixels.
-        return self.occlusion.cover(sample, region, stream, "occlude-control", 0.0, unscored=over)
+        return self.occlusion.cover(sample, chosen, region, stream, "occlude-control", 0.0, unscored=over)

@@ -11,7 +11,8 @@ from robustbench_cv.arguments import NonNegativeInt, PositiveFraction
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions import counterfactual
-from robustbench_cv.interventions.fill import fill_region, known_fill
+from robustbench_cv.interventions.context_facts import ContextFacts
+from robustbench_cv.interventions.fill import FLAT, fill_region, known_fill
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import members, needed_regions, objects, select
 from robustbench_cv.interventions.shapes import bounding_boxes, dilate_mask, place_elsewhere, scale_length
@@ -38,8 +39,8 @@ def remove(
 
     what: "auto" (the labelled object in classification, all objects else), "object", "all", "random-object", "random-class",
     "context-class" (a random class other than the labelled object's), or a class's name.
-    fill: "telea", "navier-stokes", "blur", "mean", "noise", "tile", "gray", "black"; "exact" renders the description again (Scenes).
-    dilate: growth of the mask in pixels; None is 5 px at a shorter side of 480 px, scaled, at least 1 (project choice).
+    fill: "telea", "navier-stokes", "patch-match", "blur", "mean", "noise", "tile", "gray", "black"; "exact" renders the description again
+    (Scenes). dilate: growth of the mask in pixels; None is 5 px at a shorter side of 480 px, scaled, at least 1 (project choice).
     max_share: a mask larger than this share of the image is not applicable (project choice, 30 %).
 
     Classification: without its labelled object an image has the label ABSENT. Segmentation: filled pixels are ignored, in the unedited
@@ -94,6 +95,12 @@ class Removal:
     def removes_objects(self) -> bool:
         return True
 
+    @property
+    def context_facts(self) -> ContextFacts:
+        """What reports say of it."""
+        natural = self.kind == "remove" and self.fill not in FLAT
+        return ContextFacts("object", self.fill, self.what, exact=self.fill == "exact", natural=natural)
+
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")
         taken = self.removed_pixels(sample, stream)
@@ -112,6 +119,7 @@ class Removal:
             before=before,
             regions=regions,
             removed=lost_classes(sample.regions, regions),
+            chosen=taken,
         )
 
     def removed_pixels(self, sample: Sample, stream: Noise) -> Tensor:
@@ -158,7 +166,8 @@ class Placebo:
         gone = members(sample, taken)
         target, before = (as_crowd(ignore_pixels(t, region | erased), gone) for t in (sample.target, origin(sample)))
         image = fill_region(sample.image, region, self.removal.fill, stream)
-        return make_edited(sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region))
+        regions = cut_regions(sample, region)
+        return make_edited(sample, kind, image, region=region, target=target, before=before, regions=regions, chosen=taken)
 
 
 SHAPES: dict[str, Callable[[Tensor], Tensor]] = {"mask": lambda mask: mask, "box": bounding_boxes}

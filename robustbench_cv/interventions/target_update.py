@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.interventions.object_selection import MEMBER, instances, named_region, share
+from robustbench_cv.interventions.object_selection import MEMBER, instances, members, named_region, share
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import ABSENT, IGNORE, BoxTarget, ClassTarget, Edit, MaskTarget, Sample, Target
 
@@ -110,6 +110,17 @@ def _any(mask: Tensor | None) -> bool:
     return mask is not None and bool(mask.any())
 
 
+def subject_of(sample: Sample, chosen: Tensor) -> Target:
+    """The objects whose visible pixels are chosen, bool (H, W), as a target of their own; see Edit.subject."""
+    target = sample.target
+    if isinstance(target, ClassTarget):
+        main = sample.regions.get("object")
+        return target if main is None or share(main, chosen) >= MEMBER else ClassTarget(ABSENT)
+    if isinstance(target, BoxTarget):
+        return target.select(torch.tensor([k for k in members(sample, chosen) if not target.crowd[k]], dtype=torch.long))
+    return ignore_pixels(target, ~chosen)
+
+
 def make_edited(
     sample: Sample,
     kind: str,
@@ -120,10 +131,14 @@ def make_edited(
     regions: Mapping[str, Tensor],
     removed: frozenset[str] = frozenset(),
     share: float | None = None,
+    chosen: Tensor | None = None,
 ) -> Sample:
-    """The sample after an edit; an earlier edit's region and removed classes are kept. Pixels no longer follow from a description."""
+    """The sample after an edit; an earlier edit's region and removed classes are kept. Pixels no longer follow from a description.
+
+    chosen: bool (H, W), the visible pixels of the objects that the edit is about; None: of all.
+    """
     if sample.edit is not None:
         region = region | sample.edit.region
         removed = removed | sample.edit.removed
-    edit = Edit(kind, region, before, removed, share)
+    edit = Edit(kind, region, before, removed, share, None if chosen is None else subject_of(sample, chosen))
     return replace(sample, image=image, target=target, regions=regions, scene=None, edit=edit)

@@ -140,11 +140,11 @@ def by_class(evidence: Values, size: str = "all") -> Iterator[Ranked]:
     matches, s = array_of(evidence, MATCHES), list(SIZES).index(size)
     lists = {name: matches.field(k) for k, name in enumerate(("classes", "truths", "labels", "scores", "right", "wrong"))}
     items = {name: column.flatten() for name, column in lists.items()}
-    truths = _of_size(items["truths"], s)
+    truths = of_size(items["truths"], s)
     labels, image = items["labels"].to_numpy(), row_of(lists["labels"])
     order = numpy.lexsort((-items["scores"].to_numpy(), labels))
     labels, image = labels[order], image[order]
-    right, wrong = (_of_size(items[name], s)[order] for name in ("right", "wrong"))
+    right, wrong = (of_size(items[name], s)[order] for name in ("right", "wrong"))
     classes, held_by = items["classes"].to_numpy(), row_of(lists["classes"])
     for c in numpy.unique(classes[truths > 0]):
         first, last = numpy.searchsorted(labels, [c, c + 1])
@@ -154,7 +154,7 @@ def by_class(evidence: Values, size: str = "all") -> Iterator[Ranked]:
         yield Ranked(image[first:last], right[first:last], wrong[first:last], objects)
 
 
-def _of_size(items: pyarrow.Array, size: int) -> numpy.ndarray:
+def of_size(items: pyarrow.Array, size: int) -> numpy.ndarray:
     """Of numbers for each size (K, 4), those of one (K,)."""
     every: numpy.ndarray = items.flatten().to_numpy().reshape(-1, len(SIZES))
     return every[:, size].astype(numpy.int64)
@@ -207,5 +207,5 @@ def coverage(evidence: Values) -> Coverage:
     """What average precision reads, from the same evidence."""
     matches = array_of(evidence, MATCHES)
     classes, truths, labels = (matches.field(k).flatten() for k in range(3))
-    held = numpy.unique(classes.to_numpy()[_of_size(truths, 0) > 0])
+    held = numpy.unique(classes.to_numpy()[of_size(truths, 0) > 0])
     return Coverage(tuple(held.tolist()), int((~numpy.isin(labels.to_numpy(), held)).sum()))

@@ -48,7 +48,7 @@ def estimate(metric: Metric, evidence: Values, *, excluded: int = 0, level: floa
         return with_caution(Estimate(side.value, *wilson(round(side.value * n), n, level=level), n, excluded), None)
     if n == 1:
         return _without_interval(side.value, excluded)
-    spread = spread_of(side.influence, floor=_unseen(metric, [side], side.influence))
+    spread = spread_of(side.influence, floor=unseen_error(metric, [side], side.influence))
     centre = side.value - _limited(side.bias, spread.error)
     return with_caution(_around(side.value, interval_of(centre, spread, metric.range, n, level=level), n, excluded), spread)
 
@@ -127,6 +127,11 @@ def _difference(
     return estimate_of(metric, combined, sides, None, n, excluded, level=level)
 
 
+def difference_of(metric: Metric, number: Moments, parts: Sequence[Moments], n: int, excluded: int = 0, *, level: float = 0.95) -> Estimate:
+    """A difference made of several of a metric's numbers on the same n samples, by its influences. parts: those."""
+    return estimate_of(metric, number, parts, None, n, excluded, level=level)
+
+
 def estimate_of(
     metric: Metric,
     number: Moments,
@@ -141,7 +146,7 @@ def estimate_of(
     assert number.value is not None
     if n == 1:
         return _without_interval(number.value, excluded)
-    spread = spread_of(number.influence, floor=_unseen(metric, parts, number.influence))
+    spread = spread_of(number.influence, floor=unseen_error(metric, parts, number.influence))
     centre = number.value - _limited(number.bias, spread.error)
     return with_caution(_around(number.value, interval_of(centre, spread, limits, n, level=level), n, excluded), spread)
 
@@ -157,7 +162,7 @@ def _discordant(a: pyarrow.Array, b: pyarrow.Array) -> tuple[int, int]:
     return next(only), next(only)
 
 
-def _unseen(metric: Metric, sides: Sequence[Moments], influence: numpy.ndarray) -> float:
+def unseen_error(metric: Metric, sides: Sequence[Moments], influence: numpy.ndarray) -> float:
     """A standard error for what n samples need not have shown: that of one more sample.
 
     It moves the number as those seen do on the average; where few of them moved it, also as a sample moves a side, or by all of 1 where

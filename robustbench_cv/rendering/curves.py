@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
 _COLUMNS = ("model", "dataset", "series", "placebo", "condition", "x", "value", "low", "high", "n", "excluded")
 
 
-def curve_frame(results: Results, task: Task, kind: Kind, notes: Footnotes) -> pandas.DataFrame:
+def curve_frame(results: Results, task: Task, kind: Kind, notes: Footnotes, curves: Collection[str] = ()) -> pandas.DataFrame:
     """Points of every curve of a kind: the conditions that share a `curve` and have a `severity`, their controls, and clean at 0.
+
+    curves: of these alone, where any is named.
 
     Columns: model, dataset, series, placebo, condition, x, value, low, high (0-1, missing where blocked or undefined), n, excluded.
     """
     rows = []
     for group in reporting.groups_of(results, task):
-        for curve in dict.fromkeys(c.curve for c in results.conditions(task, kind) if c.curve and c.severity is not None):
+        named = dict.fromkeys(c.curve for c in results.conditions(task, kind) if c.curve and c.severity is not None)
+        for curve in [name for name in named if name and (name in curves or not curves)]:
             members = [c for c in results.conditions(task, kind) if c.curve == curve and c.severity is not None]
             controls = [k for k in results.conditions(task, "control") for c in members if k.control_of == c.name]
             strength = {c.name: float(c.severity or 0) for c in members}
@@ -52,13 +56,15 @@ MOST_LINES = 12
 """In one chart, where it can be split: the labels of more do not fit beside it."""
 
 
-def curve_charts(results: Results, task: Task, kind: Kind, label: str, title: str, caption: str, axis: str) -> list[Chart]:
+def curve_charts(
+    results: Results, task: Task, kind: Kind, label: str, title: str, caption: str, axis: str, curves: Collection[str] = ()
+) -> list[Chart]:
     """A task's curves of one kind in one chart, or in one for each series where there are many; none where the suite has no curve.
 
-    axis: the x axis's name.
+    axis: the x axis's name. curves: of these alone, where any is named.
     """
     notes = Footnotes()
-    frame = curve_frame(results, task, kind, notes)
+    frame = curve_frame(results, task, kind, notes, curves)
     said = reporting.scoring_note(results, task) if kind == "intervention" else ()
     if frame.empty:
         return []

@@ -14,7 +14,7 @@ from torch import Tensor
 from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
-from robustbench_cv.foreign_code import calling, name_samples, one_by_one, read_sample
+from robustbench_cv.foreign_code import calling, name_samples, one_by_one
 from robustbench_cv.metrics.evidence import array_of
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.ratios import Background
@@ -132,12 +132,8 @@ def _code_of(reason: str) -> str:
 def _prepare(job: Job, index: int) -> _Pair | Record:
     id_ = job.dataset.ids[index]
     try:
-        before = after = read_sample(job.dataset, index)
-        for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
-            # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
-            noise = Noise(job.blank.seed, (id_,), Spec.parse(spec).name)
-            with calling(f"intervention {spec}, {name_samples([id_])}", partial(INTERVENTIONS.is_bundled, spec)):
-                after = intervention(after, noise)
+        before = job.renderings.original(index)
+        after = job.renderings.edited(before, job.condition.interventions, partial(_edit, job, before))
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
     except NotApplicable as reason:
@@ -147,6 +143,16 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
             raise
         code = "unreadable" if isinstance(fault, BadSample) else "foreign-error"
         return replace(job.blank, sample=id_, status="failed", reason=str(fault), reason_code=code)
+
+
+def _edit(job: Job, sample: Sample) -> Sample:
+    """The sample after the condition's interventions."""
+    for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
+        # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
+        noise = Noise(job.blank.seed, (sample.id,), Spec.parse(spec).name)
+        with calling(f"intervention {spec}, {name_samples([sample.id])}", partial(INTERVENTIONS.is_bundled, spec)):
+            sample = intervention(sample, noise)
+    return sample
 
 
 def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | str]:
@@ -165,8 +171,14 @@ def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | str]:
 
 def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Prediction | str]) -> list[Prediction | str]:
     """Of the unedited images: all of them where pairs are measured, those that are shown where an attack is, none again where clean."""
+    kept = job.original_predictions
     if job.interventions:
-        return _predict(job, befores)
+        missing = [sample for sample in befores if kept.get(sample.id) is None]
+        made = dict(zip([sample.id for sample in missing], _predict(job, missing), strict=True))
+        kept.keep({id_: prediction for id_, prediction in made.items() if not isinstance(prediction, str)})
+        return [made.get(sample.id) or kept.get(sample.id) or NOT_FINITE for sample in befores]
+    if job.attack is None:
+        kept.keep({s.id: p for s, p in zip(befores, predictions, strict=True) if not isinstance(p, str)})
     shown = _predict(job, befores[: job.pictures]) if job.attack is not None else []
     return [*shown, *predictions[len(shown) :]]
 

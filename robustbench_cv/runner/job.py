@@ -15,6 +15,7 @@ from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.records import Record
 from robustbench_cv.runner.attack_search import radius_of
+from robustbench_cv.runner.renderings import OriginalPredictions, Renderings
 from robustbench_cv.runner.universal_fit import fit_once
 from robustbench_cv.runner.warm_start import warm_start
 from robustbench_cv.types import AnyModel, Dataset, Labels
@@ -47,6 +48,8 @@ class Job:
     skip_bad: bool = False
     pictures: int = 0
     broken_before: Mapping[str, Record] = field(default_factory=dict)
+    renderings: Renderings
+    original_predictions: OriginalPredictions
 
 
 def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder | None = None) -> Job:
@@ -77,6 +80,8 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
         batch_size=batch_size,
         skip_bad=plan.options.skip_bad,
         pictures=cell.pictures,
+        renderings=pair.renderings,
+        original_predictions=pair.original_predictions,
         broken_before=warm_start(folder, cell.base, blank, radius_of(attack)) if folder and cell.base else {},
     )
 

@@ -28,6 +28,7 @@ from robustbench_cv.runner.job import build_metric
 from robustbench_cv.runner.model_description import Described, ModelDescriber
 from robustbench_cv.runner.model_pool import ModelPool
 from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
+from robustbench_cv.runner.renderings import Renderings
 from robustbench_cv.runner.universal_fit import plan_fit
 from robustbench_cv.runner.warm_start import smaller_budget
 from robustbench_cv.suite import Condition, Suite, Track, check_gates
@@ -62,6 +63,8 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
         tracks.append(TrackRow(track.task, *names, conditions, metrics))
         pairs += chosen
+        for pair in chosen:
+            pair.renderings.serve_model(None if folder is None else folder.edited, seed)
         maker = _CellMaker(suite, seed, track, conditions=conditions, options=options, reader=reader, describer=describer)
         cells += itertools.chain.from_iterable(maker.cells(pair) for pair in chosen)
     _refuse_equal_names(pairs)
@@ -78,6 +81,7 @@ class _Data(NamedTuple):
     spec: str
     dataset: Dataset
     donors: Donors
+    renderings: Renderings
     code: Dependencies
 
 
@@ -144,7 +148,7 @@ def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader
     dataset, code = built_with_code(reader, lambda: DATASETS.build(spec, **more))
     if dataset.task != track.task:
         raise UserError(f"data {spec!r} is for {dataset.task}, this track is {track.task}; name data of that task with --data")
-    return _Data(spec, dataset, Donors(_whole(spec, dataset)), code)
+    return _Data(spec, dataset, Donors(_whole(spec, dataset)), Renderings(dataset), code)
 
 
 def _whole(spec: str, dataset: Dataset) -> Dataset:
@@ -174,6 +178,7 @@ def _pair(described: Described, data: _Data, track: Track, options: Options, *, 
         indices=indices,
         fingerprints=fingerprints,
         donors=data.donors,
+        renderings=data.renderings,
         code=described.code | data.code,
         answers=describer.answers(row.spec, dataset, indices, fingerprints),
     )
@@ -221,6 +226,7 @@ class _CellMaker:
     ) -> None:
         self._suite, self._seed, self._track, self._conditions = suite, seed, track, conditions
         self._options, self._reader, self._describer = options, reader, describer
+        self._shown = _shown_in_pictures(conditions)
         self._parts = {c.name: self._parts_of(c, conditions[:i]) for i, c in enumerate(conditions)}
 
     def cells(self, pair: Pair) -> Iterator[PlannedCell]:
@@ -265,7 +271,7 @@ class _CellMaker:
         }
         for start in range(0, len(pair.indices), SHARD):
             indices = pair.indices[start : start + SHARD]
-            pictures = PICTURES if start == 0 else 0
+            pictures = PICTURES if start == 0 and condition.name in self._shown else 0
             ids = [pair.dataset.ids[i] for i in indices]
             data = [[id_, f] for id_, f in zip(ids, pair.fingerprints[start : start + SHARD], strict=True)]
             lent = pair.donors.fingerprints(ids, self._seed) if parts.takes_donors else []
@@ -288,6 +294,16 @@ class _CellMaker:
         """What tells it from every other: spec, weights, and what it says of a few images."""
         answers = self._describer.answers(spec, pair.dataset, pair.indices, pair.fingerprints)
         return [spec, self._describer.describe(spec).row.weights_sha256, answers]
+
+
+def _shown_in_pictures(conditions: Sequence[Condition]) -> frozenset[str]:
+    """All but the steps of an edit's curve, of which the middle one is shown: ten shares of an occluder look alike, and weigh ten times."""
+    curves: dict[str, list[str]] = {}
+    for condition in conditions:
+        if condition.curve and condition.attack is None:
+            curves.setdefault(condition.curve, []).append(condition.name)
+    left_out = {name for names in curves.values() for k, name in enumerate(names) if k != len(names) // 2}
+    return frozenset(condition.name for condition in conditions) - left_out
 
 
 def _metric_row(name: str, row: ModelRow) -> MetricRow:

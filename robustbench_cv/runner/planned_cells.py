@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
@@ -15,6 +15,7 @@ from robustbench_cv.results import CellRow, DatasetRow, ModelRow, Pairing, Track
 from robustbench_cv.run_folder import digest
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.runner.model_pool import ModelPool
+from robustbench_cv.runner.renderings import OriginalPredictions, Renderings
 from robustbench_cv.suite import Condition, Suite
 from robustbench_cv.types import AnyModel, Dataset
 
@@ -45,7 +46,8 @@ class Options:
 class Pair:
     """A model on a data set: classes matched, samples chosen, their fingerprints taken.
 
-    donors: what edits may borrow from, the whole of the data set whatever the limit. code: what both were built from.
+    donors: what edits may borrow from, the whole of the data set whatever the limit. renderings: its samples, shared with the other models.
+    code: what both were built from.
 
     answers: a name for what the model says of a few fixed images.
     """
@@ -58,8 +60,10 @@ class Pair:
     indices: tuple[int, ...]
     fingerprints: tuple[str, ...]
     donors: Donors
+    renderings: Renderings
     code: Dependencies
     answers: str
+    original_predictions: OriginalPredictions = field(default_factory=OriginalPredictions)
 
     @property
     def model(self) -> AnyModel:

@@ -113,6 +113,7 @@ def _run(
         folder.remove_conclusions()
     write_json(folder.run_info, info)
     info = msgspec.structs.replace(info, complexity=_compute(plan, missing, folder, progress))
+    folder.remove_edited()
     write_json(folder.run_info, info)
     RecordStore(folder).compact(c.row for c in wanted)
     _merge_predictions(folder, plan)

@@ -12,6 +12,7 @@ from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.errors import UserError
+from robustbench_cv.interventions.context_facts import ContextFacts, HasContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts, HasCorruptionFacts
 from robustbench_cv.registry import Entry, Registry, Spec
 from robustbench_cv.results import ArchitectureRow, ConditionFacts, TrackRow
@@ -28,7 +29,7 @@ def condition_facts(condition: Condition) -> ConditionFacts:
     """Its attack's budget and cost, whether its edits take objects away, and its corruption, as the built things declare it."""
     removes, corruption = removes_objects(condition.interventions), corruption_of(condition.interventions)
     if condition.attack is None:
-        return ConditionFacts(removes_objects=removes, corruption=corruption)
+        return ConditionFacts(removes_objects=removes, corruption=corruption, context=context_of(condition.interventions))
     with warnings.catch_warnings():
         # Of steps that cannot reach the budget: whoever runs the attack is told when it is built for that.
         warnings.simplefilter("ignore", UserWarning)
@@ -44,6 +45,12 @@ def corruption_of(specs: Sequence[str]) -> CorruptionFacts | None:
     """What a single corruption declares; None where there is another edit, or none."""
     made = INTERVENTIONS.build(specs[0]) if len(specs) == 1 else None
     return made.corruption_facts if isinstance(made, HasCorruptionFacts) else None
+
+
+def context_of(specs: Sequence[str]) -> ContextFacts | None:
+    """What a single edit of an object or of its context declares; None where there is another edit, or none."""
+    made = INTERVENTIONS.build(specs[0]) if len(specs) == 1 else None
+    return made.context_facts if isinstance(made, HasContextFacts) else None
 
 
 def architecture(spec: str) -> ArchitectureRow:

@@ -33,6 +33,11 @@ VARIANTS = [
     "occlude(share=0.8, texture='noise', style='blobs')",
     "occlude(share=0.4, texture='patch', what='car')",
     "slide-patch(index=7, side=6, stride=6)",
+    *(f"blur-context(sigma={sigma})" for sigma in (2, 32)),
+    *(f"jigsaw-context(grid={grid})" for grid in (2, 8)),
+    "texture-context(what='boat')",
+    "crop-context(ratio=0, what='boat')",
+    "blur-object(sigma=32, what='car')",
     *(f"{name}(severity={k}, where={where!r})" for name in ("fog", "zoom_blur") for k in (1, 5) for where in ("object", "context")),
     "jpeg_compression(where='object', what='car')",
     "corruption-control(corruption='glass_blur', severity=5)",
@@ -126,7 +131,7 @@ def test_regions_follow(spec: str, task: str) -> None:
         assert instances == [f"instance:{k}" for k in range(len(after.target.boxes))]
     for name in instances:
         where = after.regions[name]
-        if after.edit.kind.startswith("corruption"):  # what is behind fog is still there
+        if after.edit.kind.startswith(("corruption", "blur-object")):  # what is behind fog is still there
             assert torch.equal(where, sample.regions[name])
         else:
             assert torch.equal(after.image[:, where], sample.image[:, where])  # what is called visible was not painted over

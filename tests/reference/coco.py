@@ -49,6 +49,12 @@ def _one(pairs: Sequence[Pair], c: int, threshold: float, area: tuple[float, flo
     return total / 101
 
 
+def matched(prediction, sample, c, threshold):
+    """The scores of the true positives of a class in one image, and the number of its objects."""
+    verdicts, count = _judge(prediction, sample, c, threshold, AREAS["all"], masks=False)
+    return [score for score, verdict in verdicts if verdict == "right"], count
+
+
 def _judge(prediction, sample, c, threshold, area, masks):
     target = sample.target
     true_shapes, found_shapes = (_pixels(t.masks) if masks else t.boxes.tolist() for t in (target, prediction))

@@ -139,3 +139,39 @@ def hallucinated_area(names):
         return wrong / area if area else None
 
     return value
+
+
+def label_probability(pairs):
+    return sum(float(prediction.probs[sample.target.label]) for prediction, sample in pairs) / len(pairs)
+
+
+def object_recall(score, of=None):
+    """Mean over the images of the share of objects (of one class) that are reported; of: None, or a class."""
+
+    def value(pairs):
+        shares = [_recalled(prediction, sample, score, of) for prediction, sample in pairs]
+        shares = [share for share in shares if share is not None]
+        return sum(shares) / len(shares)
+
+    return value
+
+
+def _recalled(prediction, sample, score, of):
+    target = sample.target
+    if hasattr(prediction, "probs"):
+        answer = max(range(len(prediction.probs)), key=lambda c: (float(prediction.probs[c]), -c))
+        return float(answer == target.label) if of in (None, target.label) else None
+    if hasattr(prediction, "scores"):
+        found = []
+        for box, label, crowd in zip(target.boxes.tolist(), target.labels.tolist(), target.crowd.tolist(), strict=True):
+            if crowd or of not in (None, label):
+                continue
+            boxes = zip(prediction.boxes.tolist(), prediction.scores.tolist(), prediction.labels.tolist(), strict=True)
+            found.append(any(s >= score and c == label and iou(b, box) >= 0.5 for b, s, c in boxes))
+    else:
+        found = []
+        for y, row in enumerate(target.labels.tolist()):
+            for x, label in enumerate(row):
+                if 0 < label < 255 and of in (None, label):
+                    found.append(int(prediction.labels[y, x]) == label)
+    return sum(found) / len(found) if found else None

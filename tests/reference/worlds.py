@@ -58,7 +58,7 @@ def _segmented(rng, name, edited):
     predicted = numpy.where(rng.random((SIDE, SIDE)) < 0.6, truth, rng.integers(-1, 6, (SIDE, SIDE)))
     truth[rng.random((SIDE, SIDE)) < 0.1] = 255
     target = MaskTarget(torch.from_numpy(truth))
-    sample = Sample(name, _image(), target)
+    sample = Sample(name, _image(), target, {"objects": (target.labels > 0) & (target.labels != 255)})
     if edited:
         edit = _edit(rng, target, NAMES[int(rng.integers(1, 6))])
         gone = NAMES.index(next(iter(edit.removed)))

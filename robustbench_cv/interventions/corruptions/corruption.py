@@ -72,19 +72,16 @@ class Corruption:
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, self.name)
-        return self.corrupt(sample, self._region(sample, stream), stream, "corruption")
-
-    def _region(self, sample: Sample, stream: Noise) -> Tensor:
         if self.where == "everywhere":
-            return torch.ones(sample.image.shape[-2:], dtype=torch.bool)
+            return self.corrupt(sample, torch.ones(sample.image.shape[-2:], dtype=torch.bool), stream, "corruption")
         chosen = select(sample, self.what, stream, erase=False)
         region = chosen if self.where == "object" else ~chosen
         if not region.any():
             raise NotApplicable(f"{self.what!r} of sample {sample.id} leaves no context: it covers the whole image")
-        return region
+        return self.corrupt(sample, region, stream, "corruption", chosen)
 
-    def corrupt(self, sample: Sample, region: Tensor, stream: Noise, kind: str) -> Sample:
-        """The sample with the pixels of a region (H, W) corrupted."""
+    def corrupt(self, sample: Sample, region: Tensor, stream: Noise, kind: str, chosen: Tensor | None = None) -> Sample:
+        """The sample with the pixels of a region (H, W) corrupted. chosen: pixels of the objects meant, None: of all."""
         height, width = sample.image.shape[-2:]
         if min(height, width) < SMALLEST:
             raise NotApplicable(f"sample {sample.id} is {width} x {height} px; corruptions are of images from {SMALLEST} px on")
@@ -92,7 +89,16 @@ class Corruption:
         corrupted = CORRUPTIONS[self.name](image, self.severity, stream.rng()).clip(0, 1)
         levels = torch.from_numpy((corrupted * 255).round()).permute(2, 0, 1)
         pixels = torch.where(region, levels.to(sample.image.dtype) / 255, sample.image)
-        return make_edited(sample, kind, pixels, region=region, target=sample.target, before=origin(sample), regions=dict(sample.regions))
+        return make_edited(
+            sample,
+            kind,
+            pixels,
+            region=region,
+            target=sample.target,
+            before=origin(sample),
+            regions=dict(sample.regions),
+            chosen=chosen,
+        )
 
 
 @dataclass(frozen=True)
@@ -117,4 +123,4 @@ class CorruptionPlacebo:
         corruption, stream = self.corruption, paired_noise(noise, self.corruption.name)
         chosen = select(sample, corruption.what, stream, erase=False)
         region = place_elsewhere(chosen, objects(sample) | chosen, stream)
-        return corruption.corrupt(sample, region, stream, "corruption-control")
+        return corruption.corrupt(sample, region, stream, "corruption-control", chosen)

@@ -1,0 +1,64 @@
+"""The context index by class: whose objects a model recognises by where they stand."""
+
+from __future__ import annotations
+
+from robustbench_cv.catalogue import report
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.context_edits import EditPair, edit_pairs
+from robustbench_cv.rendering.report_items import Report
+from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.results import Group, Results
+from robustbench_cv.tasks import Task
+
+_COLUMNS = ("model", "class", "context index", "context sensitivity", "object reliance", "n", "excluded")
+
+
+@report(paper="arXiv:1812.06707")
+def context_by_class() -> Report:
+    """Context index, context sensitivity and object reliance of every class."""
+    return lambda results: [table for task in reporting.tasks_of(results) for table in _tables(results, task)]
+
+
+def _tables(results: Results, task: Task) -> list[Table]:
+    pairs = edit_pairs(results, task)
+    if not pairs:
+        return []
+    notes, pair = Footnotes(), pairs[0]
+    rows = [
+        row
+        for group in reporting.groups_of(results, task)
+        for name in results.model_row(group).classes
+        for row in _row(results, group, pair, name, notes)
+    ]
+    caption = (
+        f"{reporting.TASK_TITLES[task]}: the context index and what it is made of, by the class of the objects; {pair.name} fill, 95 % "
+        "intervals. Classes of which no object is served are left out."
+    )
+    return [
+        Table(
+            cells_of(_COLUMNS, rows),
+            caption,
+            f"context-by-class-{task}",
+            notes.notes,
+            task,
+            blocks="model",
+            title="Context by object's class",
+        )
+    ]
+
+
+def _row(results: Results, group: Group, pair: EditPair, name: str, notes: Footnotes) -> list[list[Cell]]:
+    """One row, or none where no object of the class is served."""
+    made = results.context_reliance(group, pair.removal, pair.swap, name)
+    if made.object_reliance.value is None:
+        return []
+    names = [other for one in (pair.removal, pair.swap) for other in (one, *results.controls(group.task, one))]
+    cells = [
+        reporting.estimate_cell(results, group, names, "rate", one, notes)
+        for one in (made.context_index, made.context_sensitivity, made.object_reliance)
+    ]
+    shown: list[Cell] = [
+        Number(cell.estimate, cell.unit, signed=k > 0, blocked=cell.blocked, marks=cell.marks) for k, cell in enumerate(cells)
+    ]
+    return [[reporting.title_of(group), name, *shown, made.object_reliance.n, made.object_reliance.excluded]]

@@ -1,0 +1,130 @@
+"""The context index: of what a model loses with an object and with its context, the share that it loses with the context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pandas
+
+from robustbench_cv.catalogue import report
+from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.metrics.object_recall import NAME
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.context_edits import EditPair, edit_pairs
+from robustbench_cv.rendering.figures import Chart, percent_axis, say
+from robustbench_cv.rendering.report_items import Item, Report
+from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.results import Group, Results
+from robustbench_cv.tasks import Task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLUMNS = ("model", "edits", "context index", "context sensitivity", "object reliance", "object recall", "n", "excluded")
+
+_EXPLAINED = (
+    "Context sensitivity: recall of the objects that is lost when their context is swapped and their own pixels stay. Object reliance: "
+    "recall that is lost when they are removed and their context stays. Both less what the placebo loses. Context index: the first over "
+    "the sum of both; 0 is a model that reads objects alone, 100 one that reads contexts alone."
+)
+
+
+@report(paper="arXiv:1812.06707")
+def context_index() -> Report:
+    """The headline of context analysis: one number a model, what it is made of, and whether fills and exact counterfactuals agree."""
+    return lambda results: [item for task in reporting.tasks_of(results) for item in _items(results, task)]
+
+
+def _items(results: Results, task: Task) -> list[Item]:
+    pairs = edit_pairs(results, task)
+    if not pairs:
+        return []
+    notes, dropped = Footnotes(), []
+    rows: list[list[Cell]] = []
+    points: list[tuple[str, str, float | None, float | None, float | None]] = []
+    for group in reporting.groups_of(results, task):
+        kept = [pair for pair in pairs if not pair.exact or results.context_reliance(group, pair.removal, pair.swap).context_index.n]
+        dropped += [pair for pair in pairs if pair not in kept]
+        for pair in kept:
+            row, index = _row(results, group, pair, notes)
+            rows.append(row)
+            points.append((reporting.title_of(group), pair.name, index.value, index.low, index.high))
+    caption = f"{reporting.TASK_TITLES[task]}: how much of a model's recall of objects its context carries; 95 % intervals. {_EXPLAINED}"
+    every = [*notes.notes, *_disagreements(results, task, pairs)]
+    if dropped:
+        every.append("No row for exact counterfactuals: the data were not rendered from descriptions, so that there are none.")
+    table = Table(cells_of(_COLUMNS, rows), caption, f"context-index-{task}", tuple(every), task, blocks="model", title="Context index")
+    return [table, _chart(points, task)]
+
+
+def _row(results: Results, group: Group, pair: EditPair, notes: Footnotes) -> tuple[list[Cell], Estimate]:
+    made = results.context_reliance(group, pair.removal, pair.swap)
+    names = [name for one in (pair.removal, pair.swap) for name in (one, *results.controls(group.task, one))]
+    shown = [
+        reporting.estimate_cell(results, group, names, "rate", one, notes)
+        for one in (made.context_index, made.context_sensitivity, made.object_reliance)
+    ]
+    clean = reporting.shown_before(results, group, pair.removal, NAME, notes)
+    index, sensitivity, reliance = shown
+    name = "exact counterfactuals" if pair.exact else f"{pair.name} fill"
+    number = made.context_index
+    return [
+        reporting.title_of(group),
+        name,
+        index,
+        _signed(sensitivity),
+        _signed(reliance),
+        Number(Estimate(clean.estimate.value, None, None, clean.estimate.n), clean.unit, blocked=clean.blocked),
+        None if index.blocked else number.n,
+        None if index.blocked else number.excluded,
+    ], (index.estimate)
+
+
+def _signed(cell: Number) -> Number:
+    return Number(cell.estimate, cell.unit, signed=True, blocked=cell.blocked, marks=cell.marks)
+
+
+def _disagreements(results: Results, task: Task, pairs: list[EditPair]) -> Iterator[str]:
+    """For each model whose fills do not agree on the sign of its object reliance."""
+    for group in reporting.groups_of(results, task):
+        values = {
+            pair.name: value
+            for pair in pairs
+            if not pair.exact and (value := results.context_reliance(group, pair.removal, pair.swap).object_reliance.value)
+        }
+        if len({value > 0 for value in values.values()}) > 1:
+            said = ", ".join(f"{name} {100 * value:+.1f}".replace("-", "−") for name, value in values.items())
+            yield f"{reporting.title_of(group)}: the fills do not agree on the sign of its object reliance ({said})."
+
+
+def _chart(points: list[tuple[str, str, float | None, float | None, float | None]], task: Task) -> Chart:
+    frame = pandas.DataFrame(points, columns=["model", "edits", "context index", "low", "high"])
+    frame = frame.astype({"context index": float, "low": float, "high": float})
+    lines = frame["model"].nunique() + 1
+    caption = f"{reporting.TASK_TITLES[task]}: the context index of each model with its 95 % interval, by how the edits were made."
+    size = (6.4, 1.1 + 0.42 * max(2, lines))
+    return Chart(frame=frame, draw=_draw, caption=caption, label=f"context-index-chart-{task}", task=task, title="Context index", size=size)
+
+
+def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
+    """A line for each model, a point and its interval for each way of editing."""
+    from robustbench_cv.rendering.figures import colours, shorten_label
+
+    models, edits = list(dict.fromkeys(frame["model"])), list(dict.fromkeys(frame["edits"]))
+    hues = colours(edits)
+    if frame["context index"].isna().all():
+        say(axes, "no model has a context index")
+    for row in frame.itertuples(index=False):
+        model, edit, value, low, high = row
+        y = models.index(model) + 0.6 * ((edits.index(edit) + 0.5) / len(edits) - 0.5)
+        axes.plot([low, high], [y, y], "-", color=hues[edit], alpha=0.55, solid_capstyle="butt")
+        axes.plot([value], [y], "o", color=hues[edit], label=edit if model == models[0] else "_")
+    axes.set_yticks(range(len(models)), [shorten_label(name, 40) for name in models])
+    axes.set_ylim(len(models) - 0.5, -0.5)
+    axes.set_xlim(-0.02, 1.02)
+    percent_axis(axes.xaxis)
+    axes.set_xlabel("context index: 0 % reads objects alone, 100 % contexts alone")
+    axes.grid(axis="x")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))

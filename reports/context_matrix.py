@@ -1,0 +1,122 @@
+"""Removing one class, what happens to the others: the matrix of Shetty, Schiele, Fritz, as a table and as a heat map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy
+import pandas
+
+from robustbench_cv.catalogue import report
+from robustbench_cv.metrics.context import FEWEST
+from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.escape import slug
+from robustbench_cv.rendering.figures import Chart
+from robustbench_cv.rendering.report_items import Item, Report
+from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.results import ClassEffect, Group, Results
+from robustbench_cv.tasks import Task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLUMNS = ("model", "removed", "changed", "effect", "control's effect", "effect − control", "n")
+
+_METRIC = {"segmentation": "intersection over union", "detection": "recall at the operating score"}
+
+MOST_ROWS = 20
+"""Pairs of a table, those with the largest effects: the heat map and the csv beside it hold all."""
+
+
+@report(paper="arXiv:1812.06707")
+def context_matrix() -> Report:
+    """By how much removing each class changes each other one, less what the placebo changes (segmenters and detectors)."""
+    return lambda results: [item for task in reporting.tasks_of(results) for item in _items(results, task)]
+
+
+def _items(results: Results, task: Task) -> list[Item]:
+    items: list[Item] = []
+    for condition in results.conditions(task, "intervention"):
+        if not reporting.is_removal(results, task, condition):
+            continue
+        for k, group in enumerate(reporting.groups_of(results, task)):
+            matrix = results.class_matrix(group, condition.name, FEWEST)
+            if matrix and results.controls(task, condition.name):
+                items += [_heat_map(results, group, condition.name, matrix, k), _table(results, group, condition.name, matrix, k)]
+    return items
+
+
+def _caption(group: Group, condition: str) -> str:
+    return (
+        f"{reporting.TASK_TITLES[group.task]}, {reporting.title_of(group)}, {condition}: change of the {_METRIC[group.task]} of a class "
+        f"when another is removed, less the placebo's, over what the edit left alone; of pairs with {FEWEST} images or more."
+    )
+
+
+def _table(results: Results, group: Group, condition: str, matrix: list[ClassEffect], k: int) -> Table:
+    notes = Footnotes()
+    ordered = sorted(matrix, key=lambda one: -abs(_net(one)) if not numpy.isnan(_net(one)) else 1.0)
+    rows: list[list[Cell]] = []
+    for one in ordered[:MOST_ROWS]:
+        sides = (one.effect.effect, one.effect.control, one.effect.difference)
+        names = [condition, *results.controls(group.task, condition)]
+        cells = [None if e is None else reporting.estimate_cell(results, group, names, "rate", e, notes) for e in sides]
+        signed: list[Cell] = [c and Number(c.estimate, c.unit, signed=True, blocked=c.blocked, marks=c.marks) for c in cells]
+        rows.append([reporting.title_of(group), one.removed, one.changed, *signed, one.effect.effect.n])
+    more = () if len(matrix) <= MOST_ROWS else (f"The {MOST_ROWS} largest of {len(matrix)} pairs; the heat map has all.",)
+    many = len(matrix)
+    chance = f"{many} intervals at 95 % stand here: about {max(1, round(0.05 * many))} of them would miss 0 by chance alone."
+    label = f"context-matrix-{group.task}-{k}-{slug(condition)}"
+    every = (*notes.notes, *more, chance)
+    return Table(cells_of(_COLUMNS, rows), _caption(group, condition), label, every, group.task, blocks="model", title="Removing one class")
+
+
+def _net(one: ClassEffect) -> float:
+    difference = one.effect.difference
+    return float("nan") if difference is None or difference.value is None else difference.value
+
+
+def _heat_map(results: Results, group: Group, condition: str, matrix: list[ClassEffect], k: int) -> Chart:
+    rows = [
+        (one.removed, one.changed, _net(one), one.effect.effect.n, _tells(one))
+        for one in sorted(matrix, key=lambda one: (one.removed, one.changed))
+    ]
+    frame = pandas.DataFrame(rows, columns=["removed", "changed", "effect less control", "n", "interval misses 0"])
+    sides = frame["removed"].nunique(), frame["changed"].nunique()
+    return Chart(
+        frame=frame,
+        draw=_draw,
+        caption=f"{_caption(group, condition)} Points of percent; bold where the 95 % interval misses 0; blank: fewer images.",
+        label=f"context-matrix-chart-{group.task}-{k}-{slug(condition)}",
+        task=group.task,
+        title="Removing one class changes the others",
+        size=(2.2 + 0.42 * sides[1], 1.4 + 0.32 * sides[0]),
+    )
+
+
+def _tells(one: ClassEffect) -> bool:
+    e = one.effect.difference
+    return e is not None and e.low is not None and e.high is not None and not e.low <= 0 <= e.high
+
+
+def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
+    """A square for each pair: blue where the other class gains, orange where it loses."""
+    removed, changed = sorted(set(frame["removed"])), sorted(set(frame["changed"]))
+    values = numpy.full((len(removed), len(changed)), numpy.nan)
+    for row in frame.itertuples(index=False):
+        values[removed.index(row[0]), changed.index(row[1])] = row[2]
+    finite = numpy.abs(values[numpy.isfinite(values)])
+    limit = max(0.01, float(finite.max())) if len(finite) else 0.01
+    axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
+    for row in frame.itertuples(index=False):
+        value = float(row[2])
+        if numpy.isfinite(value):
+            colour = "white" if abs(value) > 0.6 * limit else "black"
+            at = changed.index(row[1]), removed.index(row[0])
+            text = f"{100 * value:+.0f}".replace("-", "−")
+            axes.text(*at, text, ha="center", va="center", fontsize=7, color=colour, fontweight="bold" if row[4] else "normal")
+    axes.set_xticks(range(len(changed)), changed, rotation=45, ha="right")
+    axes.set_yticks(range(len(removed)), removed)
+    axes.set_xlabel("changed class")
+    axes.set_ylabel("removed class")

@@ -1,0 +1,92 @@
+"""Blur an object and leave its context sharp, and the placebo of it: the same blur where no object is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.arguments import PositiveNumber
+from robustbench_cv.catalogue import intervention
+from robustbench_cv.interventions.degrade_context import AT
+from robustbench_cv.interventions.fill import blur_known_pixels
+from robustbench_cv.interventions.intervention import Intervention
+from robustbench_cv.interventions.object_selection import needed_regions, objects, select
+from robustbench_cv.interventions.shapes import place_elsewhere
+from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
+from robustbench_cv.noise import Noise
+from robustbench_cv.registry import Spec
+from robustbench_cv.types import Sample
+
+
+@intervention(paper="arXiv:1911.07349")
+def blur_object(sigma: PositiveNumber = 8.0, what: str = "auto") -> Intervention:
+    """Blur the object by a Gaussian of `sigma` px at a shorter side of 224 px, its context sharp (the paper's levels: 2, 4, 8, 16, 32).
+
+    Targets stay: the object is still there.
+    """
+    return BlurredObject(sigma, what)
+
+
+@intervention(paper="arXiv:1911.07349")
+def blur_object_control(sigma: PositiveNumber = 8.0, what: str = "auto") -> Intervention:
+    """The placebo of `blur_object`: the same shape blurred where no object is (project choice)."""
+    return BlurredElsewhere(BlurredObject(sigma, what))
+
+
+@dataclass(frozen=True)
+class BlurredObject:
+    """See `blur_object`."""
+
+    sigma: float
+    what: str
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return needed_regions(self.what)
+
+    @property
+    def control(self) -> str | None:
+        return str(Spec("blur-object-control", {"sigma": self.sigma, "what": self.what}))
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        chosen = select(sample, self.what, paired_noise(noise, "blur-object"), erase=False)
+        return self.blur(sample, chosen, chosen, "blur-object")
+
+    def blur(self, sample: Sample, region: Tensor, chosen: Tensor, kind: str) -> Sample:
+        """The sample with the pixels of a region (H, W) blurred. chosen: pixels of the objects meant."""
+        everything = torch.ones_like(region)
+        soft = blur_known_pixels(sample.image, everything, self.sigma * min(region.shape) / AT).clamp(0, 1)
+        image = torch.where(region, soft, sample.image)
+        regions = dict(sample.regions)
+        return make_edited(sample, kind, image, region=region, target=sample.target, before=origin(sample), regions=regions, chosen=chosen)
+
+
+@dataclass(frozen=True)
+class BlurredElsewhere:
+    """The blur of the same shape where it touches no object."""
+
+    blurred: BlurredObject
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.blurred.needs | {"objects"}
+
+    @property
+    def control(self) -> str | None:
+        return None
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired_noise(noise, "blur-object")
+        chosen = select(sample, self.blurred.what, stream, erase=False)
+        region = place_elsewhere(chosen, objects(sample) | chosen, stream)
+        return self.blurred.blur(sample, region, chosen, "blur-object-control")

@@ -1,0 +1,88 @@
+"""Which conditions of a run take an object from its context, or a context from its object, by what their edits declare."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from robustbench_cv.interventions.context_facts import ContextFacts
+from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
+from robustbench_cv.results import Group, Results
+from robustbench_cv.suite import Condition
+from robustbench_cv.tasks import Task
+
+
+class EditPair(NamedTuple):
+    """A removal of the objects and a swap of their context, from which a context index is made. name: of both, for people."""
+
+    name: str
+    removal: str
+    swap: str
+    exact: bool
+
+
+def facts_of(results: Results, task: Task, condition: Condition) -> ContextFacts | None:
+    return results.facts(task, condition.name).context
+
+
+def removals(results: Results, task: Task) -> list[tuple[Condition, ContextFacts]]:
+    """The conditions that remove the same objects as the suite's first removal, by every fill that it has, each with a placebo."""
+    found = [
+        (c, f)
+        for c in results.conditions(task, "intervention")
+        if (f := facts_of(results, task, c)) is not None
+        and f.changes == "object"
+        and (f.natural or f.exact)
+        and results.controls(task, c.name)
+    ]
+    return [(c, f) for c, f in found if f.what == found[0][1].what]
+
+
+def swaps(results: Results, task: Task) -> list[tuple[Condition, ContextFacts]]:
+    """The conditions that show objects in another context that looks natural, each with a placebo."""
+    return [
+        (c, f)
+        for c in results.conditions(task, "intervention")
+        if (f := facts_of(results, task, c)) is not None
+        and f.changes == "context"
+        and (f.natural or f.exact)
+        and results.controls(task, c.name)
+    ]
+
+
+def edit_pairs(results: Results, task: Task) -> list[EditPair]:
+    """The pairs that a context index can be made of, the headline's first: each fill with the first swap, then exact with exact.
+
+    Empty where the suite has no removal or no swap, or does not measure the recall of objects.
+    """
+    if OBJECT_RECALL not in results.metrics(task):
+        return []
+    taken, moved = removals(results, task), swaps(results, task)
+    pairs = []
+    for exact in (False, True):
+        swap = next((c for c, f in moved if f.exact == exact), None)
+        if swap is None:
+            continue
+        for condition, facts in taken:
+            if facts.exact == exact:
+                pairs.append(EditPair("exact" if exact else facts.method, condition.name, swap.name, exact))
+    return pairs
+
+
+def disagreeing_fills(results: Results, group: Group, condition: str, metric: str) -> str:
+    """Where the fills of a removal do not agree on the sign of its effect, less the placebo's: what each says. Empty where they agree,
+    for exact removals, and for what is no removal.
+    """
+    taken = removals(results, group.task)
+    if condition not in [c.name for c, f in taken if not f.exact]:
+        return ""
+    values: dict[str, float] = {}
+    for other, facts in taken:
+        if facts.exact or results.stop_reason(group, other.name):
+            continue
+        difference = results.effect(group, other.name, metric).difference
+        if difference is not None and difference.value is not None:
+            values[facts.method] = difference.value
+    if len({value > 0 for value in values.values() if value}) < 2:
+        return ""
+    said = ", ".join(f"{name} {100 * value:+.1f}".replace("-", "−") for name, value in values.items())
+    return f"the fills do not agree on the sign of this effect ({metric}: {said}): it may be the filling's, not the removal's."
