@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pandas
 
 from robustbench_cv.catalogue import report
+from robustbench_cv.interventions.context_facts import Experiment
 from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.context_edits import Curve, curves_of
 from robustbench_cv.rendering.figures import Chart, colours, label_ends, say, value_axis
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Footnotes
@@ -18,37 +20,41 @@ from robustbench_cv.tasks import Task
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_AXES = {
-    "context shown": ("area of the context shown, in areas of the object's box", "whole"),
-    "context blurred": ("blur of the context: Gaussian sigma, px at a shorter side of 224 px", "sharp"),
-    "object blurred": ("blur of the object: Gaussian sigma, px at a shorter side of 224 px", "sharp"),
+_AXES: dict[Experiment, tuple[str, str]] = {
+    "show-context": ("area of the context shown, in areas of the object's box", "whole"),
+    "blur-context": ("blur of the context: Gaussian sigma, px at a shorter side of 224 px", "sharp"),
+    "blur-object": ("blur of the object: Gaussian sigma, px at a shorter side of 224 px", "sharp"),
 }
-"""Of each curve: what its levels are, and what the unedited image is called among them."""
+"""Of each experiment: what its levels are, and what the unedited image is called among them."""
+
+_TITLES: dict[Experiment, str] = {
+    "show-context": "Amount of context",
+    "blur-context": "Blurred context",
+    "blur-object": "Blurred object",
+}
 
 
 @report(paper="arXiv:1911.07349")
 def context_curves() -> Report:
     """Recall of the objects (or the primary metric) against the amount of context, its blur, and the blur of the object."""
     return lambda results: [
-        chart for task in reporting.tasks_of(results) for curve in _AXES if (chart := _chart(results, task, curve)) is not None
+        _chart(results, task, experiment, curve, k)
+        for task in reporting.tasks_of(results)
+        for experiment in _AXES
+        for k, curve in enumerate(curves_of(results, task, experiment))
     ]
 
 
-def _chart(results: Results, task: Task, curve: str) -> Chart | None:
-    steps = [c for c in results.conditions(task, "intervention") if c.curve == curve and c.severity is not None]
-    if not steps:
-        return None
-    # whole context comes after the most of it, a sharp picture before the least blur
-    ordered = sorted(steps, key=lambda c: c.severity or 0.0)
+def _chart(results: Results, task: Task, experiment: Experiment, curve: Curve, k: int) -> Chart:
     names = results.metrics(task)
     metric = "object-recall" if "object-recall" in names else names[0]
     notes = Footnotes()
     rows = [
-        _point(results, group, condition, place, metric, notes)
+        _point(results, group, step, place, metric, notes)
         for group in reporting.groups_of(results, task)
-        for place, condition in enumerate(_with_clean(ordered, curve))
+        for place, step in enumerate(_with_clean(curve.steps, experiment))
     ]
-    axis, whole = _AXES[curve]
+    axis, whole = _AXES[experiment]
     columns = ["model", "level", "place", "value", "low", "high", "n", "excluded"]
     frame = pandas.DataFrame(rows, columns=columns).astype({"value": float, "low": float, "high": float})
     row = results.metric_row(task, metric)
@@ -60,28 +66,31 @@ def _chart(results: Results, task: Task, curve: str) -> Chart | None:
     said = " Images whose box would grow beyond them are left out, so that levels are of different images."
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} against the {axis}. Bands are 95 % intervals; n is in the csv."
-        f"{said if curve == 'context shown' else ''}"
+        f"{said if experiment == 'show-context' else ''}"
     )
     return Chart(
         frame=frame,
         draw=draw,
         caption=caption,
-        label=f"{curve.replace(' ', '-')}-{task}",
+        label=f"{experiment}-{task}{f'-{k}' if k else ''}",
         notes=notes.notes,
         task=task,
-        title=curve.capitalize(),
+        title=_TITLES[experiment],
     )
 
 
-def _with_clean(steps: list[Condition], curve: str) -> list[Condition | None]:
-    return [*steps, None] if curve == "context shown" else [None, *steps]
+Step = tuple[float, Condition]
 
 
-def _point(results: Results, group: Group, condition: Condition | None, place: int, metric: str, notes: Footnotes) -> tuple[object, ...]:
-    name = results.conditions(group.task, "clean")[0].name if condition is None else condition.name
+def _with_clean(steps: list[Step], experiment: Experiment) -> list[Step | None]:
+    """The whole context comes after the most of it, a sharp picture before the least blur: None."""
+    return [*steps, None] if experiment == "show-context" else [None, *steps]
+
+
+def _point(results: Results, group: Group, step: Step | None, place: int, metric: str, notes: Footnotes) -> tuple[object, ...]:
+    name = results.conditions(group.task, "clean")[0].name if step is None else step[1].name
     e = reporting.metric_cell(results, group, name, metric, notes).estimate
-    level = None if condition is None else f"{condition.severity:g}"
-    return reporting.title_of(group), level, place, e.value, e.low, e.high, e.n, e.excluded
+    return reporting.title_of(group), None if step is None else f"{step[0]:g}", place, e.value, e.low, e.high, e.n, e.excluded
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, axis: str, metric: MetricRow) -> None:

@@ -48,7 +48,7 @@ def _with_truth(results: Results, task: Task) -> list[tuple[str, str, str]]:
     edits: list[tuple[Condition, str, str, bool]] = [
         (c, f.what, f.method, f.exact)
         for c in results.conditions(task, "intervention")
-        if (f := facts_of(results, task, c)) is not None and f.changes == "object"
+        if (f := facts_of(results, task, c)) is not None and f.experiment == "remove-object"
     ]
     return [
         (c.name, truth.name, method)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.context_edits import Curve, curves_of
 from robustbench_cv.rendering.curves import curve_charts
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes
@@ -11,11 +12,9 @@ from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Results
 from robustbench_cv.tasks import Task
 
-_CURVE = "occlusion"
-
 _CAPTION = "the covered share of the object; dashed, the control: the same cover where no object is."
 
-_COLUMNS = ("model", "metric", "area under the curve", "occ50", "n", "excluded")
+_COLUMNS = ("model", "occluder", "metric", "area under the curve", "occ50", "n", "excluded")
 
 
 @report()
@@ -25,6 +24,7 @@ def occlusion_curve() -> Report:
 
 
 def _items(results: Results, task: Task) -> list[Item]:
+    curves = curves_of(results, task, "occlude-object")
     charts = curve_charts(
         results,
         task,
@@ -33,16 +33,18 @@ def _items(results: Results, task: Task) -> list[Item]:
         title="Occlusion",
         caption=_CAPTION,
         axis="covered share of the object",
-        curves=(_CURVE,),
+        curves=[c.curve for curve in curves for _, c in curve.steps if c.curve],
     )
-    shares = {c.severity: c.name for c in results.conditions(task, "intervention") if c.curve == _CURVE and c.severity is not None}
-    if len(shares) < 2:
-        return [*charts]
+    if not curves:
+        return []
     notes = Footnotes()
     metrics = dict.fromkeys([results.metrics(task)[0], *(name for name in results.metrics(task) if name == "object-recall")])
-    rows = [_row(results, group, shares, metric, notes) for group in reporting.groups_of(results, task) for metric in metrics]
+    rows = [
+        _row(results, group, curve, metric, notes) for group in reporting.groups_of(results, task) for curve in curves for metric in metrics
+    ]
+    widest = max(level for curve in curves for level, _ in curve.steps)
     caption = (
-        f"{reporting.TASK_TITLES[task]}: what is left as more of the object is covered, from nothing to {max(shares):.0%} of its visible "
+        f"{reporting.TASK_TITLES[task]}: what is left as more of the object is covered, from nothing to {widest:.0%} of its visible "
         "pixels. Area: under the curve, a share of the width covered; 95 % intervals. occ50: the covered share at which less than half of "
         "the uncovered number is left, by straight lines between the steps; none: never."
     )
@@ -52,9 +54,10 @@ def _items(results: Results, task: Task) -> list[Item]:
     return [*charts, table]
 
 
-def _row(results: Results, group: Group, shares: dict[float, str], metric: str, notes: Footnotes) -> list[Cell]:
+def _row(results: Results, group: Group, curve: Curve, metric: str, notes: Footnotes) -> list[Cell]:
+    shares = {level: c.name for level, c in curve.steps}
     made = results.occlusion(group, shares, metric)
     area = reporting.estimate_cell(results, group, list(shares.values()), reporting.unit_of(results, group.task, metric), made.area, notes)
     half = None if area.state != "shown" else "none" if made.occ50 is None else f"{made.occ50:.0%}"
     quantity = reporting.quantity_of(results, group.task, metric)
-    return [reporting.title_of(group), quantity, area, half, made.area.n, made.area.excluded]
+    return [reporting.title_of(group), curve.method, quantity, area, half, made.area.n, made.area.excluded]

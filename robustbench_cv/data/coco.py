@@ -13,9 +13,10 @@ import msgspec
 
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.coco_json import CocoFile, CocoImage, read_coco
-from robustbench_cv.data.coco_objects import CocoObjects, read_object
+from robustbench_cv.data.coco_objects import read_object
 from robustbench_cv.data.file_names import find_file, other_spellings, shorten
 from robustbench_cv.data.images import Picture, exif_fact, read_picture
+from robustbench_cv.data.objects import AnnotatedObjects
 from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, sample_id
 from robustbench_cv.errors import BadSample, UserError
 from robustbench_cv.tasks import Task
@@ -94,7 +95,7 @@ class CocoInstances:
         height, width = picture.pixels.shape[1:]
         annotations = self.file.annotations[entry.id]
         each = [read_object(a, self.file.indices, height, width, where, outlines=self.outlines) for a in annotations]
-        objects = CocoObjects(each, self.labels, height, width)
+        objects = AnnotatedObjects(each, self.labels, height, width)
         facts = {"masks": "boxes"} if any(o.shape is None for o in each) else {}
         facts |= exif_fact(picture)
         return Sample(self.ids[index], picture.pixels, objects.target(masks=self.masks), objects.regions(), facts)

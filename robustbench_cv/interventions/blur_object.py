@@ -9,6 +9,7 @@ from torch import Tensor
 
 from robustbench_cv.arguments import PositiveNumber
 from robustbench_cv.catalogue import intervention
+from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.degrade_context import AT
 from robustbench_cv.interventions.fill import blur_known_pixels
 from robustbench_cv.interventions.intervention import Intervention
@@ -53,6 +54,11 @@ class BlurredObject:
     @property
     def removes_objects(self) -> bool:
         return False
+
+    @property
+    def context_facts(self) -> ContextFacts:
+        """What reports say of it."""
+        return ContextFacts(experiment="blur-object", what=self.what, level=self.sigma)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         chosen = select(sample, self.what, paired_noise(noise, "blur-object"), erase=False)

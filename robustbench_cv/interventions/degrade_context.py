@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ def blur_context(sigma: PositiveNumber = 8.0, what: str = "auto") -> Interventio
     def paint(sample: Sample, chosen: Tensor, stream: Noise) -> Tensor:
         return blur_known_pixels(sample.image, ~chosen, sigma * min(chosen.shape) / AT)
 
-    return DegradedContext("blur-context", f"sigma={sigma:g}", what, paint)
+    return DegradedContext("blur-context", sigma, what, paint)
 
 
 @intervention(paper="arXiv:1911.07349")
@@ -56,7 +56,7 @@ def jigsaw_context(grid: Annotated[int, Range(2, 64)] = 4, what: str = "auto") -
     def paint(sample: Sample, chosen: Tensor, stream: Noise) -> Tensor:
         return shuffle_tiles(extend_background(sample.image, chosen), grid, stream)
 
-    return DegradedContext("jigsaw-context", f"grid={grid}", what, paint)
+    return DegradedContext("jigsaw-context", float(grid), what, paint)
 
 
 @intervention(paper="arXiv:1911.07349")
@@ -69,7 +69,7 @@ def texture_context(what: str = "auto") -> Intervention:
     def paint(sample: Sample, chosen: Tensor, stream: Noise) -> Tensor:
         return random_phases(extend_background(sample.image, chosen), stream)
 
-    return DegradedContext("texture-context", "random phases", what, paint)
+    return DegradedContext("texture-context", None, what, paint)
 
 
 @intervention(paper="arXiv:1911.07349")
@@ -90,8 +90,8 @@ Paint = Callable[[Sample, Tensor, Noise], Tensor]
 class DegradedContext:
     """All but the chosen objects painted anew from the sample itself. level: the spec's argument, for reports."""
 
-    kind: str
-    level: str
+    kind: Literal["blur-context", "jigsaw-context", "texture-context"]
+    level: float | None
     what: str
     paint: Paint
 
@@ -110,7 +110,7 @@ class DegradedContext:
     @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
-        return ContextFacts("context", f"{self.kind} {self.level}", self.what, exact=False, natural=False)
+        return ContextFacts(experiment=self.kind, what=self.what, level=self.level)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, self.kind)
@@ -143,7 +143,7 @@ class CroppedContext:
     @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
-        return ContextFacts("context", f"crop-context ratio={self.ratio:g}", self.what, exact=False, natural=False)
+        return ContextFacts(experiment="show-context", what=self.what, level=self.ratio)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         chosen = select(sample, self.what, paired_noise(noise, "crop-context"), erase=False)

@@ -10,6 +10,7 @@ from torch import Tensor
 from robustbench_cv.arguments import PositiveFraction
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
+from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import instances, members, needed_regions, objects, select
 from robustbench_cv.interventions.occluders import STYLES, TEXTURES, covering_pixels
@@ -67,6 +68,11 @@ class Occlusion:
     @property
     def removes_objects(self) -> bool:
         return False
+
+    @property
+    def context_facts(self) -> ContextFacts:
+        """What reports say of it."""
+        return ContextFacts(experiment="occlude-object", what=self.what, method=f"{self.texture} {self.style}", level=self.share)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "occlude")

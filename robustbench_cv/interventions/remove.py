@@ -99,7 +99,7 @@ class Removal:
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
         natural = self.kind == "remove" and self.fill not in FLAT
-        return ContextFacts("object", self.fill, self.what, exact=self.fill == "exact", natural=natural)
+        return ContextFacts(experiment="remove-object", what=self.what, method=self.fill, exact=self.fill == "exact", natural=natural)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")

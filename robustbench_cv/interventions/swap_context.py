@@ -84,7 +84,7 @@ class Swap:
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
         rendered = self.to in RENDERED
-        return ContextFacts("context", self.to, self.what, exact=rendered, natural=self.to not in PLAIN)
+        return ContextFacts(experiment="swap-context", what=self.what, method=self.to, exact=rendered, natural=self.to not in PLAIN)
 
     def with_donors(self, donors: Donors) -> Intervention:
         """The same swap, borrowing from these samples, whose targets are in the class indices of the samples to come."""

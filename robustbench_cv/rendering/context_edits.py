@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from robustbench_cv.interventions.context_facts import ContextFacts
+from robustbench_cv.interventions.context_facts import ContextFacts, Experiment
 from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
@@ -30,7 +30,7 @@ def removals(results: Results, task: Task) -> list[tuple[Condition, ContextFacts
         (c, f)
         for c in results.conditions(task, "intervention")
         if (f := facts_of(results, task, c)) is not None
-        and f.changes == "object"
+        and f.experiment == "remove-object"
         and (f.natural or f.exact)
         and results.controls(task, c.name)
     ]
@@ -43,10 +43,27 @@ def swaps(results: Results, task: Task) -> list[tuple[Condition, ContextFacts]]:
         (c, f)
         for c in results.conditions(task, "intervention")
         if (f := facts_of(results, task, c)) is not None
-        and f.changes == "context"
+        and f.experiment == "swap-context"
         and (f.natural or f.exact)
         and results.controls(task, c.name)
     ]
+
+
+class Curve(NamedTuple):
+    """The conditions of one experiment at several levels, rising: (level, condition)."""
+
+    method: str
+    steps: list[tuple[float, Condition]]
+
+
+def curves_of(results: Results, task: Task, experiment: Experiment) -> list[Curve]:
+    """Of every method and choice of objects that the experiment was made with at two levels or more."""
+    found: dict[tuple[str, str], dict[float, Condition]] = {}
+    for c in results.conditions(task, "intervention"):
+        f = facts_of(results, task, c)
+        if f is not None and f.experiment == experiment and f.level is not None:
+            found.setdefault((f.method, f.what), {}).setdefault(f.level, c)
+    return [Curve(method, sorted(steps.items())) for (method, _), steps in found.items() if len(steps) > 1]
 
 
 def edit_pairs(results: Results, task: Task) -> list[EditPair]:

@@ -1,0 +1,98 @@
+"""data.yaml: where the images of each split lie, and the class names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robustbench_cv.data.classes import unique_labels
+from robustbench_cv.errors import UserError
+from robustbench_cv.types import Labels
+
+_LARGEST_BYTES = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class DataYaml:
+    """path: of the file. root: what its entries are relative to. content: as it was read."""
+
+    path: Path
+    root: Path
+    labels: Labels
+    content: dict[str, Any]
+
+    def entries(self, split: str) -> list[Path]:
+        """The folders and text files of a split. UserError where it names none, or what is not there."""
+        named = self.content.get(split)
+        splits = [name for name in ("train", "val", "test") if self.content.get(name)]
+        if not named:
+            raise UserError(f"{self.path} has no entry {split!r}; it has {', '.join(splits) or 'none of train, val and test'}")
+        texts = named if isinstance(named, list) else [named]
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError(f"{self.path}: {split} is {named!r}; write a path, or a list of paths")
+        return [self._find(split, text) for text in texts]
+
+    def _find(self, split: str, text: str) -> Path:
+        path = (self.root / text).resolve()
+        if not path.exists() and text.startswith("../"):
+            # as Ultralytics: exports of annotation tools write ../train/images for what lies beside the yaml
+            path = (self.root / text[3:]).resolve()
+        if not path.exists():
+            raise UserError(
+                f"{self.path}: {split} names {path}, which does not exist; correct the entry, or `path:` that it is relative to"
+            )
+        return path
+
+
+def read_data_yaml(path: Path) -> DataYaml:
+    """The file itself, or the only one in a folder. UserError where there is none, or it says no class names.
+
+    `path:` in it is relative to the folder of the yaml (Ultralytics looks in its own data folder too, which is not known here).
+    """
+    if path.is_dir():
+        path = _only_yaml(path)
+    try:
+        content = yaml.safe_load(path.read_bytes()[:_LARGEST_BYTES])
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; give a YOLO data.yaml, or the folder that holds it") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(content, dict) or "names" not in content:
+        raise UserError(f"{path} is no YOLO data.yaml: it has no `names`; write the class names as a list, or by index")
+    labels = unique_labels(_names(path, content["names"]), str(path))
+    count = content.get("nc", len(labels))
+    if count != len(labels):
+        raise UserError(f"{path} says nc: {count!r} and names {len(labels)} classes; correct one of the two")
+    root = content.get("path") or "."
+    if not isinstance(root, str):
+        raise UserError(f"{path}: path is {root!r}; write the folder that train, val and test are relative to")
+    folder = (path.parent / Path(root).expanduser()).resolve()
+    if not folder.is_dir():
+        # a data set that was moved: its yaml still names where it was
+        folder = path.parent
+    return DataYaml(path, folder, labels, content)
+
+
+def _only_yaml(folder: Path) -> Path:
+    found = sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
+    named = [path for path in found if path.stem == "data"]
+    if len(named) == 1 or len(found) == 1:
+        return (named or found)[0]
+    what = "none" if not found else f"{', '.join(path.name for path in found[:5])}: give one of these files"
+    raise UserError(f"{folder} should hold one data.yaml, and has {what}")
+
+
+def _names(path: Path, names: Any) -> list[str]:
+    """In the order of their indices. UserError where an index is missing: every class after it would be another."""
+    if isinstance(names, dict):
+        wanted = list(range(len(names)))
+        if sorted(names, key=str) != sorted(wanted, key=str):
+            missing = [k for k in wanted if k not in names]
+            raise UserError(f"{path}: names are numbered {sorted(map(str, names))[:10]}; they go from 0 up, and {missing[:5]} are missing")
+        names = [names[k] for k in wanted]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str | int | float) for name in names):
+        raise UserError(f"{path}: names is {str(names)[:80]!r}; write a list of class names, or names by index")
+    return [str(name) for name in names]
