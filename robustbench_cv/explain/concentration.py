@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
@@ -18,10 +17,10 @@ SCALED_AT = 224
 def relevance_mass(relevance: Tensor, mask: Tensor) -> float:
     """Share of the positive relevance that lies in the mask, both (H, W). NotApplicable where there is none at all.
 
-    Relevance mass accuracy of Arras, Osman, Samek, "CLEVR-XAI", Information Fusion 81, 2022, arXiv:2003.07258; of an occlusion map it is the
-    on-object share. Negative relevance is clipped first, in numerator and denominator alike.
+    Relevance mass accuracy of Arras, Osman, Samek, "CLEVR-XAI", Information Fusion 81, 2022, arXiv:2003.07258; of an occlusion map it is
+    the on-object share. Negative relevance is clipped first, in numerator and denominator alike.
 
-    >>> relevance_mass(torch.tensor([[3.0, 1.0, -9.0]]), torch.tensor([[True, False, True]]))
+    >>> relevance_mass(Tensor([[3, 1, -9]]), Tensor([[1, 0, 1]]))
     0.75
     """
     positive = _positive(relevance)
@@ -33,7 +32,7 @@ def relevance_rank(relevance: Tensor, mask: Tensor) -> float:
 
     Relevance rank accuracy of the same paper. NotApplicable where no relevance is positive, or the mask is empty.
 
-    >>> relevance_rank(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[True, True, False]]))
+    >>> relevance_rank(Tensor([[3, 1, 2]]), Tensor([[1, 1, 0]]))
     0.5
     """
     k = int(mask.sum())

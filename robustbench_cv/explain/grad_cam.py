@@ -30,7 +30,9 @@ def grad_cam(model: AnyModel, explained: Explained, image: Tensor, *, layer: str
         score = score_of(model, explained, "logit")(image[None].detach().clone().requires_grad_())
         maps = [output for output in outputs if output.ndim == 4 and output.requires_grad]
         if not maps or not score.requires_grad:
-            raise UserError(f"{_what(model, layer)} gives no map (N, C, h, w) with a gradient; name another layer, or use --method occlusion")
+            raise UserError(
+                f"{_what(model, layer)} gives no map (N, C, h, w) with a gradient; name another layer, or use --method occlusion"
+            )
         gradients = torch.autograd.grad(score.sum(), maps, allow_unused=True)
     pairs = [(a.detach(), g) for a, g in zip(maps, gradients, strict=True) if g is not None and (bool(g.any()) or layer is not None)]
     if not pairs:  # nothing asks for any map: an answer that no pixel changes
@@ -57,7 +59,7 @@ def _layers(model: AnyModel, layer: str | None) -> list[nn.Module]:
             hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"its last is {list(named)[-1]!r}"
             raise UserError(f"{model.info.name} has no layer {layer!r}; {hint}")
         return [named[layer]]
-    convolutions = [module for module in named.values() if isinstance(module, nn.Conv2d)]
+    convolutions: list[nn.Module] = [module for module in named.values() if isinstance(module, nn.Conv2d)]
     if not convolutions:
         raise UserError(f"{model.info.name} has no convolution, whose maps Grad-CAM weighs; name a layer=, or use --method occlusion")
     return convolutions

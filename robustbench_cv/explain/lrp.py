@@ -1,8 +1,8 @@
 """Layer-wise relevance propagation: the score handed back layer by layer, to each input what it contributed.
 
 Bach et al., PLoS ONE 2015, https://doi.org/10.1371/journal.pone.0130140. In the form of Montavon et al., "Layer-Wise Relevance
-Propagation: An Overview", 2019, https://doi.org/10.1007/978-3-030-28954-6_10, section 10.3.2: each layer's forward pass is rewritten so that
-its value stays and gradient times input is the rule. Sums, concatenations and pooling then need no rule of their own.
+Propagation: An Overview", 2019, https://doi.org/10.1007/978-3-030-28954-6_10, section 10.3.2: each layer's forward pass is rewritten
+so that its value stays and gradient times input is the rule. Sums, concatenations and pooling then need no rule of their own.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ RULES = ("z-plus", "epsilon")
 def lrp(model: AnyModel, explained: Explained, image: Tensor, *, rule: str = "z-plus") -> Tensor:
     """Relevance of the logit, summed over channels: (H, W), signed.
 
-    rule: of convolutions, "z-plus" (alpha 1, beta 0) or "epsilon"; linear layers always have epsilon (as Montavon et al. advise for the upper
-    layers). Batch norms are folded into their convolutions first, in a copy; one that cannot be stays an affine layer, whose offset keeps
-    its share. Pixels count from the model's own mean colour. UserError for networks with other normalisations or attention, of which these
+    rule: of convolutions, "z-plus" (alpha 1, beta 0) or "epsilon"; linear layers always have epsilon (as Montavon et al. advise for the
+    upper layers). Batch norms are folded into their convolutions first, in a copy; one that cannot be stays an affine layer, whose
+    offset keeps its share. Pixels count from the model's own mean colour. UserError for networks with other normalisations or attention, of which these
     rules know nothing.
     """
     if rule not in RULES:
@@ -49,7 +49,8 @@ def lrp(model: AnyModel, explained: Explained, image: Tensor, *, rule: str = "z-
 
 def _rewritten(model: AnyModel, probe: Tensor, rule: str) -> AnyModel:
     """A copy of the model that computes the same, whose gradient times input is relevance."""
-    if not (isinstance(model, HasModule) and dataclasses.is_dataclass(model) and "module" in {f.name for f in dataclasses.fields(model)}):
+    fields: set[str] = {f.name for f in dataclasses.fields(cast(Any, model))} if dataclasses.is_dataclass(model) else set()
+    if not isinstance(model, HasModule) or "module" not in fields:
         raise UserError(f"{model.info.name} shows no torch module to copy, which LRP rewrites; use --method occlusion")
     refused = sorted({type(m).__name__ for m in model.module.modules() if isinstance(m, REFUSED)})
     layers = [m for m in model.module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]

@@ -51,7 +51,9 @@ def build_method(spec: str) -> Method:
     for name, value in parsed.args.items():
         if name not in taken:
             raise UserError(f"{parsed.name} takes no argument {name!r}; it takes {', '.join(taken) or 'none'}")
-        kind = "str" if isinstance(value, str) else "int" if isinstance(value, int) and not isinstance(value, bool) else type(value).__name__
+        kind = (
+            "str" if isinstance(value, str) else "int" if isinstance(value, int) and not isinstance(value, bool) else type(value).__name__
+        )
         if value is not None and kind not in str(taken[name].annotation):
             raise UserError(f"{parsed.name}: {name}={value!r} must be {taken[name].annotation}")
     method: Method = functools.partial(function, **parsed.args)
