@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -284,6 +287,60 @@ def test_relevance_is_refused_where_there_is_no_rule() -> None:
         lrp(tiny(net, 2), ClassScore(0), picture())
     with pytest.raises(UserError, match="no rule named 'gamma'"):
         lrp(tiny(), ClassScore(0), picture(), rule="gamma")
+
+
+# Beside another implementation: uv run --with captum pytest tests/test_explain.py -k captum
+
+
+def test_maps_of_a_bundled_network_are_captums() -> None:
+    attr = pytest.importorskip("captum.attr", reason="captum is not installed: uv run --with captum pytest ...")
+    model, image, explained = build("cifar-resnet20.scenes"), picture(32, 32), ClassScore(7)
+    assert isinstance(model, Classifier)
+    layer = model.module.net.layer3[2].conv2  # type: ignore[index,union-attr]
+
+    def probability(x: Tensor) -> Tensor:
+        return model.raw(x).values.softmax(1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # captum sets requires_grad, and says so
+        saliency = attr.Saliency(model.module).attribute(image[None], target=7)[0]
+        path = attr.IntegratedGradients(probability).attribute(image[None], image[None] * 0, target=7, n_steps=32, method="riemann_middle")[
+            0
+        ]
+        cam = attr.LayerGradCam(model.module, layer).attribute(image[None], target=7, relu_attributions=True)
+    torch.testing.assert_close(gradient(model, explained, image), saliency.amax(0))
+    torch.testing.assert_close(integrate(score_of(model, explained, "probability"), image, image * 0, 32).map, path.sum(0))
+    scaled = nn.functional.interpolate(cam, (32, 32), mode="bilinear")[0, 0].detach()
+    torch.testing.assert_close(grad_cam(model, explained, image), scaled)
+
+
+@pytest.mark.parametrize("rule", ["epsilon", "z-plus"])
+def test_relevance_is_captums(rule: str) -> None:
+    attr = pytest.importorskip("captum.attr", reason="captum is not installed: uv run --with captum pytest ...")
+    rules = importlib.import_module("captum.attr._utils.lrp_rules")
+    torch.manual_seed(0)
+    net = Plain().eval()
+    for part in (net.first, net.second):
+        part.rule = rules.EpsilonRule(epsilon=1e-6) if rule == "epsilon" else rules.Alpha1_Beta0_Rule(set_bias_to_zero=True)
+    net.head.rule = rules.EpsilonRule(epsilon=1e-6)
+    image = picture(20, 20)
+    found = lrp(tiny(copy.deepcopy(net), 5), ClassScore(2), image, rule=rule)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = attr.LRP(net).attribute(image[None], target=2)[0].sum(0).detach()
+    torch.testing.assert_close(found, expected, atol=1e-4 * float(found.abs().max()), rtol=1e-3)
+
+
+class Plain(nn.Module):
+    """Each layer a module, used once: what captum's LRP takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.relu, self.pool = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2)
+        self.second, self.relu_2, self.head = nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Linear(8 * 49, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.relu_2(self.second(self.pool(self.relu(self.first(x))))).flatten(1))
 
 
 # Methods by name.

@@ -8,6 +8,7 @@ from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.cli import options
 from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
 from robustbench_cv.explain.methods import METHODS, check_method
+from robustbench_cv.run_folder import file_name
 from robustbench_cv.terminal import say
 
 EXAMPLES = [
@@ -60,7 +61,7 @@ def command(model: str, data: str, class_map: str, samples: int, method: str, to
     DATASETS.check(data)
     check_method(method)
     pairs = parse_overrides(class_map)
-    folder = options.usable_folder(out or Path("explanations") / _name(f"{model}-{method}"))
+    folder = options.usable_folder(out or Path("explanations") / file_name(f"{model}-{method}"))
     say(f"writes {folder}/: explain.csv, samples.csv, pictures/ (one for each sample), index.html")
 
     from robustbench_cv.api import explain
@@ -71,9 +72,3 @@ def command(model: str, data: str, class_map: str, samples: int, method: str, to
     say(made.table().to_markdown())
     say(f"flagged: {', '.join(made.flagged) or 'no class'}")
     say(f"page: {write(made, folder)[-1].resolve()}")
-
-
-def _name(text: str) -> str:
-    from robustbench_cv.run_folder import file_name
-
-    return file_name(text)

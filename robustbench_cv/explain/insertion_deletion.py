@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from robustbench_cv.batching import BatchSize
 from robustbench_cv.errors import UserError
 from robustbench_cv.explain.preprocessing_mean import preprocessing_mean
 from robustbench_cv.explain.targets import Explained, Score, score_of
@@ -41,7 +42,7 @@ def insertion_deletion(model: AnyModel, explained: Explained, image: Tensor, rel
     )
 
 
-def curve(score: Score, start: Tensor, end: Tensor, relevance: Tensor, *, step: int | None = None, batch_size: int = 32) -> Tensor:
+def curve(score: Score, start: Tensor, end: Tensor, relevance: Tensor, *, step: int | None = None, batch_size: int | None = None) -> Tensor:
     """Scores while the pixels of `start`, the most relevant first, become those of `end`: (ceil(HW / step) + 1,), both ends included.
 
     start, end: (3, H, W); all channels of a pixel change at once. Equal pixels are ranked by noise of 1e-9 of the largest, seeded.
@@ -52,10 +53,10 @@ def curve(score: Score, start: Tensor, end: Tensor, relevance: Tensor, *, step: 
         raise UserError(f"step={step} must be at least 1 pixel")
     rank = _ranks(relevance).to(start.device)
     counts = [min(k * step, pixels) for k in range(math.ceil(pixels / step) + 1)]
-    scores = []
+    scores, at_once = [], BatchSize(batch_size).at(*relevance.shape)
     with torch.no_grad():
-        for first in range(0, len(counts), batch_size):
-            changed = torch.stack([rank < count for count in counts[first : first + batch_size]])[:, None]
+        for first in range(0, len(counts), at_once):
+            changed = torch.stack([rank < count for count in counts[first : first + at_once]])[:, None]
             scores.append(score(torch.where(changed, end, start)))
     return torch.cat(scores).double().cpu()
 

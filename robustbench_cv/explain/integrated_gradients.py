@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from robustbench_cv.batching import BatchSize
 from robustbench_cv.errors import UserError
 from robustbench_cv.explain.gradient import input_gradient
 from robustbench_cv.explain.targets import Explained, Score, score_of
@@ -36,7 +37,14 @@ class Attribution(NamedTuple):
 
 
 def integrated_gradients(
-    model: AnyModel, explained: Explained, image: Tensor, *, baseline: str = "black", steps: int = 32, most: int = 512, batch_size: int = 16
+    model: AnyModel,
+    explained: Explained,
+    image: Tensor,
+    *,
+    baseline: str = "black",
+    steps: int = 32,
+    most: int = 512,
+    batch_size: int | None = None,
 ) -> Tensor:
     """(x - x') times the mean gradient of the probability between x' and x, summed over channels: (H, W), signed.
 
@@ -45,6 +53,8 @@ def integrated_gradients(
     """
     if baseline not in BASELINES:
         raise UserError(f"no baseline named {baseline!r}; choose one of {sorted(BASELINES)}")
+    if batch_size is not None and batch_size < 1:
+        raise UserError(f"batch_size={batch_size} must be at least 1")
     if not 1 <= steps <= most:
         raise UserError(f"steps={steps} must be from 1 to most={most}")
     score = score_of(model, explained, "probability")
@@ -59,11 +69,13 @@ def integrated_gradients(
     return found.map.float()
 
 
-def integrate(score: Score, image: Tensor, start: Tensor, steps: int, *, batch_size: int = 16, name: str = "the model") -> Attribution:
+def integrate(
+    score: Score, image: Tensor, start: Tensor, steps: int, *, batch_size: int | None = None, name: str = "the model"
+) -> Attribution:
     """Riemann sum at the midpoints of `steps` equal parts of the straight line from `start` to the image, both (3, H, W)."""
-    total = torch.zeros_like(image)
-    for first in range(0, steps, batch_size):
-        at = (torch.arange(first, min(first + batch_size, steps), device=image.device, dtype=image.dtype) + 0.5) / steps
+    total, at_once = torch.zeros_like(image), BatchSize(batch_size, limit=16).at(*image.shape[-2:])
+    for first in range(0, steps, at_once):
+        at = (torch.arange(first, min(first + at_once, steps), device=image.device, dtype=image.dtype) + 0.5) / steps
         total += input_gradient(score, start + at[:, None, None, None] * (image - start), name).sum(dim=0)
     with torch.no_grad():
         difference = float(score(image[None])[0] - score(start[None])[0])

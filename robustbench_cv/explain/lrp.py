@@ -36,7 +36,8 @@ def lrp(model: AnyModel, explained: Explained, image: Tensor, *, rule: str = "z-
 
     rule: of convolutions, "z-plus" (alpha 1, beta 0) or "epsilon"; linear layers always have epsilon (as Montavon et al. advise for the
     upper layers). Batch norms are folded into their convolutions first, in a copy; one that cannot be stays an affine layer, whose
-    offset keeps its share. Pixels count from the model's own mean colour. UserError for networks with other normalisations or
+    offset keeps its share. Pixels count from the model's own mean colour. Where two maps are multiplied (squeeze and
+    excitation), both get the whole relevance. UserError for networks with other normalisations or
     attention, of which these rules know nothing.
     """
     if rule not in RULES:
