@@ -28,7 +28,7 @@ from robustbench_cv.explain.lrp import lrp
 from robustbench_cv.explain.methods import METHODS, build_method
 from robustbench_cv.explain.occlusion import occlusion
 from robustbench_cv.explain.subject import MainObject, answer, main_object
-from robustbench_cv.explain.survey import rows_of, survey
+from robustbench_cv.explain.survey import explain_sample, rows_of, survey
 from robustbench_cv.explain.targets import ClassScore, DetectionScore, RegionScore, score_of
 from robustbench_cv.interventions.slide_patch import positions
 from robustbench_cv.models.adapt import Classifier, classifier
@@ -623,6 +623,31 @@ def _one_convolution(weight: Tensor, bias: Tensor) -> nn.Module:
         conv.weight.copy_(weight)
         conv.bias.copy_(bias)  # type: ignore[union-attr]
     return nn.Sequential(conv, nn.Flatten())
+
+
+@dataclass(frozen=True)
+class TwoBoxes:
+    """A detector of three classes that reports a surer box of class 2 on every box of class 0."""
+
+    info: ModelInfo = field(default_factory=lambda: ModelInfo("two boxes", "detection", Labels(("dark", "bright", "bird")), "0" * 64))
+
+    def raw(self, images: Tensor, /) -> Candidates:
+        boxes = torch.tensor([[2.0, 2, 20, 20], [2, 2, 20, 20]])[None, :, None].repeat(len(images), 1, 1, 1)
+        log_score = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.1, 0.9]]).log().repeat(len(images), 1, 1) + 0 * images.mean()
+        return Candidates(boxes, log_score, torch.ones(boxes.shape[:2], dtype=torch.bool))
+
+    def decode(self, raw: Candidates, /) -> list[BoxPrediction]:
+        return [BoxPrediction(b[:, 0], s.amax(1).exp(), s.argmax(1)) for b, s in zip(raw.boxes, raw.log_score.detach(), strict=True)]
+
+
+def test_boxes_of_classes_that_the_data_lacks_are_passed_over() -> None:
+    model, data = TwoBoxes(), Labels(("dark", "bright"))
+    target = BoxTarget.of(torch.tensor([[2.0, 2, 20, 20]]), torch.tensor([1]))
+    sample, method = Sample("s", picture(24, 24), target), build_method("occlusion(side=8, stride=8)")
+    case = explain_sample(model, sample, method, ClassMap.match(data, model.info.classes))
+    assert case.answer.says == "dark 0.60"
+    every = explain_sample(model, sample, method, ClassMap.match(model.info.classes, model.info.classes))
+    assert every.answer.says == "bird 0.90"
 
 
 def test_wrong_answers_are_explained_but_not_scored() -> None:

@@ -17,7 +17,7 @@ from robustbench_cv.explain.subject import Answer, MainObject, answer, main_obje
 from robustbench_cv.foreign_code import calling, read_sample
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.score_intervals import wilson
-from robustbench_cv.types import AnyModel, Dataset, Sample, predict
+from robustbench_cv.types import AnyModel, BoxPrediction, Dataset, Sample, predict
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def survey(
     for index in indices:
         try:
             sample = class_map.sample(read_sample(dataset, index))
-            cases.append(explain_sample(model, sample, method, device=device, tolerance_px=tolerance_px))
+            cases.append(explain_sample(model, sample, method, class_map, device=device, tolerance_px=tolerance_px))
         except (NotApplicable, BadSample) as reason:
             left_out.append(str(reason))
         advance(dataset.ids[index])
@@ -91,13 +91,24 @@ def survey(
 
 
 def explain_sample(
-    model: AnyModel, sample: Sample, method: Method, *, device: str = "cpu", tolerance_px: int | None = TOLERANCE_PX
+    model: AnyModel,
+    sample: Sample,
+    method: Method,
+    class_map: ClassMap,
+    *,
+    device: str = "cpu",
+    tolerance_px: int | None = TOLERANCE_PX,
 ) -> Case:
-    """The map of what the model says of a sample's main object, measured. NotApplicable for samples without a mask of one."""
+    """The map of what the model says of a sample's main object, measured. NotApplicable for samples without a mask of one.
+
+    sample: its target in the model's classes. Boxes of classes that the data cannot judge are passed over.
+    """
     main = main_object(sample)
     image = sample.image.to(device)
     with calling(f"model {model.info.name!r}, sample {sample.id!r}", ours=lambda: True):
-        says = answer(predict(model, image[None])[0], main, sample, model.info)
+        predicted = predict(model, image[None])[0]
+        judged = class_map.prediction(predicted) if isinstance(predicted, BoxPrediction) else predicted
+        says = answer(judged, main, sample, model.info)
         share = area_share(main.mask)
         if says.explained is None:
             return Case(sample, main, says, share, reason="the model reports nothing there")
