@@ -11,8 +11,12 @@ from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.checks.doctor import diagnose
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
+from robustbench_cv.explain.methods import build_method
+from robustbench_cv.explain.survey import spread_indices, survey
 from robustbench_cv.findings import Finding
+from robustbench_cv.models.adapt import to
 from robustbench_cv.models.labels import require_classes
+from robustbench_cv.rendering.explanations import Explanations
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.results import Results
@@ -150,3 +154,52 @@ def examine_specs(
     mapping = ClassMap.match(dataset.labels, built.info.classes, class_map or {})
     announce(f"{built.info.name} on {dataset.name}: {mapping.summary()}")
     return diagnose(built, dataset, mapping, range(len(dataset)), device=chosen)
+
+
+def explain(
+    model: str | AnyModel,
+    data: str,
+    method: str = "occlusion",
+    *,
+    samples: int = 16,
+    tolerance: int | None = 15,
+    device: str = "auto",
+    class_map: Mapping[str, str] | None = None,
+    progress: Callable[[int], Progress] = silent,
+    announce: Callable[[str], None] = lambda text: None,
+) -> Explanations:
+    """Maps of what a model says of the main objects of `samples` pictures, spread over the data, and what they say of each class.
+
+    method: "occlusion(side=16)", "gradient", "integrated-gradients", "grad-cam(layer='net.layer4')", "lrp". tolerance: of the pointing
+    game, in pixels; None is 15 at a shorter side of 224 px, scaled. `.table()` has a row a class;
+    robustbench_cv.rendering.explanations.write writes it with the pictures. UserError where no sample has a mask of its object.
+    """
+    if isinstance(model, str):
+        MODELS.check(model)
+    DATASETS.check(data)
+    made, chosen = build_method(method), choose_device(device)
+    built = build(model, device=chosen) if isinstance(model, str) else to(model, chosen)
+    require_classes(built.info.name, built.info.classes.names)
+    dataset = DATASETS.build(data, task=built.info.task)
+    mapping = ClassMap.match(dataset.labels, built.info.classes, class_map or {})
+    announce(f"{built.info.name} on {dataset.name}: {mapping.summary()}")
+    indices = spread_indices(len(dataset), _in_range("samples", samples, 1, 2**31 - 1) or 1)
+    with progress(len(indices)) as bar:
+        bar.describe(f"{built.info.name} · {method}")
+        found = survey(
+            built,
+            dataset,
+            mapping,
+            made,
+            indices,
+            device=chosen,
+            tolerance_px=_in_range("tolerance", tolerance, 1, 2**31 - 1),
+            advance=lambda sample: bar.advance(1),
+        )
+    if not found.cases:
+        raise UserError(
+            f"{dataset.name} has no sample to explain: {found.left_out[0] if found.left_out else 'it is empty'}; "
+            "give data with masks, such as scenes, coco:PATH or masks:PATH"
+        )
+    said = f"{tolerance} px" if tolerance is not None else "15 px at a shorter side of 224 px, scaled"
+    return Explanations(found, method, built.info.name, dataset.name, built.info.classes, said)

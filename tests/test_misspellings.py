@@ -25,6 +25,8 @@ SLIPS = {
     "attack of a suite": (["run", "mine.yaml"], "no attack named 'pdg'; did you mean 'pgd'"),
     "class map": (["run", "quick", "--class-map", "auto"], "is not data=model"),
     "device": (["run", "quick", "--device", "meta"], "holds no numbers"),
+    "model of explain": (["explain", "--model", "unett", "--data", "scenes"], "did you mean 'unet'"),
+    "method of explain": (["explain", "--model", "unet", "--data", "scenes", "--method", "grad-cma"], "did you mean 'grad-cam'"),
     "speed's task": (["speed", "--task", "speech"], "no architecture is for 'speech'"),
 }
 

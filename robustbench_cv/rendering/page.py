@@ -49,7 +49,7 @@ class Banner:
 def page(results: Results, items: Sequence[Item], template: str) -> str:
     """A template of reports/templates filled: "index.html" is one self-contained file, "report.md" points at figures/."""
     return (
-        _templates()
+        templates()
         .get_template(f"{template}.j2")
         .render(
             run=results.run,
@@ -65,7 +65,8 @@ def page(results: Results, items: Sequence[Item], template: str) -> str:
     )
 
 
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Of reports/templates: html is escaped, and `markdown`, `plain` and `made` (an item as html) are filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
 
