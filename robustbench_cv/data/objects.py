@@ -30,7 +30,14 @@ class Runs:
     lengths: tuple[int, ...]
 
 
-Shape: TypeAlias = Polygons | Runs | None
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The object's mask itself, bool (H, W)."""
+
+    mask: Tensor
+
+
+Shape: TypeAlias = Polygons | Runs | Pixels | None
 """An object's outline; None where only its box is known, which then stands for it."""
 
 
@@ -93,4 +100,6 @@ class AnnotatedObjects:
             return polygons.rasterize(item.shape.corners, self.height, self.width)
         if isinstance(item.shape, Runs):
             return rle.decode(item.shape.lengths, self.height, self.width)
+        if isinstance(item.shape, Pixels):
+            return item.shape.mask
         return boxes.to_mask(torch.tensor(item.box), self.height, self.width)

@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, array_of
 from robustbench_cv.types import Labels, Sample
-from tests.reference import coco, plain, worlds
+from tests.reference import coco, plain, voc, worlds
 
 SCORE = 0.3
 
@@ -63,6 +63,8 @@ CASES = [
     Case("ap-small", "detection", _average_precision(size="small")),
     Case("ap-medium", "detection", _average_precision(size="medium")),
     Case("ap-large", "detection", _average_precision(size="large")),
+    Case("ap-voc07", "detection", functools.partial(voc.average_precision, eleven_points=True)),
+    Case("ap-voc10", "detection", voc.average_precision),
     Case("mask-ap", "detection", _average_precision(masks=True)),
     Case("mask-ap50", "detection", _average_precision(thresholds=[0.5], masks=True)),
     Case("label-probability", "classification", plain.label_probability),
