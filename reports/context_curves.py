@@ -90,7 +90,9 @@ def _with_clean(steps: list[Step], experiment: Experiment) -> list[Step | None]:
 def _point(results: Results, group: Group, step: Step | None, place: int, metric: str, notes: Footnotes) -> tuple[object, ...]:
     name = results.conditions(group.task, "clean")[0].name if step is None else step[1].name
     e = reporting.metric_cell(results, group, name, metric, notes).estimate
-    return reporting.title_of(group), None if step is None else f"{step[0]:g}", place, e.value, e.low, e.high, e.n, e.excluded
+    several = len({other.dataset for other in reporting.groups_of(results, group.task)}) > 1
+    model = reporting.title_of(group) if several else group.model
+    return model, None if step is None else f"{step[0]:g}", place, e.value, e.low, e.high, e.n, e.excluded
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, axis: str, metric: MetricRow) -> None:

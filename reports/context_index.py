@@ -50,13 +50,19 @@ def _items(results: Results, task: Task) -> list[Item]:
         for pair in kept:
             row, index = _row(results, group, pair, notes)
             rows.append(row)
-            points.append((reporting.title_of(group), pair.name, index.value, index.low, index.high))
+            points.append((_short(results, group), pair.name, index.value, index.low, index.high))
     caption = f"{reporting.TASK_TITLES[task]}: how much of a model's recall of objects its context carries; 95 % intervals. {_EXPLAINED}"
     every = [*notes.notes, *_disagreements(results, task, pairs)]
     if dropped:
         every.append("No row for exact counterfactuals: the data were not rendered from descriptions, so that there are none.")
     table = Table(cells_of(_COLUMNS, rows), caption, f"context-index-{task}", tuple(every), task, blocks="model", title="Context index")
     return [table, _chart(points, task)]
+
+
+def _short(results: Results, group: Group) -> str:
+    """The model alone where the task has one data set."""
+    several = len({other.dataset for other in reporting.groups_of(results, group.task)}) > 1
+    return reporting.title_of(group) if several else group.model
 
 
 def _row(results: Results, group: Group, pair: EditPair, notes: Footnotes) -> tuple[list[Cell], Estimate]:

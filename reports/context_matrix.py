@@ -10,6 +10,7 @@ import pandas
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.context import FEWEST
 from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.report_items import Item, Report
@@ -37,39 +38,57 @@ def context_matrix() -> Report:
 
 def _items(results: Results, task: Task) -> list[Item]:
     items: list[Item] = []
-    for condition in results.conditions(task, "intervention"):
-        if not reporting.is_removal(results, task, condition):
-            continue
+    for method, conditions in _by_fill(results, task).items():
         for k, group in enumerate(reporting.groups_of(results, task)):
-            matrix = results.class_matrix(group, condition.name, FEWEST)
-            if matrix and results.controls(task, condition.name):
-                items += [_heat_map(results, group, condition.name, matrix, k), _table(results, group, condition.name, matrix, k)]
+            matrix = results.class_matrix(group, conditions, FEWEST)
+            if matrix:
+                label = f"{task}-{k}-{slug(method)}"
+                items += [_heat_map(group, method, matrix, label), _table(results, group, method, conditions, matrix, label)]
     return items
 
 
-def _caption(group: Group, condition: str) -> str:
+def _by_fill(results: Results, task: Task) -> dict[str, list[str]]:
+    """The removals of one class from each image, with a placebo, by their fill."""
+    found: dict[str, list[str]] = {}
+    for condition in results.conditions(task, "intervention"):
+        facts = facts_of(results, task, condition)
+        if facts is None or facts.experiment != "remove-object" or facts.what in ("auto", "all", "object", "largest", "random-object"):
+            continue
+        if results.controls(task, condition.name):
+            found.setdefault(facts.method, []).append(condition.name)
+    return found
+
+
+def _caption(group: Group, method: str) -> str:
     return (
-        f"{reporting.TASK_TITLES[group.task]}, {reporting.title_of(group)}, {condition}: change of the {_METRIC[group.task]} of a class "
+        f"{reporting.TASK_TITLES[group.task]}, {reporting.title_of(group)}, {method} fill: change of the {_METRIC[group.task]} of a class "
         f"when another is removed, less the placebo's, over what the edit left alone; of pairs with {FEWEST} images or more."
     )
 
 
-def _table(results: Results, group: Group, condition: str, matrix: list[ClassEffect], k: int) -> Table:
+def _table(results: Results, group: Group, method: str, conditions: list[str], matrix: list[ClassEffect], label: str) -> Table:
     notes = Footnotes()
     ordered = sorted(matrix, key=lambda one: -abs(_net(one)) if not numpy.isnan(_net(one)) else 1.0)
+    names = [name for condition in conditions for name in (condition, *results.controls(group.task, condition))]
     rows: list[list[Cell]] = []
     for one in ordered[:MOST_ROWS]:
         sides = (one.effect.effect, one.effect.control, one.effect.difference)
-        names = [condition, *results.controls(group.task, condition)]
         cells = [None if e is None else reporting.estimate_cell(results, group, names, "rate", e, notes) for e in sides]
         signed: list[Cell] = [c and Number(c.estimate, c.unit, signed=True, blocked=c.blocked, marks=c.marks) for c in cells]
         rows.append([reporting.title_of(group), one.removed, one.changed, *signed, one.effect.effect.n])
     more = () if len(matrix) <= MOST_ROWS else (f"The {MOST_ROWS} largest of {len(matrix)} pairs; the heat map has all.",)
     many = len(matrix)
     chance = f"{many} intervals at 95 % stand here: about {max(1, round(0.05 * many))} of them would miss 0 by chance alone."
-    label = f"context-matrix-{group.task}-{k}-{slug(condition)}"
     every = (*notes.notes, *more, chance)
-    return Table(cells_of(_COLUMNS, rows), _caption(group, condition), label, every, group.task, blocks="model", title="Removing one class")
+    return Table(
+        cells_of(_COLUMNS, rows),
+        _caption(group, method),
+        f"context-matrix-{label}",
+        every,
+        group.task,
+        blocks="model",
+        title="Removing one class",
+    )
 
 
 def _net(one: ClassEffect) -> float:
@@ -77,7 +96,7 @@ def _net(one: ClassEffect) -> float:
     return float("nan") if difference is None or difference.value is None else difference.value
 
 
-def _heat_map(results: Results, group: Group, condition: str, matrix: list[ClassEffect], k: int) -> Chart:
+def _heat_map(group: Group, method: str, matrix: list[ClassEffect], label: str) -> Chart:
     rows = [
         (one.removed, one.changed, _net(one), one.effect.effect.n, _tells(one))
         for one in sorted(matrix, key=lambda one: (one.removed, one.changed))
@@ -87,8 +106,8 @@ def _heat_map(results: Results, group: Group, condition: str, matrix: list[Class
     return Chart(
         frame=frame,
         draw=_draw,
-        caption=f"{_caption(group, condition)} Points of percent; bold where the 95 % interval misses 0; blank: fewer images.",
-        label=f"context-matrix-chart-{group.task}-{k}-{slug(condition)}",
+        caption=f"{_caption(group, method)} Points of percent; bold where the 95 % interval misses 0; blank: fewer images.",
+        label=f"context-matrix-chart-{label}",
         task=group.task,
         title="Removing one class changes the others",
         size=(2.2 + 0.42 * sides[1], 1.4 + 0.32 * sides[0]),
@@ -114,7 +133,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
         if numpy.isfinite(value):
             colour = "white" if abs(value) > 0.6 * limit else "black"
             at = changed.index(row[1]), removed.index(row[0])
-            text = f"{100 * value:+.0f}".replace("-", "−")
+            text = f"{100 * value:+.{0 if limit > 0.1 else 1}f}".replace("-", "−")
             axes.text(*at, text, ha="center", va="center", fontsize=7, color=colour, fontweight="bold" if row[4] else "normal")
     axes.set_xticks(range(len(changed)), changed, rotation=45, ha="right")
     axes.set_yticks(range(len(removed)), removed)

@@ -24,7 +24,7 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts
 from robustbench_cv.metrics.base_rates import BaseRates, base_rates
-from robustbench_cv.metrics.class_matrix import ids_holding, removed_alone
+from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alone
 from robustbench_cv.metrics.context_index import ContextReliance, Sides, context_reliance, with_failed
 from robustbench_cv.metrics.context_violations import Violations, violations
 from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
@@ -505,37 +505,47 @@ class Results:
 
         return self._remember("context reliance", group, names, metric, ContextReliance, make)
 
-    def class_matrix(self, group: Group, condition: str, fewest: int) -> list[ClassEffect]:
+    def class_matrix(self, group: Group, conditions: Sequence[str], fewest: int) -> list[ClassEffect]:
         """What removing each class does to each other one, by class name: IoU of segmenters, recall of detectors.
 
-        Only of pairs with at least `fewest` images. Empty for classifiers, and where the run keeps nothing of which class was removed.
+        conditions: removals of one class from each image, each of another one, all with a placebo. Only of pairs with at least `fewest`
+        images. Empty for classifiers, and where the run keeps nothing of which class was removed.
         """
         metric = {"segmentation": "class-iou", "detection": "class-recall"}.get(group.task)
-        if metric is None or self.stop_reason(group, condition):
+        if metric is None or any(self.stop_reason(group, condition) for condition in conditions):
             return []
-        names = [condition, *self.controls(group.task, condition)]
+        names = [name for condition in conditions for name in (condition, *self.controls(group.task, condition))]
 
         def make() -> list[ClassEffect]:
-            return list(self._class_effects(group, names, metric, fewest))
+            return list(self._class_effects(group, conditions, metric, fewest))
 
         return self._remember("class matrix", group, names, metric, list[ClassEffect], make, fewest)
 
-    def _class_effects(self, group: Group, names: Sequence[str], metric: str, fewest: int) -> Iterator[ClassEffect]:
+    def _class_effects(self, group: Group, conditions: Sequence[str], metric: str, fewest: int) -> Iterator[ClassEffect]:
         classes = self.model_row(group).classes
-        for index, ids in self._removed_alone(group, names[0]).items():
+        ids_by_condition = {condition: self._removed_alone(group, condition) for condition in conditions}
+        for index in sorted({index for ids in ids_by_condition.values() for index in ids}):
+            removals = {condition: ids[index] for condition, ids in ids_by_condition.items() if index in ids}
+            if sum(map(len, removals.values())) < fewest:
+                continue
+            kind = self.metric(group, f"{metric}(of={classes[index]!r})")
+            sides = [
+                merged(
+                    [
+                        self.rows(group, name).evidence(kind.evidence_key, kind.evidence_type, reference=reference).only(ids)
+                        for condition, ids in removals.items()
+                        for name in (condition if side == 0 else self.controls(group.task, condition)[0],)
+                    ]
+                )
+                for side in (0, 1)
+                for reference in (False, True)
+            ]
             for changed in classes:
-                if len(ids) < fewest or changed == classes[index]:
-                    continue
-                built = self.metric(group, f"{metric}(of={changed!r})")
-                sides = [
-                    self.rows(group, name).evidence(built.evidence_key, built.evidence_type, reference=reference).only(ids)
-                    for name in names
-                    for reference in (False, True)
-                ]
                 holding = ids_holding(sides[1], classes.index(changed))
-                sides = [side.only(holding) for side in sides]
-                if len(shared_ids(sides)) >= fewest:
-                    yield ClassEffect(classes[index], changed, Effect(*difference_in_differences(built, *sides)))
+                chosen = [one.only(holding) for one in sides]
+                if changed != classes[index] and len(shared_ids(chosen)) >= fewest:
+                    built = self.metric(group, f"{metric}(of={changed!r})")
+                    yield ClassEffect(classes[index], changed, Effect(*difference_in_differences(built, *chosen)))
 
     def _removed_alone(self, group: Group, condition: str) -> dict[int, pyarrow.Array]:
         """The samples from which a condition removed one class alone, by the class's index."""

@@ -73,7 +73,7 @@ def _step(curve: str, level: float, spec: str, name: str) -> Condition:
 
 
 def _other_classes(task: Task, fill: str) -> tuple[Condition, ...]:
-    """The other classes of an image removed, each by itself: of a classifier's image up to three, else one at random, for the matrix."""
-    if task != "classification":
-        return (Condition("one class removed", (f"remove(what='random-class', fill={fill!r})",)),)
-    return tuple(Condition(f"other class {k + 1} removed", (f"remove(what='context-class:{k}', fill={fill!r})",)) for k in range(3))
+    """Up to three classes of an image removed, each by itself: for V_min the other ones than the label's, for the matrix the first by
+    name."""
+    which, name = ("context-class", "other class") if task == "classification" else ("any-class", "class")
+    return tuple(Condition(f"{name} {k + 1} removed", (f"remove(what='{which}:{k}', fill={fill!r})",)) for k in range(3))

@@ -102,6 +102,8 @@ def main_class(sample: Sample) -> str | None:
     return best if best is not None and overlaps[best] else None
 
 
+_NUMBERED = ("context-class:", "any-class:")
+
 _SINGLE = ("object", "random-object", "largest")
 """What means one object, not all of its class."""
 
@@ -111,12 +113,12 @@ def select(sample: Sample, what: str, noise: Noise, max_share: float = 1.0, *, e
 
     what: "auto" (the labelled object in classification, else all objects), "object", "all", "largest" (the object of most visible pixels),
     "random-object", "random-class", "context-class" (a random class other than the labelled object's), "context-class:<k>" (the k-th of
-    them by name, from 0: together these are all of them), "class:<name>" or just a class's name. erase: a whole class is to disappear,
-    which a crowd region of the class, of which some would stay behind, forbids.
+    them by name, from 0: together these are all of them), "any-class:<k>" (the k-th class of all), "class:<name>" or just a class's name.
+    erase: a whole class is to disappear, which a crowd region of the class, of which some would stay behind, forbids.
     """
     if what == "auto":
         what = "object" if isinstance(sample.target, ClassTarget) else "all"
-    if what in ("random-class", "context-class", "random-object", "largest") or what.startswith("context-class:"):
+    if what in ("random-class", "context-class", "random-object", "largest") or what.startswith(_NUMBERED):
         mask = _draw(sample, what, noise, max_share, erase=erase)
     elif what == "object":
         mask = named_region(sample, "object")
@@ -144,7 +146,7 @@ def _draw(sample: Sample, what: str, noise: Noise, max_share: float, *, erase: b
     whole = erase and what not in _SINGLE
     if what == "largest":
         candidates = dict(sorted(candidates.items(), key=lambda item: -int(item[1].sum()))[:1])
-    elif what.startswith("context-class:"):
+    elif what.startswith(_NUMBERED):
         candidates = dict(list(candidates.items())[_rank(what) :][:1])
     obstacles = {name: _obstacle(sample, mask, max_share, whole_class=whole) for name, mask in candidates.items()}
     fitting = [name for name in candidates if not obstacles[name]]
@@ -187,6 +189,6 @@ def needed_regions(what: str) -> frozenset[str]:
         return frozenset({"objects"})
     if what == "largest":
         return frozenset({"objects"})
-    if what == "random-class" or what.startswith("context-class"):
+    if what == "random-class" or what.startswith(("context-class", "any-class:")):
         return frozenset({"class:<name>", "objects"})
     return frozenset({f"class:{what.removeprefix('class:')}"})

@@ -38,7 +38,8 @@ def remove(
     """Fill an object's mask, slightly grown, so that it is gone; the target follows.
 
     what: "auto" (the labelled object in classification, all objects else), "object", "all", "random-object", "random-class",
-    "context-class" (a random class other than the labelled object's), or a class's name.
+    "context-class" (a random class other than the labelled object's), "context-class:0" (the first of these by name), "any-class:0" (the
+    first of all), or a class's name.
     fill: "telea", "navier-stokes", "patch-match", "blur", "mean", "noise", "tile", "gray", "black"; "exact" renders the description again
     (Scenes). dilate: growth of the mask in pixels; None is 5 px at a shorter side of 480 px, scaled, at least 1 (project choice).
     max_share: a mask larger than this share of the image is not applicable (project choice, 30 %).

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy
 import pyarrow
 
+from robustbench_cv.arrow import compute
 from robustbench_cv.metrics.average_precision import of_size
 from robustbench_cv.metrics.coco_matching import MATCHES
 from robustbench_cv.metrics.evidence import Column, row_of
@@ -20,6 +23,14 @@ def removed_alone(reported: Column) -> dict[int, pyarrow.Array]:
     chosen = single[rows]
     ids = reported.ids.take(pyarrow.array(rows[chosen]))
     return {int(c): ids.filter(pyarrow.array(classes[chosen] == c)) for c in numpy.unique(classes[chosen])}
+
+
+def merged(columns: Sequence[Column]) -> Column:
+    """Evidence of several conditions as one column; the ids of each are others than those of the rest."""
+    ids = pyarrow.concat_arrays([column.ids for column in columns])
+    values = pyarrow.concat_arrays([column.values for column in columns])
+    order = compute.sort_indices(ids)
+    return Column(ids.take(order), values.take(order))
 
 
 def ids_holding(evidence: Column, index: int) -> pyarrow.Array:

@@ -166,12 +166,14 @@ def unseen_error(metric: Metric, sides: Sequence[Moments], influence: numpy.ndar
     """A standard error for what n samples need not have shown: that of one more sample.
 
     It moves the number as those seen do on the average; where few of them moved it, also as a sample moves a side, or by all of 1 where
-    samples are right or wrong. After Agresti & Min 2005 (https://doi.org/10.1002/sim.1781), who add half a sample to each cell of the table
-    of two paired rates; the weight of the second part is a project choice.
+    samples are right or wrong, or shares that never varied. After Agresti & Min 2005 (https://doi.org/10.1002/sim.1781), who add half a
+    sample to each cell of the table of two paired rates; the weight of the second part is a project choice.
     """
     n = len(influence)
     moved = int((numpy.abs(influence) > 1e-12).sum())
-    of_side = 1.0 if metric.is_rate else n * float(numpy.mean([(side.influence**2).sum() for side in sides]))
+    of_side = n * float(numpy.mean([(side.influence**2).sum() for side in sides]))
+    if metric.is_rate or (of_side == 0 and metric.range == (0.0, 1.0)):
+        of_side = 1.0  # where no side varies, a share moves as far as an outcome does
     return math.sqrt(n * float((influence**2).sum()) + of_side / (1 + moved) ** 2) / (n + 2)
 
 
