@@ -28,6 +28,12 @@ EXAMPLES = [
 @click.argument("model")
 @option("--data", title=WITH, required=True, metavar="SPEC", help="Training data: folder:DIR, masks:DIR, coco:DIR, npz:FILE.")
 @option("--test", title=WITH, metavar="SPEC", help="Data to measure the result on; a tenth of the training data unless given.")
+@option(
+    "--augment",
+    title=WITH,
+    metavar="SPEC",
+    help="Edited copies to learn from too: context, or such as \"context(copies=2, sampling='size')\".",
+)
 @option("--limit", title=WITH, type=options.COUNT, metavar="N", help="Use only the first N training samples.")
 @option("--frozen", title=HOW, is_flag=True, help="Train the new head alone.")
 @option("--epochs", title=HOW, type=options.COUNT, metavar="N", help="At most; 20 unless given.")
@@ -51,6 +57,7 @@ def command(
     test: str | None,
     out: Path | None,
     limit: int | None,
+    augment: str | None,
     seed: int,
     device: str,
     **settings: Any,
@@ -70,5 +77,7 @@ def command(
     from robustbench_cv.training.finetune import Settings, finetune
 
     chosen = Settings(**{name: value for name, value in settings.items() if value})
-    card = finetune(model, data=data, test=test, out=path, settings=chosen, seed=seed, device=choose_device(device), limit=limit)
+    card = finetune(
+        model, data=data, test=test, out=path, settings=chosen, seed=seed, device=choose_device(device), limit=limit, augment=augment
+    )
     say(json.dumps(card.to_json(), indent=1))

@@ -25,6 +25,12 @@ _ELSEWHERE = "robustbench-cv finetune MODEL --data DATA"
 @click.argument("recipe")
 @option("--data", title=WITH, metavar="SPEC", help="Training data; the recipe's own unless given.")
 @option("--test", title=WITH, metavar="SPEC", help="Data to measure the result on; the recipe's own unless given.")
+@option(
+    "--augment",
+    title=WITH,
+    metavar="SPEC",
+    help="Edited copies to learn from too: context, or such as \"context(copies=2, sampling='size')\".",
+)
 @option("--limit", title=WITH, type=options.COUNT, metavar="N", help="Use only the first N training samples.")
 @option("--epochs", title=HOW, type=options.COUNT, metavar="N", help="The recipe's own unless given.")
 @option("--seed", title=HOW, type=options.SEED, metavar="N", default=0, show_default=True, help="Seed of every random choice.")
@@ -44,6 +50,7 @@ def command(
     out: Path | None,
     epochs: int | None,
     limit: int | None,
+    augment: str | None,
     seed: int,
     device: str,
 ) -> None:
@@ -63,5 +70,7 @@ def command(
     from robustbench_cv.runner.run import choose_device
     from robustbench_cv.training.train import train
 
-    card = train(recipe, data=data, test=test, out=path, epochs=epochs, limit=limit, seed=seed, device=choose_device(device))
+    card = train(
+        recipe, data=data, test=test, out=path, epochs=epochs, limit=limit, augment=augment, seed=seed, device=choose_device(device)
+    )
     say(json.dumps(card.to_json(), indent=1))

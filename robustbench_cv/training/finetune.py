@@ -20,6 +20,7 @@ from robustbench_cv.models.weights.self_contained import is_self_contained
 from robustbench_cv.registry import Spec
 from robustbench_cv.tasks import Task
 from robustbench_cv.training import finetune_classifiers
+from robustbench_cv.training.context_augmentation import augment_part, parse_augmentation
 from robustbench_cv.training.finetune_plan import Lesson, Settings
 from robustbench_cv.training.loop import Run
 from robustbench_cv.training.recipe import Recipe, Schedule
@@ -43,18 +44,24 @@ def finetune(
     seed: int = 0,
     device: str = "cpu",
     limit: int | None = None,
+    augment: str | None = None,
 ) -> Card:
     """Train the model that a spec names on `data` and write `out` (safetensors) with its card; used as finetuned:OUT.
 
     The classes are the data's; those that the model knows by name keep their part of its head. Every tenth training sample decides when to
     stop, by the loss, or by a detector's AP50; without `test`, another tenth is held out to measure on. The same call again resumes.
-    UserError for detectors that no gradient trains, and where model and data are for different tasks.
+    augment: edited copies to learn from too, see `context_augmentation`. UserError for detectors that no gradient trains, and where model
+    and data are for different tasks.
     """
     require_safetensors(out)
     donor = build(spec)
     learned, judged = split(_any(spec, donor.info.task), data, test, limit)
     lesson = _lesson(spec, donor, settings, learned.dataset)
     learned, watched = _divide(learned)
+    if augment is not None:
+        if parse_augmentation(augment).loss != "ignore":
+            raise UserError("loss='negative' is for segmentation recipes (robustbench-cv train); leave it out to fine-tune")
+        learned = augment_part(learned, augment, seed)
     pool = read(lesson.recipe, learned)
     run = _run(lesson, pool, watched, settings=settings, seed=seed, device=device, out=out)
     seconds = fit_with_bar(lesson.network, pool, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,6 +11,9 @@ from robustbench_cv.models.detectors.yolo.network import Yolo
 from robustbench_cv.training.training_set import NOTHING
 from robustbench_cv.types import ABSENT, IGNORE
 
+NEGATIVE = 128
+"""Added to the label of a pixel that must not have that class: below it stands the class that a pixel has, at 255 none is scored."""
+
 
 def classification(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
     """Cross-entropy with 0.05 label smoothing; images without an object do not count."""
@@ -17,12 +21,24 @@ def classification(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor
 
 
 def segmentation(network: nn.Module, images: Tensor, truths: Tensor) -> Tensor:
-    """Mean cross-entropy of the scored pixels, plus `overlap_loss`: without it small objects hardly count beside sky and road."""
+    """Mean cross-entropy of the scored pixels, plus `overlap_loss`: without it small objects hardly count beside sky and road.
+
+    Of a pixel that must not have a class (see NEGATIVE), -log(1 - p) of that class (Shetty et al., arXiv:1812.06707).
+    """
     log_probs = network(images).float().log_softmax(dim=1)
-    labels, scored = truths.long(), truths != IGNORE
+    # labels of 128 and more classes keep their numbers: data with them have no negative pixels
+    negative = (truths >= NEGATIVE) & (truths != IGNORE) & (log_probs.shape[1] <= NEGATIVE)
+    labels = truths.long().masked_fill(negative, IGNORE)
+    scored = labels != IGNORE
     right = log_probs.gather(1, labels.where(scored, 0)[:, None])[:, 0]
     entropy: Tensor = -(right * scored).sum() / scored.sum().clamp(min=1)
-    return entropy + overlap_loss(log_probs.exp(), labels)
+    return entropy + overlap_loss(log_probs.exp(), labels) + _not_that_class(log_probs, truths.long() - NEGATIVE, negative)
+
+
+def _not_that_class(log_probs: Tensor, classes: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of -log(1 - p) of a class over the chosen pixels (N, H, W); 0 where there is none."""
+    wrong = log_probs.gather(1, classes.where(chosen, 0)[:, None])[:, 0].exp().clamp(max=1 - 1e-6)
+    return -(torch.log1p(-wrong) * chosen).sum() / chosen.sum().clamp(min=1)
 
 
 def overlap_loss(probs: Tensor, labels: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.models import adapt
 from robustbench_cv.models.weights.card import Card
 from robustbench_cv.models.weights.description import Description, write
+from robustbench_cv.training.context_augmentation import augment_part
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.loop import Run, fit
 from robustbench_cv.training.progress import bar
@@ -38,16 +39,20 @@ def train(
     device: str = "cpu",
     epochs: int | None = None,
     limit: int | None = None,
+    augment: str | None = None,
 ) -> Card:
     """Train what a recipe spec names and write `out` (safetensors, self-describing) and, beside it, its card (.json).
 
     data: a data set or its spec; default the recipe's own. test: default the recipe's own for its own data; else every tenth sample is
-    held out of the training. limit: at most so many samples of each. Interrupted, the same call goes on from the last whole epoch (`out`
-    with the suffix .training keeps it until the end). UserError where the data do not fit the recipe.
+    held out of the training. limit: at most so many samples of each. augment: edited copies to learn from too, see `context_augmentation`.
+    Interrupted, the same call goes on from the last whole epoch (`out` with the suffix .training keeps it until the end). UserError where
+    the data do not fit the recipe.
     """
     require_safetensors(out)
     made: Recipe = RECIPES.build(recipe)
     learned, judged = split(made, data, test, limit)
+    if augment is not None:
+        learned = augment_part(learned, augment, seed)
     pool = read(made, learned)
     run = _run(recipe, made, pool, epochs=epochs or made.schedule.epochs, seed=seed, device=device, out=out)
     network = _network(made, pool, seed)
