@@ -1,7 +1,7 @@
 """What training with `--augment context` buys, and what it costs: `python -m tests.benchmarks.context_hardening`.
 
-A classifier and a segmenter are trained on Scenes at bias 0.9, with and without it, and measured in context (every object in its class's usual
-one) and out of it (none). About half an hour on two cores.
+A classifier and a segmenter are trained on Scenes at bias 0.9, with and without it, and measured in context (every object in its class's
+usual one) and out of it (none). About half an hour on two cores.
 """
 
 from __future__ import annotations

@@ -36,12 +36,20 @@ VARIANTS = [
     *(f"blur-context(sigma={sigma})" for sigma in (2, 32)),
     *(f"jigsaw-context(grid={grid})" for grid in (2, 8)),
     "texture-context(what='boat')",
+    *(f"rotate(degrees={degrees})" for degrees in (-90, 7.5)),
+    *("translate(right=0.2, down=0.1)", "rescale(factor=1.3)", "hue(degrees=-60)", "patch-shuffle(grid=2)"),
     "crop-context(ratio=0, what='boat')",
     "blur-object(sigma=32, what='car')",
     *(f"{name}(severity={k}, where={where!r})" for name in ("fog", "zoom_blur") for k in (1, 5) for where in ("object", "context")),
     "jpeg_compression(where='object', what='car')",
     "corruption-control(corruption='glass_blur', severity=5)",
 ]
+MOVED = ("rotate", "translate", "rescale", "mirror")
+"""Kinds of edits that move every pixel: what is the same in both images has another place."""
+
+UNCOVERED = ("corruption", "blur-object", "grayscale", "hue")
+"""How kinds of edits begin that change the look of what stays where it is."""
+
 SPECS = sorted({*INTERVENTIONS.names(), *VARIANTS})
 TASKS = ("classification", "segmentation", "detection")
 NOISE = Noise(3, ("synthetic/0",), "any")
@@ -62,7 +70,12 @@ def build(spec: str, task: str, *, backwards: bool = False) -> Intervention:
 def pair(spec: str, task: str) -> tuple[Sample, Sample]:
     """A sample and what the intervention makes of it."""
     before = synthetic.sample(task)
-    return before, build(spec, task)(before, NOISE)
+    try:
+        return before, build(spec, task)(before, NOISE)
+    except NotApplicable as reason:
+        if "have places" not in str(reason):
+            raise
+        pytest.skip(str(reason))
 
 
 @each
@@ -76,6 +89,7 @@ def test_deterministic_by_id_and_unmoved_by_the_order_of_donors_or_the_purpose_o
 @each
 @each_task
 def test_the_input_stays_as_it_was(spec: str, task: str) -> None:
+    pair(spec, task)
     before = synthetic.sample(task)
     digest = synthetic.digest(before)
     after = build(spec, task)(before, NOISE)
@@ -107,6 +121,8 @@ def test_pair_is_scored_on_the_same_things(spec: str, task: str) -> None:
     if isinstance(target, ClassTarget):
         assert before.label == sample.target.label
         assert target.label in (ABSENT, before.label)
+    elif after.edit.kind in MOVED and isinstance(target, MaskTarget):
+        assert set(target.labels[target.labels != IGNORE].tolist()) == set(before.labels[before.labels != IGNORE].tolist())
     elif isinstance(target, MaskTarget):
         scored = target.labels != IGNORE
         assert torch.equal(scored, before.labels != IGNORE)
@@ -115,7 +131,8 @@ def test_pair_is_scored_on_the_same_things(spec: str, task: str) -> None:
     else:
         count = len(target.boxes)
         assert len(before.boxes) == len(sample.target.boxes)
-        assert torch.equal(before.boxes[:count], target.boxes)
+        if after.edit.kind not in MOVED:
+            assert torch.equal(before.boxes[:count], target.boxes)
         assert torch.equal(before.labels[:count], target.labels)
         assert torch.equal(before.crowd[:count], target.crowd)
         assert before.crowd[count:].all()
@@ -131,7 +148,9 @@ def test_regions_follow(spec: str, task: str) -> None:
         assert instances == [f"instance:{k}" for k in range(len(after.target.boxes))]
     for name in instances:
         where = after.regions[name]
-        if after.edit.kind.startswith(("corruption", "blur-object")):  # what is behind fog is still there
+        if after.edit.kind in MOVED:
+            continue
+        if after.edit.kind.startswith(UNCOVERED):  # what is behind fog is still there
             assert torch.equal(where, sample.regions[name])
         else:
             assert torch.equal(after.image[:, where], sample.image[:, where])  # what is called visible was not painted over
@@ -174,6 +193,7 @@ def test_a_removal_says_so_and_its_placebo_does_not(spec: str, task: str) -> Non
 @each
 @each_task
 def test_without_regions_a_sample_is_not_applicable_or_truly_edited(spec: str, task: str) -> None:
+    pair(spec, task)
     bare = replace(synthetic.sample(task), regions={})
     if not build(spec, task).needs:
         assert (build(spec, task)(bare, NOISE).image != bare.image).any()  # it needs no region
@@ -189,7 +209,7 @@ def test_boxes_stand_for_masks_unless_a_region_is_named(spec: str) -> None:
     try:
         after = build(spec, "detection")(bare, NOISE)
     except NotApplicable:
-        assert "class" in spec or "car" in spec or "boat" in spec or "same" in spec
+        assert "class" in spec or "car" in spec or "boat" in spec or "same" in spec or "shuffle" in spec
         return
     assert after.edit is not None
     assert torch.equal(after.image[:, ~after.edit.region], sample.image[:, ~after.edit.region])
@@ -249,6 +269,6 @@ def test_laws_on_rendered_scenes(spec: str, task: str) -> None:
             masks = [name for name in first.regions if name.startswith("instance:")]
             assert len(masks) == len(first.target.boxes) == len(first.target.labels)
             assert len(first.edit.before.boxes) == len(sample.target.boxes)
-        if isinstance(first.target, MaskTarget):
+        if isinstance(first.target, MaskTarget) and first.edit.kind not in MOVED:
             assert torch.equal(first.target.labels == IGNORE, first.edit.before.labels == IGNORE)
-    assert served or "car" in spec or "boat" in spec or "sea" in spec or "context-class" in spec
+    assert served or "shuffle" in spec or "car" in spec or "boat" in spec or "sea" in spec or "context-class" in spec

@@ -1,0 +1,109 @@
+"""Change how everything looks and nothing of where it is: no colour, another hue, tiles in disorder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from robustbench_cv.arguments import Range
+from robustbench_cv.catalogue import intervention
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.interventions.degrade_context import shuffle_tiles
+from robustbench_cv.interventions.intervention import Intervention
+from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
+from robustbench_cv.noise import Noise
+from robustbench_cv.types import ClassTarget, Sample
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luminance of ITU-R BT.601."""
+
+
+@intervention()
+def grayscale() -> Intervention:
+    """Replace colours by their luminance (ITU-R BT.601)."""
+
+    def paint(image: Tensor, noise: Noise) -> Tensor:
+        return _luminance(image)[None].expand_as(image)
+
+    return Look("grayscale", paint)
+
+
+@intervention()
+def hue(degrees: Annotated[float, Range(-180, 180, meaning="degrees")] = 90.0) -> Intervention:
+    """Turn all hues by an angle at equal luminance (the matrix of SVG's hueRotate filter), cut to [0, 1]."""
+    matrix = hue_matrix(degrees)
+
+    def paint(image: Tensor, noise: Noise) -> Tensor:
+        return torch.einsum("ij,jhw->ihw", matrix.to(image.dtype), image)
+
+    return Look("hue", paint)
+
+
+@intervention()
+def patch_shuffle(grid: Annotated[int, Range(2, 64)] = 4) -> Intervention:
+    """Cut the image into grid x grid tiles and put each at another's place: local texture stays, shapes are lost. For classification.
+
+    Not applicable where labels have places, which the tiles would have to take with them.
+    """
+
+    def paint(image: Tensor, noise: Noise) -> Tensor:
+        return shuffle_tiles(image, grid, noise)
+
+    return Look("patch-shuffle", paint, moves=True)
+
+
+@dataclass(frozen=True)
+class Look:
+    """The whole image painted anew, targets as they are. moves: whether what is seen changes its place."""
+
+    kind: str
+    paint: Callable[[Tensor, Noise], Tensor]
+    moves: bool = False
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def control(self) -> str | None:
+        """None: what changes the whole image has no elsewhere."""
+        return None
+
+    @property
+    def removes_objects(self) -> bool:
+        return False
+
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        if self.moves and not isinstance(sample.target, ClassTarget):
+            raise NotApplicable(f"{self.kind} moves pixels, and the labels of sample {sample.id} have places")
+        image = self.paint(sample.image, paired_noise(noise, self.kind)).clamp(0, 1).contiguous()
+        if torch.allclose(image, sample.image, rtol=0, atol=1e-6):  # far below a grey level
+            raise NotApplicable(f"{self.kind} leaves the image as it is (sample {sample.id})")
+        region = torch.ones(sample.image.shape[-2:], dtype=torch.bool)
+        regions = {} if self.moves else dict(sample.regions)
+        return make_edited(sample, self.kind, image, region=region, target=sample.target, before=origin(sample), regions=regions)
+
+
+def hue_matrix(degrees: float) -> Tensor:
+    """The linear map of colours (3, 3): luminance kept, the plane of equal luminance turned.
+
+    >>> torch.allclose(hue_matrix(120) @ hue_matrix(240), torch.eye(3, dtype=torch.float64), atol=2e-2)
+    True
+    """
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    r, g, b = 0.213, 0.715, 0.072
+    base = torch.tensor([[r, g, b]] * 3, dtype=torch.float64)
+    by_cos = torch.tensor([[1 - r, -g, -b], [-r, 1 - g, -b], [-r, -g, 1 - b]], dtype=torch.float64)
+    by_sin = torch.tensor([[-r, -g, 1 - b], [0.143, 0.140, -0.283], [-(1 - r), g, b]], dtype=torch.float64)
+    return base + cos * by_cos + sin * by_sin
+
+
+def _luminance(image: Tensor) -> Tensor:
+    """(3, H, W) -> (H, W)."""
+    weights = torch.tensor(LUMA, dtype=image.dtype)
+    return torch.einsum("c,chw->hw", weights, image)
