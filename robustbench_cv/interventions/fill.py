@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy
 import torch
@@ -10,9 +11,11 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from robustbench_cv.boxes import from_mask
-from robustbench_cv.errors import UserError
+from robustbench_cv.code_lookups import Lookup, record_lookup
+from robustbench_cv.errors import ForeignError, UserError, foreign
 from robustbench_cv.interventions.shapes import pieces
 from robustbench_cv.noise import Noise
+from robustbench_cv.python_files import load_factory
 
 GRAY = 0.5
 RADIUS_PX = 3.0
@@ -22,7 +25,8 @@ Painter = Callable[[Tensor, Tensor, Noise], Tensor]
 
 
 def fill_region(image: Tensor, region: Tensor, method: str, noise: Noise) -> Tensor:
-    """A copy of the image (3, H, W) with the region (H, W) filled by one of FILLS; all other pixels are bit-identical.
+    """A copy of the image (3, H, W) with the region (H, W) filled by one of FILLS, or by an in-painter of a user's file; all other pixels
+    are bit-identical.
 
     >>> fill_region(torch.ones(3, 2, 2), torch.tensor([[True, False], [False, False]]), "black", Noise(0, ("a",)))[0]
     tensor([[0., 1.],
@@ -32,15 +36,39 @@ def fill_region(image: Tensor, region: Tensor, method: str, noise: Noise) -> Ten
         return image.clone()
     if region.all() and method not in ("black", "gray"):
         method = "gray"  # nothing is known to extend
-    paint = FILLS[method](image, region, noise).clamp(0, 1).to(image.dtype)
+    painter = FILLS[method] if method in FILLS else user_painter(method)
+    paint = painter(image, region, noise).clamp(0, 1).to(image.dtype)
     return torch.where(region, paint, image)
 
 
 def known_fill(name: str, *more: str) -> str:
-    """The name itself; UserError with the choices where there is no such fill."""
-    if name not in FILLS and name not in more:
-        raise UserError(f"no fill named {name!r}; choose one of {sorted((*FILLS, *more))}")
+    """The name itself; UserError with the choices where there is no such fill. file.py:function names an in-painter of the user's."""
+    if name in FILLS or name in more:
+        return name
+    if ".py:" not in name:
+        raise UserError(f"no fill named {name!r}; choose one of {sorted((*FILLS, *more))}, or file.py:function")
+    user_painter(name)
     return name
+
+
+def user_painter(name: str) -> Painter:
+    """A user's in-painter, file.py:function, which takes an image (3, H, W) in [0, 1] and a region, bool (H, W), and gives the image with
+    the region filled; what it gives elsewhere is not looked at. UserError where the file or the function is missing.
+    """
+    text, _, function = name.rpartition(":")
+    path = Path(text).expanduser()
+    record_lookup(Lookup("file", function, path))
+    paint = load_factory(path, function)
+
+    def painter(image: Tensor, region: Tensor, noise: Noise) -> Tensor:
+        with foreign(f"in-painter {name}", path):
+            made = paint(image.clone(), region.clone())
+        if not isinstance(made, Tensor) or made.shape != image.shape or not bool(made.isfinite().all()):
+            what = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+            raise ForeignError(f"in-painter {name} gave {what}; it gives an image of shape {tuple(image.shape)}, all finite")
+        return made.detach().cpu()
+
+    return painter
 
 
 def mean(image: Tensor, region: Tensor, noise: Noise) -> Tensor:

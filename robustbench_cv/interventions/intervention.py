@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from robustbench_cv.interventions.donors import Donors
@@ -35,6 +37,14 @@ class Intervention(Protocol):
         ...
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample: ...
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """An intervention that takes material from files: a run's records depend on their bytes."""
+
+    @property
+    def files(self) -> Sequence[Path]: ...
 
 
 @runtime_checkable

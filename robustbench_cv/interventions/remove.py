@@ -41,8 +41,9 @@ def remove(
     "context-class" (a random class other than the labelled object's), "context-class:0" (the first of these by name), "any-class:0" (the
     first of all), or a class's name.
     fill: "telea", "navier-stokes", "patch-match", "blur", "mean", "noise", "tile", "gray", "black"; "exact" renders the description again
-    (Scenes). dilate: growth of the mask in pixels; None is 5 px at a shorter side of 480 px, scaled, at least 1 (project choice).
-    max_share: a mask larger than this share of the image is not applicable (project choice, 30 %).
+    (Scenes); file.py:function is an in-painter of yours, which takes an image (3, H, W) and a region (H, W) and gives the image. dilate:
+    growth of the mask in pixels; None is 5 px at a shorter side of 480 px, scaled, at least 1 (project choice). max_share: a mask larger
+    than this share of the image is not applicable (project choice, 30 %).
 
     Classification: without its labelled object an image has the label ABSENT. Segmentation: filled pixels are ignored, in the unedited
     image too. Detection: removed boxes leave the target; other objects that lose over a quarter of their visible pixels become crowd.

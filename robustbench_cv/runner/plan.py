@@ -16,9 +16,10 @@ from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError
+from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.foreign_code import calling
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.interventions.intervention import NeedsDonors
+from robustbench_cv.interventions.intervention import NeedsDonors, ReadsFiles
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
 from robustbench_cv.run_folder import RunFolder, digest
@@ -209,6 +210,7 @@ class _Parts:
     surrogates: tuple[str, ...]
     takes_donors: bool
     base: Condition | None
+    files: str
 
 
 class _CellMaker:
@@ -247,7 +249,8 @@ class _CellMaker:
             code |= self._describer.describe(spec).code
         takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
         base = smaller_budget(condition, before, self._track.task)
-        return _Parts(code | attack_code, asked, takes_donors, base)
+        files = [path for edit in edits if isinstance(edit, ReadsFiles) for path in edit.files]
+        return _Parts(code | attack_code, asked, takes_donors, base, digest([file_sha256(path).hex() for path in files]) if files else "")
 
     def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow]) -> Iterator[PlannedCell]:
         """below: the smaller budget's cells, where there is one."""
@@ -266,6 +269,7 @@ class _CellMaker:
             "class_map": pair.class_map.key(),
             "condition": condition,
             "metrics": track.metrics,
+            **({"files": parts.files} if parts.files else {}),
             "suite": [self._suite.name, self._suite.version, self._seed],
             "device": self._options.device.partition(":")[0],
         }

@@ -33,6 +33,8 @@ VARIANTS = [
     "occlude(share=0.8, texture='noise', style='blobs')",
     "occlude(share=0.4, texture='patch', what='car')",
     "slide-patch(index=7, side=6, stride=6)",
+    "random-erasing(cover='gray', least=0.3)",
+    "hide-and-seek(cell=56, probability=0.75, cover='noise')",
     *(f"blur-context(sigma={sigma})" for sigma in (2, 32)),
     *(f"jigsaw-context(grid={grid})" for grid in (2, 8)),
     "texture-context(what='boat')",
@@ -50,7 +52,8 @@ MOVED = ("rotate", "translate", "rescale", "mirror")
 UNCOVERED = ("corruption", "blur-object", "grayscale", "hue")
 """How kinds of edits begin that change the look of what stays where it is."""
 
-SPECS = sorted({*INTERVENTIONS.names(), *VARIANTS})
+PICTURES = Path(__file__).parents[2] / "docs" / "images"
+SPECS = sorted({*(set(INTERVENTIONS.names()) - {"swap-background"}), *VARIANTS, f"swap-background(folder={str(PICTURES)!r})"})
 TASKS = ("classification", "segmentation", "detection")
 NOISE = Noise(3, ("synthetic/0",), "any")
 
