@@ -57,8 +57,6 @@ OF_FILES = {"swap-background", "published-corruption"}
 """Registered names that need files: the first is built on the pictures of the documentation, the other in test_data_published.py."""
 
 SPECS = sorted({*(set(INTERVENTIONS.names()) - OF_FILES), *VARIANTS, f"swap-background(folder={str(PICTURES)!r})"})
-    {*(set(INTERVENTIONS.names()) - {"swap-background", "published-corruption"}), *VARIANTS, f"swap-background(folder={str(PICTURES)!r})"}
-)
 TASKS = ("classification", "segmentation", "detection")
 NOISE = Noise(3, ("synthetic/0",), "any")
 
