@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy
 import torch
 
 from robustbench_cv.arguments import Fraction, PositiveInt, check_arguments
@@ -66,8 +67,8 @@ class ContextAugmentation:
         if not masks:
             return None
         names = sorted(masks)
-        weights = torch.tensor([1.0 if self.sampling == "random" else 1 / masks[name] for name in names])
-        chosen = noise.fork("class").rng().choice(len(names), p=(weights / weights.sum()).double().numpy())
+        weights = numpy.array([1.0 if self.sampling == "random" else 1 / masks[name] for name in names])
+        chosen = noise.fork("class").rng().choice(len(names), p=weights / weights.sum())
         return str(Spec("remove", {"what": f"class:{names[int(chosen)]}", "fill": self.fill}))
 
     def _scored(self, before: Sample, made: Sample) -> Sample:
