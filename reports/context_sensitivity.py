@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
+from robustbench_cv.rendering.context_edits import disagreeing_fills
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes, Quantity
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -50,6 +52,8 @@ def _rows(results: Results, group: Group, condition: Condition, notes: Footnotes
 def _row(results: Results, group: Group, condition: Condition, metric: str, notes: Footnotes, *, first: bool) -> list[Cell]:
     """One row over one set of samples: those of the effect, where there is one."""
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
+    if difference is not None and difference.state == "shown" and (said := disagreeing_fills(results, group, condition.name, metric)):
+        difference = replace(difference, marks=difference.marks + notes.warning(said))
     after = reporting.metric_cell(results, group, condition.name, metric, notes, paired=effect.state == "shown")
     blocked = after.state == "blocked"
     return [

@@ -135,3 +135,19 @@ def test_in_painters_come_closer_to_the_truth_than_flat_fills() -> None:
     for good in ("telea", "navier-stokes", "blur"):
         assert error[good] < 0.8 * error["mean"] < 0.8 * error["noise"]
         assert error[good] < 0.09
+
+
+def test_the_shadow_is_filled_with_the_object_where_it_is_asked_for() -> None:
+    error = {False: 0.0, True: 0.0}
+    for sample in scenes("classification", 20):
+        truth = edit("remove(fill='exact')", sample)
+        for shadow in error:
+            after = edit(f"remove(shadow={shadow}, dilate=0)", sample)
+            assert bool((sample.regions["object"] & ~after.edit.region).any()) is False
+            error[shadow] += float((after.image - truth.image).abs()[:, truth.edit.region].mean())
+            if shadow:
+                assert not bool((truth.edit.region & ~after.edit.region).any())
+    assert error[True] < 0.95 * error[False]
+    bare = replace(scenes("classification", 1)[0], scene=None)
+    with pytest.raises(NotApplicable, match="was not rendered"):
+        edit("remove(shadow=True)", bare)

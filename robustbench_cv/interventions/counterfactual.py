@@ -56,6 +56,11 @@ def render_without(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str
     return _make_rendered(sample, truth, kind, region=region, target=target, before=before, removed=removed, chosen=taken)
 
 
+def changed_pixels(sample: Sample, gone: Sequence[int]) -> Tensor:
+    """Every pixel that differs without the objects `gone`, bool (H, W): theirs and what they shade. NotApplicable where nothing tells."""
+    return _differing_pixels(sample, _scene_of(sample).without(gone))
+
+
 def render_unchanged(sample: Sample, taken: Tensor, gone: Sequence[int], kind: str) -> Sample:
     """The placebo of `render_without`: nothing is removed, what the removal leaves out of the score is left out here too."""
     scene = _scene_of(sample)

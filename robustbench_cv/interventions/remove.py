@@ -33,7 +33,11 @@ from robustbench_cv.types import Sample
 
 @intervention(paper="arXiv:1812.06707")
 def remove(
-    what: str = "auto", fill: str = "telea", dilate: NonNegativeInt | None = None, max_share: PositiveFraction = 0.3
+    what: str = "auto",
+    fill: str = "telea",
+    dilate: NonNegativeInt | None = None,
+    max_share: PositiveFraction = 0.3,
+    shadow: bool = False,
 ) -> Intervention:
     """Fill an object's mask, slightly grown, so that it is gone; the target follows.
 
@@ -48,15 +52,19 @@ def remove(
     Classification: without its labelled object an image has the label ABSENT. Segmentation: filled pixels are ignored, in the unedited
     image too. Detection: removed boxes leave the target; other objects that lose over a quarter of their visible pixels become crowd.
     """
-    return Removal(what=what, fill=fill, dilate=dilate, max_share=max_share)
+    return Removal(what=what, fill=fill, dilate=dilate, max_share=max_share, shadow=shadow)
 
 
 @intervention(paper="arXiv:1812.06707")
 def remove_control(
-    what: str = "auto", fill: str = "telea", dilate: NonNegativeInt | None = None, max_share: PositiveFraction = 0.3
+    what: str = "auto",
+    fill: str = "telea",
+    dilate: NonNegativeInt | None = None,
+    max_share: PositiveFraction = 0.3,
+    shadow: bool = False,
 ) -> Intervention:
     """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object (project choice)."""
-    return Placebo(Removal(what=what, fill=fill, dilate=dilate, max_share=max_share))
+    return Placebo(Removal(what=what, fill=fill, dilate=dilate, max_share=max_share, shadow=shadow))
 
 
 DILATION = 5.0, 480
@@ -74,6 +82,7 @@ class Removal:
     max_share: float
     shape: str = "mask"
     kind: str = "remove"
+    shadow: bool = False
 
     def __post_init__(self) -> None:
         known_fill(self.fill, "exact")
@@ -90,7 +99,7 @@ class Removal:
 
     @property
     def control(self) -> str | None:
-        names = ("what", "fill", "dilate", "max_share") if self.kind == "remove" else ("what", "fill", "shape")
+        names = ("what", "fill", "dilate", "max_share", "shadow") if self.kind == "remove" else ("what", "fill", "shape")
         return str(Spec(f"{self.kind}-control", {name: getattr(self, name) for name in names}))
 
     @property
@@ -100,15 +109,16 @@ class Removal:
     @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
+        method = f"{self.fill} with shadow" if self.shadow else self.fill
         natural = self.kind == "remove" and self.fill not in FLAT
-        return ContextFacts(experiment="remove-object", what=self.what, method=self.fill, exact=self.fill == "exact", natural=natural)
+        return ContextFacts(experiment="remove-object", what=self.what, method=method, exact=self.fill == "exact", natural=natural)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")
         taken = self.removed_pixels(sample, stream)
         if self.fill == "exact":
             return counterfactual.render_without(sample, taken, members(sample, taken), self.kind)
-        region = self.region(taken)
+        region = self.region(sample, taken)
         target, before, gone = erase_objects(sample, taken, region)
         regions = cut_regions(sample, region, gone)
         image = fill_region(sample.image, region, self.fill, stream)
@@ -128,8 +138,10 @@ class Removal:
         """The visible pixels of what is removed: bool (H, W)."""
         return select(sample, self.what, stream, self.max_share)
 
-    def region(self, taken: Tensor) -> Tensor:
+    def region(self, sample: Sample, taken: Tensor) -> Tensor:
         """The pixels that are filled: bool (H, W)."""
+        if self.shadow:
+            taken = taken | counterfactual.changed_pixels(sample, members(sample, taken))
         radius = scale_length(*DILATION, *taken.shape) if self.dilate is None else self.dilate
         return dilate_mask(SHAPES[self.shape](taken), radius)
 
@@ -162,7 +174,7 @@ class Placebo:
         taken = self.removal.removed_pixels(sample, stream)
         if self.removal.fill == "exact":
             return counterfactual.render_unchanged(sample, taken, members(sample, taken), kind)
-        erased = self.removal.region(taken)
+        erased = self.removal.region(sample, taken)
         erase_objects(sample, taken, erased)  # what the removal cannot serve, its placebo does not either
         region = place_elsewhere(erased, objects(sample) | taken, stream)
         gone = members(sample, taken)
