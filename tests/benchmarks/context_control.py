@@ -19,12 +19,12 @@ from robustbench_cv.training.train import train
 
 BIASES = (0.0, 0.5, 0.9, 1.0)
 
-RECIPES: dict[Task, tuple[str, str, int]] = {
-    "classification": ("scenes-classifier", "", 6),
-    "segmentation": ("scenes-segmenter", ", width=8", 5),
-    "detection": ("scenes-detector", ", width=8", 5),
+RECIPES: dict[Task, tuple[str, int, int]] = {
+    "classification": ("scenes-classifier", 96, 6),
+    "segmentation": ("segmenter(size=48, width=10, batch=32)", 48, 16),
+    "detection": ("scenes-detector(width=8)", 96, 6),
 }
-"""Recipe, its further arguments, and epochs."""
+"""Recipe, side of the pictures in px, epochs."""
 
 MODELS: dict[Task, str] = {"classification": "cifar-resnet20", "segmentation": "unet", "detection": "yolov3-small"}
 
@@ -57,13 +57,14 @@ def main() -> None:
 
 def row(task: Task, bias: float, folder: Path, samples: int, epochs: int | None, test: int) -> str:
     """Train one model where it is not there yet, measure it, and write its line of the table."""
-    recipe, more, own = RECIPES[task]
+    recipe, side, own = RECIPES[task]
     weights = folder / f"{task}-{100 * bias:.0f}.safetensors"
     if not weights.exists():
-        train(f"{recipe}(bias={bias}, samples={samples}{more})", out=weights, epochs=epochs or own)
+        learned = f"scenes(split='train', samples={samples}, bias={bias}, size={side})"
+        train(recipe, data=learned, out=weights, epochs=epochs or own, test=f"scenes(samples=200, size={side})")
     model = f"{MODELS[task]}(checkpoint={str(weights)!r})"
     metric = {"classification": "top-1", "segmentation": "miou", "detection": "ap"}[task]
-    track = Track(task, (model,), (f"scenes(bias=0.5, samples={test})",), CONDITIONS, (metric, "object-recall"))
+    track = Track(task, (model,), (f"scenes(bias=0.5, samples={test}, size={side})",), CONDITIONS, (metric, "object-recall"))
     suite = Suite(f"context-control-{task}-{100 * bias:.0f}", 1, (track,))
     results = run_suite(suite, folder / f"run-{task}-{100 * bias:.0f}", Options(strength=0)).results
     (group,) = results.groups()
