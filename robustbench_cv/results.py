@@ -26,9 +26,11 @@ from robustbench_cv.interventions.corruption_facts import CorruptionFacts
 from robustbench_cv.metrics.base_rates import BaseRates, base_rates
 from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alone
 from robustbench_cv.metrics.context_index import ContextReliance, Sides, context_reliance, with_failed
+from robustbench_cv.metrics.context_shift import ContextShift, context_shift
 from robustbench_cv.metrics.context_violations import Violations, violations
 from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
 from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack
+from robustbench_cv.metrics.domain_shift import DomainShift, domain_shift
 from robustbench_cv.metrics.evidence import Column, shared_ids
 from robustbench_cv.metrics.failures import with_failures
 from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
@@ -583,6 +585,24 @@ class Results:
             return occlusion_robustness(self.metric(group, metric), self.evidence(group, names[0], metric, reference=True), covered)
 
         return self._remember("occlusion", group, names, metric, OcclusionRobustness, make, *sorted(shares))
+
+    def domain_shift(self, cis: Group, trans: Group, metric: str) -> DomainShift:
+        """One model's metric on clean images of two data sets, the gap, and the increase of the error."""
+        clean = self.conditions(cis.task, "clean")[0].name
+        if blocked := self.stop_reason(cis, clean) or self.stop_reason(trans, clean):
+            return DomainShift(*[Estimate(None, None, None, 0, reason=f"blocked: {blocked}")] * 4)
+        return domain_shift(self.metric(cis, metric), *(self.evidence(group, clean, metric) for group in (cis, trans)))
+
+    def context_shift(self, group: Group, condition: str) -> ContextShift:
+        """What a condition does to a detector's misses, false boxes and boxes. NotApplicable where the run keeps no detection rate."""
+        metric = "detection-rate"
+        if self.metric(group, metric).evidence_key not in self._evidence_keys(group, condition):
+            raise NotApplicable("the run measures no detection-rate")
+
+        def make() -> ContextShift:
+            return context_shift(*(self.evidence(group, condition, metric, reference=reference) for reference in (False, True)))
+
+        return self._remember("context shift", group, [condition], metric, ContextShift, make)
 
     def corruption_robustness(self, group: Group, conditions: Sequence[str], metric: str) -> CorruptionRobustness:
         """P, mPC and rPC of a metric over these conditions. Where a check blocks one of them all are undefined, with the reason."""

@@ -67,6 +67,7 @@ CASES = [
     Case("ap-voc10", "detection", voc.average_precision),
     Case("mask-ap", "detection", _average_precision(masks=True)),
     Case("mask-ap50", "detection", _average_precision(thresholds=[0.5], masks=True)),
+    Case("shape-bias", "classification", functools.partial(plain.shape_bias, names=worlds.NAMES)),
     Case("label-probability", "classification", plain.label_probability),
     *(Case("object-recall", task, plain.object_recall(SCORE), sparse=True) for task in ("classification", "segmentation", "detection")),
     *(
@@ -132,7 +133,7 @@ def test_equals_the_obvious_implementation(case, seed):
 
 @every_metric
 def test_values_vary_and_are_neither_best_nor_worst(case):
-    values = {build(case).reduce(measured(case, n=20, seed=seed)[1]) for seed in range(5)}
+    values = {build(case).reduce(measured(case, n=40, seed=seed)[1]) for seed in range(5)}
     assert len(values) > 1
     assert values != {0.0, 1.0}
 

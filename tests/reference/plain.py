@@ -175,3 +175,12 @@ def _recalled(prediction, sample, score, of):
                 if 0 < label < 255 and of in (None, label):
                     found.append(int(prediction.labels[y, x]) == label)
     return sum(found) / len(found) if found else None
+
+
+def shape_bias(pairs, names):
+    shape = texture = 0
+    for prediction, sample in pairs:
+        answer = max(range(len(prediction.probs)), key=lambda c: (float(prediction.probs[c]), -c))
+        shape += answer == sample.target.label
+        texture += names[answer] == sample.attributes["texture"]
+    return shape / (shape + texture)

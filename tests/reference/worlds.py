@@ -47,7 +47,8 @@ def _classified(rng, name, edited):
     label = int(rng.integers(0, len(NAMES)))
     # Few distinct values, so that probabilities tie.
     probs = torch.tensor(rng.integers(1, 5, len(NAMES)).astype("float32"))
-    sample = Sample(name, _image(), ClassTarget(label))
+    texture = NAMES[int(rng.integers(0, len(NAMES)))]
+    sample = Sample(name, _image(), ClassTarget(label), attributes={"texture": texture if texture != NAMES[label] else NAMES[label - 1]})
     if edited:
         sample = replace(sample, target=ClassTarget(ABSENT), edit=_edit(rng, sample.target, NAMES[label]))
     return ClassPrediction(probs / probs.sum()), sample
