@@ -35,7 +35,7 @@ from robustbench_cv.metrics.evidence import Column, shared_ids
 from robustbench_cv.metrics.failures import with_failures
 from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
 from robustbench_cv.metrics.hallucination import REPORTED
-from robustbench_cv.metrics.intervals import difference_in_differences, estimate
+from robustbench_cv.metrics.intervals import difference_in_differences, estimate, paired_difference
 from robustbench_cv.metrics.metric import Estimate, Metric, Unit
 from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
 from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
@@ -585,6 +585,28 @@ class Results:
             return occlusion_robustness(self.metric(group, metric), self.evidence(group, names[0], metric, reference=True), covered)
 
         return self._remember("occlusion", group, names, metric, OcclusionRobustness, make, *sorted(shares))
+
+    def gap(self, group: Group, condition: str, other: str, metric: str) -> Estimate:
+        """A metric under one condition less under another, over the samples that both have."""
+        if blocked := self.stop_reason(group, condition) or self.stop_reason(group, other):
+            return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
+
+        def make() -> Estimate:
+            return paired_difference(self.metric(group, metric), *(self.evidence(group, name, metric) for name in (condition, other)))
+
+        return self._remember("gap", group, [condition, other], metric, Estimate, make)
+
+    def challenge(self, group: Group, conditions: Sequence[str], metric: str) -> Estimate:
+        """A rate when each sample counts at its worst over these conditions, those that it has."""
+        if blocked := next((reason for name in conditions if (reason := self.stop_reason(group, name))), None):
+            return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
+
+        def make() -> Estimate:
+            worst = worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in conditions])
+            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in conditions)))
+            return self._estimate(group, metric, worst.values, len(self.rows(group, conditions[0])) - len(worst), failed)
+
+        return self._remember("challenge", group, conditions, metric, Estimate, make)
 
     def domain_shift(self, cis: Group, trans: Group, metric: str) -> DomainShift:
         """One model's metric on clean images of two data sets, the gap, and the increase of the error."""

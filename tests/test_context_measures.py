@@ -94,6 +94,26 @@ def test_tiles_mirror_at_their_edges() -> None:
     assert tiled[0, :, 0].tolist() == [0, 4, 8, 8, 4, 0, 0]
 
 
+def test_the_background_gap_is_that_of_its_two_conditions(tmp_path: Path) -> None:
+    from robustbench_cv.suite_files import find_suite
+
+    suite = find_suite("imagenet9(backgrounds=3)")
+    results = run_suite(suite, tmp_path, Options(models=("lenet5.scenes",), data=("scenes(size=48)",), limit=24, strength=0)).results
+    (group,) = results.groups()
+    gap = results.gap(group, "mixed-same", "mixed-rand", "top-1")
+    same, rand = (results.evidence(group, name, "top-1").to_dict() for name in ("mixed-same", "mixed-rand"))
+    shared = same.keys() & rand.keys()
+    assert gap.n == len(shared)
+    assert gap.value == pytest.approx(sum(same[i] - rand[i] for i in shared) / len(shared))
+    others = ["mixed-rand", "background 2", "background 3"]
+    sides = [results.evidence(group, name, "top-1").to_dict() for name in others]
+    everywhere = set.intersection(*(set(side) for side in sides))
+    challenge = results.challenge(group, others, "top-1")
+    assert challenge.value == pytest.approx(sum(all(side[i] for side in sides) for i in everywhere) / len(everywhere))
+    (table,) = build_items(results, ["background-gap"])
+    assert table.frame["backgrounds"].tolist() == [3]  # type: ignore[union-attr]
+
+
 def test_two_data_sets_give_a_domain_shift(tmp_path: Path) -> None:
     data = ("scenes(bias=1.0, size=48)", "scenes(bias=0.0, size=48)")
     conditions = (CLEAN, Condition("cues", ("cue-conflict",)))

@@ -64,7 +64,9 @@ def row(task: Task, bias: float, folder: Path, samples: int, epochs: int | None,
         train(recipe, data=learned, out=weights, epochs=epochs or own, test=f"scenes(samples=200, size={side})")
     model = f"{MODELS[task]}(checkpoint={str(weights)!r})"
     metric = {"classification": "top-1", "segmentation": "miou", "detection": "ap"}[task]
-    track = Track(task, (model,), (f"scenes(bias=0.5, samples={test}, size={side})",), CONDITIONS, (metric, "object-recall"))
+    track = Track(
+        task, (model,), (f"scenes(bias=0.5, samples={test}, size={side})",), CONDITIONS, (metric, "object-recall", "hallucination-rate")
+    )
     suite = Suite(f"context-control-{task}-{100 * bias:.0f}", 1, (track,))
     results = run_suite(suite, folder / f"run-{task}-{100 * bias:.0f}", Options(strength=0)).results
     (group,) = results.groups()

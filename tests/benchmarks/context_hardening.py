@@ -55,7 +55,9 @@ def main() -> None:
 def _measure(task: Task, model: str, metric: str, folder: Path, test: int) -> list[str]:
     conditions = (CLEAN, Condition("removed", ("remove(fill='exact')",)), Condition("swapped", ("swap-context(to='exact')",)))
     data = tuple(f"scenes(bias={bias}, samples={test})" for bias in (1.0, 0.0))
-    suite = Suite(f"context-hardening-{task}", 1, (Track(task, (model,), data, conditions, (metric, "object-recall")),))
+    suite = Suite(
+        f"context-hardening-{task}", 1, (Track(task, (model,), data, conditions, (metric, "object-recall", "hallucination-rate")),)
+    )
     results = run_suite(suite, folder, Options(strength=0)).results
     cells = []
     for group in results.groups():
