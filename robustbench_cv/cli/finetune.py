@@ -26,7 +26,13 @@ EXAMPLES = [
 
 @titled_command("finetune", examples=EXAMPLES)
 @click.argument("model")
-@option("--data", title=WITH, required=True, metavar="SPEC", help="Training data: folder:DIR, masks:DIR, coco:DIR, npz:FILE.")
+@option(
+    "--data",
+    title=WITH,
+    required=True,
+    metavar="SPEC",
+    help="Training data, such as folder:DIR, masks:DIR, coco:DIR, yolo:DIR, voc:DIR or npz:FILE.",
+)
 @option("--test", title=WITH, metavar="SPEC", help="Data to measure the result on; a tenth of the training data unless given.")
 @option(
     "--augment",
