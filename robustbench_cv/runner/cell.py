@@ -22,6 +22,7 @@ from robustbench_cv.noise import Noise
 from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.attack_search import Attacked, attack_samples
+from robustbench_cv.runner.edit_rules import require_rules
 from robustbench_cv.runner.job import Job
 from robustbench_cv.types import Evidence, Model, Prediction, Sample
 
@@ -147,11 +148,16 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
 
 def _edit(job: Job, sample: Sample) -> Sample:
     """The sample after the condition's interventions."""
+    placebo = job.condition.control_of is not None
     for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
         # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
         noise = Noise(job.blank.seed, (sample.id,), Spec.parse(spec).name)
-        with calling(f"intervention {spec}, {name_samples([sample.id])}", partial(INTERVENTIONS.is_bundled, spec)):
-            sample = intervention(sample, noise)
+        whose = f"intervention {spec}, {name_samples([sample.id])}"
+        with calling(whose, partial(INTERVENTIONS.is_bundled, spec)):
+            made = intervention(sample, noise)
+        if spec == job.condition.interventions[-1]:
+            require_rules(sample, made, whose, placebo=placebo)
+        sample = made
     return sample
 
 
