@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy
@@ -238,6 +238,14 @@ class ClassEffect:
     removed: str
     changed: str
     effect: Effect
+
+
+class Presence(NamedTuple):
+    """Of clean images with a class, of clean images without it, and of the first after its removal."""
+
+    with_class: Estimate
+    without_class: Estimate
+    class_removed: Estimate
 
 
 @dataclass(frozen=True)
@@ -585,6 +593,21 @@ class Results:
             return occlusion_robustness(self.metric(group, metric), self.evidence(group, names[0], metric, reference=True), covered)
 
         return self._remember("occlusion", group, names, metric, OcclusionRobustness, make, *sorted(shares))
+
+    def presence(self, group: Group, condition: str, removed: str, metric: str) -> Presence:
+        """A segmenter's metric on clean images with a class, on those without it, and on the first after the class's removal."""
+        clean = self.conditions(group.task, "clean")[0].name
+        if blocked := self.stop_reason(group, clean) or self.stop_reason(group, condition):
+            return Presence(*[Estimate(None, None, None, 0, reason=f"blocked: {blocked}")] * 3)
+
+        def make() -> Presence:
+            built, every = self.metric(group, metric), self.evidence(group, clean, metric)
+            held = ids_holding(every, self.model_row(group).classes.index(removed))
+            without = every.ids.filter(compute.invert(compute.is_in(every.ids, value_set=held)))
+            sides = (every.only(held), every.only(without), self.evidence(group, condition, metric).only(held))
+            return Presence(*(estimate(built, side.values) for side in sides))
+
+        return self._remember("presence", group, [clean, condition], metric, Presence, make, removed)
 
     def gap(self, group: Group, condition: str, other: str, metric: str) -> Estimate:
         """A metric under one condition less under another, over the samples that both have."""

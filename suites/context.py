@@ -22,19 +22,9 @@ _METRICS: dict[Task, tuple[str, ...]] = {
     ),
 }
 _REPORTS = (
-    *("overview", "context-index", "context-by-class", "context-matrix", "main-table", "context-sensitivity", "class-context"),
-    *(
-        "context-violations",
-        "fill-fidelity",
-        "occlusion-curve",
-        "context-curves",
-        "corruptions",
-        "context-shift",
-        "domain-shift",
-        "gallery",
-        "checks",
-        "protocol",
-    ),
+    *("overview", "context-index", "context-by-class", "context-matrix", "main-table", "context-sensitivity"),
+    *("class-presence", "class-context", "context-violations", "fill-fidelity", "occlusion-curve", "context-curves"),
+    *("corruptions", "context-shift", "domain-shift", "gallery", "checks", "protocol"),
 )
 
 

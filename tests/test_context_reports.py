@@ -193,3 +193,18 @@ def test_fills_that_do_not_agree_are_told(results: Results) -> None:
     said = disagreeing_fills(results, group, "removed, telea", "object-recall")
     assert bool(said) == (len({v > 0 for v in values.values() if v}) > 1)
     assert disagreeing_fills(results, group, "removed, exact", "object-recall") == ""
+
+
+def test_a_class_is_told_with_without_and_removed(tmp_path: Path) -> None:
+    conditions = (CLEAN, Condition("tents gone", ("remove(what='tent')",)))
+    track = Track("segmentation", ("unet.scenes",), ("scenes(size=64)",), conditions, ("miou", "hallucination-rate"), 40)
+    results = run_suite(Suite("tents", 1, (track,), reports=("class-presence",)), tmp_path, Options(strength=0)).results
+    (group,) = results.groups()
+    made = results.presence(group, "tents gone", "tent", "class-iou(of='tree')")
+    assert made.with_class.n + made.without_class.n == 40
+    assert made.class_removed.n <= made.with_class.n
+    assert made.without_class.n > made.with_class.n > 0
+    (table,) = build_items(results, ["class-presence"])
+    assert isinstance(table, Table)
+    assert "tent" not in table.frame["class"].tolist()
+    assert "without tent" in table.frame.columns

@@ -48,8 +48,11 @@ def numbers(items: list[Any]) -> list[Number]:
     return [cell for item in items if isinstance(item, Table) for cell in item.frame.to_numpy().ravel() if isinstance(cell, Number)]
 
 
-NONE_HERE = {"corruptions", "context-by-class", "context-curves", "context-index", "context-matrix", "context-violations", "fill-fidelity"}
-"""Reports of what this run has none of: see test_corruptions.py and test_context_reports.py."""
+NONE_HERE = {
+    *("background-gap", "class-presence", "context-by-class", "context-curves", "context-index", "context-matrix", "context-shift"),
+    *("context-violations", "corruptions", "domain-shift", "fill-fidelity"),
+}
+"""Reports of what this run has none of: see test_corruptions.py, test_context_reports.py and test_context_measures.py."""
 
 
 @pytest.mark.parametrize("name", sorted(set(REPORTS.names()) - NONE_HERE))

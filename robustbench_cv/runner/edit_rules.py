@@ -14,8 +14,8 @@ from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget, Sample
 
 
 def require_rules(before: Sample, after: Sample, whose: str, *, placebo: bool) -> None:
-    """ForeignError naming the rule that an edit breaks: to say what it edited, change nothing else, and give an image; of a placebo, to leave
-    the objects that its edit is about as they are.
+    """ForeignError naming the rule that an edit breaks: to say what it edited, change nothing else, and give an image; of a placebo, to
+    leave the objects that its edit is about as they are.
 
     Images of another size (published ones) have no pixels in common to compare.
     """
