@@ -1,5 +1,7 @@
 """The reports of the suite `context` on a small run, and the numbers in them that nothing else makes."""
 
+from pathlib import Path
+
 import numpy
 import pyarrow
 import pytest
