@@ -23,9 +23,17 @@ STUFF = frozenset(SURFACES.split())
 """Names that mean a surface, not an object: consulted only where a sample says neither "objects" nor "instance:<k>"."""
 
 
+_NOWHERE = (
+    ": the data do not say where objects are; use data with masks or boxes, or let a detector find them: "
+    "--data \"detected-masks:DATA(model='mask-rcnn')\""
+)
+
+
 def named_region(sample: Sample, name: str) -> Tensor:
     """The region of that name, bool (H, W). NotApplicable where it is missing or empty."""
     mask = sample.regions.get(name)
+    if mask is None and not sample.regions:
+        raise NotApplicable(f"the sample has no region {name!r}{_NOWHERE}")
     if mask is None:
         raise NotApplicable(f"the sample has no region {name!r} (it has {sorted(sample.regions)})")
     if not mask.any():
@@ -63,7 +71,7 @@ def objects(sample: Sample) -> Tensor:
     if known is not None:
         return known
     if not classes(sample):
-        raise NotApplicable(f"sample {sample.id} marks no objects; it has regions {sorted(sample.regions)}")
+        raise NotApplicable(f"the sample marks no objects{_NOWHERE if not sample.regions else ''} ({sample.id})")
     return _union(list(things(sample).values()), sample)
 
 

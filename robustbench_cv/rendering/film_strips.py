@@ -91,8 +91,9 @@ class Gallery:
         """The strips on one figure: a column for each frame; rows of images, predicted masks and differences."""
         from matplotlib.figure import Figure
 
-        rows = [row for strip in self.strips for row in _print_rows(strip)]
-        width = max((len(strip.frames) for strip in self.strips), default=1)
+        strips = [part for strip in self.strips for part in _wrapped(strip)]
+        rows = [row for strip in strips for row in _print_rows(strip)]
+        width = max((len(strip.frames) for strip in strips), default=1)
         height = _PITCH * max(1, len(rows))
         with style():
             figure = Figure(figsize=(1.45 * width, 1.45 * height))
@@ -104,6 +105,13 @@ class Gallery:
             # imshow fits the view to each image in turn
             axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
         return figure
+
+
+def _wrapped(strip: Strip) -> list[Strip]:
+    """A strip in parts that fit a page, each with the first frame at its head."""
+    first, *others = strip.frames
+    parts = [others[k : k + _ACROSS] for k in range(0, len(others), _ACROSS)] or [[]]
+    return [replace(strip, frames=(first, *part)) for part in parts]
 
 
 def read(path: Path) -> Pixels:
