@@ -9,7 +9,7 @@ import base64
 import functools
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,6 +33,7 @@ Shown: TypeAlias = Mapping[str, Any]
 """A prediction as it is stored: {"label", "score"} or {"labels": path of an index PNG} or {"boxes", "scores", "labels"}."""
 
 _SIDE = 256
+_ACROSS = 11  # frames beside the first one in a row of the printed picture
 _PITCH, _TOP, _INSIDE = 1.3, 0.2, 0.92  # of a printed cell: row height, room above the image, the image's side
 _GAINS = (1, 2, 4, 8, 16, 32, 64)
 
