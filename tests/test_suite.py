@@ -294,7 +294,7 @@ def test_a_suite_of_a_users_file_is_validated_and_its_faults_are_its_own(tmp_pat
     [
         (
             {"metrics": ("miou",)},
-            "metric 'miou' is for segmentation, and the track is for classification; there are label-probability, top-1",
+            "metric 'miou' is for segmentation, and the track is for classification; there are label-probability, shape-bias, top-1",
         ),
         ({"conditions": (CLEAN, Condition("tog", attack="tog-vanish()"))}, "attack 'tog-vanish' is for detection, and the track is for"),
     ],
