@@ -16,17 +16,18 @@ from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 from robustbench_cv.tasks import Task
 from robustbench_cv.training.train import train
 
-CASES: dict[Task, tuple[str, str, str, int, str]] = {
-    "classification": ("scenes-classifier(bias=0.9, samples={n})", "cifar-resnet20", "top-1", 8, "context(copies=2, swaps=0.7)"),
+CASES: dict[Task, tuple[str, int, str, str, int, str]] = {
+    "classification": ("scenes-classifier", 96, "cifar-resnet20", "top-1", 8, "context(copies=2, swaps=0.7)"),
     "segmentation": (
-        "scenes-segmenter(bias=0.9, samples={n}, width=8)",
+        "segmenter(size=48, width=10, batch=32)",
+        48,
         "unet",
         "miou",
-        6,
+        16,
         "context(copies=2, swaps=0.7, sampling='size', loss='negative')",
     ),
 }
-"""Recipe, model, metric, epochs, augmentation."""
+"""Recipe, side of the pictures in px, model, metric, epochs, augmentation."""
 
 
 def main() -> None:
@@ -43,18 +44,20 @@ def main() -> None:
         print("| task | training | metric | in context | out of context | context index |")
         print("| --- | --- | --- | ---: | ---: | ---: |")
         for task in asked.task or CASES:
-            recipe, model, metric, own, augment = CASES[task]
+            recipe, side, model, metric, own, augment = CASES[task]
             for name, spec in (("plain", None), (augment, augment)):
                 weights = folder / f"{task}-{'plain' if spec is None else 'context'}.safetensors"
                 if not weights.exists():
-                    train(recipe.format(n=asked.samples), out=weights, epochs=asked.epochs or own, augment=spec)
-                cells = _measure(task, f"{model}(checkpoint={str(weights)!r})", metric, folder / f"run-{weights.stem}", asked.test)
+                    learned = f"scenes(split='train', samples={asked.samples}, bias=0.9, size={side})"
+                    judged = f"scenes(samples=200, size={side})"
+                    train(recipe, data=learned, test=judged, out=weights, epochs=asked.epochs or own, augment=spec)
+                cells = _measure(task, f"{model}(checkpoint={str(weights)!r})", metric, folder / f"run-{weights.stem}", asked.test, side)
                 print(f"| {task} | {name} | {metric} | {' | '.join(cells)} |", flush=True)
 
 
-def _measure(task: Task, model: str, metric: str, folder: Path, test: int) -> list[str]:
+def _measure(task: Task, model: str, metric: str, folder: Path, test: int, side: int) -> list[str]:
     conditions = (CLEAN, Condition("removed", ("remove(fill='exact')",)), Condition("swapped", ("swap-context(to='exact')",)))
-    data = tuple(f"scenes(bias={bias}, samples={test})" for bias in (1.0, 0.0))
+    data = tuple(f"scenes(bias={bias}, samples={test}, size={side})" for bias in (1.0, 0.0))
     suite = Suite(
         f"context-hardening-{task}", 1, (Track(task, (model,), data, conditions, (metric, "object-recall", "hallucination-rate")),)
     )
