@@ -121,6 +121,8 @@ class Edit:
     share: float | None = None
     """Share of the object's mask that the edit covers, for occlusions."""
     subject: Target | None = None
+    moved: bool = False
+    """Whether what is the same in both images has another place: `before` and `target` then differ in positions."""
 
 
 @runtime_checkable

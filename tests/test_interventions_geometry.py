@@ -1,14 +1,16 @@
 """Geometry and look: known turns and shifts, exactly, in pixels, labels, boxes and masks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from robustbench_cv.boxes import from_mask
-from robustbench_cv.catalogue import INTERVENTIONS
+from robustbench_cv.boxes import area, from_mask
+from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.look import LUMA
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import IGNORE, BoxTarget, ClassTarget, MaskTarget, Sample, Target
+from robustbench_cv.types import ABSENT, IGNORE, BoxPrediction, BoxTarget, ClassTarget, MaskTarget, Sample, Target
 
 SIDE = 24
 
@@ -44,6 +46,20 @@ def test_right_angles_are_exact(turns: int) -> None:
     assert torch.equal(after.edit.before.labels, before.target.labels)  # nothing is lost
     boxes = edited(f"rotate(degrees={degrees})", sample("detection")).target.boxes
     assert torch.equal(boxes, torch.stack([from_mask(torch.rot90(before.regions[f"instance:{k}"], turns, (0, 1))) for k in (0, 1)]))
+
+
+def test_four_flips_are_exact() -> None:
+    for direction, dims in (("horizontal", (1,)), ("vertical", (0,)), ("both", (0, 1))):
+        spec = f"mirror(direction={direction!r})"
+        before = sample("segmentation")
+        after = edited(spec, before)
+        assert torch.allclose(after.image, before.image.flip([d + 1 for d in dims]), atol=1e-6)
+        assert torch.equal(after.target.labels, before.target.labels.flip(dims))
+        assert torch.equal(after.edit.before.labels, before.target.labels)
+        boxes = edited(spec, sample("detection")).target.boxes
+        assert torch.equal(boxes, torch.stack([from_mask(before.regions[f"instance:{k}"].flip(dims)) for k in (0, 1)]))
+    twice = edited("mirror", edited("mirror(direction='vertical')", sample("detection")))
+    assert torch.equal(twice.image, edited("rotate(degrees=180)", sample("detection")).image)
 
 
 def test_mirror_is_its_own_inverse() -> None:
@@ -95,13 +111,90 @@ def test_scaling_frames_or_crops_about_the_centre() -> None:
     assert float(double.image[:, 12, 12].mean()) == pytest.approx(float(before.image[:, 11:13, 11:13].mean()), abs=0.2)
 
 
+def test_a_small_picture_in_a_large_frame_loses_nothing() -> None:
+    small = edited("rescale(factor=0.25)", sample("segmentation"))
+    assert torch.equal(small.edit.before.labels, sample("segmentation").target.labels)
+    assert int((small.target.labels != IGNORE).sum()) == (SIDE // 4) ** 2
+    boxes = edited("rescale(factor=0.25)", sample("detection"))
+    assert boxes.target.area.tolist() == [35 / 16, 30 / 16]
+    assert not boxes.target.crowd.any()
+
+
+def test_an_object_that_is_gone_already_cannot_leave() -> None:
+    before = sample("classification")
+    gone = replace(before, target=ClassTarget(ABSENT), regions={"object": torch.zeros(SIDE, SIDE, dtype=torch.bool)})
+    assert edited("translate(right=-0.4)", gone).target.label == ABSENT
+
+
 def test_a_box_without_a_mask_is_moved_by_its_corners() -> None:
     before = sample("detection")
     bare = Sample(before.id, before.image, before.target, {})
     turned = edited("rotate(degrees=90)", bare)
     assert torch.allclose(turned.target.boxes, edited("rotate(degrees=90)", before).target.boxes, atol=1e-4)
-    slanted = edited("rotate(degrees=45)", bare).target
-    assert float(slanted.area.sum()) > float(edited("rotate(degrees=45)", before).target.area.sum())
+    slanted, exact = (edited("rotate(degrees=45)", of).target for of in (bare, before))
+    assert float(area(slanted.boxes).sum()) > float(area(exact.boxes).sum())
+    assert slanted.area.tolist() == pytest.approx(before.target.area.tolist(), rel=0.1)
+
+
+def test_masks_move_with_their_boxes_and_areas_with_their_pixels() -> None:
+    before = sample("detection")
+    masks = torch.stack([before.regions["instance:0"], before.regions["instance:1"]])
+    target = replace(before.target, masks=masks, area=torch.tensor([31.5, 30.0]))  # as annotated, not as drawn
+    flipped = edited("mirror", replace(before, target=target))
+    assert torch.equal(flipped.target.masks, masks.flip(2))
+    assert flipped.target.area.tolist() == [31.5, 30.0]
+    assert torch.equal(flipped.edit.before.masks, masks)
+    cut = edited("translate(right=0.375, down=0)", replace(before, target=target, regions={}))  # the masks alone tell
+    assert cut.target.area.tolist() == [31.5, pytest.approx(30 * 2 / 5)]
+    assert torch.equal(cut.target.boxes, edited("translate(right=0.375, down=0)", before).target.boxes)
+    gone = edited("translate(right=0.5, down=0)", replace(before, target=target))
+    assert gone.target.masks.shape == (1, SIDE, SIDE)
+    assert gone.edit.before.masks.shape == (2, SIDE, SIDE)
+
+
+def test_instances_are_numbered_as_the_boxes_that_are_left() -> None:
+    before = sample("detection")
+    regions = {"instance:0": before.regions["instance:0"]}  # the second is a box alone; swapped, it is the first
+    target = before.target.select(torch.tensor([1, 0]))
+    after = edited("translate(right=0.5)", replace(before, target=target, regions={"instance:1": regions["instance:0"]}))
+    assert after.target.labels.tolist() == [1]
+    assert torch.equal(after.regions["instance:0"][:, 12:], regions["instance:0"][:, :-12])
+
+
+def test_uncovered_pixels_repeat_the_edge_where_asked() -> None:
+    before = sample("segmentation")
+    after = edited("translate(right=0.25, fill='edge')", before)
+    assert torch.equal(after.image[:, :, :6], before.image[:, :, :1].expand(-1, -1, 6))
+    assert torch.equal(after.target.labels, edited("translate(right=0.25)", before).target.labels)  # ignored all the same
+    turned = edited("rotate(degrees=45, fill='edge')", before)
+    assert torch.allclose(turned.image[:, 0, 0], turned.image[:, 0, 1], atol=0.5)
+    assert not torch.allclose(turned.image[:, 0, 0], torch.full((3,), 0.5), atol=1e-3)
+    with pytest.raises(UserError, match="fill='wrap' must be 'gray' or 'edge'"):
+        INTERVENTIONS.build("translate(fill='wrap')")
+
+
+def test_after_pixels_moved_label_maps_are_not_edited_by_place() -> None:
+    turned = edited("rotate(degrees=90)", sample("segmentation"))
+    with pytest.raises(NotApplicable, match="put what moves pixels last"):
+        edited("slide-patch(side=6)", turned)
+    assert edited("grayscale", turned).edit.moved
+    assert edited("rotate(degrees=90)", edited("slide-patch(side=6)", sample("segmentation"))).edit.moved
+    assert edited("slide-patch(side=6)", edited("mirror", sample("detection"))).edit.moved  # objects are known by their order
+
+
+def test_object_recall_looks_where_the_objects_are_now() -> None:
+    before = sample("detection")
+    after = edited("mirror", before)
+    metric = METRICS.build("object-recall", operating_score=0.5)
+
+    def score(boxes: torch.Tensor, of: Sample) -> float:
+        return float(metric.measure(BoxPrediction(boxes, torch.ones(2), torch.tensor([1, 2])), of)["share"])
+
+    assert score(after.target.boxes, after) == 1
+    assert score(before.target.boxes, after) == 0
+    assert score(before.target.boxes, replace(before, target=after.edit.before, edit=after.edit)) == 1
+    with pytest.raises(NotApplicable, match="put what moves pixels last"):
+        score(after.target.boxes, edited("occlude(share=0.2)", after))
 
 
 def test_what_changes_nothing_is_not_applicable() -> None:

@@ -7,61 +7,66 @@ the original alone. There is no placebo: what moves the whole image has no elsew
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
 
 from robustbench_cv.arguments import PositiveNumber, Range
-from robustbench_cv.boxes import clip, from_mask
+from robustbench_cv.boxes import from_mask
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable
+from robustbench_cv.interventions.affine_map import IDENTITY, AffineMap, Matrix, turn
 from robustbench_cv.interventions.fill import GRAY
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import instances
-from robustbench_cv.interventions.target_update import DAMAGED, make_edited, origin
+from robustbench_cv.interventions.object_selection import instances, share
+from robustbench_cv.interventions.target_update import DAMAGED, ignore_pixels, keep_objects, make_edited, origin
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import IGNORE, BoxTarget, ClassTarget, MaskTarget, Sample, Target
+from robustbench_cv.types import BoxTarget, ClassTarget, MaskTarget, Sample, Target
 
 Shift = Annotated[float, Range(-0.5, 0.5, meaning="a share of the image's side")]
 Turn = Annotated[float, Range(-180, 180, meaning="degrees")]
+Uncovered = Literal["gray", "edge"]
+"""What is shown where the moved picture does not reach: grey, or its nearest edge pixel repeated. Label maps ignore it either way."""
 
 
 @intervention()
-def rotate(degrees: Turn = 15.0) -> Intervention:
-    """Turn the image counter-clockwise around its centre; corners that nothing covers are grey. Bilinear; label maps nearest."""
-    angle = math.radians(degrees)
-    return Geometry("rotate", ((math.cos(angle), -math.sin(angle)), (math.sin(angle), math.cos(angle))), (0.0, 0.0))
+def rotate(degrees: Turn = 15.0, fill: Uncovered = "gray") -> Intervention:
+    """Turn the image counter-clockwise around its centre. fill: what the corners show, "gray" or "edge". Bilinear; label maps nearest."""
+    return Geometry("rotate", turn(degrees), fill=fill)
 
 
 @intervention()
-def translate(right: Shift = 0.1, down: Shift = 0.0) -> Intervention:
-    """Move the image by shares of its sides, whole pixels; what nothing covers is grey."""
-    return Geometry("translate", ((1.0, 0.0), (0.0, 1.0)), (right, down))
+def translate(right: Shift = 0.1, down: Shift = 0.0, fill: Uncovered = "gray") -> Intervention:
+    """Move the image by shares of its sides, rounded to whole pixels. fill: what nothing covers shows, "gray" or "edge"."""
+    return Geometry("translate", shift=(right, down), fill=fill)
 
 
 @intervention()
-def rescale(factor: PositiveNumber = 0.8) -> Intervention:
-    """Scale the image about its centre by this factor: below 1 it is framed in grey, above 1 its border is lost. Bilinear, not smoothed."""
-    return Geometry("rescale", ((1 / factor, 0.0), (0.0, 1 / factor)), (0.0, 0.0))
+def rescale(factor: PositiveNumber = 0.8, fill: Uncovered = "gray") -> Intervention:
+    """Scale the image about its centre by this factor: below 1 it is framed, above 1 its border is lost. Bilinear, not smoothed.
+
+    fill: what the frame shows, "gray" or "edge".
+    """
+    return Geometry("rescale", ((1 / factor, 0.0), (0.0, 1 / factor)), fill=fill)
 
 
 @intervention()
-def mirror() -> Intervention:
-    """Turn the image left to right."""
-    return Geometry("mirror", ((-1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
+def mirror(direction: Literal["horizontal", "vertical", "both"] = "horizontal") -> Intervention:
+    """Flip the image: left to right ("horizontal"), top to bottom ("vertical"), or both, which is half a turn."""
+    x, y = (1.0 if direction == other else -1.0 for other in ("vertical", "horizontal"))
+    return Geometry("mirror", ((x, 0.0), (0.0, y)))
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """An affine map. back: from a new pixel's offset from the centre, in pixels (x, y), to the old one's. shift: shares of the sides."""
+    """An affine map of every sample. back: as AffineMap has it. shift: right and down, in shares of the sides."""
 
     kind: str
-    back: tuple[tuple[float, float], tuple[float, float]]
-    shift: tuple[float, float]
+    back: Matrix = IDENTITY
+    shift: tuple[float, float] = (0.0, 0.0)
+    fill: Uncovered = "gray"
 
     @property
     def needs(self) -> frozenset[str]:
@@ -69,6 +74,7 @@ class Geometry:
 
     @property
     def control(self) -> str | None:
+        """None: what moves the whole image has no elsewhere."""
         return None
 
     @property
@@ -77,119 +83,69 @@ class Geometry:
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         height, width = sample.image.shape[-2:]
-        grid = self._grid(height, width)
-        covered = _sampled(torch.ones(1, height, width), grid, "nearest")[0] > 0.5
-        moved = _sampled(sample.image, grid, "bilinear")
-        image = torch.where(covered, moved, GRAY).clamp(0, 1).to(sample.image.dtype)
+        place = AffineMap(height, width, self.back, round(self.shift[0] * width), round(self.shift[1] * height))
+        image = place.image(sample.image)
+        if self.fill == "gray":
+            image = image.masked_fill(~place.covered, GRAY)
         if torch.equal(image, sample.image):
             raise NotApplicable(f"{self.kind} leaves the image as it is (sample {sample.id})")
-        regions = {name: _mask(mask, grid) & covered for name, mask in sample.regions.items()}
-        target, before = self._targets(sample, grid, covered)
-        if isinstance(target, BoxTarget):
-            regions = _renumbered(sample, target, regions)
+        target, before, kept = _targets(sample, place)
         region = torch.ones(height, width, dtype=torch.bool)
-        return make_edited(sample, self.kind, image, region=region, target=target, before=before, regions=regions)
-
-    def _grid(self, height: int, width: int) -> Tensor:
-        """Where each new pixel is taken from, as grid_sample has it: (1, H, W, 2)."""
-        (a, b), (c, d) = self.back
-        dx, dy = round(self.shift[0] * width), round(self.shift[1] * height)
-        # in grid_sample's coordinates, where each side goes from -1 to 1
-        theta = torch.tensor([[a, b * height / width, -2 * dx / width], [c * width / height, d, -2 * dy / height]], dtype=torch.float64)
-        return affine_grid(theta[None], [1, 1, height, width], align_corners=False)
-
-    def _targets(self, sample: Sample, grid: Tensor, covered: Tensor) -> tuple[Target, Target]:
-        target, before = sample.target, origin(sample)
-        if isinstance(target, MaskTarget) and isinstance(before, MaskTarget):
-            labels = _labels(target.labels, grid).masked_fill(~covered, IGNORE)
-            kept = _kept_pixels(grid, covered)
-            return MaskTarget(labels), MaskTarget(before.labels.masked_fill(~kept, IGNORE))
-        if isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
-            return self._boxes(sample, target, before, grid, covered)
-        if isinstance(target, ClassTarget) and "object" in sample.regions:
-            mask = sample.regions["object"]
-            if int((_mask(mask, grid) & covered).sum()) < (1 - DAMAGED) * _expected(mask, self.back):
-                raise NotApplicable(f"over {DAMAGED:.0%} of the labelled object leaves the image (sample {sample.id})")
-        return target, before
-
-    def _boxes(self, sample: Sample, target: BoxTarget, before: BoxTarget, grid: Tensor, covered: Tensor) -> tuple[BoxTarget, BoxTarget]:
-        """The boxes of the moved masks; those that stand for a mask are moved by their corners, which of a turned box is coarser."""
-        masks, rows, kept, crowd = instances(sample), [], [], target.crowd.clone()
-        for k, mask in masks.items():
-            if k >= len(target.boxes):
-                break
-            there = _mask(mask, grid) & covered
-            if not there.any():
-                continue
-            known = f"instance:{k}" in sample.regions
-            rows.append(from_mask(there) if known else self._corners(target.boxes[k], *covered.shape))
-            kept.append(k)
-            crowd[k] |= int(there.sum()) < (1 - DAMAGED) * _expected(mask, self.back)
-        index = torch.tensor(kept, dtype=torch.long)
-        boxes = torch.stack(rows).float() if rows else torch.zeros(0, 4)
-        area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        made = BoxTarget.of(boxes, target.labels[index], crowd[index], area)
-        gone = torch.ones(len(before.boxes), dtype=torch.bool)
-        gone[index] = False
-        order = torch.cat([index, gone.nonzero()[:, 0]])
-        whole = before.select(order)
-        lost = torch.cat([crowd[index], torch.ones(int(gone.sum()), dtype=torch.bool)])
-        return made, BoxTarget(whole.boxes, whole.labels, whole.crowd | lost, whole.area, whole.masks)
-
-    def _corners(self, box: Tensor, height: int, width: int) -> Tensor:
-        """The tight box of a moved box: (4,)."""
-        x1, y1, x2, y2 = (float(v) for v in box)
-        corners = torch.tensor([[x, y] for x in (x1, x2) for y in (y1, y2)], dtype=torch.float64)
-        centre = torch.tensor([width / 2, height / 2], dtype=torch.float64)
-        forth = torch.linalg.inv(torch.tensor(self.back, dtype=torch.float64))
-        shift = torch.tensor([round(self.shift[0] * width), round(self.shift[1] * height)], dtype=torch.float64)
-        moved = (corners - centre) @ forth.T + centre + shift
-        return clip(torch.cat([moved.min(dim=0).values, moved.max(dim=0).values])[None], height, width)[0]
+        regions = _regions(sample, place, kept)
+        return make_edited(sample, self.kind, image, region=region, target=target, before=before, regions=regions, moved=True)
 
 
-def _expected(mask: Tensor, back: tuple[tuple[float, float], tuple[float, float]]) -> float:
-    """Pixels that a mask would have if none were lost."""
-    (a, b), (c, d) = back
-    return float(mask.sum()) / abs(a * d - b * c)
+def _targets(sample: Sample, place: AffineMap) -> tuple[Target, Target, list[int]]:
+    """The target, `before`, and the indices of the instances that are left."""
+    target, before = sample.target, origin(sample)
+    kept = list(instances(sample))
+    if isinstance(target, BoxTarget) and isinstance(before, BoxTarget):
+        return _boxes(sample, target, before, place)
+    if isinstance(target, MaskTarget):
+        return MaskTarget(place.labels(target.labels)), ignore_pixels(before, ~place.kept), kept
+    mask = sample.regions.get("object")
+    if isinstance(target, ClassTarget) and mask is not None and _is_damaged(mask, place):
+        raise NotApplicable(f"over {DAMAGED:.0%} of the labelled object leaves the image (sample {sample.id})")
+    return target, before, kept
 
 
-def _sampled(planes: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """(C, H, W) at the grid's places; 0 outside, and border pixels where bilinear reaches half a pixel over the edge."""
-    padding = "zeros" if mode == "nearest" else "border"
-    return grid_sample(planes[None].double(), grid, mode=mode, padding_mode=padding, align_corners=False)[0]
+def _is_damaged(mask: Tensor, place: AffineMap) -> bool:
+    return bool(mask.any()) and share(mask, place.kept) < 1 - DAMAGED
 
 
-def _mask(mask: Tensor, grid: Tensor) -> Tensor:
-    return _sampled(mask[None].double(), grid, "nearest")[0] > 0.5
+def _boxes(sample: Sample, target: BoxTarget, before: BoxTarget, place: AffineMap) -> tuple[BoxTarget, BoxTarget, list[int]]:
+    """The boxes of the moved masks; a box without a mask is moved by its corners, which of a turned one is coarser. Areas change as the
+    objects' pixels do."""
+    boxes, area, crowd = target.boxes.clone(), target.area.clone(), target.crowd.clone()
+    outlines, kept = instances(sample), []
+    for k in range(len(boxes)):
+        own = sample.regions.get(f"instance:{k}", None if target.masks is None else target.masks[k])
+        old = outlines[k] if own is None else own
+        new = place.mask(old)
+        if not new.any():
+            continue
+        boxes[k] = place.box(boxes[k]) if own is None else from_mask(new)
+        area[k] *= place.enlargement * share(old, place.kept)
+        crowd[k] |= _is_damaged(old, place)
+        kept.append(k)
+    masks = None if target.masks is None else torch.stack([place.mask(mask) for mask in target.masks]) if kept else target.masks
+    lost = crowd & ~target.crowd
+    whole = before.crowd.clone()
+    whole[: len(lost)] |= lost
+    moved = BoxTarget(boxes, target.labels, crowd, area, masks)
+    return *keep_objects(moved, BoxTarget(before.boxes, before.labels, whole, before.area, before.masks), kept), kept
 
 
-def _labels(labels: Tensor, grid: Tensor) -> Tensor:
-    return _sampled(labels[None].double(), grid, "nearest")[0].round().long()
-
-
-def _kept_pixels(grid: Tensor, covered: Tensor) -> Tensor:
-    """The old pixels that some new one is taken from, or whose neighbour is: bool (H, W)."""
-    height, width = covered.shape
-    x = ((grid[0, ..., 0] + 1) * width - 1) / 2
-    y = ((grid[0, ..., 1] + 1) * height - 1) / 2
-    kept = torch.zeros(height, width, dtype=torch.bool)
-    inside = covered & (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-    for rounded in (torch.floor, torch.ceil):
-        for other in (torch.floor, torch.ceil):
-            kept[other(y[inside]).long().clamp(0, height - 1), rounded(x[inside]).long().clamp(0, width - 1)] = True
-    return kept
-
-
-def _renumbered(sample: Sample, target: BoxTarget, regions: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Instance masks numbered as the boxes that are left."""
-    kept = [k for k in instances(sample) if k < len(sample.target.boxes) and _is_left(regions, k, sample)]  # type: ignore[union-attr]
-    out = {name: mask for name, mask in regions.items() if not name.startswith(("instance:", "amodal:"))}
-    for i, k in enumerate(kept[: len(target.boxes)]):
-        for kind in ("instance", "amodal"):
-            if f"{kind}:{k}" in regions:
-                out[f"{kind}:{i}"] = regions[f"{kind}:{k}"]
+def _regions(sample: Sample, place: AffineMap, kept: list[int]) -> dict[str, Tensor]:
+    """The moved regions; instances numbered as those that are left, and other regions that left the image dropped."""
+    number = {k: i for i, k in enumerate(kept)}
+    out: dict[str, Tensor] = {}
+    for name, mask in sample.regions.items():
+        kind, colon, index = name.partition(":")
+        moved = place.mask(mask)
+        if kind in ("instance", "amodal"):
+            if int(index) in number:
+                out[f"{kind}{colon}{number[int(index)]}"] = moved
+        elif name == "objects" or moved.any():
+            out[name] = moved
     return out
-
-
-def _is_left(regions: dict[str, Tensor], k: int, sample: Sample) -> bool:
-    return f"instance:{k}" not in sample.regions or bool(regions[f"instance:{k}"].any())

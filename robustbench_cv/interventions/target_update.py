@@ -132,13 +132,23 @@ def make_edited(
     removed: frozenset[str] = frozenset(),
     share: float | None = None,
     chosen: Tensor | None = None,
+    *,
+    moved: bool = False,
 ) -> Sample:
     """The sample after an edit; an earlier edit's region and removed classes are kept. Pixels no longer follow from a description.
 
-    chosen: bool (H, W), the visible pixels of the objects that the edit is about; None: of all.
+    chosen: bool (H, W), the visible pixels of the objects that the edit is about; None: of all. moved: see Edit.moved.
+
+    NotApplicable where label maps would ignore, in the unedited image, the places that pixels have after an earlier edit moved them.
     """
     if sample.edit is not None:
+        if sample.edit.moved and isinstance(target, MaskTarget) and before is not sample.edit.before:
+            raise NotApplicable(
+                f"{kind} follows an edit that moved the pixels of sample {sample.id}, so that the two label maps can no longer leave out "
+                "the same ones; put what moves pixels last, and only one of it"
+            )
+        moved = moved or sample.edit.moved
         region = region | sample.edit.region
         removed = removed | sample.edit.removed
-    edit = Edit(kind, region, before, removed, share, None if chosen is None else subject_of(sample, chosen))
+    edit = Edit(kind, region, before, removed, share, None if chosen is None else subject_of(sample, chosen), moved)
     return replace(sample, image=image, target=target, regions=regions, scene=None, edit=edit)

@@ -120,8 +120,11 @@ def _subject(sample: Sample) -> Target:
     """What is asked about: the edit's objects, else all that the unedited target names (of a label map: inside the region "objects")."""
     edit = sample.edit
     if edit is not None and edit.subject is not None:
+        if edit.moved and not isinstance(edit.subject, ClassTarget):
+            raise NotApplicable("the objects that the edit is about have other places in the unedited image; put what moves pixels last")
         return edit.subject
-    target = sample.target if edit is None else edit.before
+    # Where pixels moved, each image's own target says where its objects are.
+    target = sample.target if edit is None or edit.moved else edit.before
     if isinstance(target, MaskTarget):
         from robustbench_cv.interventions.object_selection import objects
 

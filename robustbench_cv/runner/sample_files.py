@@ -26,6 +26,7 @@ def write_sample(path: Path, sample: Sample) -> None:
             "kind": edit.kind,
             "removed": sorted(edit.removed),
             "share": edit.share,
+            "moved": edit.moved,
             "before": _take(tensors, "before", edit.before),
             "subject": None if edit.subject is None else _take(tensors, "subject", edit.subject),
         }
@@ -47,7 +48,9 @@ def read_sample_file(path: Path) -> Sample | None:
     if kept is not None:
         before = _target(tensors, "before", kept["before"])
         subject = None if kept["subject"] is None else _target(tensors, "subject", kept["subject"])
-        edit = Edit(kept["kind"], tensors["edit region"], before, frozenset(kept["removed"]), kept["share"], subject)
+        edit = Edit(
+            kept["kind"], tensors["edit region"], before, frozenset(kept["removed"]), kept["share"], subject, kept.get("moved", False)
+        )
     return Sample(facts["id"], tensors["image"], _target(tensors, "target", facts["target"]), regions, facts["attributes"], edit=edit)
 
 
