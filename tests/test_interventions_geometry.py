@@ -227,4 +227,18 @@ def test_tiles_are_all_there_and_none_at_its_place() -> None:
     same = (old[:, None] == new[None, :]).all(dim=2)
     assert bool((same.sum(dim=0) == 1).all())
     assert not bool(same.diagonal().any())
-    assert after.regions == {}
+    assert torch.equal(after.image[:, after.regions["object"]].sort().values, before.image[:, before.regions["object"]].sort().values)
+
+
+def test_label_maps_go_with_their_tiles_and_boxes_cannot() -> None:
+    before = sample("segmentation")
+    # an image that shows its labels: what is seen at a pixel says what its label must be
+    before = replace(before, image=(before.target.labels / 4).expand(3, -1, -1).clone())
+    after = edited("patch-shuffle(grid=3)", before)
+    assert torch.equal(after.image[0] * 4, after.target.labels.float())
+    assert not torch.equal(after.target.labels, before.target.labels)
+    assert torch.equal(after.edit.before.labels, before.target.labels)
+    with pytest.raises(NotApplicable, match="have places"):
+        edited("patch-shuffle", sample("detection"))
+    orders = {tuple(edited("patch-shuffle", replace(before, id=id_)).image.flatten().tolist()) for id_ in "abab"}
+    assert len(orders) == 2  # of each sample its own, and always the same

@@ -169,7 +169,9 @@ class CroppedContext:
 
 
 def shuffle_tiles(image: Tensor, grid: int, noise: Noise) -> Tensor:
-    """The tiles of a grid, none at its own place: (3, H, W). What does not divide by the grid stays at the right and bottom.
+    """The tiles of a grid, none at its own place: (C, H, W). What does not divide by the grid stays at the right and bottom.
+
+    The order is that of the noise, whatever is cut: an image and its label map go to the same places.
 
     NotApplicable where a tile would have no pixel.
     """
@@ -177,12 +179,12 @@ def shuffle_tiles(image: Tensor, grid: int, noise: Noise) -> Tensor:
     if not height or not width:
         raise NotApplicable(f"an image of {image.shape[-1]} x {image.shape[-2]} px has no {grid} x {grid} tiles")
     rows, columns = height * grid, width * grid
-    tiles = image[:, :rows, :columns].reshape(3, grid, height, grid, width).permute(1, 3, 0, 2, 4).flatten(0, 1)
+    tiles = image[:, :rows, :columns].reshape(-1, grid, height, grid, width).permute(1, 3, 0, 2, 4).flatten(0, 1)
     order = noise.fork("tiles").rng().permutation(grid * grid)
     moved = torch.empty_like(tiles)
     moved[torch.from_numpy(order)] = tiles[torch.from_numpy(order).roll(1)]  # a single cycle leaves no tile where it was
     out = image.clone()
-    out[:, :rows, :columns] = moved.reshape(grid, grid, 3, height, width).permute(2, 0, 3, 1, 4).reshape(3, rows, columns)
+    out[:, :rows, :columns] = moved.reshape(grid, grid, -1, height, width).permute(2, 0, 3, 1, 4).reshape(-1, rows, columns)
     return out
 
 

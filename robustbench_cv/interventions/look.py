@@ -1,4 +1,4 @@
-"""Change how everything looks and nothing of where it is: no colour, another hue, tiles in disorder."""
+"""Change how everything looks and nothing of where it is: no colour, another hue."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from torch import Tensor
 from robustbench_cv.arguments import Range
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.interventions.degrade_context import shuffle_tiles
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import ClassTarget, Sample
+from robustbench_cv.types import Sample
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance of ITU-R BT.601."""
@@ -44,26 +43,12 @@ def hue(degrees: Annotated[float, Range(-180, 180, meaning="degrees")] = 90.0) -
     return Look("hue", paint)
 
 
-@intervention()
-def patch_shuffle(grid: Annotated[int, Range(2, 64)] = 4) -> Intervention:
-    """Cut the image into grid x grid tiles and put each at another's place: local texture stays, shapes are lost. For classification.
-
-    Not applicable where labels have places, which the tiles would have to take with them.
-    """
-
-    def paint(image: Tensor, noise: Noise) -> Tensor:
-        return shuffle_tiles(image, grid, noise)
-
-    return Look("patch-shuffle", paint, moves=True)
-
-
 @dataclass(frozen=True)
 class Look:
-    """The whole image painted anew, targets as they are. moves: whether what is seen changes its place."""
+    """The whole image painted anew, targets as they are."""
 
     kind: str
     paint: Callable[[Tensor, Noise], Tensor]
-    moves: bool = False
 
     @property
     def needs(self) -> frozenset[str]:
@@ -79,13 +64,11 @@ class Look:
         return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        if self.moves and not isinstance(sample.target, ClassTarget):
-            raise NotApplicable(f"{self.kind} moves pixels, and the labels of sample {sample.id} have places")
         image = self.paint(sample.image, paired_noise(noise, self.kind)).clamp(0, 1).contiguous()
         if torch.allclose(image, sample.image, rtol=0, atol=1e-6):  # far below a grey level
             raise NotApplicable(f"{self.kind} leaves the image as it is (sample {sample.id})")
         region = torch.ones(sample.image.shape[-2:], dtype=torch.bool)
-        regions = {} if self.moves else dict(sample.regions)
+        regions = dict(sample.regions)
         return make_edited(sample, self.kind, image, region=region, target=sample.target, before=origin(sample), regions=regions)
 
 

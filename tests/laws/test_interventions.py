@@ -53,7 +53,7 @@ VARIANTS = [
     "jpeg_compression(where='object', what='car')",
     "corruption-control(corruption='glass_blur', severity=5)",
 ]
-MOVED = ("rotate", "translate", "rescale", "mirror")
+MOVED = ("rotate", "translate", "rescale", "mirror", "patch-shuffle")
 """Kinds of edits that move every pixel: what is the same in both images has another place."""
 
 UNCOVERED = ("corruption", "blur-object", "grayscale", "hue")
