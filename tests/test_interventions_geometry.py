@@ -1,5 +1,6 @@
 """Geometry and look: known turns and shifts, exactly, in pixels, labels, boxes and masks."""
 
+import colorsys
 from dataclasses import replace
 
 import pytest
@@ -218,6 +219,18 @@ def test_grey_is_luminance_and_hues_keep_it() -> None:
     assert torch.allclose((turned * weights).sum(0), (muted.image * weights).sum(0), atol=2e-3)
     back = edited("hue(degrees=-90)", edited("hue(degrees=90)", muted)).image
     assert torch.allclose(back, muted.image, atol=0.02)
+
+
+def test_hsv_turns_as_the_standard_library_has_it() -> None:
+    before = sample("classification")
+    for degrees in (-140, 30, 120, 180):
+        turned = edited(f"hue(degrees={degrees}, keep='hsv')", before).image
+        for y, x in ((0, 0), (5, 7), (20, 3)):
+            h, s, v = colorsys.rgb_to_hsv(*before.image[:, y, x].tolist())
+            assert turned[:, y, x].tolist() == pytest.approx(colorsys.hsv_to_rgb((h + degrees / 360) % 1, s, v), abs=1e-6)
+    third = edited("hue(degrees=120, keep='hsv')", before)
+    assert torch.allclose(third.image, before.image.roll(1, 0), atol=1e-6)  # red is green is blue
+    assert torch.allclose(edited("hue(degrees=-120, keep='hsv')", third).image, before.image, atol=1e-6)
 
 
 def test_tiles_are_all_there_and_none_at_its_place() -> None:

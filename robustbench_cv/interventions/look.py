@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -33,12 +33,18 @@ def grayscale() -> Intervention:
 
 
 @intervention()
-def hue(degrees: Annotated[float, Range(-180, 180, meaning="degrees")] = 90.0) -> Intervention:
-    """Turn all hues by an angle at equal luminance (the matrix of SVG's hueRotate filter), cut to [0, 1]."""
+def hue(
+    degrees: Annotated[float, Range(-180, 180, meaning="degrees")] = 90.0, keep: Literal["luminance", "hsv"] = "luminance"
+) -> Intervention:
+    """Turn all hues by an angle.
+
+    keep: "luminance" (the matrix of SVG's hueRotate filter, cut to [0, 1]), or "hsv" (saturation and value of HSV, see `turn_hsv`: never
+    cut, so that the opposite turn undoes it).
+    """
     matrix = hue_matrix(degrees)
 
     def paint(image: Tensor, noise: Noise) -> Tensor:
-        return torch.einsum("ij,jhw->ihw", matrix.to(image.dtype), image)
+        return turn_hsv(image, degrees) if keep == "hsv" else torch.einsum("ij,jhw->ihw", matrix.to(image.dtype), image)
 
     return Look("hue", paint)
 
@@ -84,6 +90,25 @@ def hue_matrix(degrees: float) -> Tensor:
     by_cos = torch.tensor([[1 - r, -g, -b], [-r, 1 - g, -b], [-r, -g, 1 - b]], dtype=torch.float64)
     by_sin = torch.tensor([[-r, -g, 1 - b], [0.143, 0.140, -0.283], [-(1 - r), g, b]], dtype=torch.float64)
     return base + cos * by_cos + sin * by_sin
+
+
+def turn_hsv(image: Tensor, degrees: float) -> Tensor:
+    """(3, H, W) with `degrees` added to the hue of HSV, every pixel's largest and smallest value (V and V - C) kept.
+
+    Hue in sixths of a turn, h = (G - B) / C where R is largest, 2 + (B - R) / C where G is, 4 + (R - G) / C where B is, and back with
+    channel = V - C max(0, min(k, 4 - k, 1)), k = (n + h) mod 6, n = 5, 3, 1 for R, G, B (Smith, SIGGRAPH 1978, in its closed form).
+
+    >>> turn_hsv(torch.tensor([1.0, 0.25, 0.25])[:, None, None], 120).flatten()
+    tensor([0.2500, 1.0000, 0.2500])
+    """
+    r, g, b = image.double()
+    value, low = image.double().amax(dim=0), image.double().amin(dim=0)
+    chroma = value - low
+    divisor = torch.where(chroma > 0, chroma, 1.0)  # greys have no hue, and any does
+    of_g_or_b = torch.where(value == g, 2 + (b - r) / divisor, 4 + (r - g) / divisor)
+    hues = torch.where(value == r, (g - b) / divisor, of_g_or_b) + degrees / 60
+    k = (torch.tensor([5.0, 3.0, 1.0], dtype=torch.float64)[:, None, None] + hues) % 6
+    return (value - chroma * torch.minimum(k, 4 - k).clamp(0, 1)).to(image.dtype)
 
 
 def _luminance(image: Tensor) -> Tensor:
