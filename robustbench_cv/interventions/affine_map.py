@@ -69,7 +69,8 @@ class AffineMap:
         """Where points (..., 2) of the old image, x and y in continuous pixel coordinates, lie in the new one."""
         centre = torch.tensor([self.width / 2, self.height / 2], dtype=torch.float64)
         matrix = torch.linalg.inv(torch.tensor(self.back, dtype=torch.float64))
-        return (points - centre) @ matrix.T + centre + torch.tensor([self.right, self.down])
+        moved: Tensor = (points - centre) @ matrix.T + centre + torch.tensor([self.right, self.down])
+        return moved
 
     def image(self, image: Tensor) -> Tensor:
         """(3, H, W), bilinear; what nothing covers repeats the nearest pixel of the picture's edge."""
