@@ -41,6 +41,8 @@ def test_random_erasing_covers_a_rectangle_of_the_asked_area_with_the_asked_aspe
     assert 0.09 < min(areas) < 0.13 < 0.26 < max(areas) < 0.31
     assert min(aspects) < 0.6
     assert max(aspects) > 2
+    with pytest.raises(UserError, match=r"least=0\.5 is more than most=0\.4"):
+        INTERVENTIONS.build("random-erasing(least=0.5)")
     assert numpy.median(aspects) > 1.2  # drawn uniformly from 0.3 to 3.3, as the authors draw them
 
 

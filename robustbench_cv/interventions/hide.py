@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robustbench_cv.arguments import Area, Fraction, PositiveInt
 from robustbench_cv.catalogue import intervention
-from robustbench_cv.errors import NotApplicable
+from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.fill import GRAY
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.shapes import scale_length
@@ -38,6 +38,8 @@ def random_erasing(least: Area = 0.02, most: Area = 0.4, cover: Cover = "noise")
     cover: "noise" (each pixel uniform in [0, 1), as in the paper), "mean" (the image's mean colour), or "gray". Covered pixels of a label
     map are ignored; labels and boxes stay.
     """
+    if least > most:
+        raise UserError(f"random-erasing: least={least:g} is more than most={most:g}; least is the smaller share of the area")
     return Hiding("random-erasing", lambda height, width, noise: _rectangle(height, width, least, most, noise), cover)
 
 
@@ -92,7 +94,7 @@ def _rectangle(height: int, width: int, least: float, most: float, noise: Noise)
     rng = noise.fork("rectangle").rng()
     region = torch.zeros(height, width, dtype=torch.bool)
     for _ in range(MOST_TRIES):
-        area = rng.uniform(min(least, most), most) * height * width
+        area = rng.uniform(least, most) * height * width
         aspect = rng.uniform(*ASPECTS)
         h, w = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
         if 0 < h < height and 0 < w < width:
