@@ -2,6 +2,7 @@
 
 import colorsys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.look import LUMA
 from robustbench_cv.noise import Noise
+from robustbench_cv.runner.sample_files import read_sample_file, write_sample
 from robustbench_cv.types import ABSENT, IGNORE, BoxPrediction, BoxTarget, ClassTarget, MaskTarget, Sample, Target
 
 SIDE = 24
@@ -181,6 +183,12 @@ def test_after_pixels_moved_label_maps_are_not_edited_by_place() -> None:
     assert edited("grayscale", turned).edit.moved
     assert edited("rotate(degrees=90)", edited("slide-patch(side=6)", sample("segmentation"))).edit.moved
     assert edited("slide-patch(side=6)", edited("mirror", sample("detection"))).edit.moved  # objects are known by their order
+
+
+def test_a_file_remembers_that_pixels_moved(tmp_path: Path) -> None:
+    for spec in ("mirror", "grayscale"):
+        write_sample(tmp_path / spec, edited(spec, sample("detection")))
+        assert read_sample_file(tmp_path / spec).edit.moved == (spec == "mirror")
 
 
 def test_object_recall_looks_where_the_objects_are_now() -> None:
