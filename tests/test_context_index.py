@@ -7,7 +7,7 @@ import pyarrow
 import pytest
 
 from robustbench_cv.catalogue import METRICS
-from robustbench_cv.metrics.context_index import NO_EFFECT, Sides, context_reliance
+from robustbench_cv.metrics.context_index import NO_EFFECT, RISES, Sides, context_reliance
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.object_recall import RECALLED
 from robustbench_cv.rendering.context_edits import disagreeing_fills, edit_pairs
@@ -101,6 +101,15 @@ def test_edits_that_do_nothing_have_no_effect_and_no_index() -> None:
         assert effect.low < 0 < effect.high
     assert made.context_index.value is None
     assert made.context_index.reason == NO_EFFECT
+
+
+def test_a_recall_that_rises_without_its_context_has_index_0_and_says_so() -> None:
+    shares = numpy.ones((8, 200))
+    shares[0, :160] = 0
+    shares[5, :60] = 0  # before the swap the context stood in the way
+    made = index(shares).context_index
+    assert (made.value, made.low, made.high) == (0, 0, 0)
+    assert made.caution == RISES
 
 
 def test_images_that_one_edit_cannot_serve_are_left_out_of_both() -> None:

@@ -40,6 +40,8 @@ class ContextReliance(NamedTuple):
 
 NO_EFFECT = "neither taking the object away nor changing its context loses recall that can be told from nothing"
 
+RISES = "the recall of objects rises where their context is swapped: there is nothing that the context carries"
+
 _SIGNS = (-1, 1, 1, -1)  # what is lost: before less after, less the same of the placebo
 
 
@@ -93,7 +95,8 @@ def _index(of_object: _Loss, of_context: _Loss, n: int, excluded: int, level: fl
     if bounds is None:
         return nothing
     low, value, high = (min(max(bound, 0.0), 1.0) for bound in (bounds[0], ratio, bounds[1]))
-    return with_caution(Estimate(value, min(low, value), max(high, value), n, excluded), Spread(spread.error, spread.df))
+    made = with_caution(Estimate(value, min(low, value), max(high, value), n, excluded), Spread(spread.error, spread.df))
+    return replace(made, caution=RISES) if bounds[1] < 0 else made
 
 
 def _variances(context: numpy.ndarray, whole: numpy.ndarray, floor: float, other_floor: float) -> tuple[float, float, float]:
