@@ -82,7 +82,7 @@ def _row(results: Results, group: Group, pair: EditPair, notes: Footnotes) -> tu
         index,
         _signed(sensitivity),
         _signed(reliance),
-        Number(Estimate(clean.estimate.value, None, None, clean.estimate.n), clean.unit, blocked=clean.blocked),
+        clean,
         None if index.blocked else number.n,
         None if index.blocked else number.excluded,
     ], (index.estimate)
@@ -111,7 +111,9 @@ def _chart(points: list[tuple[str, str, float | None, float | None, float | None
     lines = frame["model"].nunique() + 1
     caption = f"{reporting.TASK_TITLES[task]}: the context index of each model with its 95 % interval, by how the edits were made."
     size = (6.4, 1.1 + 0.42 * max(2, lines))
-    return Chart(frame=frame, draw=_draw, caption=caption, label=f"context-index-chart-{task}", task=task, title="Context index", size=size)
+    return Chart(
+        frame=frame, draw=_draw, caption=caption, label=f"context-index-chart-{task}", task=task, title="Context index by model", size=size
+    )
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import report
+from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import NAME
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
@@ -36,8 +37,8 @@ def _tables(results: Results, task: Task) -> list[Table]:
         return []
     caption = (
         f"{reporting.TASK_TITLES[task]}: what removing the objects does to their recall, by mask and fill, less what their exact removal "
-        "does (rendered again without them). Bias: the mean over the images, 95 % interval; spread: its standard deviation by image, in "
-        "points; correlation of the two effects by image; sign agreement: images on which both go up, both go down, or neither moves."
+        "does (rendered again without them). Bias: the mean over the images, 95 % interval; spread: its standard deviation by "
+        "image; correlation of the two effects by image; sign agreement: images on which both go up, both go down, or neither moves."
     )
     frame = cells_of(_COLUMNS, rows)
     return [Table(frame, caption, f"fill-fidelity-{task}", notes.notes, task, blocks="model", title="Fills against the truth")]
@@ -67,6 +68,6 @@ def _row(results: Results, group: Group, filled: str, exact: str, fill: str, not
     bias = reporting.estimate_cell(results, group, names, "rate", made.bias, notes)
     agreement = reporting.estimate_cell(results, group, names, "rate", made.agreement, notes)
     shown = Number(bias.estimate, bias.unit, signed=True, blocked=bias.blocked, marks=bias.marks)
-    spread = None if made.spread is None or bias.blocked else f"{100 * made.spread:.1f}"
-    correlation = None if made.correlation is None or bias.blocked else f"{made.correlation:.2f}"
+    spread = None if made.spread is None or bias.blocked else Number(Estimate(made.spread, None, None, made.bias.n))
+    correlation = None if made.correlation is None or bias.blocked else round(made.correlation, 3)
     return [[reporting.title_of(group), fill, shown, spread, correlation, agreement, made.bias.n, made.bias.excluded]]

@@ -41,19 +41,19 @@ def context(what: str = "auto", fill: str = "telea", samples: PositiveInt = 100)
 
 def _conditions(task: Task, what: str, fill: str) -> tuple[Condition, ...]:
     fills = [fill, *[other for other in ("telea", "blur", "tile") if other != fill][:2], "exact"]
-    named = f"what={what!r}"
+    named, objects = f"what={what!r}", "objects" if what == "auto" else what
     return (
         CLEAN,
         *(
-            Condition(f"{what} removed" + (f", {one}" if one != fill else ""), (f"remove({named}, fill={one!r})",))
+            Condition(f"{objects} removed" + (f" ({one})" if one != fill else ""), (f"remove({named}, fill={one!r})",))
             for one in dict.fromkeys(fills)
         ),
         Condition("context swapped", (f"swap-context(to='random', {named}, fill={fill!r})",)),
-        Condition("context swapped, exact", (f"swap-context(to='exact', {named})",)),
+        Condition("context swapped (exact)", (f"swap-context(to='exact', {named})",)),
         Condition("context gray", (f"swap-context(to='gray', {named}, fill={fill!r})",)),
         *_other_classes(task, fill),
         *(_step("occlusion", share, f"occlude(share={share:g}, {named})", f"occluded {share:.0%}") for share in _SHARES),
-        *(_step("context shown", ratio, f"crop-context(ratio={ratio}, {named})", f"context {ratio}x") for ratio in (0, 2, 4, 8, 16)),
+        *(_step("context shown", ratio, f"crop-context(ratio={ratio}, {named})", f"context {ratio}x") for ratio in (0, 2, 4, 8)),
         *(_step("context blurred", px, f"blur-context(sigma={px}, {named})", f"context blurred {px} px") for px in _SIGMAS),
         *(_step("object blurred", px, f"blur-object(sigma={px}, {named})", f"object blurred {px} px") for px in _SIGMAS),
         *(

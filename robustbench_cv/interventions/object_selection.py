@@ -160,7 +160,7 @@ def _draw(sample: Sample, what: str, noise: Noise, max_share: float, *, erase: b
     fitting = [name for name in candidates if not obstacles[name]]
     if not fitting:
         reasons = "; ".join(f"{name!r} {why}" for name, why in obstacles.items()) or "it has none"
-        raise NotApplicable(f"sample {sample.id} has no {what} to choose: {reasons}")
+        raise NotApplicable(f"the image has no {what} to choose: {reasons} (sample {sample.id})")
     return candidates[fitting[int(noise.fork(what).rng().integers(len(fitting)))]]
 
 

@@ -60,8 +60,13 @@ def context_reliance(metric: Metric, removal: Sides, swap: Sides, *, level: floa
     if missing:
         return ContextReliance(*[Estimate(None, None, None, n, excluded, reason=missing)] * 3)
     of_object, of_context = (_lost(metric, parts[k : k + 4]) for k in (0, 4))
-    each = [difference_of(metric, one.moments, one.parts, n, excluded, level=level) for one in (of_object, of_context)]
+    each = [_within(difference_of(metric, one.moments, one.parts, n, excluded, level=level)) for one in (of_object, of_context)]
     return ContextReliance(each[0], each[1], _index(of_object, of_context, n, excluded, level))
+
+
+def _within(loss: Estimate) -> Estimate:
+    """The interval cut to [-1, 1]: the unedited image is the same beside edit and placebo, so that a loss is a difference of two shares."""
+    return loss if loss.low is None or loss.high is None else replace(loss, low=max(loss.low, -1.0), high=min(loss.high, 1.0))
 
 
 class _Loss(NamedTuple):
@@ -85,7 +90,9 @@ def _index(of_object: _Loss, of_context: _Loss, n: int, excluded: int, level: fl
     assert lost is not None
     assert of_object.moments.value is not None
     both = lost + of_object.moments.value
-    if n < 2 or both <= 0:
+    if n < 2:
+        return replace(nothing, reason="no index: one image shows no spread")
+    if both <= 0:
         return nothing
     ratio = lost / both
     context, whole = of_context.moments.influence, of_context.moments.influence + of_object.moments.influence
