@@ -26,7 +26,7 @@ class DataYaml:
 
     def entries(self, split: str) -> list[Path]:
         """The folders and text files of a split. UserError where it names none, or what is not there."""
-        named = self.content.get(split)
+        named = self.content.get(split) or (self.content.get("validation") if split == "val" else None)  # as Ultralytics renames it
         splits = [name for name in ("train", "val", "test") if self.content.get(name)]
         if not named:
             raise UserError(f"{self.path} has no entry {split!r}; it has {', '.join(splits) or 'none of train, val and test'}")
