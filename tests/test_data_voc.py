@@ -170,3 +170,22 @@ def test_average_precision_of_a_known_list() -> None:
     for name, value in (("ap-voc07", 0.5454545), ("ap-voc10", 0.5555556)):
         metric = METRICS.build(name)
         assert metric.reduce([metric.measure(found, sample)]) == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize(("reach", "value"), [(0, 1.0), (4, 1.0), (7, 0.5)])
+def test_a_detection_on_an_object_that_is_not_evaluated_counts_neither_way(reach: float, value: float) -> None:
+    """A box 20 px high that lies 4 px lower has IoU 16 / 24, 7 px lower 13 / 27."""
+    boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 20]])
+    target = BoxTarget.of(boxes, torch.tensor([0, -1]), torch.tensor([False, True]))
+    shifted = boxes[1] + torch.tensor([0.0, reach, 0, reach])
+    found = BoxPrediction(torch.stack([boxes[0], shifted]), torch.tensor([0.5, 0.9]), torch.zeros(2, dtype=torch.long))
+    metric = METRICS.build("ap-voc10")
+    assert metric.reduce([metric.measure(found, Sample("a", torch.zeros(3, 60, 60), target))]) == pytest.approx(value)
+
+
+def test_of_two_objects_the_own_class_decides_before_one_that_is_not_evaluated() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8]])
+    target = BoxTarget.of(boxes, torch.tensor([0, -1]), torch.tensor([False, True]))
+    found = BoxPrediction(torch.tensor([[0.0, 0, 10, 8]]), torch.tensor([0.9]), torch.zeros(1, dtype=torch.long))
+    metric = METRICS.build("ap-voc10")
+    assert metric.reduce([metric.measure(found, Sample("a", torch.zeros(3, 60, 60), target))]) == 1.0
