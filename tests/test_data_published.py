@@ -178,6 +178,23 @@ def test_cifar_10_c_arrays_are_conditions_of_the_same_images(tmp_path: Path) -> 
         INTERVENTIONS.build(f"published-corruption(folder={str(tmp_path / 'C')!r}, corruption='snow')")
 
 
+def test_arrays_of_another_split_are_refused_by_their_labels(tmp_path: Path) -> None:
+    cifar10(tmp_path / "c", count=4)
+    test, train = read(f"cifar:{tmp_path / 'c'}"), read(f"cifar:{tmp_path / 'c'}", split="train")
+    truths = [test[k].target.label for k in range(4)]
+    (tmp_path / "C").mkdir()
+    numpy.save(tmp_path / "C" / "fog.npy", numpy.zeros((20, 32, 32, 3), numpy.uint8))
+    numpy.save(tmp_path / "C" / "labels.npy", numpy.tile(truths, 5))
+    made = INTERVENTIONS.build(f"published-corruption(folder={str(tmp_path / 'C')!r}, corruption='fog', severity=5)")
+    assert [made(test[k], Noise(0, (test.ids[k],))).target.label for k in range(4)] == truths
+    other = next(k for k in range(4) if train[k].target.label != truths[k])
+    with pytest.raises(UserError, match="another split or order"):
+        made(train[other], Noise(0, (train.ids[other],)))
+    numpy.save(tmp_path / "C" / "labels.npy", numpy.zeros(7))
+    with pytest.raises(UserError, match="integers \\(20,\\)"):
+        made(test[0], Noise(0, (test.ids[0],)))
+
+
 def picture(path: Path, size: tuple[int, int] = (8, 6)) -> numpy.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = RNG.integers(0, 256, (size[1], size[0], 3), dtype=numpy.uint8)
@@ -194,12 +211,24 @@ def test_imagenet_classes_are_synsets_in_their_order_with_words(tmp_path: Path) 
     assert [plain[k].target.label for k in range(3)] == theirs.targets
     (tmp_path / "words.txt").write_text("n01440764 tench, Tinca tinca\nn02012849 crane\nn03126707 crane\nn09999999 other\n")
     assert read(f"imagenet:{tmp_path / 'val'}").labels.names == ("tench", "crane (n02012849)", "crane (n03126707)")
+    (tmp_path / "words.txt").write_bytes(b"\xef\xbb\xbfn01440764\ttench\nn02012849 crane\nn03126707 lift\n")
+    assert read(f"imagenet:{tmp_path / 'val'}").labels.names == ("tench", "crane", "lift")
+    (tmp_path / "words.txt").write_text("tench\ncrane\nlift\n")
+    with pytest.raises(UserError, match="names no class; it has a synset"):
+        read(f"imagenet:{tmp_path / 'val'}", names=str(tmp_path / "words.txt"))
+    assert read(f"imagenet:{tmp_path / 'val'}").labels == plain.labels
     (tmp_path / "words.txt").write_text("n01440764 tench\n")
     with pytest.raises(UserError, match="has none for n02012849"):
         read(f"imagenet:{tmp_path / 'val'}")
     picture(tmp_path / "val" / "dogs" / "a.png")
     with pytest.raises(UserError, match="no synsets: dogs"):
         read(f"imagenet:{tmp_path / 'val'}")
+
+
+def test_a_folder_of_imagenet_c_is_named_with_its_corruption(tmp_path: Path) -> None:
+    for corruption in ("fog", "snow"):
+        picture(tmp_path / corruption / "3" / "n01440764" / "a.png")
+    assert [read(f"imagenet:{tmp_path / c / '3'}").name for c in ("fog", "snow")] == ["fog-3", "snow-3"]
 
 
 def test_a_flat_folder_needs_the_solution(tmp_path: Path) -> None:
@@ -267,3 +296,19 @@ def test_cityscapes_instances_are_boxes_with_masks_and_groups_are_crowds(tmp_pat
         read(f"cityscapes:{root}")[0]
     with pytest.raises(UserError, match="choose split= among val"):
         read(f"cityscapes:{root}", split="test")
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (numpy.full((6, 8), 34, numpy.uint16), "instance id \\[34\\]"),
+        (numpy.full((6, 8), 34_001, numpy.uint16), "instance id \\[34001\\]"),
+        (numpy.zeros((6, 8, 3), numpy.uint8), "has 3 x 8 x 6 pixels"),
+        (numpy.zeros((8, 6), numpy.uint16), "has 6 x 8 pixels, its image 8 x 6"),
+    ],
+)
+def test_instance_ids_beyond_cityscapes_are_refused(ids: numpy.ndarray, message: str, tmp_path: Path) -> None:
+    root, _ = city(tmp_path)
+    Image.fromarray(ids).save(root / "gtFine" / "val" / "bonn" / "bonn_000000_000019_gtFine_instanceIds.png")
+    with pytest.raises(BadSample, match=message):
+        read(f"cityscapes:{root}", task="detection")[0]
