@@ -110,6 +110,7 @@ def test_a_label_file_without_an_image_is_an_error(tmp_path: Path) -> None:
         ("train: images/val\nnames: [car, boat]\n", "no entry 'val'; it has train"),
         ("val: [1]\nnames: [car, boat]\n", "write a path"),
         ("val: images/val\nnames: [car, car]\n", "more than once"),
+        ("val: images/val\nnames: [car]\nkpt_shape: 17\n", "kpt_shape is 17"),
         ("{", "is no YAML"),
     ],
 )
@@ -172,6 +173,14 @@ def test_labels_of_listed_links_lie_where_their_names_say(tmp_path: Path) -> Non
     assert read(root)[0].target.labels.tolist() == [1]
 
 
+@pytest.mark.parametrize(("shape", "points"), [("[2, 2]", ".1 .2 .3 .4"), ("[2, 3]", ".1 .2 2 .3 .4 1"), ("[1, 2]", ".1 .2")])
+def test_of_pose_labels_the_box_is_read_and_no_polygon(shape: str, points: str, tmp_path: Path) -> None:
+    root = write(tmp_path, {"a": f"1 .5 .5 .25 .5 {points}"}, f"val: images/val\nnames: [car, boat]\nkpt_shape: {shape}\n")
+    sample = read(root)[0]
+    assert sample.target.boxes.tolist() == [[15.0, 5.0, 25.0, 15.0]]
+    assert sample.attributes["masks"] == "boxes"
+
+
 def test_a_box_among_polygons_is_a_box(tmp_path: Path) -> None:
     sample = read(write(tmp_path, {"a": "0 .5 .5 .25 .5\n1 0 0 .5 0 0 1\n"}))[0]
     assert sample.target.boxes.tolist() == [[15.0, 5.0, 25.0, 15.0], [0.0, 0.0, 20.0, 20.0]]
@@ -192,12 +201,15 @@ image, label = sys.argv[1:]
 assert img2label_paths([image]) == [label]
 print(json.dumps(verify_image_label((image, label, "", False, 2, 0, 0, False))[1].tolist()))
 """
+BOXES = "0 0.5 0.5 0.25 0.5\n1 0.3 0.4 0.1 0.2\n"
+POLYGONS = "1 0.1 0.2 0.4 0.2 0.4 0.8 0.1 0.8\n0 0.3 0.3 0.5 0.3 0.4 0.6\n"
 
 
-def test_labels_equal_those_of_ultralytics(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [BOXES, POLYGONS])
+def test_labels_equal_those_of_ultralytics(lines: str, tmp_path: Path) -> None:
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip("the extra ultralytics is not installed")
-    root = write(tmp_path, {"a": "0 0.5 0.5 0.25 0.5\n1 0.3 0.4 0.1 0.2\n"})
+    root = write(tmp_path, {"a": lines})
     image, label = root / "images" / "val" / "a.png", root / "labels" / "val" / "a.txt"
     # in a process of its own: importing it changes how Pillow opens files
     ran = subprocess.run([sys.executable, "-c", THEIRS, image, label], capture_output=True, text=True, check=True)

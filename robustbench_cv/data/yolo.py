@@ -27,7 +27,8 @@ def yolo(path: str, *, split: str = "val", task: Task = "detection", name: str |
 
     path: the data.yaml, or the folder that holds one. split: which of its entries, "val", "train" or "test". An image without a label file
     holds no object, as Ultralytics has it. The labels of an image lie at its path with the last folder "images" replaced by "labels".
-    A line of five numbers is a box wherever it stands (in a file that holds polygons too, Ultralytics takes it for one of two corners).
+    A line of five numbers is a box wherever it stands (Ultralytics 8.4 refuses files that hold polygons too). Of pose labels, which the
+    yaml announces with kpt_shape, the box is read.
 
     UserError for a yaml or a split that cannot be read, and where label files have no image: their objects would be missing without a word.
     upright: turn photos as their EXIF orientation says.
@@ -42,7 +43,14 @@ def yolo(path: str, *, split: str = "val", task: Task = "detection", name: str |
         raise UserError(f"{len(others)} label files of {described.path} have no image: {shown}; add the images or delete the labels")
     stem = None if split == "val" else split
     own = name or dataset_name(described.root, stem)
-    data = YoloData(name=own, labels=described.labels, root=_base(described.root, images), images=images, upright=upright)
+    data = YoloData(
+        name=own,
+        labels=described.labels,
+        root=_base(described.root, images),
+        images=images,
+        upright=upright,
+        keypoints=described.keypoints,
+    )
     twice = [id_ for id_, count in Counter(data.ids).items() if count > 1]
     if twice:
         raise UserError(f"{described.path} has two images called {twice[0]!r}, with accents written in two ways; rename one")
@@ -53,7 +61,7 @@ def yolo(path: str, *, split: str = "val", task: Task = "detection", name: str |
 class YoloData:
     """Images with annotated objects. Regions: "objects", "class:<name>", "instance:<k>"; a box stands for an object without a polygon.
 
-    root: what ids are relative to. images: absolute paths below it, sorted.
+    root: what ids are relative to. images: absolute paths below it, sorted. keypoints: numbers that follow a box in pose labels.
     """
 
     name: str
@@ -61,6 +69,7 @@ class YoloData:
     root: Path
     images: tuple[Path, ...] = field(repr=False)
     upright: bool = False
+    keypoints: int = 0
     task: Task = "detection"
 
     @cached_property
@@ -74,7 +83,7 @@ class YoloData:
         path = self.images[index]
         picture = read_picture(path, upright=self.upright)
         height, width = picture.pixels.shape[1:]
-        each = read_labels(label_path(path), self.labels, height, width)
+        each = read_labels(label_path(path), self.labels, height, width, keypoints=self.keypoints)
         objects = AnnotatedObjects(each, self.labels, height, width)
         facts = {"masks": "boxes"} if any(o.shape is None for o in each) else {}
         return Sample(self.ids[index], picture.pixels, objects.target(), objects.regions(), facts | exif_fact(picture))
@@ -88,9 +97,10 @@ class YoloData:
         return self.images[index]
 
     def fingerprint(self, index: int) -> str:
-        """Hash of the bytes of the image and of its label file, and of the class names."""
+        """Hash of the bytes of the image and of its label file, of the class names, and of how lines are read."""
         path = self.images[index]
-        return digest(path, label_path(path), repr((self.labels.names, self.upright)))
+        pose = f"{self.keypoints} of keypoints" if self.keypoints else ""
+        return digest(path, label_path(path), repr((self.labels.names, self.upright)) + pose)
 
 
 def _base(root: Path, images: Sequence[Path]) -> Path:

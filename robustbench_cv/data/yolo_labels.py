@@ -15,13 +15,13 @@ from robustbench_cv.files import open_regular
 from robustbench_cv.types import Labels
 
 OVERSHOOT = 0.01
-"""How far a coordinate may reach beyond [0, 1] and is cut there (project choice): exports round, and Ultralytics takes no more than 1."""
+"""How far a coordinate may reach beyond [0, 1], as Ultralytics 8.4 has it, since exports round. Here it is cut at the edge."""
 
 _LARGEST_BYTES = 2**26
 
 
-def read_labels(path: Path, labels: Labels, height: int, width: int) -> list[AnnotatedObject]:
-    """The objects of one image, in the order of the file; none where there is no file.
+def read_labels(path: Path, labels: Labels, height: int, width: int, *, keypoints: int = 0) -> list[AnnotatedObject]:
+    """The objects of one image, in the order of the file; none where there is no file. keypoints: numbers that may follow a box.
 
     BadSample, naming the line, for what is no object: a class beyond the list, a coordinate outside the image, a box without area, a line
     of 4, 6 or another number of values that is neither a box (5) nor a polygon (7 and more, odd), an object that comes twice, however its
@@ -45,7 +45,8 @@ def read_labels(path: Path, labels: Labels, height: int, width: int) -> list[Ann
             key = _numbers(line)
             if key in seen:
                 raise ValueError(f"it is line {seen[key]} again; delete one")
-            objects.append(_object(line, key, labels, height, width))
+            numbers = key[:5] if keypoints and len(key) == 5 + keypoints else key  # as Ultralytics reads pose labels for boxes
+            objects.append(_object(line, numbers, labels, height, width))
         except ValueError as error:
             raise BadSample(f"{path}, line {number}: {error}") from error
         seen[key] = number
