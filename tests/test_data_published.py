@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from pathlib import Path
 
 import numpy
@@ -12,6 +13,7 @@ from torchvision.datasets import Cityscapes, ImageFolder
 
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.data.cityscapes import TRAIN_IDS
+from robustbench_cv.data.plain_pickle import read_pickle
 from robustbench_cv.errors import BadSample, NotApplicable, UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Dataset
@@ -86,6 +88,17 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
         (pickle.dumps([1]), "holds a list"),
         (pickle.dumps({b"data": numpy.zeros((2, 5), numpy.uint8), b"labels": [0, 1]}), "is it a CIFAR batch"),
         (pickle.dumps({b"data": numpy.zeros((1, 3072), numpy.uint8), b"labels": [11]}), "labels run from 11"),
+        (pickle.dumps({b"data": numpy.zeros((1, 3072), numpy.uint8), b"labels": [0.7]}), "no list 'labels' of whole numbers"),
+        (pickle.dumps({b"data": numpy.zeros((1, 3072), numpy.uint8), b"labels": ["a"]}), "no list 'labels' of whole numbers"),
+        (pickle.dumps({b"data": numpy.zeros((1, 3072), numpy.uint8), b"labels": [[0]]}), "no list 'labels' of whole numbers"),
+        (pickle.dumps({b"data": numpy.zeros((1, 3072), numpy.uint8), b"labels": [10**30]}), "no list 'labels' of whole numbers"),
+        (pickle.dumps({b"data": numpy.zeros((1, 3072), numpy.uint8)}), "no list 'labels' of whole numbers"),
+        (pickle.dumps({b"data": numpy.zeros((0, 3072), numpy.uint8), b"labels": []}), "holds no image"),
+        (pickle.dumps({b"data": numpy.zeros((1, 3072)), b"labels": [0]}), "an array of type 'f8'"),
+        (pickle.dumps({b"data": numpy.array([None]), b"labels": [0]}), "an array of type 'O8'"),
+        (b"\x80\x04\x95" + b"\xff" * 8, "cannot be read"),
+        (b"\x80\x04)r\xff\xff\xff\x7f.", "holds a tuple"),
+        (b"cnumpy\nndarray\n(I10000000000000\ntR.", "holds an array"),
     ],
 )
 def test_batches_that_are_none_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
@@ -93,6 +106,60 @@ def test_batches_that_are_none_are_refused(content: bytes, message: str, tmp_pat
     (tmp_path / "test_batch").write_bytes(content)
     with pytest.raises(UserError, match=message):
         read(f"cifar:{tmp_path}")
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_are_read_as_pickle_reads_them(protocol: int, order: str, tmp_path: Path) -> None:
+    made = {
+        "data": numpy.asarray(RNG.integers(0, 256, (3, 5), dtype=numpy.uint8), order=order),
+        "labels": numpy.arange(-2, 3, dtype=">i4"),
+        "none": numpy.zeros((0, 4), numpy.int64),
+        "names": ["a", b"b", 3],
+    }
+    (tmp_path / "p").write_bytes(pickle.dumps(made, protocol=protocol))
+    read_back = read_pickle(tmp_path / "p")
+    assert list(read_back) == list(made)
+    assert read_back["names"] == made["names"]
+    for key in ("data", "labels", "none"):
+        assert read_back[key].dtype == made[key].dtype
+        assert numpy.array_equal(read_back[key], made[key])
+
+
+def test_a_batch_of_python_2_is_read_as_pickle_reads_it(tmp_path: Path) -> None:
+    """The published files' own opcodes: texts are bytes, and numpy's modules have the names of 2009."""
+    pixels = RNG.integers(0, 256, (2, 3072), dtype=numpy.uint8)
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        b"(K\x01K\x02M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        b"T\x00\x18\x00\x00" + pixels.tobytes() + b"tb"
+    )
+    cifar10(tmp_path)
+    (tmp_path / "test_batch").write_bytes(b"\x80\x02}(U\x04data" + array + b"U\x06labels](K\x03K\x07eu.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy.core has moved
+        theirs = pickle.loads((tmp_path / "test_batch").read_bytes(), encoding="bytes")
+    assert numpy.array_equal(theirs[b"data"], pixels)
+    ours = read_pickle(tmp_path / "test_batch")
+    assert numpy.array_equal(ours["data"], theirs[b"data"])
+    assert ours["labels"] == theirs[b"labels"] == [3, 7]
+    assert read(f"cifar:{tmp_path}")[1].target.label == 7
+
+
+def test_damaged_pickles_are_refused_or_read(tmp_path: Path) -> None:
+    rng = numpy.random.default_rng(1)
+    path = tmp_path / "p"
+    refused = 0
+    for k in range(600):
+        data = bytearray(pickle.dumps({b"data": numpy.zeros((2, 30), numpy.uint8), b"labels": [0, 1]}, protocol=(2, 4, 5)[k % 3]))
+        for place in rng.integers(0, len(data), 3):
+            data[place] = rng.integers(0, 256)
+        path.write_bytes(bytes(data))
+        try:
+            read_pickle(path)
+        except UserError:
+            refused += 1
+    assert 100 < refused < 600
 
 
 def test_cifar_10_c_arrays_are_conditions_of_the_same_images(tmp_path: Path) -> None:
@@ -111,6 +178,23 @@ def test_cifar_10_c_arrays_are_conditions_of_the_same_images(tmp_path: Path) -> 
         INTERVENTIONS.build(f"published-corruption(folder={str(tmp_path / 'C')!r}, corruption='snow')")
 
 
+def test_arrays_of_another_split_are_refused_by_their_labels(tmp_path: Path) -> None:
+    cifar10(tmp_path / "c", count=4)
+    test, train = read(f"cifar:{tmp_path / 'c'}"), read(f"cifar:{tmp_path / 'c'}", split="train")
+    truths = [test[k].target.label for k in range(4)]
+    (tmp_path / "C").mkdir()
+    numpy.save(tmp_path / "C" / "fog.npy", numpy.zeros((20, 32, 32, 3), numpy.uint8))
+    numpy.save(tmp_path / "C" / "labels.npy", numpy.tile(truths, 5))
+    made = INTERVENTIONS.build(f"published-corruption(folder={str(tmp_path / 'C')!r}, corruption='fog', severity=5)")
+    assert [made(test[k], Noise(0, (test.ids[k],))).target.label for k in range(4)] == truths
+    other = next(k for k in range(4) if train[k].target.label != truths[k])
+    with pytest.raises(UserError, match="another split or order"):
+        made(train[other], Noise(0, (train.ids[other],)))
+    numpy.save(tmp_path / "C" / "labels.npy", numpy.zeros(7))
+    with pytest.raises(UserError, match="integers \\(20,\\)"):
+        made(test[0], Noise(0, (test.ids[0],)))
+
+
 def picture(path: Path, size: tuple[int, int] = (8, 6)) -> numpy.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = RNG.integers(0, 256, (size[1], size[0], 3), dtype=numpy.uint8)
@@ -127,12 +211,24 @@ def test_imagenet_classes_are_synsets_in_their_order_with_words(tmp_path: Path) 
     assert [plain[k].target.label for k in range(3)] == theirs.targets
     (tmp_path / "words.txt").write_text("n01440764 tench, Tinca tinca\nn02012849 crane\nn03126707 crane\nn09999999 other\n")
     assert read(f"imagenet:{tmp_path / 'val'}").labels.names == ("tench", "crane (n02012849)", "crane (n03126707)")
+    (tmp_path / "words.txt").write_bytes(b"\xef\xbb\xbfn01440764\ttench\nn02012849 crane\nn03126707 lift\n")
+    assert read(f"imagenet:{tmp_path / 'val'}").labels.names == ("tench", "crane", "lift")
+    (tmp_path / "words.txt").write_text("tench\ncrane\nlift\n")
+    with pytest.raises(UserError, match="names no class; it has a synset"):
+        read(f"imagenet:{tmp_path / 'val'}", names=str(tmp_path / "words.txt"))
+    assert read(f"imagenet:{tmp_path / 'val'}").labels == plain.labels
     (tmp_path / "words.txt").write_text("n01440764 tench\n")
     with pytest.raises(UserError, match="has none for n02012849"):
         read(f"imagenet:{tmp_path / 'val'}")
     picture(tmp_path / "val" / "dogs" / "a.png")
     with pytest.raises(UserError, match="no synsets: dogs"):
         read(f"imagenet:{tmp_path / 'val'}")
+
+
+def test_a_folder_of_imagenet_c_is_named_with_its_corruption(tmp_path: Path) -> None:
+    for corruption in ("fog", "snow"):
+        picture(tmp_path / corruption / "3" / "n01440764" / "a.png")
+    assert [read(f"imagenet:{tmp_path / c / '3'}").name for c in ("fog", "snow")] == ["fog-3", "snow-3"]
 
 
 def test_a_flat_folder_needs_the_solution(tmp_path: Path) -> None:
@@ -200,3 +296,19 @@ def test_cityscapes_instances_are_boxes_with_masks_and_groups_are_crowds(tmp_pat
         read(f"cityscapes:{root}")[0]
     with pytest.raises(UserError, match="choose split= among val"):
         read(f"cityscapes:{root}", split="test")
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (numpy.full((6, 8), 34, numpy.uint16), "instance id \\[34\\]"),
+        (numpy.full((6, 8), 34_001, numpy.uint16), "instance id \\[34001\\]"),
+        (numpy.zeros((6, 8, 3), numpy.uint8), "has 3 x 8 x 6 pixels"),
+        (numpy.zeros((8, 6), numpy.uint16), "has 6 x 8 pixels, its image 8 x 6"),
+    ],
+)
+def test_instance_ids_beyond_cityscapes_are_refused(ids: numpy.ndarray, message: str, tmp_path: Path) -> None:
+    root, _ = city(tmp_path)
+    Image.fromarray(ids).save(root / "gtFine" / "val" / "bonn" / "bonn_000000_000019_gtFine_instanceIds.png")
+    with pytest.raises(BadSample, match=message):
+        read(f"cityscapes:{root}", task="detection")[0]

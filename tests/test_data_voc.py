@@ -97,11 +97,15 @@ def test_label_maps_equal_those_of_torchvisions_reader(tmp_path: Path) -> None:
         (xml(box(1, 1, 10, 10, name="lorry")), "class 'lorry' is not one of 20"),
         (xml(box(10, 1, 5, 10)), "has no pixel"),
         (xml(box(1, 1, 40, 10)), "leaves the image"),
+        (xml(box(0, 0, 0, 5)), "lies beyond the edge"),
+        (xml(box(32, 1, 32, 5)), "lies beyond the edge"),
         (xml(box(1, 1, 10, 10), size=(20, 30)), "of an image of 20 x 30"),
         (xml(box(1, 1, 10, 10, difficult=3)), "difficult is '3'"),
         (xml(OBJECT.replace("{0}", "x").format(0, 1, 2, 3, name="car", difficult=0)), "xmin is 'x'"),
         ("<annotation><object>", "is no XML"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>', "declares entities"),
+        ('<?xml version="1.0" encoding="nonsense"?><annotation/>', "is no XML: unknown encoding"),
+        ("<html/>", "is <html>, not the <annotation>"),
     ],
 )
 def test_what_is_no_object_is_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -109,10 +113,38 @@ def test_what_is_no_object_is_refused(text: str, message: str, tmp_path: Path) -
         read(devkit(tmp_path, a=text))[0]
 
 
+def test_entities_are_found_in_any_encoding(tmp_path: Path) -> None:
+    root = devkit(tmp_path, a=xml())
+    text = f'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a [<!ENTITY b "car">]>{xml(box(1, 1, 9, 9, name="&b;"))}'
+    (root / "Annotations" / "a.xml").write_bytes(text.encode("utf-16"))
+    with pytest.raises(BadSample, match="declares entities"):
+        read(root)[0]
+    (root / "Annotations" / "a.xml").write_bytes(xml(box(1, 1, 9, 9)).encode("utf-16"))
+    assert read(root)[0].target.boxes.tolist() == [[0.0, 0.0, 9.0, 9.0]]
+
+
+def test_object_maps_that_disagree_with_the_xml_leave_boxes(tmp_path: Path) -> None:
+    root = devkit(tmp_path, a=xml(box(1, 1, 4, 4), box(11, 11, 20, 20, name="dog")))
+    numbers = numpy.zeros((HEIGHT, WIDTH))
+    numbers[0:4, 0:5], numbers[12:18, 12:20], numbers[19, :] = 1, 2, 255
+    paint(root / "SegmentationObject" / "a.png", numbers)
+    assert "masks" not in read(root)[0].attributes
+    others = {"another order": numpy.where(numbers == 255, 255, numpy.choose((numbers % 255).astype(int), [0, 2, 1]))}
+    others["one more"], others["one less"] = numbers.copy(), numpy.where(numbers == 2, 0, numbers)
+    others["one more"][8, 25:28] = 3
+    for what, values in others.items():
+        paint(root / "SegmentationObject" / "a.png", values)
+        sample = read(root)[0]
+        assert sample.attributes["masks"] == "boxes", what
+        assert int(sample.regions["instance:0"].sum()) == 16, what
+
+
 def test_the_whole_is_refused_where_a_list_is_wrong(tmp_path: Path) -> None:
     root = devkit(tmp_path, a=xml())
     with pytest.raises(UserError, match="choose split= among val"):
         read(root, split="test")
+    (root / "ImageSets" / "Main" / "val.txt").write_bytes(b"\xef\xbb\xbfa  1\r\n")
+    assert len(read(root)[0].target.boxes) == 0
     (root / "ImageSets" / "Main" / "val.txt").write_text("a\na\n")
     with pytest.raises(UserError, match="lists 'a' twice"):
         read(root)
@@ -138,3 +170,22 @@ def test_average_precision_of_a_known_list() -> None:
     for name, value in (("ap-voc07", 0.5454545), ("ap-voc10", 0.5555556)):
         metric = METRICS.build(name)
         assert metric.reduce([metric.measure(found, sample)]) == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize(("reach", "value"), [(0, 1.0), (4, 1.0), (7, 0.5)])
+def test_a_detection_on_an_object_that_is_not_evaluated_counts_neither_way(reach: float, value: float) -> None:
+    """A box 20 px high that lies 4 px lower has IoU 16 / 24, 7 px lower 13 / 27."""
+    boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 20]])
+    target = BoxTarget.of(boxes, torch.tensor([0, -1]), torch.tensor([False, True]))
+    shifted = boxes[1] + torch.tensor([0.0, reach, 0, reach])
+    found = BoxPrediction(torch.stack([boxes[0], shifted]), torch.tensor([0.5, 0.9]), torch.zeros(2, dtype=torch.long))
+    metric = METRICS.build("ap-voc10")
+    assert metric.reduce([metric.measure(found, Sample("a", torch.zeros(3, 60, 60), target))]) == pytest.approx(value)
+
+
+def test_of_two_objects_the_own_class_decides_before_one_that_is_not_evaluated() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8]])
+    target = BoxTarget.of(boxes, torch.tensor([0, -1]), torch.tensor([False, True]))
+    found = BoxPrediction(torch.tensor([[0.0, 0, 10, 8]]), torch.tensor([0.9]), torch.zeros(1, dtype=torch.long))
+    metric = METRICS.build("ap-voc10")
+    assert metric.reduce([metric.measure(found, Sample("a", torch.zeros(3, 60, 60), target))]) == 1.0

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from robustbench_cv.catalogue import DATASETS
-from robustbench_cv.data.yolo import label_path
+from robustbench_cv.data.yolo_files import label_path
 from robustbench_cv.errors import BadSample, UserError
 from robustbench_cv.types import Dataset
 
@@ -77,6 +77,8 @@ def test_a_polygon_that_is_no_box_keeps_its_shape(tmp_path: Path) -> None:
         ("0 .5 nan .1 .1", "NaN or infinity"),
         ("0 .5 x .1 .1", "no number"),
         ("0 .5 .5 .1 .1\n0 .5 .5 .1 .1", "line 2: it is line 1 again"),
+        ("0 .5 .5 .1 .1\n0 0.50 5e-1 0.1 .1", "line 2: it is line 1 again"),
+        ("0 " + "0 0 1 1 " * 13_000, "outline is .* pixels long"),
         ("0 .1 .1 .2 .1 .3 .1", "has no area inside"),
     ],
 )
@@ -108,6 +110,7 @@ def test_a_label_file_without_an_image_is_an_error(tmp_path: Path) -> None:
         ("train: images/val\nnames: [car, boat]\n", "no entry 'val'; it has train"),
         ("val: [1]\nnames: [car, boat]\n", "write a path"),
         ("val: images/val\nnames: [car, car]\n", "more than once"),
+        ("val: images/val\nnames: [car]\nkpt_shape: 17\n", "kpt_shape is 17"),
         ("{", "is no YAML"),
     ],
 )
@@ -129,6 +132,60 @@ def test_paths_are_found_as_ultralytics_finds_them(tmp_path: Path) -> None:
     assert label_path(Path("/images/x/images/y/a.b.jpg")) == Path("/images/x/labels/y/a.b.txt")
 
 
+def test_labels_alone_in_a_sub_folder_are_an_error_too(tmp_path: Path) -> None:
+    root = write(tmp_path, {"a": "0 .5 .5 .1 .1", "b/c": None})
+    (root / "labels" / "val" / "b").mkdir()
+    assert len(read(root)) == 2
+    (root / "labels" / "val" / "d").mkdir()
+    (root / "labels" / "val" / "d" / "e.txt").write_text("0 .5 .5 .1 .1")
+    with pytest.raises(UserError, match=r"1 label files .* have no image: .*e\.txt"):
+        read(root)
+
+
+def test_ids_differ_and_name_no_folder_outside_the_data(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", {"a": None, "b": None})
+    picture = root / "images" / "val" / "a.png"
+    picture.with_suffix(".bmp").write_bytes(picture.read_bytes())
+    assert read(root).ids == ("set/images/val/a.bmp", "set/images/val/a.png", "set/images/val/b")
+    elsewhere = tmp_path / "other" / "data.yaml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(f"validation: {root}/images/val\nnames: [car, boat]\n")
+    assert read(elsewhere).ids == ("other/a.bmp", "other/a.png", "other/b")
+
+
+def test_two_spellings_of_one_accent_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="accents written in two ways"):
+        read(write(tmp_path, {"\u00e9": None, "e\u0301": None}))
+
+
+def test_a_list_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    root = write(tmp_path, {"a": None}, "val: val.txt\nnames: [car, boat]\n")
+    (root / "val.txt").write_bytes(b"\xef\xbb\xbf./images/val/a.png\r\n")
+    assert read(root)[0].image.shape == (3, HEIGHT, WIDTH)
+
+
+def test_labels_of_listed_links_lie_where_their_names_say(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", {"a": "1 .5 .5 .1 .1"}, "val: val.txt\nnames: [car, boat]\n")
+    picture = root / "images" / "val" / "a.png"
+    picture.rename(tmp_path / "stored.png")
+    picture.symlink_to(tmp_path / "stored.png")
+    (root / "val.txt").write_text("./images/val/a.png\n")
+    assert read(root)[0].target.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(("shape", "points"), [("[2, 2]", ".1 .2 .3 .4"), ("[2, 3]", ".1 .2 2 .3 .4 1"), ("[1, 2]", ".1 .2")])
+def test_of_pose_labels_the_box_is_read_and_no_polygon(shape: str, points: str, tmp_path: Path) -> None:
+    root = write(tmp_path, {"a": f"1 .5 .5 .25 .5 {points}"}, f"val: images/val\nnames: [car, boat]\nkpt_shape: {shape}\n")
+    sample = read(root)[0]
+    assert sample.target.boxes.tolist() == [[15.0, 5.0, 25.0, 15.0]]
+    assert sample.attributes["masks"] == "boxes"
+
+
+def test_a_box_among_polygons_is_a_box(tmp_path: Path) -> None:
+    sample = read(write(tmp_path, {"a": "0 .5 .5 .25 .5\n1 0 0 .5 0 0 1\n"}))[0]
+    assert sample.target.boxes.tolist() == [[15.0, 5.0, 25.0, 15.0], [0.0, 0.0, 20.0, 20.0]]
+
+
 def test_names_and_bytes_change_the_fingerprint(tmp_path: Path) -> None:
     root = write(tmp_path, {"a": "0 .5 .5 .1 .1"})
     before = read(root).fingerprint(0)
@@ -144,12 +201,15 @@ image, label = sys.argv[1:]
 assert img2label_paths([image]) == [label]
 print(json.dumps(verify_image_label((image, label, "", False, 2, 0, 0, False))[1].tolist()))
 """
+BOXES = "0 0.5 0.5 0.25 0.5\n1 0.3 0.4 0.1 0.2\n"
+POLYGONS = "1 0.1 0.2 0.4 0.2 0.4 0.8 0.1 0.8\n0 0.3 0.3 0.5 0.3 0.4 0.6\n"
 
 
-def test_labels_equal_those_of_ultralytics(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [BOXES, POLYGONS])
+def test_labels_equal_those_of_ultralytics(lines: str, tmp_path: Path) -> None:
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip("the extra ultralytics is not installed")
-    root = write(tmp_path, {"a": "0 0.5 0.5 0.25 0.5\n1 0.3 0.4 0.1 0.2\n"})
+    root = write(tmp_path, {"a": lines})
     image, label = root / "images" / "val" / "a.png", root / "labels" / "val" / "a.txt"
     # in a process of its own: importing it changes how Pillow opens files
     ran = subprocess.run([sys.executable, "-c", THEIRS, image, label], capture_output=True, text=True, check=True)

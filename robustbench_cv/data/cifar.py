@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 
 from robustbench_cv.catalogue import dataset
-from robustbench_cv.data.classes import unique_labels
+from robustbench_cv.data.classes import read_classes, unique_labels
 from robustbench_cv.data.npz import ArrayData
+from robustbench_cv.data.plain_pickle import read_pickle
 from robustbench_cv.data.source import check_task, existing_folder
 from robustbench_cv.errors import UserError
 from robustbench_cv.tasks import Task
 
 PIXELS = 3 * 32 * 32
-
-_ALLOWED = {
-    ("_codecs", "encode"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-}
-"""All that an array in a pickle is made with; a pickle that asks for more is refused, since it could run anything."""
 
 
 class _Layout(NamedTuple):
@@ -52,7 +42,7 @@ def cifar(path: str, *, split: str = "test", coarse: bool = False, task: Task = 
     """Classification from the published folder of CIFAR-10 or CIFAR-100: cifar-10-batches-py, cifar-100-python, or the binary versions.
 
     split: "test" or "train". coarse: CIFAR-100's 20 superclasses instead of its 100 classes. Ids count the images from 0 in the published
-    order, which CIFAR-10-C's arrays follow too. Pickles are read without running what they hold. UserError for any other content.
+    order, which CIFAR-10-C's arrays follow too. Nothing that a pickle asks for is called. UserError for any other content.
     """
     check_task("cifar", task, ("classification",))
     root = existing_folder(path, "CIFAR's batches (cifar-10-batches-py, cifar-100-python)")
@@ -63,8 +53,10 @@ def cifar(path: str, *, split: str = "test", coarse: bool = False, task: Task = 
         raise UserError(f"{root} is CIFAR-10, which has no superclasses; leave coarse out")
     parts = [_batch(root, stem, layout, coarse=coarse) for stem in layout.splits[split]]
     images, labels = (numpy.concatenate(side) for side in zip(*parts, strict=True))
+    if not len(labels):
+        raise UserError(f"{root}: the split {split!r} holds no image")
     names = unique_labels(_names(root, layout, coarse=coarse), str(root))
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+    if not 0 <= labels.min() <= labels.max() < len(names):
         raise UserError(f"{root}: labels run from {labels.min()} to {labels.max()}, and there are {len(names)} classes")
     return ArrayData(
         name=name or f"{layout.title}-{split}", labels=names, file=root / layout.splits[split][0], images=images, classes=labels
@@ -95,9 +87,9 @@ def _batch(root: Path, stem: str, layout: _Layout, *, coarse: bool) -> tuple[num
         rows = rows.reshape(-1, width + PIXELS)
         labels, flat = rows[:, 0 if coarse or width == 1 else 1].astype(numpy.int64), rows[:, width:]
     else:
-        content = _unpickle(path)
+        content = read_pickle(path)
         key = "labels" if layout is _TEN else "coarse_labels" if coarse else "fine_labels"
-        data, labels = content.get("data"), numpy.asarray(content.get(key, ()), dtype=numpy.int64)
+        data, labels = content.get("data"), _whole_numbers(path, key, content.get(key))
         if not isinstance(data, numpy.ndarray) or data.dtype != numpy.uint8 or data.shape != (len(labels), PIXELS):
             raise UserError(f"{path} holds no `data` of {len(labels)} x {PIXELS} bytes beside {key}; is it a CIFAR batch?")
         flat = data
@@ -110,30 +102,21 @@ def _names(root: Path, layout: _Layout, *, coarse: bool) -> list[str]:
     key = layout.keys[1 if coarse else 0]
     text = root / (f"{layout.names}.txt" if layout is _TEN else f"{key}s.txt")
     if pickled.is_file():
-        names = _unpickle(pickled).get(key)
-    elif text.is_file():
-        names = [line.strip() for line in text.read_text(encoding="utf-8").splitlines() if line.strip()]
-    else:
-        raise UserError(f"{root} has neither {layout.names} nor {text.name}, which name the classes")
-    if not isinstance(names, list) or not all(isinstance(n, str | bytes) for n in names):
-        raise UserError(f"{pickled} has no list {key!r} of class names")
-    return [n.decode() if isinstance(n, bytes) else n for n in names]
+        names = read_pickle(pickled).get(key)
+        if not isinstance(names, list) or not all(isinstance(n, str | bytes) for n in names):
+            raise UserError(f"{pickled} has no list {key!r} of class names")
+        return [n.decode("utf-8", "replace") if isinstance(n, bytes) else n for n in names]
+    if text.is_file():
+        return list(read_classes(text).names)
+    raise UserError(f"{root} has neither {layout.names} nor {text.name}, which name the classes")
 
 
-class _Unpickler(pickle.Unpickler):
-    """Makes plain values and arrays, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR batch needs")
-        return super().find_class(module, name)
-
-
-def _unpickle(path: Path) -> dict[str, Any]:
+def _whole_numbers(path: Path, key: str, labels: object) -> numpy.ndarray:
+    """Labels int64 (N,) of a list or an array; UserError for what would have to be rounded or read."""
     try:
-        content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    except (OSError, pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError, ImportError, IndexError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as a CIFAR batch: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}; a CIFAR batch is a dictionary")
-    return {k.decode() if isinstance(k, bytes) else str(k): v for k, v in content.items()}
+        array = numpy.asarray(labels if isinstance(labels, list | numpy.ndarray) else None)
+    except (ValueError, OverflowError):
+        array = numpy.asarray(None)
+    if array.ndim != 1 or array.dtype.kind not in ("iu" if array.size else "iuf"):  # an empty list is an array of floats
+        raise UserError(f"{path} has no list {key!r} of whole numbers, one for each image; is it a CIFAR batch?")
+    return array.astype(numpy.int64)

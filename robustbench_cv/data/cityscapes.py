@@ -51,6 +51,9 @@ THINGS = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicy
 
 _LARGEST_ID = 33
 
+_NOTHING = 65_535
+"""The label id -1 in 16 bits."""
+
 
 @dataset(tasks="segmentation, detection")
 def cityscapes(path: str, *, split: str = "val", task: Task = "segmentation", name: str | None = None) -> Cityscapes:
@@ -139,10 +142,14 @@ def _read_ids(path: Path, height: int, width: int) -> numpy.ndarray:
     """Instance ids, int64 (H, W), of a PNG of 16 or 32 bits."""
     try:
         with open_regular(path) as file, Image.open(file, formats=("PNG",)) as image:
+            _same_size(path, (image.height, image.width), height, width)
             ids = numpy.array(image).astype(numpy.int64)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadSample(f"cannot read {path}: {error}; every image has its *_gtFine_instanceIds.png") from error
     _same_size(path, ids.shape, height, width)
+    odd = [v for v in numpy.unique(ids).tolist() if (v if v < 1000 else v // 1000) > _LARGEST_ID and v != _NOTHING]
+    if odd:
+        raise BadSample(f"{path} has instance id {odd[:5]}; it is a label id up to {_LARGEST_ID}, or one x 1000 + number")
     return ids
 
 

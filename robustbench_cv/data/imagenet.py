@@ -11,8 +11,9 @@ from pathlib import Path
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.data.folder import ImageFolder, folder
-from robustbench_cv.data.source import IMAGE_SUFFIXES, check_task, dataset_name, existing_folder, list_files
+from robustbench_cv.data.source import IMAGE_SUFFIXES, check_task, dataset_name, decode_text, existing_folder, list_files
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import open_regular
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Labels
 
@@ -34,7 +35,11 @@ def imagenet(path: str, *, names: str | None = None, task: Task = "classificatio
     if odd:
         raise UserError(f"{root} has folders that are no synsets: {', '.join(odd[:5])}; read it with folder:, or take them out")
     words = _words(Path(names).expanduser()) if names else _words(_beside(root, ("LOC_synset_mapping.txt", "words.txt")))
-    return replace(data, name=name or dataset_name(root), labels=_called(data.labels.names, words, root))
+    if names and not words:
+        raise UserError(f"{names} names no class; it has a synset and its words a line, such as: n01440764 tench, Tinca tinca")
+    # of ImageNet-C's fog/3 the corruption is part of the name
+    own = dataset_name(root.parent, f"{root.parent.name}-{root.name}") if root.name in "12345" else dataset_name(root)
+    return replace(data, name=name or own, labels=_called(data.labels.names, words, root))
 
 
 def _beside(root: Path, names: Sequence[str]) -> Path | None:
@@ -46,7 +51,8 @@ def _words(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with open_regular(path) as file:
+            lines = decode_text(file.read()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}; it has a synset and its words a line") from error
     split = [line.split(None, 1) for line in lines if line.strip()]
@@ -69,8 +75,11 @@ def _flat(root: Path) -> ImageFolder:
     solution = _beside(root, ("LOC_val_solution.csv",))
     if solution is None:
         raise UserError(f"{root} has no folder of a synset, and no LOC_val_solution.csv beside or above says which image is of which")
-    with solution.open(encoding="utf-8", newline="") as file:
-        rows = {row[0]: row[1].split()[0] for row in csv.reader(file) if len(row) == 2 and _SYNSET.match(row[1])}
+    try:
+        with solution.open(encoding="utf-8", newline="") as file:
+            rows = {row[0]: row[1].split()[0] for row in csv.reader(file) if len(row) == 2 and _SYNSET.match(row[1])}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read {solution}: {error}; it has an image and its synset a line") from error
     listing = list_files(root, IMAGE_SUFFIXES)
     strangers = [f.as_posix() for f in listing.files if f.stem not in rows]
     if strangers or not listing.files:

@@ -9,15 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from robustbench_cv import boxes
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import read_classes
 from robustbench_cv.data.images import exif_fact, read_mask, read_picture
 from robustbench_cv.data.lazy_masks import LazyMasks
 from robustbench_cv.data.masks import count_labels
 from robustbench_cv.data.objects import AnnotatedObject, AnnotatedObjects, Pixels
-from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, sample_id
+from robustbench_cv.data.source import check_task, dataset_name, decode_text, digest, existing_folder, sample_id
 from robustbench_cv.data.voc_xml import read_annotation
 from robustbench_cv.errors import BadSample, UserError
+from robustbench_cv.files import open_regular
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import IGNORE, Labels, MaskTarget, Sample
 
@@ -37,7 +39,8 @@ def voc(path: str, *, split: str = "val", task: Task = "detection", classes: str
     split: a file of ImageSets/Main (detection) or ImageSets/Segmentation. classes: path of a list of class names, for data of your own in
     VOC's layout; otherwise the challenges' 20. Boxes of 1-based whole pixels, both ends inside, become edges: x1 - 1, y1 - 1, x2, y2.
     Objects marked difficult are crowds: what matches them counts neither way. Masks of objects are those of SegmentationObject where the
-    image has them. UserError for what is wrong with the whole, BadSample for one image.
+    image has them and they agree with the XML: as many objects, each at least by half inside its box. UserError for what is wrong with
+    the whole, BadSample for one image.
     """
     check_task("voc", task, ("detection", "segmentation"))
     root = existing_folder(path, "Annotations, JPEGImages and ImageSets")
@@ -113,7 +116,7 @@ class VocData:
         return ("objects", *(f"class:{self.labels.names[c]}" for c in present))
 
     def _with_masks(self, index: int, each: list[AnnotatedObject], height: int, width: int) -> tuple[list[AnnotatedObject], dict[str, str]]:
-        """The objects with the pixels of SegmentationObject, which numbers them in the order of the XML; as they are without it."""
+        """The objects with the pixels of SegmentationObject, which numbers them in the order of the XML; as they are where it does not."""
         path = self._map(index, "SegmentationObject")
         if not path.exists():
             return each, {"masks": "boxes"} if each else {}
@@ -121,9 +124,16 @@ class VocData:
         if numbers.shape != (height, width):
             raise BadSample(f"{path} is {numbers.shape[1]} x {numbers.shape[0]} pixels, its image {width} x {height}")
         drawn = [numbers == k + 1 for k in range(len(each))]
-        if not all(mask.any() for mask in drawn):
-            return each, {"masks": "boxes"}
+        strangers = [n for n in count_labels(numbers) if len(each) < n < IGNORE]
+        if strangers or not all(_fits(mask, one.box) for mask, one in zip(drawn, each, strict=True)):
+            return each, {"masks": "boxes"} if each else {}
         return [AnnotatedObject(one.box, one.label, one.crowd, one.area, Pixels(mask)) for one, mask in zip(each, drawn, strict=True)], {}
+
+
+def _fits(mask: Tensor, box: tuple[float, float, float, float]) -> bool:
+    """Whether a mask has pixels, at least half of them in the box; another's has fewer."""
+    inside = mask & boxes.to_mask(torch.tensor(box), *mask.shape)
+    return bool(mask.any()) and 2 * int(inside.sum()) >= int(mask.sum())
 
 
 def _region(labels: Tensor, classes: Labels, name: str) -> Tensor:
@@ -136,7 +146,8 @@ def _region(labels: Tensor, classes: Labels, name: str) -> Tensor:
 def _listed(path: Path) -> tuple[str, ...]:
     """The images of a split, one a line; what stands behind a name on its line (1, 0 or -1 of a class's own list) is not asked."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with open_regular(path) as file:
+            lines = decode_text(file.read()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         known = sorted(p.stem for p in path.parent.glob("*.txt"))[:12] if path.parent.is_dir() else []
         raise UserError(f"cannot read {path}; choose split= among {', '.join(known) or 'the files of ImageSets'}") from error

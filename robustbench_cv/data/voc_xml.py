@@ -32,12 +32,28 @@ def _parse(path: Path) -> ElementTree.Element:
             data = file.read(_LARGEST_BYTES)
     except OSError as error:
         raise BadSample(f"cannot read {path}: {error.strerror or error}; every image of VOC has an XML of its name") from error
-    if b"<!DOCTYPE" in data.upper() or b"<!ENTITY" in data.upper():
-        raise BadSample(f"{path} declares entities, which could grow without end; an annotation has none: take them out")
+    parser = ElementTree.XMLParser(target=_NoEntities())  # noqa: S314 - what declares entities is refused where it begins
     try:
-        return ElementTree.fromstring(data)  # noqa: S314 - what declares entities was refused above
-    except (ElementTree.ParseError, ValueError) as error:
+        parser.feed(data)
+        root: ElementTree.Element = parser.close()
+    except _DeclaresEntities as error:
+        raise BadSample(f"{path} declares entities, which could grow without end; an annotation has none: take them out") from error
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an encoding that nobody knows
         raise BadSample(f"{path} is no XML: {error}") from error
+    if root.tag != "annotation":
+        raise BadSample(f"{path} is <{root.tag[:60]}>, not the <annotation> of an image")
+    return root
+
+
+class _DeclaresEntities(Exception):
+    """A document type, in which alone entities are declared."""
+
+
+class _NoEntities(ElementTree.TreeBuilder):
+    """Asked by the parser, which knows the encoding: in UTF-16 a look at the bytes finds nothing."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None, /) -> None:
+        raise _DeclaresEntities(name)
 
 
 def _object(node: ElementTree.Element, labels: Labels, height: int, width: int, where: str) -> AnnotatedObject:
@@ -55,6 +71,8 @@ def _object(node: ElementTree.Element, labels: Labels, height: int, width: int, 
     if min(edges[:2]) < -OVERSHOOT_PX or x2 > width + OVERSHOOT_PX or y2 > height + OVERSHOOT_PX:
         raise BadSample(f"{where}: the box from {x1:g}, {y1:g} to {x2:g}, {y2:g} leaves the image, 1, 1 to {width}, {height}")
     inside = max(edges[0], 0.0), max(edges[1], 0.0), min(edges[2], float(width)), min(edges[3], float(height))
+    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        raise BadSample(f"{where}: the box from {x1:g}, {y1:g} to {x2:g}, {y2:g} lies beyond the edge of the image of {width} x {height}")
     difficult = (node.findtext("difficult") or "0").strip()
     if difficult not in ("0", "1"):
         raise BadSample(f"{where}: difficult is {difficult!r}; it is 0 or 1")

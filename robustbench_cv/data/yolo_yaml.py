@@ -17,16 +17,17 @@ _LARGEST_BYTES = 2**22
 
 @dataclass(frozen=True, eq=False)
 class DataYaml:
-    """path: of the file. root: what its entries are relative to. content: as it was read."""
+    """path: of the file. root: what its entries are relative to. content: as it was read. keypoints: numbers behind a pose label's box."""
 
     path: Path
     root: Path
     labels: Labels
     content: dict[str, Any]
+    keypoints: int = 0
 
     def entries(self, split: str) -> list[Path]:
         """The folders and text files of a split. UserError where it names none, or what is not there."""
-        named = self.content.get(split)
+        named = self.content.get(split) or (self.content.get("validation") if split == "val" else None)  # as Ultralytics renames it
         splits = [name for name in ("train", "val", "test") if self.content.get(name)]
         if not named:
             raise UserError(f"{self.path} has no entry {split!r}; it has {', '.join(splits) or 'none of train, val and test'}")
@@ -73,7 +74,7 @@ def read_data_yaml(path: Path) -> DataYaml:
     if not folder.is_dir():
         # a data set that was moved: its yaml still names where it was
         folder = path.parent
-    return DataYaml(path, folder, labels, content)
+    return DataYaml(path, folder, labels, content, _keypoints(path, content.get("kpt_shape")))
 
 
 def _only_yaml(folder: Path) -> Path:
@@ -83,6 +84,15 @@ def _only_yaml(folder: Path) -> Path:
         return (named or found)[0]
     what = "none" if not found else f"{', '.join(path.name for path in found[:5])}: give one of these files"
     raise UserError(f"{folder} should hold one data.yaml, and has {what}")
+
+
+def _keypoints(path: Path, shape: Any) -> int:
+    """How many numbers the keypoints of an object are: kpt_shape is their count, and 2 or 3 (with visibility)."""
+    if shape is None:
+        return 0
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape) or shape[1] not in (2, 3):
+        raise UserError(f"{path}: kpt_shape is {str(shape)[:60]}; write the number of keypoints, and 2 or 3 numbers for each: [17, 3]")
+    return int(shape[0] * shape[1])
 
 
 def _names(path: Path, names: Any) -> list[str]:

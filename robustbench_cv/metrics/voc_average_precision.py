@@ -3,7 +3,8 @@
 Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010, and its devkit (VOCevaldet.m): each detection, the most
 confident first, goes to the object of its class that it overlaps most. With IoU 0.5 or more it is right where that object is free, wrong
 where it is taken already, and neither where it is difficult; below it is wrong. Widths count whole pixels, which of boxes from edge to edge
-is x2 - x1. Our crowds are the devkit's difficult objects.
+is x2 - x1. Our crowds are the devkit's difficult objects. One of no evaluated class (label below 0), which the devkit does not know, makes
+a detection of any class count neither way that overlaps it by IoU 0.5 and no object of its own class so much.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def voc_matches(prediction: Prediction, sample: Sample) -> Evidence:
     taken: set[int] = set()
     for d in numpy.argsort(-scores, kind="stable"):
         own = numpy.where(truth == labels[d], overlap[d], -1.0)
-        if not len(own) or own.max() < _IOU:
+        if own.max(initial=-1.0) < _IOU:
+            verdicts[d] = NEITHER if (overlap[d][truth < 0] >= _IOU).any() else WRONG
             continue
         best = int(own.argmax())
         verdicts[d] = NEITHER if difficult[best] else WRONG if best in taken else RIGHT

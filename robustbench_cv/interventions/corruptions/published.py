@@ -17,7 +17,7 @@ from robustbench_cv.interventions.corruption_facts import GROUPS, SCORED, Corrup
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.target_update import make_edited, origin
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import ClassTarget, Sample
+from robustbench_cv.types import ABSENT, ClassTarget, Sample
 
 STEPS = 5
 
@@ -27,7 +27,8 @@ def published_corruption(folder: str, corruption: str, severity: Severity = 3) -
     """The sample as a published -C data set has it, instead of one corrupted here.
 
     folder: with <corruption>.npy (CIFAR-10-C: uint8 (5 N, 32, 32, 3), severities one after the other, images in the order of the test set,
-    as `cifar:` numbers them), or with <corruption>/<severity>/ and the data set's own file names below it (ImageNet-C, COCO-C, made
+    as `cifar:` numbers them; where labels.npy lies beside, a sample of another class is an error: it is of another split or order), or
+    with <corruption>/<severity>/ and the data set's own file names below it (ImageNet-C, COCO-C, made
     beforehand). UserError where neither is there. Targets and regions stay.
     """
     if corruption not in GROUPS:
@@ -35,7 +36,8 @@ def published_corruption(folder: str, corruption: str, severity: Severity = 3) -
     root = existing_folder(folder, f"{corruption}.npy or {corruption}/{severity}/")
     array, images = root / f"{corruption}.npy", root / corruption / str(severity)
     if array.is_file():
-        return PublishedCorruption(corruption, severity, (array,), None)
+        labels = root / "labels.npy"
+        return PublishedCorruption(corruption, severity, (array, labels) if labels.is_file() else (array,), None)
     if not images.is_dir():
         raise UserError(f"{root} has neither {array.name} nor {corruption}/{severity}/")
     files = tuple(images / file for file in list_files(images, IMAGE_SUFFIXES).files)
@@ -44,7 +46,10 @@ def published_corruption(folder: str, corruption: str, severity: Severity = 3) -
 
 @dataclass(frozen=True)
 class PublishedCorruption:
-    """files: what is read; a run's records depend on their bytes. images: the folder of the severity, None for an array."""
+    """files: what is read (an array, and labels.npy where it is there); a run's records depend on their bytes.
+
+    images: the folder of the severity, None for an array.
+    """
 
     name: str
     severity: int
@@ -79,15 +84,14 @@ class PublishedCorruption:
 
     def _from_array(self, sample: Sample) -> torch.Tensor:
         path, number = self.files[0], sample.id.rpartition("/")[2]
-        try:
-            array = numpy.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path} cannot be read: {error}; a -C array is uint8 (5 N, H, W, 3)") from error
+        array = _load(path, "a -C array is uint8 (5 N, H, W, 3)")
         if array.dtype != numpy.uint8 or array.ndim != 4 or array.shape[3] != 3 or len(array) % STEPS:
             raise UserError(f"{path} is {array.dtype} {array.shape}; a -C array is uint8 (5 N, H, W, 3)")
         each = len(array) // STEPS
         if not number.isdecimal() or int(number) >= each:
             raise UserError(f"sample {sample.id!r} has no place among the {each} images of {path}; -C arrays are for `cifar:` test data")
+        for labels in self.files[1:]:
+            _same_class(labels, sample, int(number), len(array))
         pixels = torch.from_numpy(array[(self.severity - 1) * each + int(number)].astype(numpy.float32))
         return pixels.permute(2, 0, 1).contiguous().div_(255).to(sample.image.dtype)
 
@@ -101,3 +105,23 @@ class PublishedCorruption:
             if exact or found:
                 return read_image((exact or found)[0]).to(sample.image.dtype)
         raise NotApplicable(f"{images} has no picture of this sample ({sample.id})")
+
+
+def _load(path: Path, expects: str) -> numpy.ndarray:
+    try:
+        array: numpy.ndarray = numpy.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read: {error}; {expects}") from error
+    return array
+
+
+def _same_class(path: Path, sample: Sample, number: int, count: int) -> None:
+    """UserError where labels.npy, integers (5 N,), gives the image of this number another class than the sample has."""
+    labels = _load(path, "it holds the classes, integers (5 N,)")
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise UserError(f"{path} is {labels.dtype} {labels.shape}; beside {count} images it is integers ({count},)")
+    if isinstance(sample.target, ClassTarget) and sample.target.label not in (ABSENT, int(labels[number])):
+        raise UserError(
+            f"{path} gives image {number} class {labels[number]}, sample {sample.id!r} has {sample.target.label}: the data are "
+            "another split or order, or count classes otherwise (then take labels.npy out of the folder)"
+        )
