@@ -154,7 +154,7 @@ def _edit(job: Job, sample: Sample) -> Sample:
         noise = Noise(job.blank.seed, (sample.id,), Spec.parse(spec).name)
         whose = f"intervention {spec}, {name_samples([sample.id])}"
         with calling(whose, partial(INTERVENTIONS.is_bundled, spec)):
-            made = intervention(sample, noise)
+            made = intervention(sample if INTERVENTIONS.is_bundled(spec) else replace(sample, image=sample.image.clone()), noise)
         if spec == job.condition.interventions[-1]:
             require_rules(sample, made, whose, placebo=placebo)
         sample = made

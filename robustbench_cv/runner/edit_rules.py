@@ -19,6 +19,10 @@ def require_rules(before: Sample, after: Sample, whose: str, *, placebo: bool) -
 
     Images of another size (published ones) have no pixels in common to compare.
     """
+    if not isinstance(after, Sample):
+        raise ForeignError(f"{whose} returned a {type(after).__name__}; an intervention returns a Sample")
+    if after.edit is None and torch.equal(after.image, before.image):
+        return  # nothing was done
     if after.edit is None:
         raise ForeignError(f"{whose} returned a sample without `edit`, which says what was changed and what the pair is scored on")
     image = after.image
