@@ -7,7 +7,7 @@ from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.report_items import Report
-from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
@@ -48,10 +48,10 @@ def _row(results: Results, group: Group, same: str, others: list[str], metric: s
     clean = results.conditions(group.task, "clean")[0].name
     shown: list[Cell] = [reporting.metric_cell(results, group, name, metric, notes) for name in (clean, same, others[0])]
     unit = reporting.unit_of(results, group.task, metric)
-    gap = reporting.estimate_cell(results, group, [same, others[0]], unit, results.gap(group, same, others[0], metric), notes)
+    gap = reporting.estimate_cell(results, group, [same, others[0]], unit, results.difference(group, same, others[0], metric), notes)
     worst: Cell = None
     if results.metric_row(group.task, metric).is_rate:
-        challenge = results.challenge(group, others, metric)
+        challenge = results.worst_over(group, metric, others)
         worst = reporting.estimate_cell(results, group, others, unit, challenge, notes)
-    signed = Number(gap.estimate, gap.unit, signed=True, blocked=gap.blocked, marks=gap.marks)
+    signed = reporting.signed(gap)
     return [reporting.title_of(group), *shown, signed, worst, len(others), None if gap.blocked else gap.estimate.n]

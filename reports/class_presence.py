@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
@@ -14,19 +15,20 @@ from robustbench_cv.results import Group, Results
 @report(paper="arXiv:1812.06707")
 def class_presence() -> Report:
     """IoU of every class on images that hold a class, on those that do not, and on the first once it is removed (segmentation)."""
-    return lambda results: [_table(results, removed, name, k) for k, (name, removed) in enumerate(_removals(results))]
+    return lambda results: [
+        table for k, (name, removed) in enumerate(_removals(results)) if len((table := _table(results, removed, name, k)).frame)
+    ]
 
 
 def _removals(results: Results) -> list[tuple[str, str]]:
     """The conditions that remove one named class, and its name."""
     if "segmentation" not in reporting.tasks_of(results):
         return []
-    names = {name for group in reporting.groups_of(results, "segmentation") for name in results.model_row(group).classes}
     found = []
     for condition in results.conditions("segmentation", "intervention"):
         facts = facts_of(results, "segmentation", condition)
-        if facts is not None and facts.experiment == "remove-object" and facts.what.removeprefix("class:") in names:
-            found.append((condition.name, facts.what.removeprefix("class:")))
+        if facts is not None and facts.experiment == "remove-object" and facts.choice.named is not None:
+            found.append((condition.name, facts.choice.named))
     return found
 
 
@@ -54,7 +56,7 @@ def _row(results: Results, group: Group, condition: str, removed: str, name: str
     if name == removed:
         return []
     metric = f"class-iou(of={name!r})"
-    made = results.presence(group, condition, removed, metric)
+    made = context_results.presence(results, group, condition, removed, metric)
     clean = results.conditions(group.task, "clean")[0].name
     if made.with_class.value is None and made.without_class.value is None and not results.stop_reason(group, condition):
         return []

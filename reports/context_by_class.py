@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import EditPair, edit_pairs
@@ -50,10 +51,10 @@ def _tables(results: Results, task: Task) -> list[Table]:
 
 def _row(results: Results, group: Group, pair: EditPair, name: str, notes: Footnotes) -> list[list[Cell]]:
     """One row, or none where no object of the class is served."""
-    made = results.context_reliance(group, pair.removal, pair.swap, name)
+    made = context_results.reliance(results, group, pair.removal, pair.swap, name)
     if made.object_reliance.value is None:
         return []
-    names = [other for one in (pair.removal, pair.swap) for other in (one, *results.controls(group.task, one))]
+    names = reporting.with_controls(results, group.task, [pair.removal, pair.swap])
     cells = [
         reporting.estimate_cell(results, group, names, "rate", one, notes)
         for one in (made.context_index, made.context_sensitivity, made.object_reliance)

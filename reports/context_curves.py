@@ -8,6 +8,7 @@ import pandas
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.interventions.context_facts import Experiment
+from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import Curve, curves_of
 from robustbench_cv.rendering.figures import Chart, colours, label_ends, say, value_axis
@@ -47,7 +48,7 @@ def context_curves() -> Report:
 
 def _chart(results: Results, task: Task, experiment: Experiment, curve: Curve, k: int) -> Chart:
     names = results.metrics(task)
-    metric = "object-recall" if "object-recall" in names else names[0]
+    metric = OBJECT_RECALL if OBJECT_RECALL in names else names[0]
     notes = Footnotes()
     rows = [
         _point(results, group, step, place, metric, notes)
@@ -90,9 +91,7 @@ def _with_clean(steps: list[Step], experiment: Experiment) -> list[Step | None]:
 def _point(results: Results, group: Group, step: Step | None, place: int, metric: str, notes: Footnotes) -> tuple[object, ...]:
     name = results.conditions(group.task, "clean")[0].name if step is None else step[1].name
     e = reporting.metric_cell(results, group, name, metric, notes).estimate
-    several = len({other.dataset for other in reporting.groups_of(results, group.task)}) > 1
-    model = reporting.title_of(group) if several else group.model
-    return model, None if step is None else f"{step[0]:g}", place, e.value, e.low, e.high, e.n, e.excluded
+    return reporting.short_title(results, group), None if step is None else f"{step[0]:g}", place, e.value, e.low, e.high, e.n, e.excluded
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame, axis: str, metric: MetricRow) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import NAME
@@ -14,7 +15,7 @@ from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import EditPair, edit_pairs
 from robustbench_cv.rendering.figures import Chart, percent_axis, say
 from robustbench_cv.rendering.report_items import Item, Report
-from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Results
 from robustbench_cv.tasks import Task
@@ -45,12 +46,13 @@ def _items(results: Results, task: Task) -> list[Item]:
     rows: list[list[Cell]] = []
     points: list[tuple[str, str, float | None, float | None, float | None]] = []
     for group in reporting.groups_of(results, task):
-        kept = [pair for pair in pairs if not pair.exact or results.context_reliance(group, pair.removal, pair.swap).context_index.n]
+        served = {pair: context_results.reliance(results, group, pair.removal, pair.swap).context_index.n for pair in pairs}
+        kept = [pair for pair in pairs if not pair.exact or served[pair]]
         dropped += [pair for pair in pairs if pair not in kept]
         for pair in kept:
             row, index = _row(results, group, pair, notes)
             rows.append(row)
-            points.append((_short(results, group), pair.name, index.value, index.low, index.high))
+            points.append((reporting.short_title(results, group), pair.name, index.value, index.low, index.high))
     caption = f"{reporting.TASK_TITLES[task]}: how much of a model's recall of objects its context carries; 95 % intervals. {_EXPLAINED}"
     every = [*notes.notes, *_disagreements(results, task, pairs)]
     if dropped:
@@ -59,15 +61,9 @@ def _items(results: Results, task: Task) -> list[Item]:
     return [table, _chart(points, task)]
 
 
-def _short(results: Results, group: Group) -> str:
-    """The model alone where the task has one data set."""
-    several = len({other.dataset for other in reporting.groups_of(results, group.task)}) > 1
-    return reporting.title_of(group) if several else group.model
-
-
 def _row(results: Results, group: Group, pair: EditPair, notes: Footnotes) -> tuple[list[Cell], Estimate]:
-    made = results.context_reliance(group, pair.removal, pair.swap)
-    names = [name for one in (pair.removal, pair.swap) for name in (one, *results.controls(group.task, one))]
+    made = context_results.reliance(results, group, pair.removal, pair.swap)
+    names = reporting.with_controls(results, group.task, [pair.removal, pair.swap])
     shown = [
         reporting.estimate_cell(results, group, names, "rate", one, notes)
         for one in (made.context_index, made.context_sensitivity, made.object_reliance)
@@ -80,16 +76,12 @@ def _row(results: Results, group: Group, pair: EditPair, notes: Footnotes) -> tu
         reporting.title_of(group),
         name,
         index,
-        _signed(sensitivity),
-        _signed(reliance),
+        reporting.signed(sensitivity),
+        reporting.signed(reliance),
         clean,
         None if index.blocked else number.n,
         None if index.blocked else number.excluded,
-    ], (index.estimate)
-
-
-def _signed(cell: Number) -> Number:
-    return Number(cell.estimate, cell.unit, signed=True, blocked=cell.blocked, marks=cell.marks)
+    ], index.estimate
 
 
 def _disagreements(results: Results, task: Task, pairs: list[EditPair]) -> Iterator[str]:
@@ -98,7 +90,7 @@ def _disagreements(results: Results, task: Task, pairs: list[EditPair]) -> Itera
         values = {
             pair.name: value
             for pair in pairs
-            if not pair.exact and (value := results.context_reliance(group, pair.removal, pair.swap).object_reliance.value)
+            if not pair.exact and (value := context_results.reliance(results, group, pair.removal, pair.swap).object_reliance.value)
         }
         if len({value > 0 for value in values.values()}) > 1:
             said = ", ".join(f"{name} {100 * value:+.1f}".replace("-", "−") for name, value in values.items())

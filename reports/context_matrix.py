@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import numpy
 import pandas
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
+from robustbench_cv.context_results import ClassEffect
 from robustbench_cv.metrics.context import FEWEST
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.report_items import Item, Report
-from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
-from robustbench_cv.results import ClassEffect, Group, Results
+from robustbench_cv.results import Group, Results
 from robustbench_cv.tasks import Task
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def _items(results: Results, task: Task) -> list[Item]:
     items: list[Item] = []
     for method, conditions in _by_fill(results, task).items():
         for k, group in enumerate(reporting.groups_of(results, task)):
-            matrix = results.class_matrix(group, conditions, FEWEST)
+            matrix = context_results.matrix(results, group, conditions, FEWEST)
             if matrix:
                 label = f"{task}-{k}-{slug(method)}"
                 items += [_heat_map(group, method, matrix, label), _table(results, group, method, conditions, matrix, label)]
@@ -52,7 +54,7 @@ def _by_fill(results: Results, task: Task) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for condition in results.conditions(task, "intervention"):
         facts = facts_of(results, task, condition)
-        if facts is None or facts.experiment != "remove-object" or facts.what in ("auto", "all", "object", "largest", "random-object"):
+        if facts is None or facts.experiment != "remove-object" or facts.choice.scope == "objects":
             continue
         if results.controls(task, condition.name):
             found.setdefault(facts.method, []).append(condition.name)
@@ -69,12 +71,12 @@ def _caption(group: Group, method: str) -> str:
 def _table(results: Results, group: Group, method: str, conditions: list[str], matrix: list[ClassEffect], label: str) -> Table:
     notes = Footnotes()
     ordered = sorted(matrix, key=lambda one: -abs(_net(one)) if not numpy.isnan(_net(one)) else 1.0)
-    names = [name for condition in conditions for name in (condition, *results.controls(group.task, condition))]
+    names = reporting.with_controls(results, group.task, conditions)
     rows: list[list[Cell]] = []
     for one in ordered[:MOST_ROWS]:
         sides = (one.effect.effect, one.effect.control, one.effect.difference)
         cells = [None if e is None else reporting.estimate_cell(results, group, names, "rate", e, notes) for e in sides]
-        signed: list[Cell] = [c and Number(c.estimate, c.unit, signed=True, blocked=c.blocked, marks=c.marks) for c in cells]
+        signed: list[Cell] = [c and reporting.signed(c) for c in cells]
         rows.append([reporting.title_of(group), one.removed, one.changed, *signed, one.effect.effect.n])
     more = () if len(matrix) <= MOST_ROWS else (f"The {MOST_ROWS} largest of {len(matrix)} pairs; the heat map has all.",)
     many = len(matrix)

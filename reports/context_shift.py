@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.report_items import Report
-from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
@@ -44,9 +45,9 @@ def _table(results: Results) -> Table | None:
 
 def _row(results: Results, group: Group, condition: Condition, notes: Footnotes) -> list[list[Cell]]:
     try:
-        made = results.context_shift(group, condition.name)
+        made = context_results.error_counts(results, group, condition.name)
     except NotApplicable:
         return []
     cells = [reporting.estimate_cell(results, group, [condition.name], "rate", one, notes) for one in made]
-    shown: list[Cell] = [Number(c.estimate, c.unit, signed=True, blocked=c.blocked, marks=c.marks) for c in cells]
+    shown: list[Cell] = [reporting.signed(c) for c in cells]
     return [[reporting.title_of(group), condition.name, *shown, made.boxes.n, made.boxes.excluded]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.label_probability import NAME
 from robustbench_cv.rendering import reporting
@@ -31,7 +32,7 @@ def _tables(results: Results, task: Task) -> list[Table]:
     others = [
         c.name
         for c in results.conditions(task, "intervention")
-        if (f := facts_of(results, task, c)) is not None and f.what.startswith("context-class:")
+        if (f := facts_of(results, task, c)) is not None and f.experiment == "remove-object" and f.choice.scope == "other-class"
     ]
     if NAME not in results.metrics(task) or not taken or not others:
         return []
@@ -46,7 +47,7 @@ def _tables(results: Results, task: Task) -> list[Table]:
 
 
 def _row(results: Results, group: Group, removal: str, others: list[str], notes: Footnotes) -> list[Cell]:
-    made = results.violations(group, removal, others)
+    made = context_results.class_violations(results, group, removal, others)
     names = [removal, *others]
     shown: list[Number] = [reporting.estimate_cell(results, group, names, "rate", one, notes) for one in (made.v_min, made.v_mean)]
     blocked = shown[0].state == "blocked"

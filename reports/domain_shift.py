@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.report_items import Report
-from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
+from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Results
 from robustbench_cv.tasks import Task
@@ -34,9 +35,9 @@ def _table(results: Results, task: Task) -> Table | None:
         rows.append([model, first, reporting.metric_cell(results, cis, clean, metric, notes), None, None, len(results.rows(cis, clean))])
         for dataset in others:
             trans = mine[dataset]
-            made = results.domain_shift(cis, trans, metric)
+            made = context_results.between_data_sets(results, cis, trans, metric)
             gap, increase = (reporting.estimate_cell(results, trans, [clean], "rate", e, notes) for e in (made.gap, made.increase))
-            signed: list[Cell] = [Number(c.estimate, c.unit, signed=True, blocked=c.blocked, marks=c.marks) for c in (gap, increase)]
+            signed: list[Cell] = [reporting.signed(c) for c in (gap, increase)]
             rows.append([model, dataset, reporting.metric_cell(results, trans, clean, metric, notes), *signed, made.trans.n])
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} on clean images of each data set. Gap: on {first} less on this one. Increase of the "

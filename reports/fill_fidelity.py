@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import NAME
@@ -47,7 +48,7 @@ def _tables(results: Results, task: Task) -> list[Table]:
 def _with_truth(results: Results, task: Task) -> list[tuple[str, str, str]]:
     """Each filled removal with the exact removal of the same objects, and the fill's name."""
     edits: list[tuple[Condition, str, str, bool]] = [
-        (c, f.what, f.method, f.exact)
+        (c, f.choice.what, f.method, f.exact)
         for c in results.conditions(task, "intervention")
         if (f := facts_of(results, task, c)) is not None and f.experiment == "remove-object"
     ]
@@ -61,13 +62,13 @@ def _with_truth(results: Results, task: Task) -> list[tuple[str, str, str]]:
 
 
 def _row(results: Results, group: Group, filled: str, exact: str, fill: str, notes: Footnotes) -> list[list[Cell]]:
-    made = results.fill_fidelity(group, filled, exact, NAME)
+    made = context_results.fidelity(results, group, filled, exact)
     if not made.bias.n:
         return []
     names = [filled, exact]
     bias = reporting.estimate_cell(results, group, names, "rate", made.bias, notes)
     agreement = reporting.estimate_cell(results, group, names, "rate", made.agreement, notes)
-    shown = Number(bias.estimate, bias.unit, signed=True, blocked=bias.blocked, marks=bias.marks)
+    shown = reporting.signed(bias)
     spread = None if made.spread is None or bias.blocked else Number(Estimate(made.spread, None, None, made.bias.n))
     correlation = None if made.correlation is None or bias.blocked else round(made.correlation, 3)
     return [[reporting.title_of(group), fill, shown, spread, correlation, agreement, made.bias.n, made.bias.excluded]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
+from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import Curve, curves_of
 from robustbench_cv.rendering.curves import curve_charts
@@ -38,7 +40,7 @@ def _items(results: Results, task: Task) -> list[Item]:
     if not curves:
         return []
     notes = Footnotes()
-    metrics = dict.fromkeys([results.metrics(task)[0], *(name for name in results.metrics(task) if name == "object-recall")])
+    metrics = dict.fromkeys([results.metrics(task)[0], *(name for name in results.metrics(task) if name == OBJECT_RECALL)])
     rows = [
         _row(results, group, curve, metric, notes) for group in reporting.groups_of(results, task) for curve in curves for metric in metrics
     ]
@@ -56,7 +58,7 @@ def _items(results: Results, task: Task) -> list[Item]:
 
 def _row(results: Results, group: Group, curve: Curve, metric: str, notes: Footnotes) -> list[Cell]:
     shares = {level: c.name for level, c in curve.steps}
-    made = results.occlusion(group, shares, metric)
+    made = context_results.occlusion(results, group, shares, metric)
     area = reporting.estimate_cell(results, group, list(shares.values()), reporting.unit_of(results, group.task, metric), made.area, notes)
     half = None if area.state != "shown" else "none" if made.occ50 is None else f"{made.occ50:.0%}"
     quantity = reporting.quantity_of(results, group.task, metric)

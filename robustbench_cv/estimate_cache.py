@@ -100,6 +100,11 @@ class EstimateCache:
 
 @functools.cache
 def _code_sha256() -> str:
-    """Of the code that makes numbers of records: this package's metrics and results."""
+    """Of the code that makes numbers of records: this package's metrics and what is made of them."""
     package = Path(__file__).parent
-    return digest([path.read_text(encoding="utf-8") for path in (package / "results.py", *sorted((package / "metrics").glob("*.py")))])
+    return digest(
+        [
+            path.read_text(encoding="utf-8")
+            for path in (package / "results.py", package / "context_results.py", *sorted((package / "metrics").glob("*.py")))
+        ]
+    )

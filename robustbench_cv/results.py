@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy
@@ -24,21 +24,12 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts
 from robustbench_cv.metrics.base_rates import BaseRates, base_rates
-from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alone
-from robustbench_cv.metrics.context_index import ContextReliance, Sides, context_reliance, with_failed
-from robustbench_cv.metrics.context_shift import ContextShift, context_shift
-from robustbench_cv.metrics.context_violations import Violations, violations
 from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
 from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack
-from robustbench_cv.metrics.domain_shift import DomainShift, domain_shift
 from robustbench_cv.metrics.evidence import Column, shared_ids
 from robustbench_cv.metrics.failures import with_failures
-from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
-from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate, paired_difference
 from robustbench_cv.metrics.metric import Estimate, Metric, Unit
-from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
-from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
 from robustbench_cv.metrics.ratios import Background
 from robustbench_cv.metrics.worst_case import AttackSuccess, attack_success, worst_case
 from robustbench_cv.record_store import ConditionRecords, Place, RecordStore, Source, Stored
@@ -232,23 +223,6 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class ClassEffect:
-    """What removing one class did to the number of another, over the n images from which it alone was removed and that hold the other."""
-
-    removed: str
-    changed: str
-    effect: Effect
-
-
-class Presence(NamedTuple):
-    """Of clean images with a class, of clean images without it, and of the first after its removal."""
-
-    with_class: Estimate
-    without_class: Estimate
-    class_removed: Estimate
-
-
-@dataclass(frozen=True)
 class Budget:
     """One radius of one norm, with the attacks that have it."""
 
@@ -289,6 +263,11 @@ class Picture:
     before_prediction: dict[str, Any]
     after_prediction: dict[str, Any]
     class_names: tuple[str, ...]
+
+
+def undefined(blocked: str) -> Estimate:
+    """A number that a check forbids."""
+    return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -413,7 +392,7 @@ class Results:
                 values = pyarrow.array([], built.evidence_type) if values is None else values
             return self._estimate(group, metric, values, len(rows) - len(values), len(self.failed_samples(group, condition)))
 
-        return self._remember("estimate", group, involved, metric, Estimate, make, reference, paired)
+        return self.remember("estimate", group, involved, metric, Estimate, make, reference, paired)
 
     def _estimate(self, group: Group, metric: str, evidence: pyarrow.Array, excluded: int, failed: int) -> Estimate:
         built = self.metric(group, metric)
@@ -424,6 +403,10 @@ class Results:
         rows = self.rows(group, condition)
         failed = rows.has_status("failed")
         return frozenset(rows.samples.filter(failed).to_pylist()) if failed.true_count else frozenset()
+
+    def failed_under(self, group: Group, names: Sequence[str]) -> int:
+        """How many samples failed under any of these conditions."""
+        return len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
 
     def chance(self, group: Group) -> Chance | None:
         """Where the clean number cannot be told from an answer that does not look at the image; None elsewhere.
@@ -440,7 +423,7 @@ class Results:
         def make() -> float | None:
             return self.metric(group, metric).chance(self.evidence(group, name, metric).values)
 
-        guess = self._remember("chance", group, [name], metric, float | None, make)
+        guess = self.remember("chance", group, [name], metric, float | None, make)
         return None if least is None or guess is None or least > guess else Chance(metric, number, guess)
 
     def _paired_ids(self, group: Group, condition: str, metric: str) -> pyarrow.Array:
@@ -460,16 +443,16 @@ class Results:
             return None
         controls = self.controls(group.task, condition)
         kind, names = background.type, [condition, *controls, clean[0].name]
-        if background.key not in self._evidence_keys(group, condition):
+        if background.key not in self.evidence_keys(group, condition):
             return None
 
         def make() -> BaseRates:
             kept = [self.rows(group, name).evidence(background.key, kind) for name in names]
             return base_rates(kept[0], kept[1] if controls else {}, kept[-1])
 
-        return self._remember("base rates", group, names, metric, BaseRates, make, background.key)
+        return self.remember("base rates", group, names, metric, BaseRates, make, background.key)
 
-    def _evidence_keys(self, group: Group, condition: str) -> frozenset[str]:
+    def evidence_keys(self, group: Group, condition: str) -> frozenset[str]:
         """Of the evidence that some sample has."""
         rows = self.rows(group, condition)
         keys = [name.removeprefix(EVIDENCE) for name in rows.names if name.startswith(EVIDENCE)]
@@ -486,168 +469,23 @@ class Results:
 
         def make() -> Effect:
             sides = [self.evidence(group, name, metric, reference=reference) for name in names for reference in (False, True)]
-            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            failed = self.failed_under(group, names)
             difference = difference_in_differences(self.metric(group, metric), *sides)
             return Effect(*(None if e is None else replace(e, failed=failed) for e in difference))  # type: ignore[arg-type]
 
-        return self._remember("effect", group, names, metric, Effect, make)
+        return self.remember("effect", group, names, metric, Effect, make)
 
-    def context_reliance(self, group: Group, removal: str, swap: str, of: str | None = None) -> ContextReliance:
-        """Object reliance, context sensitivity and the context index, from a removal, a swap of contexts and the placebo of each.
-
-        of: over the objects of one class alone. NotApplicable where one of the two has no placebo in the run. Blocked: all undefined.
-        """
-        metric = OBJECT_RECALL if of is None else f"class-{OBJECT_RECALL}(of={of!r})"
-        pairs = [(name, next(iter(self.controls(group.task, name)), None)) for name in (removal, swap)]
-        for name, control in pairs:
-            if control is None:
-                raise NotApplicable(f"{name!r} has no placebo in this run")
-            if blocked := self.stop_reason(group, name):
-                return ContextReliance(*[Estimate(None, None, None, 0, reason=f"blocked: {blocked}")] * 3)
-        names = [name for pair in pairs for name in pair if name is not None]
-
-        def make() -> ContextReliance:
-            each = [self.evidence(group, name, metric, reference=reference) for name in names for reference in (False, True)]
-            if of is not None:
-                each = [side.only(ids_holding(side, self.model_row(group).classes.index(of))) for side in each]
-            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
-            return with_failed(context_reliance(self.metric(group, metric), Sides(*each[:4]), Sides(*each[4:])), failed)
-
-        return self._remember("context reliance", group, names, metric, ContextReliance, make)
-
-    def class_matrix(self, group: Group, conditions: Sequence[str], fewest: int) -> list[ClassEffect]:
-        """What removing each class does to each other one, by class name: IoU of segmenters, recall of detectors.
-
-        conditions: removals of one class from each image, each of another one, all with a placebo. Only of pairs with at least `fewest`
-        images. Empty for classifiers, and where the run keeps nothing of which class was removed.
-        """
-        metric = {"segmentation": "class-iou", "detection": "class-recall"}.get(group.task)
-        if metric is None or any(self.stop_reason(group, condition) for condition in conditions):
-            return []
-        names = [name for condition in conditions for name in (condition, *self.controls(group.task, condition))]
-
-        def make() -> list[ClassEffect]:
-            return list(self._class_effects(group, conditions, metric, fewest))
-
-        return self._remember("class matrix", group, names, metric, list[ClassEffect], make, fewest)
-
-    def _class_effects(self, group: Group, conditions: Sequence[str], metric: str, fewest: int) -> Iterator[ClassEffect]:
-        classes = self.model_row(group).classes
-        ids_by_condition = {condition: self._removed_alone(group, condition) for condition in conditions}
-        for index in sorted({index for ids in ids_by_condition.values() for index in ids}):
-            removals = {condition: ids[index] for condition, ids in ids_by_condition.items() if index in ids}
-            if sum(map(len, removals.values())) < fewest:
-                continue
-            kind = self.metric(group, f"{metric}(of={classes[index]!r})")
-            sides = [
-                merged(
-                    [
-                        self.rows(group, name).evidence(kind.evidence_key, kind.evidence_type, reference=reference).only(ids)
-                        for condition, ids in removals.items()
-                        for name in (condition if side == 0 else self.controls(group.task, condition)[0],)
-                    ]
-                )
-                for side in (0, 1)
-                for reference in (False, True)
-            ]
-            for changed in classes:
-                holding = ids_holding(sides[1], classes.index(changed))
-                chosen = [one.only(holding) for one in sides]
-                if changed != classes[index] and len(shared_ids(chosen)) >= fewest:
-                    built = self.metric(group, f"{metric}(of={changed!r})")
-                    yield ClassEffect(classes[index], changed, Effect(*difference_in_differences(built, *chosen)))
-
-    def _removed_alone(self, group: Group, condition: str) -> dict[int, pyarrow.Array]:
-        """The samples from which a condition removed one class alone, by the class's index."""
-        key = f"reports@{self.model_row(group).operating_score:g}"
-        if key not in self._evidence_keys(group, condition):
-            return {}
-        return removed_alone(self.rows(group, condition).evidence(key, REPORTED))
-
-    def violations(self, group: Group, removal: str, others: Sequence[str]) -> Violations:
-        """V_min, V_mean and context reliance of a classifier, from the object's removal and those of other classes."""
-        names, metric = [removal, *others], "label-probability"
-
-        def make() -> Violations:
-            before = self.evidence(group, removal, metric, reference=True)
-            return violations(self.evidence(group, removal, metric), before, [self.evidence(group, name, metric) for name in others])
-
-        return self._remember("violations", group, names, metric, Violations, make)
-
-    def fill_fidelity(self, group: Group, filled: str, exact: str, metric: str) -> Fidelity:
-        """How far a fill's effect on the recall of objects is from that of the exact counterfactual."""
-        names = [filled, exact]
-
-        def make() -> Fidelity:
-            sides = [self.evidence(group, name, metric, reference=reference) for reference in (False, True) for name in names]
-            return fill_fidelity(self.metric(group, metric), *sides)
-
-        return self._remember("fill fidelity", group, names, metric, Fidelity, make)
-
-    def occlusion(self, group: Group, shares: Mapping[float, str], metric: str) -> OcclusionRobustness:
-        """The area under a metric's curve over the covered share of the object, and occ50. shares: the conditions by covered share."""
-        names = [shares[share] for share in sorted(shares)]
-
-        def make() -> OcclusionRobustness:
-            covered = {share: self.evidence(group, shares[share], metric) for share in sorted(shares)}
-            return occlusion_robustness(self.metric(group, metric), self.evidence(group, names[0], metric, reference=True), covered)
-
-        return self._remember("occlusion", group, names, metric, OcclusionRobustness, make, *sorted(shares))
-
-    def presence(self, group: Group, condition: str, removed: str, metric: str) -> Presence:
-        """A segmenter's metric on clean images with a class, on those without it, and on the first after the class's removal."""
-        clean = self.conditions(group.task, "clean")[0].name
-        if blocked := self.stop_reason(group, clean) or self.stop_reason(group, condition):
-            return Presence(*[Estimate(None, None, None, 0, reason=f"blocked: {blocked}")] * 3)
-
-        def make() -> Presence:
-            built, every = self.metric(group, metric), self.evidence(group, clean, metric)
-            held = ids_holding(every, self.model_row(group).classes.index(removed))
-            without = every.ids.filter(compute.invert(compute.is_in(every.ids, value_set=held)))
-            sides = (every.only(held), every.only(without), self.evidence(group, condition, metric).only(held))
-            return Presence(*(estimate(built, side.values) for side in sides))
-
-        return self._remember("presence", group, [clean, condition], metric, Presence, make, removed)
-
-    def gap(self, group: Group, condition: str, other: str, metric: str) -> Estimate:
+    def difference(self, group: Group, condition: str, other: str, metric: str) -> Estimate:
         """A metric under one condition less under another, over the samples that both have."""
-        if blocked := self.stop_reason(group, condition) or self.stop_reason(group, other):
-            return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
+        names = [condition, other]
+        if blocked := self.first_stop(group, names):
+            return undefined(blocked)
 
         def make() -> Estimate:
-            return paired_difference(self.metric(group, metric), *(self.evidence(group, name, metric) for name in (condition, other)))
+            made = paired_difference(self.metric(group, metric), *(self.evidence(group, name, metric) for name in names))
+            return replace(made, failed=self.failed_under(group, names))
 
-        return self._remember("gap", group, [condition, other], metric, Estimate, make)
-
-    def challenge(self, group: Group, conditions: Sequence[str], metric: str) -> Estimate:
-        """A rate when each sample counts at its worst over these conditions, those that it has."""
-        if blocked := next((reason for name in conditions if (reason := self.stop_reason(group, name))), None):
-            return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
-
-        def make() -> Estimate:
-            worst = worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in conditions])
-            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in conditions)))
-            return self._estimate(group, metric, worst.values, len(self.rows(group, conditions[0])) - len(worst), failed)
-
-        return self._remember("challenge", group, conditions, metric, Estimate, make)
-
-    def domain_shift(self, cis: Group, trans: Group, metric: str) -> DomainShift:
-        """One model's metric on clean images of two data sets, the gap, and the increase of the error."""
-        clean = self.conditions(cis.task, "clean")[0].name
-        if blocked := self.stop_reason(cis, clean) or self.stop_reason(trans, clean):
-            return DomainShift(*[Estimate(None, None, None, 0, reason=f"blocked: {blocked}")] * 4)
-        return domain_shift(self.metric(cis, metric), *(self.evidence(group, clean, metric) for group in (cis, trans)))
-
-    def context_shift(self, group: Group, condition: str) -> ContextShift:
-        """What a condition does to a detector's misses, false boxes and boxes. NotApplicable where the run keeps no detection rate."""
-        metric = "detection-rate"
-        if self.metric(group, metric).evidence_key not in self._evidence_keys(group, condition):
-            raise NotApplicable("the run measures no detection-rate")
-
-        def make() -> ContextShift:
-            return context_shift(*(self.evidence(group, condition, metric, reference=reference) for reference in (False, True)))
-
-        return self._remember("context shift", group, [condition], metric, ContextShift, make)
+        return self.remember("difference", group, names, metric, Estimate, make)
 
     def corruption_robustness(self, group: Group, conditions: Sequence[str], metric: str) -> CorruptionRobustness:
         """P, mPC and rPC of a metric over these conditions. Where a check blocks one of them all are undefined, with the reason."""
@@ -658,11 +496,11 @@ class Results:
 
         def make() -> CorruptionRobustness:
             sides = [self.evidence(group, name, metric) for name in names]
-            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            failed = self.failed_under(group, names)
             made = corruption_robustness(self.metric(group, metric), sides[0], sides[1:])
             return CorruptionRobustness(*(replace(e, failed=failed) for e in made))
 
-        return self._remember("corruption robustness", group, names, metric, CorruptionRobustness, make)
+        return self.remember("corruption robustness", group, names, metric, CorruptionRobustness, make)
 
     def budgets(self, task: Task) -> list[Budget]:
         """Every radius of every norm of the change that an attack of the task is bounded by, in the order of the suite."""
@@ -683,17 +521,19 @@ class Results:
         """
         if not self.metric(group, metric).is_rate:
             raise NotApplicable(f"{metric} is a ratio of sums: it has no per-sample worst case")
-        names = [*(c.name for c in self.conditions(group.task, "clean")[:1]), *budget.conditions]
-        for name in names:
-            if blocked := self.stop_reason(group, name):
-                return Estimate(None, None, None, 0, reason=f"blocked: {blocked}")
+        return self.worst_over(group, metric, [*(c.name for c in self.conditions(group.task, "clean")[:1]), *budget.conditions])
+
+    def worst_over(self, group: Group, metric: str, names: Sequence[str]) -> Estimate:
+        """A rate when each sample counts at its worst over these conditions, over the samples that all of them have."""
+        if blocked := self.first_stop(group, names):
+            return undefined(blocked)
 
         def make() -> Estimate:
             worst = worst_case(self.metric(group, metric), [self.evidence(group, name, metric) for name in names])
-            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            failed = self.failed_under(group, names)
             return self._estimate(group, metric, worst.values, len(self.rows(group, names[0])) - len(worst), failed)
 
-        return self._remember("worst case", group, names, metric, Estimate, make)
+        return self.remember("worst case", group, names, metric, Estimate, make)
 
     def attack_success(self, group: Group, condition: str, metric: str) -> AttackSuccess:
         """How many samples an attack broke, with every denominator. NotApplicable for metrics that are no rate of right answers."""
@@ -709,11 +549,11 @@ class Results:
 
         def make() -> DetectionAttack:
             sides = [self.evidence(group, name, metric) for name in names]
-            failed = len(frozenset().union(*(self.failed_samples(group, name) for name in names)))
+            failed = self.failed_under(group, names)
             made = detection_attack(*sides)
             return DetectionAttack(made.n_reference, *(replace(e, failed=failed) for e in made[1:]))
 
-        return self._remember("detection attack", group, names, metric, DetectionAttack, make)
+        return self.remember("detection attack", group, names, metric, DetectionAttack, make)
 
     def cost(self, group: Group, condition: str) -> Cost | None:
         """Means over the samples that were attacked; None for a condition without attack."""
@@ -770,6 +610,10 @@ class Results:
         """Why a number may not be shown: the check that said stop; None where nothing did."""
         stops = [f for f in self.flags(group, condition) if f.verdict == "stop"]
         return f"{stops[0].check} {stops[0].title}" if stops else None
+
+    def first_stop(self, group: Group, names: Sequence[str]) -> str | None:
+        """Why a number made of several conditions may not be shown; None where nothing stops any of them."""
+        return next((reason for name in names if (reason := self.stop_reason(group, name))), None)
 
     def counts(self, group: Group, condition: str) -> dict[str, int]:
         """Samples by status."""
@@ -831,7 +675,7 @@ class Results:
         """Keep the numbers that were asked for in the run folder, for whoever opens it next."""
         self._cache.save()
 
-    def _remember(
+    def remember(
         self, what: str, group: Group, conditions: Sequence[str], metric: str, kind: Any, make: Callable[[], T], *more: object
     ) -> T:
         """A number of the records under some conditions, made once."""

@@ -6,6 +6,7 @@ import numpy
 import pyarrow
 import pytest
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.metrics.context_index import NO_EFFECT, RISES, Sides, context_reliance
 from robustbench_cv.metrics.evidence import Column
@@ -46,11 +47,11 @@ def test_what_reads_the_object_is_near_0_and_what_reads_the_context_near_1(task:
     for group in results.groups():
         pairs = edit_pairs(results, task)
         assert [pair.name for pair in pairs] == ["telea", "blur", "tile"]
-        made = results.context_reliance(group, pairs[0].removal, pairs[0].swap)
+        made = context_results.reliance(results, group, pairs[0].removal, pairs[0].swap)
         by_model[group.model] = made
         assert made.context_index.n == 40
         assert disagreeing_fills(results, group, pairs[0].removal, "object-recall") == ""
-        one = results.context_reliance(group, pairs[0].removal, pairs[0].swap, of="boat")
+        one = context_results.reliance(results, group, pairs[0].removal, pairs[0].swap, of="boat")
         assert one.object_reliance.n == 10
     sees, guesses = by_model["reads-object"], by_model["reads-context"]
     assert sees.context_index.value == pytest.approx(0, abs=0.02)

@@ -7,6 +7,7 @@ import pyarrow
 import pytest
 import torch
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS, METRICS
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.cue_conflict import TEXTURE, mirrored_tiles
@@ -100,7 +101,7 @@ def test_the_background_gap_is_that_of_its_two_conditions(tmp_path: Path) -> Non
     suite = find_suite("imagenet9(backgrounds=3)")
     results = run_suite(suite, tmp_path, Options(models=("lenet5.scenes",), data=("scenes(size=48)",), limit=24, strength=0)).results
     (group,) = results.groups()
-    gap = results.gap(group, "mixed-same", "mixed-rand", "top-1")
+    gap = results.difference(group, "mixed-same", "mixed-rand", "top-1")
     same, rand = (results.evidence(group, name, "top-1").to_dict() for name in ("mixed-same", "mixed-rand"))
     shared = same.keys() & rand.keys()
     assert gap.n == len(shared)
@@ -108,7 +109,7 @@ def test_the_background_gap_is_that_of_its_two_conditions(tmp_path: Path) -> Non
     others = ["mixed-rand", "background 2", "background 3"]
     sides = [results.evidence(group, name, "top-1").to_dict() for name in others]
     everywhere = set.intersection(*(set(side) for side in sides))
-    challenge = results.challenge(group, others, "top-1")
+    challenge = results.worst_over(group, "top-1", others)
     assert challenge.value == pytest.approx(sum(all(side[i] for side in sides) for i in everywhere) / len(everywhere))
     (table,) = build_items(results, ["background-gap"])
     assert table.frame["backgrounds"].tolist() == [3]  # type: ignore[union-attr]
@@ -123,5 +124,5 @@ def test_two_data_sets_give_a_domain_shift(tmp_path: Path) -> None:
     (table,) = build_items(results, ["domain-shift"])
     assert table.frame["data"].tolist() == ["scenes-test-b100-s48", "scenes-test-b0-s48"]  # type: ignore[union-attr]
     cis, trans = results.groups()
-    assert results.domain_shift(cis, trans, "top-1").gap.value > 0.2  # LeNet-5 reads contexts
+    assert context_results.between_data_sets(results, cis, trans, "top-1").gap.value > 0.2  # LeNet-5 reads contexts
     assert results.estimate(cis, "cues", "shape-bias").value is not None

@@ -6,6 +6,7 @@ import numpy
 import pyarrow
 import pytest
 
+from robustbench_cv import context_results
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alone
 from robustbench_cv.metrics.context_violations import violations
@@ -92,14 +93,14 @@ def test_the_matrix_pools_the_removals_of_each_class(results: Results) -> None:
     (group,) = [g for g in results.groups() if g.task == "segmentation"]
     names = ["other class 0", "other class 1"]
     alone = {c: {i for name in names for i in _removed(results, group, name).get(c, [])} for c in range(22)}
-    matrix = results.class_matrix(group, names, 2)
+    matrix = context_results.matrix(results, group, names, 2)
     assert matrix
     for one in matrix:
         assert one.removed != one.changed
         index = results.model_row(group).classes.index(one.removed)
         assert 2 <= one.effect.effect.n <= len(alone[index])
         assert one.effect.difference is not None
-    assert not results.class_matrix(results.groups()[0], names, 2)  # a classifier has no other classes in its answer
+    assert not context_results.matrix(results, results.groups()[0], names, 2)  # a classifier has no other classes in its answer
 
 
 def _removed(results: Results, group: object, name: str) -> dict[int, list[str]]:
@@ -202,7 +203,7 @@ def test_a_class_is_told_with_without_and_removed(tmp_path: Path) -> None:
     track = Track("segmentation", ("unet.scenes",), ("scenes(size=64)",), conditions, ("miou", "hallucination-rate"), 40)
     results = run_suite(Suite("tents", 1, (track,), reports=("class-presence",)), tmp_path, Options(strength=0)).results
     (group,) = results.groups()
-    made = results.presence(group, "tents gone", "tent", "class-iou(of='tree')")
+    made = context_results.presence(results, group, "tents gone", "tent", "class-iou(of='tree')")
     assert made.with_class.n + made.without_class.n == 40
     assert made.class_removed.n <= made.with_class.n
     assert made.without_class.n > made.with_class.n > 0

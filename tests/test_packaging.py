@@ -80,7 +80,7 @@ ROOMS = (
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("record_store", "estimate_cache"),
     ("results",),
-    ("checks", "gates", "explain"),
+    ("context_results", "checks", "gates", "explain"),
     ("rendering", "runner"),
     ("api", "cli", "sql"),
 )

@@ -13,7 +13,7 @@ from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.degrade_context import AT
 from robustbench_cv.interventions.fill import blur_known_pixels
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import needed_regions, objects, select
+from robustbench_cv.interventions.object_selection import choice_of, needed_regions, objects, select
 from robustbench_cv.interventions.shapes import place_elsewhere
 from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
@@ -58,7 +58,7 @@ class BlurredObject:
     @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
-        return ContextFacts(experiment="blur-object", what=self.what, level=self.sigma)
+        return ContextFacts(experiment="blur-object", choice=choice_of(self.what), level=self.sigma)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         chosen = select(sample, self.what, paired_noise(noise, "blur-object"), erase=False)

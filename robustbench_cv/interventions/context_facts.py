@@ -12,8 +12,20 @@ Experiment = Literal[
 """What an edit asks of a model: what is lost with the object, with its context, or with a part of either."""
 
 
+Scope = Literal["objects", "class", "other-class"]
+"""What an edit chooses in an image: objects (one, or all that are asked about), a class, or a class other than the label's."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """what: as the spec says it. named: the class, where the spec names one."""
+
+    what: str
+    scope: Scope
+    named: str | None = None
+
+
 class ContextFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """method: the fill, the occluder or the background, as its spec names it. what: which objects.
+    """method: the fill, the occluder or the background, as its spec names it. choice: which objects.
 
     level: of an experiment that has several (a covered share, a blur in px, a ratio of areas). exact: rendered again, so that the edit
     itself has no error. natural: the picture is meant to look like one without the object, or with the object elsewhere; False where
@@ -21,7 +33,7 @@ class ContextFacts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     experiment: Experiment
-    what: str
+    choice: Choice
     method: str = ""
     level: float | None = None
     exact: bool = False

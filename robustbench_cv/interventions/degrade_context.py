@@ -21,7 +21,7 @@ from robustbench_cv.interventions.backgrounds import Background
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.fill import GRAY, blur_known_pixels, extend_background
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import instances, members, needed_regions, select
+from robustbench_cv.interventions.object_selection import choice_of, instances, members, needed_regions, select
 from robustbench_cv.interventions.paste import paste
 from robustbench_cv.interventions.shapes import pieces
 from robustbench_cv.interventions.target_update import paired_noise
@@ -110,7 +110,7 @@ class DegradedContext:
     @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
-        return ContextFacts(experiment=self.kind, what=self.what, level=self.level)
+        return ContextFacts(experiment=self.kind, choice=choice_of(self.what), level=self.level)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, self.kind)
@@ -143,7 +143,7 @@ class CroppedContext:
     @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
-        return ContextFacts(experiment="show-context", what=self.what, level=self.ratio)
+        return ContextFacts(experiment="show-context", choice=choice_of(self.what), level=self.ratio)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         chosen = select(sample, self.what, paired_noise(noise, "crop-context"), erase=False)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from robustbench_cv.boxes import to_mask
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.interventions.context_facts import Choice
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import BoxTarget, ClassTarget, Sample
 
@@ -187,6 +188,18 @@ def _obstacle(sample: Sample, mask: Tensor, max_share: float, *, whole_class: bo
 
 def _is_crowd(sample: Sample, index: int) -> bool:
     return isinstance(sample.target, BoxTarget) and bool(sample.target.crowd[index])
+
+
+def choice_of(what: str) -> Choice:
+    """What `what` chooses, for reports. UserError for a class by a place that is no number."""
+    if what in ("auto", "object", "all", "largest", "random-object"):
+        return Choice(what, "objects")
+    if what.startswith(_NUMBERED):
+        _rank(what)
+    if what.startswith("context-class"):
+        return Choice(what, "other-class")
+    unnamed = what == "random-class" or what.startswith(_NUMBERED)
+    return Choice(what, "class", None if unnamed else what.removeprefix("class:"))
 
 
 def needed_regions(what: str) -> frozenset[str]:

@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import instances, members, needed_regions, objects, select
+from robustbench_cv.interventions.object_selection import choice_of, instances, members, needed_regions, objects, select
 from robustbench_cv.interventions.occluders import STYLES, TEXTURES, covering_pixels
 from robustbench_cv.interventions.shapes import pieces, place_elsewhere
 from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, make_edited, origin, paired_noise
@@ -72,7 +72,9 @@ class Occlusion:
     @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
-        return ContextFacts(experiment="occlude-object", what=self.what, method=f"{self.texture} {self.style}", level=self.share)
+        return ContextFacts(
+            experiment="occlude-object", choice=choice_of(self.what), method=f"{self.texture} {self.style}", level=self.share
+        )
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "occlude")

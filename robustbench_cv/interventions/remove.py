@@ -14,7 +14,7 @@ from robustbench_cv.interventions import counterfactual
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.fill import FLAT, fill_region, known_fill
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import members, needed_regions, objects, select
+from robustbench_cv.interventions.object_selection import choice_of, members, needed_regions, objects, select
 from robustbench_cv.interventions.shapes import bounding_boxes, dilate_mask, place_elsewhere, scale_length
 from robustbench_cv.interventions.target_update import (
     as_crowd,
@@ -111,7 +111,9 @@ class Removal:
         """What reports say of it."""
         method = f"{self.fill} with shadow" if self.shadow else self.fill
         natural = self.kind == "remove" and self.fill not in FLAT
-        return ContextFacts(experiment="remove-object", what=self.what, method=method, exact=self.fill == "exact", natural=natural)
+        return ContextFacts(
+            experiment="remove-object", choice=choice_of(self.what), method=method, exact=self.fill == "exact", natural=natural
+        )
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")

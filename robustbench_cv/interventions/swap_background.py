@@ -15,7 +15,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.backgrounds import Background
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import needed_regions, select
+from robustbench_cv.interventions.object_selection import choice_of, needed_regions, select
 from robustbench_cv.interventions.paste import paste
 from robustbench_cv.interventions.target_update import paired_noise
 from robustbench_cv.noise import Noise
@@ -60,7 +60,7 @@ class FolderBackground:
     @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
-        return ContextFacts(experiment="swap-context", what=self.what, method="own pictures", natural=True)
+        return ContextFacts(experiment="swap-context", choice=choice_of(self.what), method="own pictures", natural=True)
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "swap-background")

@@ -14,7 +14,7 @@ from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.donors import MOST_TRIED, Donors, Setting
 from robustbench_cv.interventions.fill import known_fill
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import needed_regions, select
+from robustbench_cv.interventions.object_selection import choice_of, needed_regions, select
 from robustbench_cv.interventions.paste import paste
 from robustbench_cv.interventions.target_update import paired_noise
 from robustbench_cv.noise import Noise
@@ -84,7 +84,9 @@ class Swap:
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
         rendered = self.to in RENDERED
-        return ContextFacts(experiment="swap-context", what=self.what, method=self.to, exact=rendered, natural=self.to not in PLAIN)
+        return ContextFacts(
+            experiment="swap-context", choice=choice_of(self.what), method=self.to, exact=rendered, natural=self.to not in PLAIN
+        )
 
     def with_donors(self, donors: Donors) -> Intervention:
         """The same swap, borrowing from these samples, whose targets are in the class indices of the samples to come."""

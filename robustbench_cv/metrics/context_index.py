@@ -126,8 +126,3 @@ def _fieller(above: float, below: float, variances: tuple[float, float, float], 
     root = middle**2 - square * (above**2 - step**2 * of_above)
     width = math.sqrt(max(root, 0.0))
     return (middle - width) / square, (middle + width) / square
-
-
-def with_failed(made: ContextReliance, failed: int) -> ContextReliance:
-    """The same with the number of samples that should have an outcome and have none."""
-    return ContextReliance(*(replace(one, failed=failed) for one in made))

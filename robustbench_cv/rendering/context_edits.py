@@ -34,7 +34,7 @@ def removals(results: Results, task: Task) -> list[tuple[Condition, ContextFacts
         and (f.natural or f.exact)
         and results.controls(task, c.name)
     ]
-    return [(c, f) for c, f in found if f.what == found[0][1].what]
+    return [(c, f) for c, f in found if f.choice == found[0][1].choice]
 
 
 def swaps(results: Results, task: Task) -> list[tuple[Condition, ContextFacts]]:
@@ -62,7 +62,7 @@ def curves_of(results: Results, task: Task, experiment: Experiment) -> list[Curv
     for c in results.conditions(task, "intervention"):
         f = facts_of(results, task, c)
         if f is not None and f.experiment == experiment and f.level is not None:
-            found.setdefault((f.method, f.what), {}).setdefault(f.level, c)
+            found.setdefault((f.method, f.choice.what), {}).setdefault(f.level, c)
     return [Curve(method, sorted(steps.items())) for (method, _), steps in found.items() if len(steps) > 1]
 
 

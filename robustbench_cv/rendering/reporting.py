@@ -26,6 +26,22 @@ def title_of(group: Group) -> str:
     return f"{group.model} on {group.dataset}"
 
 
+def short_title(results: Results, group: Group) -> str:
+    """The model alone where the task has one data set; for the lines of a chart."""
+    several = len({other.dataset for other in groups_of(results, group.task)}) > 1
+    return title_of(group) if several else group.model
+
+
+def signed(cell: Number) -> Number:
+    """A number as the difference that it is."""
+    return replace(cell, signed=True)
+
+
+def with_controls(results: Results, task: Task, conditions: Sequence[str]) -> list[str]:
+    """Conditions, each followed by its placebo: all that a number less its placebo's is made of."""
+    return [name for condition in conditions for name in (condition, *results.controls(task, condition))]
+
+
 def groups_of(results: Results, task: Task) -> list[Group]:
     return [group for group in results.groups() if group.task == task]
 
@@ -135,7 +151,7 @@ def shown_effect(
         effect = Effect(nothing, nothing if controls else None, nothing if controls else None)
     sides = (effect.effect, [condition]), (effect.control, controls), (effect.difference, [condition, *controls])
     unit = unit_of(results, group.task, metric)
-    cells = [e if e is None else replace(estimate_cell(results, group, names, unit, e, notes), signed=True) for e, names in sides]
+    cells = [e if e is None else signed(estimate_cell(results, group, names, unit, e, notes)) for e, names in sides]
     assert cells[0] is not None
     return cells[0], cells[1], cells[2]
 

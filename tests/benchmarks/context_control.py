@@ -11,6 +11,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from robustbench_cv import context_results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
@@ -73,7 +74,7 @@ def row(task: Task, bias: float, folder: Path, samples: int, epochs: int | None,
     clean = results.estimate(group, "clean", "object-recall")
     cells = [f"{100 * (clean.value or 0):.1f}"]
     for removal, swap in (("removed, exact", "swapped, exact"), ("removed, telea", "swapped")):
-        made = results.context_reliance(group, removal, swap).context_index
+        made = context_results.reliance(results, group, removal, swap).context_index
         shown = made.reason if made.value is None else f"{100 * made.value:.1f} [{100 * (made.low or 0):.1f}, {100 * (made.high or 0):.1f}]"
         cells.append(shown)
     return f"| {task} | {bias} | {' | '.join(cells)} | {clean.n} |"

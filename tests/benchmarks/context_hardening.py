@@ -10,6 +10,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from robustbench_cv import context_results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
@@ -66,7 +67,7 @@ def _measure(task: Task, model: str, metric: str, folder: Path, test: int, side:
     for group in results.groups():
         e = results.estimate(group, "clean", metric)
         cells.append(f"{100 * (e.value or 0):.1f} [{100 * (e.low or 0):.1f}, {100 * (e.high or 0):.1f}]")
-    index = results.context_reliance(results.groups()[0], "removed", "swapped").context_index
+    index = context_results.reliance(results, results.groups()[0], "removed", "swapped").context_index
     cells.append(
         "none" if index.value is None else f"{100 * index.value:.1f} [{100 * (index.low or 0):.1f}, {100 * (index.high or 0):.1f}]"
     )

@@ -1,0 +1,191 @@
+"""What context analysis makes of a run's records: which evidence goes into its numbers, and under which conditions. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import pyarrow
+
+from robustbench_cv.arrow import compute
+from robustbench_cv.errors import NotApplicable
+from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alone
+from robustbench_cv.metrics.context_index import ContextReliance, Sides, context_reliance
+from robustbench_cv.metrics.context_shift import ContextShift, context_shift
+from robustbench_cv.metrics.context_violations import Violations, violations
+from robustbench_cv.metrics.domain_shift import DomainShift, domain_shift
+from robustbench_cv.metrics.evidence import shared_ids
+from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
+from robustbench_cv.metrics.intervals import difference_in_differences, estimate
+from robustbench_cv.metrics.label_probability import NAME as LABEL_PROBABILITY
+from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
+from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
+from robustbench_cv.metrics.ratios import Background
+from robustbench_cv.results import Effect, Group, Results, undefined
+
+
+@dataclass(frozen=True)
+class ClassEffect:
+    """What removing one class did to the number of another, over the n images from which it alone was removed and that hold the other."""
+
+    removed: str
+    changed: str
+    effect: Effect
+
+
+class Presence(NamedTuple):
+    """Of clean images with a class, of clean images without it, and of the first after its removal."""
+
+    with_class: Estimate
+    without_class: Estimate
+    class_removed: Estimate
+
+
+def reliance(results: Results, group: Group, removal: str, swap: str, of: str | None = None) -> ContextReliance:
+    """Object reliance, context sensitivity and the context index, from a removal, a swap of contexts and the placebo of each.
+
+    of: over the objects of one class alone. NotApplicable where one of the two has no placebo in the run. Blocked: all undefined.
+    """
+    metric = OBJECT_RECALL if of is None else f"class-{OBJECT_RECALL}(of={of!r})"
+    pairs = [(name, next(iter(results.controls(group.task, name)), None)) for name in (removal, swap)]
+    for name, control in pairs:
+        if control is None:
+            raise NotApplicable(f"{name!r} has no placebo in this run")
+        if blocked := results.stop_reason(group, name):
+            return ContextReliance(*[undefined(blocked)] * 3)
+    names = [name for pair in pairs for name in pair if name is not None]
+
+    def make() -> ContextReliance:
+        each = [results.evidence(group, name, metric, reference=reference) for name in names for reference in (False, True)]
+        if of is not None:
+            each = [side.only(ids_holding(side, results.model_row(group).classes.index(of))) for side in each]
+        failed = results.failed_under(group, names)
+        made = context_reliance(results.metric(group, metric), Sides(*each[:4]), Sides(*each[4:]))
+        return ContextReliance(*(replace(one, failed=failed) for one in made))
+
+    return results.remember("context reliance", group, names, metric, ContextReliance, make)
+
+
+def matrix(results: Results, group: Group, conditions: Sequence[str], fewest: int) -> list[ClassEffect]:
+    """What removing each class does to each other one, by class name: IoU of segmenters, recall of detectors.
+
+    conditions: removals of one class from each image, each of another one, all with a placebo. Only of pairs with at least `fewest`
+    images. Empty for classifiers, and where the run keeps nothing of which class was removed.
+    """
+    metric = {"segmentation": "class-iou", "detection": "class-recall"}.get(group.task)
+    if metric is None or results.first_stop(group, conditions):
+        return []
+    names = [name for condition in conditions for name in (condition, *results.controls(group.task, condition))]
+
+    def make() -> list[ClassEffect]:
+        return list(_class_effects(results, group, conditions, metric, fewest))
+
+    return results.remember("class matrix", group, names, metric, list[ClassEffect], make, fewest)
+
+
+def _class_effects(results: Results, group: Group, conditions: Sequence[str], metric: str, fewest: int) -> Iterator[ClassEffect]:
+    classes = results.model_row(group).classes
+    ids_by_condition = {condition: _removed_alone(results, group, condition) for condition in conditions}
+    for index in sorted({index for ids in ids_by_condition.values() for index in ids}):
+        removals = {condition: ids[index] for condition, ids in ids_by_condition.items() if index in ids}
+        if sum(map(len, removals.values())) < fewest:
+            continue
+        kind = results.metric(group, f"{metric}(of={classes[index]!r})")
+        sides = [
+            merged(
+                [
+                    results.rows(group, name).evidence(kind.evidence_key, kind.evidence_type, reference=reference).only(ids)
+                    for condition, ids in removals.items()
+                    for name in (condition if side == 0 else results.controls(group.task, condition)[0],)
+                ]
+            )
+            for side in (0, 1)
+            for reference in (False, True)
+        ]
+        for changed in classes:
+            holding = ids_holding(sides[1], classes.index(changed))
+            chosen = [one.only(holding) for one in sides]
+            if changed != classes[index] and len(shared_ids(chosen)) >= fewest:
+                built = results.metric(group, f"{metric}(of={changed!r})")
+                yield ClassEffect(classes[index], changed, Effect(*difference_in_differences(built, *chosen)))
+
+
+def _removed_alone(results: Results, group: Group, condition: str) -> dict[int, pyarrow.Array]:
+    """The samples from which a condition removed one class alone, by the class's index; none where the run keeps nothing of that."""
+    backgrounds = [getattr(results.metric(group, name), "background", None) for name in results.metrics(group.task)]
+    kept = next((b for b in backgrounds if isinstance(b, Background)), None)
+    if kept is None or kept.key not in results.evidence_keys(group, condition):
+        return {}
+    return removed_alone(results.rows(group, condition).evidence(kept.key, kept.type))
+
+
+def class_violations(results: Results, group: Group, removal: str, others: Sequence[str]) -> Violations:
+    """V_min, V_mean and context reliance of a classifier, from the object's removal and those of other classes."""
+    names, metric = [removal, *others], LABEL_PROBABILITY
+
+    def make() -> Violations:
+        before = results.evidence(group, removal, metric, reference=True)
+        return violations(results.evidence(group, removal, metric), before, [results.evidence(group, name, metric) for name in others])
+
+    return results.remember("violations", group, names, metric, Violations, make)
+
+
+def fidelity(results: Results, group: Group, filled: str, exact: str) -> Fidelity:
+    """How far a fill's effect on the recall of objects is from that of the exact counterfactual."""
+    names, metric = [filled, exact], OBJECT_RECALL
+
+    def make() -> Fidelity:
+        sides = [results.evidence(group, name, metric, reference=reference) for reference in (False, True) for name in names]
+        return fill_fidelity(results.metric(group, metric), *sides)
+
+    return results.remember("fill fidelity", group, names, metric, Fidelity, make)
+
+
+def occlusion(results: Results, group: Group, shares: Mapping[float, str], metric: str) -> OcclusionRobustness:
+    """The area under a metric's curve over the covered share of the object, and occ50. shares: the conditions by covered share."""
+    names = [shares[share] for share in sorted(shares)]
+
+    def make() -> OcclusionRobustness:
+        covered = {share: results.evidence(group, shares[share], metric) for share in sorted(shares)}
+        return occlusion_robustness(results.metric(group, metric), results.evidence(group, names[0], metric, reference=True), covered)
+
+    return results.remember("occlusion", group, names, metric, OcclusionRobustness, make, *sorted(shares))
+
+
+def presence(results: Results, group: Group, condition: str, removed: str, metric: str) -> Presence:
+    """A segmenter's metric on clean images with a class, on those without it, and on the first after the class's removal."""
+    clean = results.conditions(group.task, "clean")[0].name
+    if blocked := results.first_stop(group, [clean, condition]):
+        return Presence(*[undefined(blocked)] * 3)
+
+    def make() -> Presence:
+        built, every = results.metric(group, metric), results.evidence(group, clean, metric)
+        held = ids_holding(every, results.model_row(group).classes.index(removed))
+        without = every.ids.filter(compute.invert(compute.is_in(every.ids, value_set=held)))
+        sides = (every.only(held), every.only(without), results.evidence(group, condition, metric).only(held))
+        failed = results.failed_under(group, [clean, condition])
+        return Presence(*(replace(estimate(built, side.values), failed=failed) for side in sides))
+
+    return results.remember("presence", group, [clean, condition], metric, Presence, make, removed)
+
+
+def between_data_sets(results: Results, cis: Group, trans: Group, metric: str) -> DomainShift:
+    """One model's metric on clean images of two data sets, the gap, and the increase of the error."""
+    clean = results.conditions(cis.task, "clean")[0].name
+    if blocked := results.stop_reason(cis, clean) or results.stop_reason(trans, clean):
+        return DomainShift(*[undefined(blocked)] * 4)
+    return domain_shift(results.metric(cis, metric), *(results.evidence(group, clean, metric) for group in (cis, trans)))
+
+
+def error_counts(results: Results, group: Group, condition: str) -> ContextShift:
+    """What a condition does to a detector's misses, false boxes and boxes. NotApplicable where the run keeps no detection rate."""
+    metric = "detection-rate"
+    if results.metric(group, metric).evidence_key not in results.evidence_keys(group, condition):
+        raise NotApplicable("the run measures no detection-rate")
+
+    def make() -> ContextShift:
+        return context_shift(*(results.evidence(group, condition, metric, reference=reference) for reference in (False, True)))
+
+    return results.remember("context shift", group, [condition], metric, ContextShift, make)
