@@ -11,10 +11,10 @@ from robustbench_cv.arguments import PositiveNumber
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.degrade_context import AT
+from robustbench_cv.interventions.elsewhere import Area, Elsewhere
 from robustbench_cv.interventions.fill import blur_known_pixels
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import choice_of, needed_regions, objects, select
-from robustbench_cv.interventions.shapes import place_elsewhere
+from robustbench_cv.interventions.object_selection import choice_of, needed_regions, select
 from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
@@ -33,7 +33,7 @@ def blur_object(sigma: PositiveNumber = 8.0, what: str = "auto") -> Intervention
 @intervention(paper="arXiv:1911.07349")
 def blur_object_control(sigma: PositiveNumber = 8.0, what: str = "auto") -> Intervention:
     """The placebo of `blur_object`: the same shape blurred where no object is (project choice)."""
-    return BlurredElsewhere(BlurredObject(sigma, what))
+    return Elsewhere(BlurredObject(sigma, what))
 
 
 @dataclass(frozen=True)
@@ -60,39 +60,29 @@ class BlurredObject:
         """What reports say of it."""
         return ContextFacts(experiment="blur-object", choice=choice_of(self.what), level=self.sigma)
 
-    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        chosen = select(sample, self.what, paired_noise(noise, "blur-object"), erase=False)
-        return self.blur(sample, chosen, chosen, "blur-object")
-
-    def blur(self, sample: Sample, region: Tensor, chosen: Tensor, kind: str) -> Sample:
-        """The sample with the pixels of a region (H, W) blurred. chosen: pixels of the objects meant."""
-        everything = torch.ones_like(region)
-        soft = blur_known_pixels(sample.image, everything, self.sigma * min(region.shape) / AT).clamp(0, 1)
-        image = torch.where(region, soft, sample.image)
-        regions = dict(sample.regions)
-        return make_edited(sample, kind, image, region=region, target=sample.target, before=origin(sample), regions=regions, chosen=chosen)
-
-
-@dataclass(frozen=True)
-class BlurredElsewhere:
-    """The blur of the same shape where it touches no object."""
-
-    blurred: BlurredObject
-
     @property
-    def needs(self) -> frozenset[str]:
-        return self.blurred.needs | {"objects"}
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
+    def stream(self) -> str:
+        return "blur-object"
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired_noise(noise, "blur-object")
-        chosen = select(sample, self.blurred.what, stream, erase=False)
-        region = place_elsewhere(chosen, objects(sample) | chosen, stream)
-        return self.blurred.blur(sample, region, chosen, "blur-object-control")
+        stream = paired_noise(noise, self.stream)
+        return self.apply(sample, stream, self.area(sample, stream))
+
+    def area(self, sample: Sample, noise: Noise, /) -> Area:
+        """The objects, which are blurred themselves."""
+        chosen = select(sample, self.what, noise, erase=False)
+        return Area(chosen, chosen)
+
+    def apply(self, sample: Sample, noise: Noise, area: Area, /, *, instead_of: Tensor | None = None) -> Sample:
+        """The sample with the pixels of an area blurred."""
+        soft = blur_known_pixels(sample.image, torch.ones_like(area.region), self.sigma * min(area.region.shape) / AT).clamp(0, 1)
+        return make_edited(
+            sample,
+            "blur-object" if instead_of is None else "blur-object-control",
+            torch.where(area.region, soft, sample.image),
+            region=area.region,
+            target=sample.target,
+            before=origin(sample),
+            regions=dict(sample.regions),
+            chosen=area.chosen,
+        )

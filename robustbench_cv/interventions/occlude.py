@@ -11,10 +11,11 @@ from robustbench_cv.arguments import PositiveFraction
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.context_facts import ContextFacts
+from robustbench_cv.interventions.elsewhere import Area, Elsewhere
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import choice_of, instances, members, needed_regions, objects, select
 from robustbench_cv.interventions.occluders import STYLES, TEXTURES, covering_pixels
-from robustbench_cv.interventions.shapes import pieces, place_elsewhere
+from robustbench_cv.interventions.shapes import pieces
 from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
@@ -38,7 +39,7 @@ def occlude(share: PositiveFraction = 0.5, what: str = "auto", texture: str = "g
 @intervention()
 def occlude_control(share: PositiveFraction = 0.5, what: str = "auto", texture: str = "gray", style: str = "block") -> Intervention:
     """The placebo of `occlude`: an occluder of the same shape and texture at a random place that touches no object (project choice)."""
-    return OcclusionPlacebo(Occlusion(share, what, texture, style))
+    return Elsewhere(Occlusion(share, what, texture, style))
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,18 @@ class Occlusion:
             experiment="occlude-object", choice=choice_of(self.what), method=f"{self.texture} {self.style}", level=self.share
         )
 
-    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired_noise(noise, "occlude")
-        chosen, region = self.occluder(sample, stream)
-        return self.cover(sample, chosen, region, stream, "occlude", int((chosen & region).sum()) / int(chosen.sum()))
+    @property
+    def stream(self) -> str:
+        return "occlude"
 
-    def occluder(self, sample: Sample, stream: Noise) -> tuple[Tensor, Tensor]:
-        """The chosen objects' visible pixels and the occluder's, both bool (H, W). It lies behind every object that was not chosen,
-        and each object has its own."""
-        chosen = select(sample, self.what, stream, erase=False)
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired_noise(noise, self.stream)
+        return self.apply(sample, stream, self.area(sample, stream))
+
+    def area(self, sample: Sample, noise: Noise, /) -> Area:
+        """The chosen objects' visible pixels and the occluder's. It lies behind every object that was not chosen, and each object has its
+        own."""
+        chosen = select(sample, self.what, noise, erase=False)
         masks = instances(sample)
         visible = {k: masks[k] & chosen for k in members(sample, chosen)}
         # Where no instance is known, each connected piece counts as an object.
@@ -92,52 +96,25 @@ class Occlusion:
         everything = objects(sample) | chosen
         region = torch.zeros_like(chosen)
         for k, mask in apart:
-            order = STYLES[self.style](mask, stream.fork(f"object {k}"))
+            order = STYLES[self.style](mask, noise.fork(f"object {k}"))
             region |= covering_pixels(mask, order, self.share) & (mask | ~everything)
         union = torch.stack([mask for _, mask in apart]).any(dim=0)
-        return union, region
+        return Area(union, region)
 
-    def cover(
-        self, sample: Sample, chosen: Tensor, region: Tensor, stream: Noise, kind: str, share: float, unscored: Tensor | None = None
-    ) -> Sample:
-        """The sample with the region painted over; label maps ignore it, and `unscored` too. chosen: pixels of the objects meant."""
-        image = torch.where(region, TEXTURES[self.texture](sample, stream), sample.image)
-        ignore = region if unscored is None else region | unscored
-        target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
+    def apply(self, sample: Sample, noise: Noise, area: Area, /, *, instead_of: Tensor | None = None) -> Sample:
+        """The sample with an area painted over; label maps ignore it, and, so that both effects are of the same pixels, what a placebo's
+        own edit hides. The share is that of the objects' pixels, 0 of a placebo's."""
+        chosen, region = area
+        assert chosen is not None
+        ignore = region if instead_of is None else region | instead_of
         return make_edited(
             sample,
-            kind,
-            image,
+            "occlude" if instead_of is None else "occlude-control",
+            torch.where(region, TEXTURES[self.texture](sample, noise), sample.image),
             region=region,
-            target=target,
-            before=before,
+            target=ignore_pixels(sample.target, ignore),
+            before=ignore_pixels(origin(sample), ignore),
             regions=cut_regions(sample, region),
-            share=share,
+            share=int((chosen & region).sum()) / int(chosen.sum()),
             chosen=chosen,
         )
-
-
-@dataclass(frozen=True)
-class OcclusionPlacebo:
-    """The occluder of the same shape and texture where it touches no object; `edit.share` is 0."""
-
-    occlusion: Occlusion
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return self.occlusion.needs | {"objects"}
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
-
-    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired_noise(noise, "occlude")
-        chosen, over = self.occlusion.occluder(sample, stream)
-        region = place_elsewhere(over, objects(sample) | chosen, stream)
-        # What the occluder hides is not scored here either, so that both effects are of the same pixels.
-        return self.occlusion.cover(sample, chosen, region, stream, "occlude-control", 0.0, unscored=over)

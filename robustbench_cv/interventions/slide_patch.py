@@ -12,10 +12,10 @@ from torch import Tensor
 from robustbench_cv.arguments import NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.interventions.elsewhere import Area, Elsewhere
 from robustbench_cv.interventions.fill import fill_region, known_fill
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import objects
-from robustbench_cv.interventions.shapes import place_elsewhere, scale_length
+from robustbench_cv.interventions.shapes import scale_length
 from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
@@ -72,7 +72,7 @@ def slide_patch_control(
     index: NonNegativeInt = 0, side: PositiveInt | None = None, stride: PositiveInt | None = None, fill: str = "gray"
 ) -> Intervention:
     """The placebo of `slide_patch`: a square of the same size at a random place that touches no object (project choice)."""
-    return PatchPlacebo(SlidePatch(index, side, stride, fill))
+    return Elsewhere(SlidePatch(index, side, stride, fill))
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,16 @@ class SlidePatch:
     def removes_objects(self) -> bool:
         return False
 
-    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        return self.cover(sample, self.square(sample), paired_noise(noise, "slide-patch"), "slide-patch")
+    @property
+    def stream(self) -> str:
+        return "slide-patch"
 
-    def square(self, sample: Sample) -> Tensor:
-        """The covered pixels: bool (H, W). NotApplicable where the image has no such position."""
+    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        stream = paired_noise(noise, self.stream)
+        return self.apply(sample, stream, self.area(sample, stream))
+
+    def area(self, sample: Sample, noise: Noise, /) -> Area:
+        """The covered square. NotApplicable where the image has no such position."""
         height, width = sample.image.shape[-2:]
         grid = positions(height, width, self.side, self.stride)
         if self.index >= len(grid):
@@ -116,36 +121,17 @@ class SlidePatch:
         at = grid[self.index]
         mask = torch.zeros(height, width, dtype=torch.bool)
         mask[at.top : at.bottom, at.left : at.right] = True
-        return mask
+        return Area(None, mask)
 
-    def cover(self, sample: Sample, region: Tensor, stream: Noise, kind: str, unscored: Tensor | None = None) -> Sample:
-        """The sample with the region painted over; label maps ignore it, and `unscored` too."""
-        image = fill_region(sample.image, region, self.fill, stream)
-        ignore = region if unscored is None else region | unscored
-        target, before = ignore_pixels(sample.target, ignore), ignore_pixels(origin(sample), ignore)
-        return make_edited(sample, kind, image, region=region, target=target, before=before, regions=cut_regions(sample, region))
-
-
-@dataclass(frozen=True)
-class PatchPlacebo:
-    """The sliding patch's square moved to where it touches no object."""
-
-    patch: SlidePatch
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"objects"})
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
-
-    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired_noise(noise, "slide-patch")
-        square = self.patch.square(sample)
-        region = place_elsewhere(square, objects(sample), stream)
-        return self.patch.cover(sample, region, stream, "slide-patch-control", unscored=square)
+    def apply(self, sample: Sample, noise: Noise, area: Area, /, *, instead_of: Tensor | None = None) -> Sample:
+        """The sample with an area painted over; label maps ignore it, and what a placebo's own edit covers."""
+        ignore = area.region if instead_of is None else area.region | instead_of
+        return make_edited(
+            sample,
+            "slide-patch" if instead_of is None else "slide-patch-control",
+            fill_region(sample.image, area.region, self.fill, noise),
+            region=area.region,
+            target=ignore_pixels(sample.target, ignore),
+            before=ignore_pixels(origin(sample), ignore),
+            regions=cut_regions(sample, area.region),
+        )

@@ -13,8 +13,8 @@ from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.corruption_facts import GROUPS, SCORED, CorruptionFacts, Where
 from robustbench_cv.interventions.corruptions import blur, digital, pixel_noise, weather
 from robustbench_cv.interventions.corruptions.pixel_noise import Image
-from robustbench_cv.interventions.object_selection import needed_regions, objects, select
-from robustbench_cv.interventions.shapes import place_elsewhere
+from robustbench_cv.interventions.elsewhere import Area
+from robustbench_cv.interventions.object_selection import needed_regions, select
 from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
@@ -70,57 +70,39 @@ class Corruption:
     def removes_objects(self) -> bool:
         return False
 
+    @property
+    def stream(self) -> str:
+        return self.name
+
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        stream = paired_noise(noise, self.name)
+        stream = paired_noise(noise, self.stream)
+        return self.apply(sample, stream, self.area(sample, stream))
+
+    def area(self, sample: Sample, noise: Noise, /) -> Area:
+        """Everything, the objects, or all but them. NotApplicable where objects leave no context."""
         if self.where == "everywhere":
-            return self.corrupt(sample, torch.ones(sample.image.shape[-2:], dtype=torch.bool), stream, "corruption")
-        chosen = select(sample, self.what, stream, erase=False)
+            return Area(None, torch.ones(sample.image.shape[-2:], dtype=torch.bool))
+        chosen = select(sample, self.what, noise, erase=False)
         region = chosen if self.where == "object" else ~chosen
         if not region.any():
             raise NotApplicable(f"{self.what!r} of sample {sample.id} leaves no context: it covers the whole image")
-        return self.corrupt(sample, region, stream, "corruption", chosen)
+        return Area(chosen, region)
 
-    def corrupt(self, sample: Sample, region: Tensor, stream: Noise, kind: str, chosen: Tensor | None = None) -> Sample:
-        """The sample with the pixels of a region (H, W) corrupted. chosen: pixels of the objects meant, None: of all."""
+    def apply(self, sample: Sample, noise: Noise, area: Area, /, *, instead_of: Tensor | None = None) -> Sample:
+        """The sample with the pixels of an area corrupted."""
         height, width = sample.image.shape[-2:]
         if min(height, width) < SMALLEST:
             raise NotApplicable(f"sample {sample.id} is {width} x {height} px; corruptions are of images from {SMALLEST} px on")
         image = numpy.ascontiguousarray(sample.image.permute(1, 2, 0).numpy(), dtype=numpy.float32)
-        corrupted = CORRUPTIONS[self.name](image, self.severity, stream.rng()).clip(0, 1)
+        corrupted = CORRUPTIONS[self.name](image, self.severity, noise.rng()).clip(0, 1)
         levels = torch.from_numpy((corrupted * 255).round()).permute(2, 0, 1)
-        pixels = torch.where(region, levels.to(sample.image.dtype) / 255, sample.image)
         return make_edited(
             sample,
-            kind,
-            pixels,
-            region=region,
+            "corruption" if instead_of is None else "corruption-control",
+            torch.where(area.region, levels.to(sample.image.dtype) / 255, sample.image),
+            region=area.region,
             target=sample.target,
             before=origin(sample),
             regions=dict(sample.regions),
-            chosen=chosen,
+            chosen=area.chosen,
         )
-
-
-@dataclass(frozen=True)
-class CorruptionPlacebo:
-    """The corruption of a region of the objects' shape where no object is."""
-
-    corruption: Corruption
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return self.corruption.needs | {"objects"}
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
-
-    def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
-        corruption, stream = self.corruption, paired_noise(noise, self.corruption.name)
-        chosen = select(sample, corruption.what, stream, erase=False)
-        region = place_elsewhere(chosen, objects(sample) | chosen, stream)
-        return corruption.corrupt(sample, region, stream, "corruption-control", chosen)

@@ -11,7 +11,8 @@ from robustbench_cv.arguments import Severity
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.corruption_facts import Where
-from robustbench_cv.interventions.corruptions.corruption import CORRUPTIONS, Corruption, CorruptionPlacebo
+from robustbench_cv.interventions.corruptions.corruption import CORRUPTIONS, Corruption
+from robustbench_cv.interventions.elsewhere import Elsewhere
 from robustbench_cv.interventions.intervention import Intervention
 
 
@@ -135,4 +136,4 @@ def corruption_control(corruption: str = "gaussian_noise", severity: Severity = 
     name = corruption.replace("-", "_")
     if name not in CORRUPTIONS:
         raise UserError(f"no corruption named {corruption!r}; choose one of {', '.join(CORRUPTIONS)}")
-    return CorruptionPlacebo(Corruption(name, severity, "object", what))
+    return Elsewhere(Corruption(name, severity, "object", what))
