@@ -59,7 +59,7 @@ def digest(value: Sample) -> str:
     parts += [name + _bytes(value.regions[name]) for name in sorted(value.regions)]
     if value.edit is not None:
         parts += [value.edit.kind, _bytes(value.edit.region), *_target(value.edit.before), repr(sorted(value.edit.removed))]
-        parts.append(repr(value.edit.share))
+        parts += [repr(value.edit.share), repr(value.edit.moved), *([] if value.edit.subject is None else _target(value.edit.subject))]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 

@@ -16,8 +16,10 @@ from robustbench_cv.data.cityscapes import TRAIN_IDS
 from robustbench_cv.data.plain_pickle import read_pickle
 from robustbench_cv.errors import BadSample, NotApplicable, UserError
 from robustbench_cv.noise import Noise
+from robustbench_cv.registry import load_file
 from robustbench_cv.types import Dataset
 
+synthetic = load_file(Path(__file__).parent / "synthetic_samples.py")
 RNG = numpy.random.default_rng(0)
 
 
@@ -174,6 +176,13 @@ def test_cifar_10_c_arrays_are_conditions_of_the_same_images(tmp_path: Path) -> 
         assert numpy.array_equal((after.image * 255).round().byte().permute(1, 2, 0).numpy(), fog[8 + k])
         assert after.target.label == data[k].target.label
     assert made.corruption_facts.severity == 3  # type: ignore[attr-defined]
+    numpy.savez(tmp_path / "same.npz", images=data.images, labels=data.classes)
+    other = read(f"npz:{tmp_path / 'same.npz'}")
+    with pytest.raises(UserError, match="no place among the 4 images"):  # whose order nobody knows
+        made(other[0], Noise(0, (other.ids[0],)))
+    shifted = INTERVENTIONS.build("occlude()")(synthetic.sample("classification"), Noise(0, ("synthetic/0",)))
+    with pytest.raises(UserError, match="the edit 'occlude' before it would be lost; put it first"):
+        made(shifted, Noise(0, ("synthetic/0",)))
     with pytest.raises(UserError, match=r"has neither snow\.npy nor snow/3/"):
         INTERVENTIONS.build(f"published-corruption(folder={str(tmp_path / 'C')!r}, corruption='snow')")
 

@@ -30,6 +30,30 @@ class Planted:
         return replace(sample, image=image, edit=Edit("planted", masks[self.declared], sample.target))
 
 
+class Returns:
+    needs, control, removes_objects = frozenset({"object"}), None, False
+
+    def __init__(self, make):
+        self.make = make
+
+    def __call__(self, sample, noise):
+        return self.make(sample)
+
+
+def edited(sample, image, region=None, **more):
+    region = torch.ones(image.shape[-2:], dtype=torch.bool) if region is None else region
+    return replace(sample, image=image, edit=Edit("planted", region, sample.target, **more))
+
+
+def nothing(): return Returns(lambda s: None)
+def pair(): return Returns(lambda s: (s.image, s.target))
+def in_place(): return Returns(lambda s: replace(s, image=s.image.mul_(0.5)))
+def wide(): return Returns(lambda s: edited(s, s.image.repeat(1, 1, 2)))
+def wide_and_said(): return Returns(lambda s: edited(s, s.image.repeat(1, 1, 2), moved=True))
+def numbers(): return Returns(lambda s: edited(s, s.image * 0.5, torch.ones(s.image.shape[-2:], dtype=torch.uint8)))
+def small_region(): return Returns(lambda s: edited(s, s.image * 0.5, torch.ones(3, 3, dtype=torch.bool)))
+def bytes_(): return Returns(lambda s: edited(s, s.image * 255))
+def doubles(): return Returns(lambda s: edited(s, s.image.double()))
 def honest(): return Planted("corner", "corner")
 def leaks(): return Planted("corner", "object")
 def silent(): return Planted("corner", "nothing")
@@ -50,8 +74,9 @@ def run(tmp_path: Path, edit: str, control: str) -> None:
     run_suite(Suite("planted", 1, (track,), reports=("main-table",)), tmp_path / "run", Options(strength=0))
 
 
-def test_an_honest_edit_passes(tmp_path: Path) -> None:
-    run(tmp_path, "on_the_object", "honest")
+@pytest.mark.parametrize("edit", ["on_the_object", "wide_and_said"])
+def test_an_honest_edit_passes(edit: str, tmp_path: Path) -> None:
+    run(tmp_path, edit, "honest")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +85,15 @@ def test_an_honest_edit_passes(tmp_path: Path) -> None:
         ("leaks", "honest", "changes 4 pixels outside its region, the first at row 0, column 0"),
         ("silent", "honest", "returned a sample without `edit`"),
         ("bright", "honest", r"from .* to 1\.5; it is \(3, H, W\) in \[0, 1\]"),
+        ("nothing", "honest", "returned a NoneType; an intervention returns a Sample"),
+        ("pair", "honest", "returned a tuple; an intervention returns a Sample"),
+        ("in_place", "honest", "returned a sample without `edit`"),
+        ("wide", "honest", r"of \(48, 96\) for one of \(48, 48\) .*say edit\.moved"),
+        ("on_the_object", "wide_and_said", "a placebo keeps the size"),
+        ("numbers", "honest", r"edit\.region of torch\.uint8 \(48, 48\); it is torch\.bool"),
+        ("small_region", "honest", r"edit\.region of torch\.bool \(3, 3\); it is torch\.bool \(48, 48\)"),
+        ("bytes_", "honest", "divide by 255"),
+        ("doubles", "honest", r"an image of torch\.float64 for one of torch\.float32"),
         ("on_the_object", "on_the_object", "is a placebo and changes [0-9]+ pixels of the objects themselves"),
     ],
 )

@@ -59,7 +59,12 @@ def cifar(path: str, *, split: str = "test", coarse: bool = False, task: Task = 
     if not 0 <= labels.min() <= labels.max() < len(names):
         raise UserError(f"{root}: labels run from {labels.min()} to {labels.max()}, and there are {len(names)} classes")
     return ArrayData(
-        name=name or f"{layout.title}-{split}", labels=names, file=root / layout.splits[split][0], images=images, classes=labels
+        name=name or f"{layout.title}-{split}",
+        labels=names,
+        file=root / layout.splits[split][0],
+        images=images,
+        classes=labels,
+        published_order=True,
     )
 
 

@@ -24,6 +24,9 @@ from robustbench_cv.types import ClassTarget, Labels, Sample
 
 _LAYOUT = "images (uint8 (N, H, W, 3), or float (N, 3, H, W) in 0..1), labels (integers (N,)) and optionally classes (strings (C,))"
 
+PLACE = "place"
+"""The attribute with the place of a sample in the published order of its split, counted from 0."""
+
 _MOST_NUMBERED = 100_000
 """Classes that may go without names (project choice: five times the largest public list of classes, ImageNet-21k's)."""
 
@@ -57,13 +60,15 @@ def npz(path: str, *, task: Task = "classification", name: str | None = None) ->
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArrayData:
-    """Images and labels held in memory, in the order of the file."""
+    """Images and labels held in memory, in the order of the file. published_order: whether it is that of a published split, which
+    arrays of its corrupted images follow: samples then carry their place."""
 
     name: str
     labels: Labels
     file: Path
     images: numpy.ndarray = field(repr=False)
     classes: numpy.ndarray = field(repr=False)
+    published_order: bool = False
     task: Task = "classification"
 
     @cached_property
@@ -78,7 +83,8 @@ class ArrayData:
         image = pixels.permute(2, 0, 1).contiguous().div_(255) if self.images.dtype == numpy.uint8 else pixels
         if not bool(image.isfinite().all()):
             raise BadSample(f"{self.file}: images[{index}] has values that are not finite; pixels are 0 to 1")
-        return Sample(self.ids[index], image, ClassTarget(int(self.classes[index])))
+        place = {PLACE: str(index)} if self.published_order else {}
+        return Sample(self.ids[index], image, ClassTarget(int(self.classes[index])), attributes=place)
 
     def fingerprint(self, index: int) -> str:
         """Hash of the image's values and type, its label and the class names."""

@@ -17,7 +17,7 @@ def require_rules(before: Sample, after: Sample, whose: str, *, placebo: bool) -
     """ForeignError naming the rule that an edit breaks: to say what it edited, change nothing else, and give an image; of a placebo, to
     leave the objects that its edit is about as they are.
 
-    Images of another size (published ones) have no pixels in common to compare.
+    An image of another size (published ones) has no pixels in common to compare: its edit says that they moved, and is no placebo.
     """
     if not isinstance(after, Sample):
         raise ForeignError(f"{whose} returned a {type(after).__name__}; an intervention returns a Sample")
@@ -25,13 +25,19 @@ def require_rules(before: Sample, after: Sample, whose: str, *, placebo: bool) -
         return  # nothing was done
     if after.edit is None:
         raise ForeignError(f"{whose} returned a sample without `edit`, which says what was changed and what the pair is scored on")
-    image = after.image
-    if image.ndim != 3 or image.shape[0] != 3 or not bool(((image >= 0) & (image <= 1)).all()):
-        raise ForeignError(f"{whose} gave an image of shape {tuple(image.shape)} from {_extremes(image)}; it is (3, H, W) in [0, 1]")
-    if image.shape != before.image.shape:
-        return
-    changed = (image != before.image).any(dim=0)
-    outside = changed & ~after.edit.region
+    _require_image(before.image, after.image, whose)
+    region, size = after.edit.region, tuple(after.image.shape[-2:])
+    if region.dtype != torch.bool or tuple(region.shape) != size:
+        raise ForeignError(f"{whose} has an edit.region of {region.dtype} {tuple(region.shape)}; it is torch.bool {size}, as the image")
+    if after.image.shape != before.image.shape:
+        if after.edit.moved and not placebo:
+            return
+        raise ForeignError(
+            f"{whose} gave an image of {size} for one of {tuple(before.image.shape[-2:])} (H, W): "
+            + ("a placebo keeps the size" if placebo else "keep the size, or say edit.moved where the pixels have another place")
+        )
+    changed = (after.image != before.image).any(dim=0)
+    outside = changed & ~region
     if bool(outside.any()):
         y, x = outside.nonzero()[0].tolist()
         raise ForeignError(
@@ -45,6 +51,16 @@ def require_rules(before: Sample, after: Sample, whose: str, *, placebo: bool) -
         raise ForeignError(
             f"{whose} is a placebo and changes {int(harmed.sum())} pixels of the objects themselves: what it costs would be taken off the "
             "object's own effect; put it where no object is"
+        )
+
+
+def _require_image(before: Tensor, image: Tensor, whose: str) -> None:
+    if image.dtype != before.dtype:
+        raise ForeignError(f"{whose} gave an image of {image.dtype} for one of {before.dtype}; cast it back")
+    if image.ndim != 3 or image.shape[0] != 3 or not bool(((image >= 0) & (image <= 1)).all()):
+        way_out = "; divide by 255" if image.numel() and 1 < float(image.max()) <= 255 and float(image.min()) >= 0 else ""
+        raise ForeignError(
+            f"{whose} gave an image of shape {tuple(image.shape)} from {_extremes(image)}; it is (3, H, W) in [0, 1]{way_out}"
         )
 
 

@@ -11,6 +11,7 @@ import torch
 from robustbench_cv.arguments import Severity
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.data.images import read_image
+from robustbench_cv.data.npz import PLACE
 from robustbench_cv.data.source import IMAGE_SUFFIXES, existing_folder, list_files
 from robustbench_cv.errors import BadSample, NotApplicable, UserError
 from robustbench_cv.interventions.corruption_facts import GROUPS, SCORED, CorruptionFacts
@@ -74,25 +75,32 @@ class PublishedCorruption:
         return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
+        if sample.edit is not None:
+            raise UserError(
+                f"published-corruption replaces the whole image, and the edit {sample.edit.kind!r} before it would be lost; put it first"
+            )
         image = self._from_array(sample) if self.images is None else self._from_folder(sample, self.images)
         if image.shape != sample.image.shape and not isinstance(sample.target, ClassTarget):
             size = tuple(reversed(image.shape[1:]))
             raise BadSample(f"{self.name} {self.severity} of sample {sample.id} has {size} pixels; its labels are for another size")
         region = torch.ones(image.shape[-2:], dtype=torch.bool)
-        regions = dict(sample.regions) if image.shape == sample.image.shape else {}
-        return make_edited(sample, "corruption", image, region=region, target=sample.target, before=origin(sample), regions=regions)
+        resized = image.shape != sample.image.shape
+        regions = {} if resized else dict(sample.regions)
+        return make_edited(
+            sample, "corruption", image, region=region, target=sample.target, before=origin(sample), regions=regions, moved=resized
+        )
 
     def _from_array(self, sample: Sample) -> torch.Tensor:
-        path, number = self.files[0], sample.id.rpartition("/")[2]
+        path, place = self.files[0], sample.attributes.get(PLACE)
         array = _load(path, "a -C array is uint8 (5 N, H, W, 3)")
         if array.dtype != numpy.uint8 or array.ndim != 4 or array.shape[3] != 3 or len(array) % STEPS:
             raise UserError(f"{path} is {array.dtype} {array.shape}; a -C array is uint8 (5 N, H, W, 3)")
         each = len(array) // STEPS
-        if not number.isdecimal() or int(number) >= each:
+        if place is None or int(place) >= each:
             raise UserError(f"sample {sample.id!r} has no place among the {each} images of {path}; -C arrays are for `cifar:` test data")
         for labels in self.files[1:]:
-            _same_class(labels, sample, int(number), len(array))
-        pixels = torch.from_numpy(array[(self.severity - 1) * each + int(number)].astype(numpy.float32))
+            _same_class(labels, sample, int(place), len(array))
+        pixels = torch.from_numpy(array[(self.severity - 1) * each + int(place)].astype(numpy.float32))
         return pixels.permute(2, 0, 1).contiguous().div_(255).to(sample.image.dtype)
 
     def _from_folder(self, sample: Sample, images: Path) -> torch.Tensor:
