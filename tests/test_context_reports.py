@@ -1,5 +1,6 @@
 """The reports of the suite `context` on a small run, and the numbers in them that nothing else makes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -14,13 +15,14 @@ from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.fill_fidelity import fill_fidelity
 from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.label_probability import PROBABILITY
+from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import RECALLED
 from robustbench_cv.metrics.occlusion_robustness import occ50, occlusion_robustness
 from robustbench_cv.rendering.context_edits import curves_of, disagreeing_fills
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.tables import Table
-from robustbench_cv.results import Results
+from robustbench_cv.results import Effect, Group, Results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
@@ -185,6 +187,26 @@ def test_area_under_the_occlusion_curve_by_hand() -> None:
     assert made.area.low < made.area.value < made.area.high
     assert made.occ50 == pytest.approx(0.5 + 0.5 * (0.625 - 0.5) / 0.625)
     assert occ50([0.0, 1.0], [0.8, 0.4]) is None
+
+
+@pytest.mark.parametrize(("blurred", "agree"), [(0.2, True), (-0.2, False)])
+def test_the_signs_of_fills_decide_whether_they_agree(
+    blurred: float, agree: bool, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (group,) = [g for g in results.groups() if g.task == "segmentation"]
+    effect = Results.effect
+
+    def forced(self: Results, group: Group, condition: str, metric: str) -> Effect:
+        value = blurred if condition == "removed, blur" else 0.1
+        return replace(effect(self, group, condition, metric), difference=Estimate(value, value, value, 16, 0))
+
+    monkeypatch.setattr(Results, "effect", forced)
+    said = disagreeing_fills(results, group, "removed, telea", "object-recall")
+    if agree:
+        assert said == ""
+    else:
+        assert "do not agree on the sign" in said
+        assert "telea +10.0, blur −20.0" in said
 
 
 def test_fills_that_do_not_agree_are_told(results: Results) -> None:

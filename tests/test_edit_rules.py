@@ -6,7 +6,7 @@ import pytest
 
 from robustbench_cv.errors import ForeignError
 from robustbench_cv.runner.planned_cells import Options
-from robustbench_cv.runner.run import run_suite
+from robustbench_cv.runner.run import Outcome, run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 
 PLANTED = """
@@ -62,7 +62,7 @@ def on_the_object(): return Planted("object", "object")
 """
 
 
-def run(tmp_path: Path, edit: str, control: str) -> None:
+def run(tmp_path: Path, edit: str, control: str) -> Outcome:
     file = tmp_path / "planted.py"
     file.write_text(PLANTED)
     conditions = (
@@ -71,12 +71,15 @@ def run(tmp_path: Path, edit: str, control: str) -> None:
         Condition("placebo", (f"{file}:{control}",), control_of="edit"),
     )
     track = Track("classification", ("lenet5.scenes",), ("scenes(size=48)",), conditions, ("top-1",), 4)
-    run_suite(Suite("planted", 1, (track,), reports=("main-table",)), tmp_path / "run", Options(strength=0))
+    return run_suite(Suite("planted", 1, (track,), reports=("main-table", "gallery")), tmp_path / "run", Options(strength=0))
 
 
 @pytest.mark.parametrize("edit", ["on_the_object", "wide_and_said"])
 def test_an_honest_edit_passes(edit: str, tmp_path: Path) -> None:
     run(tmp_path, edit, "honest")
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert ("edit, difference" in page) == (edit == "on_the_object")  # images of two sizes have none
+    assert "placebo, difference" in page
 
 
 @pytest.mark.parametrize(

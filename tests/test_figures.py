@@ -115,3 +115,12 @@ def test_images_are_embedded_small(side: int, kind: str, size: int) -> None:
         assert image.size == (size, size // 2)
         if kind == "png":
             numpy.testing.assert_array_equal(numpy.asarray(image), pixels)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 1), (12, 1), (13, 2), (30, 3)])
+def test_a_printed_strip_wraps_and_repeats_its_first_frame(count: int, rows: int) -> None:
+    frames = tuple(film_strips.Frame(f"condition {k}", Path(f"{k}.png"), {}) for k in range(count))
+    parts = film_strips._wrapped(film_strips.Strip("a sample", frames, ("car",)))
+    assert len(parts) == rows
+    assert all(part.frames[0] is frames[0] and len(part.frames) <= 12 for part in parts)
+    assert [frame for part in parts for frame in part.frames[1:]] == list(frames[1:])

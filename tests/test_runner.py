@@ -25,7 +25,7 @@ from robustbench_cv.records import cells_in
 from robustbench_cv.results import Results
 from robustbench_cv.runner.cell import condition_sample
 from robustbench_cv.runner.job import build_job
-from robustbench_cv.runner.plan import Options, make_plan
+from robustbench_cv.runner.plan import Options, _shown_in_pictures, make_plan
 from robustbench_cv.runner.run import Outcome, run_suite
 from robustbench_cv.suite import CLEAN, Condition, Gate, Suite, Track
 
@@ -394,3 +394,10 @@ def test_run_info_can_repeat_the_run(suite: Suite, tmp_path: Path) -> None:
 def test_a_model_without_a_track_is_refused(suite: Suite, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no segmentation track"):
         run(suite, tmp_path / "out", models=("unet(classes='a,b', width=4)",))
+
+
+def test_only_the_middle_step_of_an_edits_curve_is_pictured() -> None:
+    steps = tuple(Condition(f"occluded {k}", (f"occlude(share=0.{k})",), severity=k / 10, curve="occlusion") for k in range(1, 6))
+    attacked = tuple(Condition(f"pgd {k}", attack=f"pgd(eps=0.0{k})", severity=k / 100, curve="pgd") for k in (1, 2))
+    alone = Condition("removed", ("remove()",))
+    assert _shown_in_pictures((CLEAN, *steps, *attacked, alone)) == {"clean", "occluded 3", "pgd 1", "pgd 2", "removed"}

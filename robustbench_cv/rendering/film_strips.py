@@ -40,7 +40,8 @@ _GAINS = (1, 2, 4, 8, 16, 32, 64)
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image of a strip with the model's prediction on it. before: the image it differs from; None for the first of a strip."""
+    """One image of a strip with the model's prediction on it. before: the image it differs from; None for the first of a strip.
+    Where it has another size, no difference is drawn."""
 
     heading: str
     image: Path
@@ -226,9 +227,9 @@ def _html_frame(frame: Frame, strip: Strip) -> str:
         parts.append(f'<p class="says{changed}">{escape.html(says)}</p>')
     if labels is not None:
         parts += [_html_image(blend(pixels, labels), f"{alt}, predicted classes"), '<p class="says">prediction</p>']
-    if frame.before is not None:
-        difference, gain = amplify_difference(read(frame.before), pixels)
-        parts += [_html_image(difference, f"{alt}, difference"), f'<p class="says">difference × {gain}</p>']
+    if (made := _difference(frame, pixels)) is not None:
+        difference, caption = made
+        parts += [_html_image(difference, f"{alt}, difference"), f'<p class="says">{caption}</p>']
     return f'<div class="frame">{"".join(parts)}</div>'
 
 
@@ -279,9 +280,17 @@ def _print_frame(axes: Axes, frame: Frame, strip: Strip, part: str, x: float, y:
         _print_boxes(axes, frame, strip, pixels, x, y)
     elif part == "prediction" and labels is not None:
         _print_image(axes, blend(pixels, labels), x, y, "prediction")
-    elif part == "difference" and frame.before is not None:
-        difference, gain = amplify_difference(read(frame.before), pixels)
-        _print_image(axes, difference, x, y, f"difference × {gain}")
+    elif part == "difference" and (made := _difference(frame, pixels)) is not None:
+        _print_image(axes, made[0], x, y, made[1])
+
+
+def _difference(frame: Frame, pixels: Pixels) -> tuple[Pixels, str] | None:
+    """The frame's difference and its caption; None where there is nothing to compare, or an image of another size."""
+    before = None if frame.before is None else read(frame.before)
+    if before is None or before.shape != pixels.shape:
+        return None
+    difference, gain = amplify_difference(before, pixels)
+    return difference, f"difference × {gain}"
 
 
 def _fit(pixels: Pixels, x: float, y: float) -> tuple[float, float, float]:
