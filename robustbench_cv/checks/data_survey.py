@@ -24,7 +24,7 @@ SURVEYED = 1000
 
 _MOST_SHAPES = 8
 
-SKIP_BAD = "--skip-bad records such samples as failed and goes on"
+SKIP_BAD = "--skip-bad records such samples as failed and goes on (an option of `robustbench-cv run`)"
 
 Shape = tuple[int, int]
 """Height and width in pixels."""

@@ -103,5 +103,5 @@ def _box(values: list[float]) -> tuple[float, float, float, float]:
 
 def _within(value: float) -> float:
     if not -OVERSHOOT <= value <= 1 + OVERSHOOT:
-        raise ValueError(f"{value:g} lies outside [0, 1]; coordinates are shares of the image's sides, not pixels")
+        raise ValueError(f"{value:g} lies outside [0, 1]; places and sizes are shares of the image's sides, not pixels")
     return value
