@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pandas
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.palette import BY_KIND, MUTED, RULE
+from robustbench_cv.palette import BY_KIND, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.figures import NOTHING, Chart, say, value_axis
+from robustbench_cv.rendering.figures import NOTHING, Chart, legend_above, say, value_axis
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -133,4 +133,4 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
     value_axis(axes.xaxis, axes.set_xlim, metric)
     for y in range(1, len(models)):
         axes.axhline(y - 0.5, color=RULE, linewidth=0.4)
-    axes.legend(frameon=False, fontsize=8, labelcolor=MUTED, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)
+    legend_above(axes)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pandas
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.palette import BY_KIND, MUTED, PAPER, RULE
+from robustbench_cv.palette import BY_KIND, PAPER, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.figures import NOTHING, Chart, colours, say, shorten_label, value_axis
+from robustbench_cv.rendering.figures import NOTHING, Chart, colours, legend_above, say, shorten_label, value_axis
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.results import MetricRow, Results
@@ -97,4 +97,4 @@ def _finish(axes: Axes, names: Sequence[str], metric: MetricRow, *, legend: bool
     for y in range(1, len(names)):
         axes.axhline(y - 0.5, color=RULE, linewidth=0.4)
     if legend:
-        axes.legend(frameon=False, fontsize=8, labelcolor=MUTED, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)
+        legend_above(axes)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from robustbench_cv.palette import PALETTE
@@ -124,3 +125,19 @@ def test_a_printed_strip_wraps_and_repeats_its_first_frame(count: int, rows: int
     assert len(parts) == rows
     assert all(part.frames[0] is frames[0] and len(part.frames) <= 12 for part in parts)
     assert [frame for part in parts for frame in part.frames[1:]] == list(frames[1:])
+
+
+@pytest.mark.parametrize(("letters", "columns"), [(5, 3), (20, 2), (40, 1)])
+def test_a_legend_above_stays_inside_the_figure(letters: int, columns: int) -> None:
+    """Constrained layout alone cuts off what is wider than it makes room for."""
+    figure = Figure(figsize=(6.4, 3.0), layout="constrained")
+    axes = figure.add_subplot()
+    for k in range(4):
+        axes.plot([0, 1], [k, k], label=str(k) * letters)
+    axes.set_yticks(range(4), ["a condition of thirty letters …"] * 4)
+    figures.legend_above(axes)
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend._ncols == columns  # type: ignore[attr-defined]
+    figure.canvas.draw()
+    assert legend.get_window_extent().x1 <= figure.bbox.x1

@@ -212,6 +212,13 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
         )
 
 
+def legend_above(axes: Axes) -> None:
+    """A legend over the axes, in as many columns (at most three) as its longest name leaves room for."""
+    longest = max((len(name) for name in axes.get_legend_handles_labels()[1]), default=0)
+    columns = min(3, max(1, 56 // (longest + 6)))  # about 56 letters are as wide as the axes
+    axes.legend(frameon=False, fontsize=8, labelcolor=MUTED, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns)
+
+
 def say(axes: Axes, text: str) -> None:
     """A sentence in the middle of axes that have nothing to show."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
