@@ -13,7 +13,7 @@ from robustbench_cv.metrics.intervals import FEWEST, difference_in_differences, 
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.precision_influence import precision_influence
 from robustbench_cv.metrics.score_intervals import tango, wilson
-from robustbench_cv.metrics.student import student
+from robustbench_cv.metrics.student import Spread, interval_of, student
 from tests.benchmarks import interval_coverage
 from tests.reference import worlds
 
@@ -247,3 +247,13 @@ def _counts(right, of=100):
 
 def _miou_evidence(n, seed=0):
     return [MIOU.measure(*pair) for pair in worlds.pairs("segmentation", n, seed=seed)]
+
+
+@pytest.mark.parametrize("centre", [-0.3, 0.0, 1e-9, 0.2, 0.5, 0.999, 1.0, 1.4])
+@pytest.mark.parametrize("error", [0.0, 0.01, 0.4, 3.0])
+def test_the_interval_of_a_share_stays_within_its_range(centre, error):
+    """Also where the correction of the bias has moved the centre beyond an end."""
+    low, high = interval_of(centre, Spread(error, 4.0), (0.0, 1.0), 12)
+    inside = min(max(centre, 0.0), 1.0)
+    assert 0.0 <= low <= inside + 1e-12
+    assert inside - 1e-12 <= high <= 1.0

@@ -48,9 +48,9 @@ def interval_of(centre: float, spread: Spread, bounds: tuple[float, float | None
     step = student(spread.df, level) * spread.error
     if bounds == (0.0, 1.0):
         if centre <= _END:
-            return Interval(0.0, max(step, wilson(0, n, level=level).high))
+            return Interval(0.0, min(1.0, max(step, wilson(0, n, level=level).high)))
         if centre >= 1.0 - _END:
-            return Interval(min(1 - step, wilson(n, n, level=level).low), 1.0)
+            return Interval(max(0.0, min(1 - step, wilson(n, n, level=level).low)), 1.0)
         return _on_scale(centre, step / (centre * (1 - centre)), lambda p: math.log(p / (1 - p)), lambda x: 1 / (1 + math.exp(-x)))
     if bounds == (0.0, None):
         if centre <= 0.0:
