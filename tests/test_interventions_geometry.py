@@ -10,7 +10,7 @@ import torch
 from robustbench_cv.boxes import area, from_mask
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions.look import LUMA
+from robustbench_cv.interventions.color import LUMA
 from robustbench_cv.noise import Noise
 from robustbench_cv.runner.sample_files import read_sample_file, write_sample
 from robustbench_cv.types import ABSENT, IGNORE, BoxPrediction, BoxTarget, ClassTarget, MaskTarget, Sample, Target

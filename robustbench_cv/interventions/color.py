@@ -29,7 +29,7 @@ def grayscale() -> Intervention:
     def paint(image: Tensor, noise: Noise) -> Tensor:
         return _luminance(image)[None].expand_as(image)
 
-    return Look("grayscale", paint)
+    return ColorEdit("grayscale", paint)
 
 
 @intervention()
@@ -46,11 +46,11 @@ def hue(
     def paint(image: Tensor, noise: Noise) -> Tensor:
         return turn_hsv(image, degrees) if keep == "hsv" else torch.einsum("ij,jhw->ihw", matrix.to(image.dtype), image)
 
-    return Look("hue", paint)
+    return ColorEdit("hue", paint)
 
 
 @dataclass(frozen=True)
-class Look:
+class ColorEdit:
     """The whole image painted anew, targets as they are."""
 
     kind: str
