@@ -22,8 +22,8 @@ _METRICS: dict[Task, tuple[str, ...]] = {
     ),
 }
 _REPORTS = (
-    *("overview", "context-index", "context-by-class", "context-matrix", "main-table", "context-sensitivity"),
-    *("class-presence", "class-context", "context-violations", "fill-fidelity", "occlusion-curve", "context-curves"),
+    *("overview", "context-index", "context-index-by-class", "removal-matrix", "main-table", "context-sensitivity"),
+    *("with-and-without-class", "iou-by-class", "context-violations", "fill-fidelity", "occlusion-curve", "context-curves"),
     *("corruptions", "context-shift", "domain-shift", "gallery", "checks", "protocol"),
 )
 

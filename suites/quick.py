@@ -62,7 +62,7 @@ def quick() -> Suite:
             "overview",
             "main-table",
             "context-sensitivity",
-            "class-context",
+            "iou-by-class",
             "detection-attacks",
             "budget-curve",
             "occlusion-curve",

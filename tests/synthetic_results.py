@@ -38,7 +38,7 @@ REPORTS = (
     "overview",
     "main-table",
     "context-sensitivity",
-    "class-context",
+    "iou-by-class",
     "detection-attacks",
     "budget-curve",
     "occlusion-curve",

@@ -29,7 +29,7 @@ CONDITIONS = (
     *(Condition(f"removed, {fill}", (f"remove(fill={fill!r})",)) for fill in ("telea", "blur", "tile")),
     Condition("swapped", ("swap-context(to='random')",)),
 )
-REPORTS = ("context-index", "context-by-class", "fill-fidelity", "context-matrix", "context-violations")
+REPORTS = ("context-index", "context-index-by-class", "fill-fidelity", "removal-matrix", "context-violations")
 
 
 def run(tmp_path: Path, task: Task) -> Results:
@@ -64,7 +64,7 @@ def test_what_reads_the_object_is_near_0_and_what_reads_the_context_near_1(task:
     assert abs(guesses.object_reliance.value) < 0.02
     labels = [item.label for item in build_items(results, REPORTS)]
     assert labels[:2] == [f"context-index-{task}", f"context-index-chart-{task}"]
-    assert f"context-by-class-{task}" in labels
+    assert f"context-index-by-class-{task}" in labels
 
 
 def columns(shares: numpy.ndarray) -> list[Column]:

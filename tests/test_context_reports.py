@@ -37,7 +37,15 @@ CONDITIONS = (
     *(Condition(f"context {ratio}", (f"crop-context(ratio={ratio})",), severity=ratio, curve="shown") for ratio in (0, 2)),
 )
 REPORTS = (
-    *("context-index", "context-by-class", "context-matrix", "context-violations", "fill-fidelity", "occlusion-curve", "context-curves"),
+    *(
+        "context-index",
+        "context-index-by-class",
+        "removal-matrix",
+        "context-violations",
+        "fill-fidelity",
+        "occlusion-curve",
+        "context-curves",
+    ),
     "context-sensitivity",
 )
 
@@ -73,7 +81,7 @@ def test_every_report_has_something_to_show_and_says_it_in_every_format(results:
             if isinstance(item, Chart):
                 assert len(item.to_bytes("png")) > 1000
     for task in ("classification", "segmentation", "detection"):
-        assert {f"context-index-{task}", f"context-by-class-{task}", f"fill-fidelity-{task}", f"occlusion-area-{task}"} <= labels
+        assert {f"context-index-{task}", f"context-index-by-class-{task}", f"fill-fidelity-{task}", f"occlusion-area-{task}"} <= labels
         assert f"show-context-{task}" in labels
     assert "context-violations-classification" in labels
 
@@ -223,13 +231,13 @@ def test_fills_that_do_not_agree_are_told(results: Results) -> None:
 def test_a_class_is_told_with_without_and_removed(tmp_path: Path) -> None:
     conditions = (CLEAN, Condition("tents gone", ("remove(what='tent')",)))
     track = Track("segmentation", ("unet.scenes",), ("scenes(size=64)",), conditions, ("miou", "hallucination-rate"), 40)
-    results = run_suite(Suite("tents", 1, (track,), reports=("class-presence",)), tmp_path, Options(strength=0)).results
+    results = run_suite(Suite("tents", 1, (track,), reports=("with-and-without-class",)), tmp_path, Options(strength=0)).results
     (group,) = results.groups()
     made = context_results.presence(results, group, "tents gone", "tent", "class-iou(of='tree')")
     assert made.with_class.n + made.without_class.n == 40
     assert made.class_removed.n <= made.with_class.n
     assert made.without_class.n > made.with_class.n > 0
-    (table,) = build_items(results, ["class-presence"])
+    (table,) = build_items(results, ["with-and-without-class"])
     assert isinstance(table, Table)
     assert "tent" not in table.frame["class"].tolist()
     assert "without tent" in table.frame.columns

@@ -49,7 +49,15 @@ def numbers(items: list[Any]) -> list[Number]:
 
 
 NONE_HERE = {
-    *("background-gap", "class-presence", "context-by-class", "context-curves", "context-index", "context-matrix", "context-shift"),
+    *(
+        "background-gap",
+        "with-and-without-class",
+        "context-index-by-class",
+        "context-curves",
+        "context-index",
+        "removal-matrix",
+        "context-shift",
+    ),
     *("context-violations", "corruptions", "domain-shift", "fill-fidelity"),
 }
 """Reports of what this run has none of: see test_corruptions.py, test_context_reports.py and test_context_measures.py."""
@@ -133,7 +141,7 @@ def test_average_precision_of_a_removal_never_stands_alone(results: Results) -> 
 
 def test_effects_are_those_of_the_results(results: Results) -> None:
     group = next(g for g in results.groups() if g.task == "segmentation")
-    table = build_items(results, ["class-context"])[0]
+    table = build_items(results, ["iou-by-class"])[0]
     row = next(r for r in table.frame.itertuples(index=False, name=None) if r[1] == "sidewalk")
     expected = results.effect(group, "remove", "class-iou(of='sidewalk')")
     assert row[4].estimate == expected.effect

@@ -156,14 +156,14 @@ def test_a_constant_segmenter_is_at_chance() -> None:
         assert metric.reduce(always_road) == pytest.approx(metric.chance(always_road))
 
 
-def test_a_row_of_context_by_class_is_of_one_set_of_samples() -> None:
+def test_a_row_of_iou_by_class_is_of_one_set_of_samples() -> None:
     made: Results = synthetic.make()
     records = made.records.copy()
     lost = records["condition"].eq("remove-control") & records["task"].eq("segmentation") & records["sample"].str.endswith(("3", "4", "5"))
     for column in ("evidence", "reference"):
         records.loc[lost, column] = [{}] * int(lost.sum())
     results = synthetic.with_records(made, records)
-    table = build_items(results, ["class-context"])[0]
+    table = build_items(results, ["iou-by-class"])[0]
     group = next(g for g in results.groups() if g.task == "segmentation")
     for row in table.frame.itertuples(index=False, name=None):
         before, after, effect, control, net, n = row[2:8]

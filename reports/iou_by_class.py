@@ -1,4 +1,4 @@
-"""Context by class: how well each class is segmented before and after an intervention, beside the placebo."""
+"""How well each class is segmented before and after an intervention, beside the placebo."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CAPTION = (
 
 
 @report(paper="arXiv:1812.06707")
-def class_context(intervention: str = "") -> Report:
+def iou_by_class(intervention: str = "") -> Report:
     """IoU of every class before and after; intervention: one condition's name, or empty for all removals."""
 
     def make(results: Results) -> list[Table]:
@@ -50,11 +50,11 @@ def _table(results: Results, conditions: list[Condition]) -> Table:
     return Table(
         cells_of([*_COLUMNS, *_AFFECTED], rows),
         _CAPTION,
-        "class-context",
+        "iou-by-class",
         notes.notes,
         "segmentation",
         blocks="model",
-        title="Context by class",
+        title="IoU of each class, before and after",
     )
 
 

@@ -33,7 +33,7 @@ MOST_ROWS = 20
 
 
 @report(paper="arXiv:1812.06707")
-def context_matrix() -> Report:
+def removal_matrix() -> Report:
     """By how much removing each class changes each other one, less what the placebo changes (segmenters and detectors)."""
     return lambda results: [item for task in reporting.tasks_of(results) for item in _items(results, task)]
 
@@ -85,7 +85,7 @@ def _table(results: Results, group: Group, method: str, conditions: list[str], m
     return Table(
         cells_of(_COLUMNS, rows),
         _caption(group, method),
-        f"context-matrix-{label}",
+        f"removal-matrix-{label}",
         every,
         group.task,
         blocks="model",
@@ -109,7 +109,7 @@ def _heat_map(group: Group, method: str, matrix: list[ClassEffect], label: str) 
         frame=frame,
         draw=_draw,
         caption=f"{_caption(group, method)} Points of percent; bold where the 95 % interval misses 0; blank: fewer images.",
-        label=f"context-matrix-chart-{label}",
+        label=f"removal-matrix-chart-{label}",
         task=group.task,
         title="Removing one class changes the others",
         size=(2.2 + 0.42 * sides[1], 1.4 + 0.32 * sides[0]),

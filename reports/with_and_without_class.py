@@ -13,7 +13,7 @@ from robustbench_cv.results import Group, Results
 
 
 @report(paper="arXiv:1812.06707")
-def class_presence() -> Report:
+def with_and_without_class() -> Report:
     """IoU of every class on images that hold a class, on those that do not, and on the first once it is removed (segmentation)."""
     return lambda results: [
         table for k, (name, removed) in enumerate(_removals(results)) if len((table := _table(results, removed, name, k)).frame)
@@ -48,7 +48,7 @@ def _table(results: Results, removed: str, condition: str, k: int) -> Table:
         "with: on the same images and pixels, beside the same edit where no object is; 95 % intervals."
     )
     title = f"With and without {removed}"
-    return Table(cells_of(columns, rows), caption, f"class-presence-{k}", notes.notes, "segmentation", blocks="model", title=title)
+    return Table(cells_of(columns, rows), caption, f"with-and-without-class-{k}", notes.notes, "segmentation", blocks="model", title=title)
 
 
 def _row(results: Results, group: Group, condition: str, removed: str, name: str, notes: Footnotes) -> list[list[Cell]]:

@@ -16,7 +16,7 @@ _COLUMNS = ("model", "class", "context index", "context sensitivity", "object re
 
 
 @report(paper="arXiv:1812.06707")
-def context_by_class() -> Report:
+def context_index_by_class() -> Report:
     """Context index, context sensitivity and object reliance of every class."""
     return lambda results: [table for task in reporting.tasks_of(results) for table in _tables(results, task)]
 
@@ -40,11 +40,11 @@ def _tables(results: Results, task: Task) -> list[Table]:
         Table(
             cells_of(_COLUMNS, rows),
             caption,
-            f"context-by-class-{task}",
+            f"context-index-by-class-{task}",
             notes.notes,
             task,
             blocks="model",
-            title="Context by object's class",
+            title="Context index by class",
         )
     ]
 
