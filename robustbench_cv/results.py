@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 import numpy
@@ -163,6 +163,35 @@ class ComplexityRow(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+NO_ESTIMATE = Estimate(None, None, None, 0)
+
+
+class ExplanationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one method finds a model's answers about the main objects of a data set: a class, or all classes together (label "").
+
+    Rates 0-1; insertion and deletion as of `robustbench_cv.explain.insertion_deletion`. n: explained samples. relevance_mass,
+    relevance_rank, pointing_game and excess (relevance mass less the object's share of the area) are of rightly answered samples alone.
+    note: why there are no numbers.
+    """
+
+    task: Task
+    model: str
+    dataset: str
+    method: str
+    label: str = ""
+    n: int = 0
+    accuracy: Estimate = NO_ESTIMATE
+    relevance_mass: Estimate = NO_ESTIMATE
+    relevance_rank: Estimate = NO_ESTIMATE
+    pointing_game: Estimate = NO_ESTIMATE
+    insertion: Estimate = NO_ESTIMATE
+    deletion: Estimate = NO_ESTIMATE
+    area: Estimate = NO_ESTIMATE
+    excess: Estimate = NO_ESTIMATE
+    clever_hans: Literal["flagged", "no", "undecided"] = "undecided"
+    note: str = ""
+
+
 class ArchitectureRow(msgspec.Struct, frozen=True):
     """What the registry knows of a model's architecture, by the model's spec. year: None where it knows none."""
 
@@ -191,6 +220,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     reports: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     complexity: tuple[ComplexityRow, ...] = ()
+    explanations: tuple[ExplanationRow, ...] = ()
     architectures: tuple[ArchitectureRow, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
@@ -352,6 +382,11 @@ class Results:
         """What the model costs on an image of the data set; None where the run did not count it."""
         wanted = (group.task, group.model, group.dataset)
         return next((c for c in self.run.complexity if (c.task, c.model, c.dataset) == wanted), None)
+
+    def explanations(self, group: Group) -> tuple[ExplanationRow, ...]:
+        """Where its answers come from, by method and class; none where the suite asks for none."""
+        wanted = (group.task, group.model, group.dataset)
+        return tuple(row for row in self.run.explanations if (row.task, row.model, row.dataset) == wanted)
 
     def metric(self, group: Group, name: str) -> Metric:
         """A metric as it was during the run, for this group's model."""

@@ -71,7 +71,10 @@ def budgets(name: str, spec: str, levels: Sequence[float], *, warm: bool = False
 
 
 class Track(_Plain, frozen=True):
-    """One task's share of a suite. models, datasets, metrics: specs. metrics[0] is the primary one, which tables lead with."""
+    """One task's share of a suite. models, datasets, metrics: specs. metrics[0] is the primary one, which tables lead with.
+
+    explanations: methods of `robustbench-cv explain`, by which each model's answers are explained on some of the unedited samples.
+    """
 
     task: Task
     models: tuple[str, ...]
@@ -79,6 +82,7 @@ class Track(_Plain, frozen=True):
     conditions: tuple[Condition, ...]
     metrics: tuple[str, ...]
     samples: int | None = None
+    explanations: tuple[str, ...] = ()
 
 
 class Gate(_Plain, frozen=True):
@@ -185,6 +189,7 @@ def _track_faults(track: Track, at: FieldPath, models: Sequence[object] | None, 
             yield Fault((*at, field), f"the {track.task} track has none; name some there, or with {flag}")
         yield from _repeated_values(own, (*at, field), "{} comes twice; leave one out")
     yield from _repeated_values(track.metrics, (*at, "metrics"), "{} comes twice; leave one out")
+    yield from _repeated_values(track.explanations, (*at, "explanations"), "{} comes twice; leave one out")
     yield from _repeated_values(
         [c.name for c in track.conditions], (*at, "conditions"), f"two {track.task} conditions are called {{}}; names must differ"
     )

@@ -14,6 +14,7 @@ import yaml
 from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS, REPORTS, SUITES
 from robustbench_cv.errors import UserError
+from robustbench_cv.explain.methods import check_method
 from robustbench_cv.registry import Registry
 from robustbench_cv.specs import Spec
 from robustbench_cv.suite import Fault, FieldPath, Suite, faults, spoken_path, validate
@@ -51,6 +52,8 @@ def check_specs(suite: Suite, models: Sequence[object] = (), data: Sequence[str]
         for spec in track.metrics:
             METRICS.check(spec, given=("labels", "operating_score"))
             _require_task(METRICS, spec, track.task)
+        for spec in track.explanations:
+            check_method(spec)
         for condition in track.conditions:
             for spec in condition.interventions:
                 INTERVENTIONS.check(spec)

@@ -24,7 +24,7 @@ _METRICS: dict[Task, tuple[str, ...]] = {
 _REPORTS = (
     *("overview", "context-index", "context-index-by-class", "removal-matrix", "main-table", "context-sensitivity"),
     *("with-and-without-class", "iou-by-class", "context-violations", "fill-fidelity", "occlusion-curve", "context-curves"),
-    *("corruptions", "context-shift", "domain-shift", "gallery", "checks", "protocol"),
+    *("corruptions", "context-shift", "domain-shift", "explanations", "gallery", "checks", "protocol"),
 )
 
 
@@ -35,7 +35,10 @@ def context(what: str = "auto", fill: str = "telea", samples: PositiveInt = 100)
     what: which objects (see `show intervention remove`): "auto", "random-class", or a class such as "car". fill: the in-painter of the
     headline; two more and, on rendered data, the exact counterfactual stand beside it.
     """
-    tracks = tuple(Track(task, _MODELS[task], ("scenes",), _conditions(task, what, fill), _METRICS[task], samples) for task in _MODELS)
+    tracks = tuple(
+        Track(task, _MODELS[task], ("scenes",), _conditions(task, what, fill), _METRICS[task], samples, explanations=("grad-cam",))
+        for task in _MODELS
+    )
     return Suite("context", version=3, tracks=tracks, reports=_REPORTS)
 
 

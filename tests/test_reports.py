@@ -58,7 +58,7 @@ NONE_HERE = {
         "removal-matrix",
         "context-shift",
     ),
-    *("context-violations", "corruptions", "domain-shift", "fill-fidelity"),
+    *("context-violations", "corruptions", "domain-shift", "explanations", "fill-fidelity"),
 }
 """Reports of what this run has none of: see test_corruptions.py, test_context_reports.py and test_context_measures.py."""
 

@@ -16,7 +16,8 @@ from robustbench_cv.run_folder import digest
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.runner.model_pool import ModelPool
 from robustbench_cv.runner.renderings import OriginalPredictions, Renderings
-from robustbench_cv.suite import Condition, Suite
+from robustbench_cv.suite import Condition, Suite, Track
+from robustbench_cv.tasks import Task
 from robustbench_cv.types import AnyModel, Dataset
 
 
@@ -133,6 +134,10 @@ class Plan:
     def code(self) -> Dependencies:
         """What all records come from."""
         return functools.reduce(operator.or_, (cell.code for cell in self.cells), Dependencies())
+
+    def track(self, task: Task) -> Track:
+        """The suite's track of a task."""
+        return next(track for track in self.suite.tracks if track.task == task)
 
     def pairings(self) -> tuple[Pairing, ...]:
         return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)

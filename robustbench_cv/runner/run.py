@@ -7,9 +7,10 @@ import datetime
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pyarrow
@@ -27,7 +28,7 @@ from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.record_store import Place, RecordStore, place_of, readable
 from robustbench_cv.rendering.publish import publish
-from robustbench_cv.results import ComplexityRow, Results, RunInfo, read_run
+from robustbench_cv.results import ComplexityRow, ExplanationRow, Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.runner import saved_images
 from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
@@ -35,6 +36,7 @@ from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.changed_inputs import require_unchanged
 from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.dependencies import Dependencies
+from robustbench_cv.runner.explanations import stored_explanations
 from robustbench_cv.runner.job import blank_record, build_job, build_metrics
 from robustbench_cv.runner.model_pool import ModelsByName, by_model
 from robustbench_cv.runner.plan import make_plan
@@ -112,7 +114,8 @@ def _run(
     if missing or info != _earlier_info(folder) or read_json(folder.findings, tuple[Finding, ...]) is None:
         folder.remove_conclusions()
     write_json(folder.run_info, info)
-    info = msgspec.structs.replace(info, complexity=_compute(plan, missing, folder, progress))
+    about_models = _compute(plan, missing, going_on, folder, progress)
+    info = msgspec.structs.replace(info, complexity=about_models.complexity, explanations=about_models.explanations)
     folder.remove_edited()
     write_json(folder.run_info, info)
     RecordStore(folder).compact(c.row for c in wanted)
@@ -181,15 +184,30 @@ def _announce(findings: Sequence[Finding], announce: Callable[[str], None]) -> N
             announce(f"{finding.verdict.upper()} {finding.check} {finding.title} ({where}): {finding.evidence}; {finding.remedy}")
 
 
-def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progress: Callable[[int], Progress]) -> tuple[ComplexityRow, ...]:
-    """Every cell, model by model, and what each model costs on its data, which is counted while the model is alive."""
+class _AboutModels(NamedTuple):
+    """What each model costs on its data, and where its answers come from."""
+
+    complexity: tuple[ComplexityRow, ...]
+    explanations: tuple[ExplanationRow, ...]
+
+
+def _compute(
+    plan: Plan, cells: Sequence[PlannedCell], going_on: Container[Pair], folder: RunFolder, progress: Callable[[int], Progress]
+) -> _AboutModels:
+    """Every cell, model by model, and what is asked about each model on its data, while the model is alive."""
     batch_size, left = BatchSize(plan.options.batch_size), Counter(place_of(c.row) for c in cells)
     complexity: dict[Pair, ComplexityRow] = {}
+    explanations: dict[Pair, list[ExplanationRow]] = {}
     items: list[PlannedCell | Pair] = [*cells, *plan.pairs]
     with progress(sum(c.row.n for c in cells)) as bar:
         for item in by_model(items, _spec_of):
             if isinstance(item, Pair):
                 complexity[item] = stored_complexity(folder, item, plan.options.device, plan.reader)
+                methods = plan.track(item.row.task).explanations if item in going_on else ()
+                explanations[item] = []
+                for method in methods:
+                    bar.describe(f"{item.row.name} · {method}")
+                    explanations[item] += stored_explanations(folder, item, method, plan.options.device, plan.reader)
                 continue
             cell = item
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
@@ -203,7 +221,7 @@ def _compute(plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, progre
             left[place] -= 1
             if not left[place]:
                 RecordStore(folder).compact(c.row for c in plan.cells if place_of(c.row) == place)
-    return tuple(complexity[pair] for pair in plan.pairs)
+    return _AboutModels(tuple(complexity[pair] for pair in plan.pairs), tuple(row for pair in plan.pairs for row in explanations[pair]))
 
 
 def _spec_of(item: PlannedCell | Pair) -> str:
@@ -266,8 +284,9 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
     earlier = _earlier_info(folder)
     if earlier is None:
         return info
-    # What the models cost is counted once the run has begun.
-    same = msgspec.structs.replace(info, created=earlier.created, command=earlier.command, complexity=earlier.complexity)
+    # What the models cost, and where their answers come from, is known once the run has begun.
+    known = {name: getattr(earlier, name) for name in ("created", "command", "complexity", "explanations")}
+    same = msgspec.structs.replace(info, **known)
     return earlier if same == earlier else info
 
 
