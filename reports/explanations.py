@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas
 
 from robustbench_cv.catalogue import report
+from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.palette import PALETTE
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.figures import Chart, say
 from robustbench_cv.rendering.report_items import Item, Report
-from robustbench_cv.rendering.table_cells import Cell, Footnotes
+from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import ExplanationRow, Group, Results
 from robustbench_cv.tasks import Task
@@ -19,18 +21,21 @@ from robustbench_cv.tasks import Task
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = (
-    *("model", "method", "accuracy", "relevance mass", "area share", "mass − area", "relevance rank", "pointing game", "insertion"),
-    *("deletion", "Clever Hans", "n"),
-)
+_ON_THE_OBJECT = ("model", "method", "accuracy", "relevance mass", "area share", "mass − area", "Clever Hans", "n")
+_OF_THE_MAPS = ("model", "method", "relevance rank", "pointing game", "insertion", "deletion")
 
 _WHAT = (
     "Explained is the model's own answer about the main object of a sample. Relevance mass: share of the positive relevance inside the "
-    "object's mask; area share: what a map that is the same everywhere would have. Mass, rank and pointing game are of right answers."
+    "object's mask; area share: what a map that is the same everywhere would have. Mass and area are of right answers."
 )
 _CLEVER_HANS = (
     "Clever Hans: classes that are right in more than 80 % while their mass is less than 5 points above the area share, with 0 or less in "
     "the interval of the difference. A flag judges one method's maps: see what another method says of the class."
+)
+_MAPS = (
+    "Relevance rank: of the most relevant pixels, as many as the object has, the share on it; pointing game: the maximum lies on the object "
+    "or near it (both of right answers). Insertion, deletion: area under the probability while the most relevant pixels are put in, or taken "
+    "out; high insertion and low deletion speak for the maps."
 )
 
 
@@ -43,35 +48,46 @@ def explanations() -> Report:
 def _items(results: Results, task: Task) -> list[Item]:
     rows = [(group, row) for group in reporting.groups_of(results, task) for row in results.explanations(group)]
     drawn = [(group, row) for group, row in rows if not results.stop_reason(group, results.conditions(task, "clean")[0].name)]
-    return [_chart(task, drawn), _table(results, task, rows)] if rows else []
+    return [_chart(task, drawn), _on_the_object(results, task, rows), _of_the_maps(results, task, rows)] if rows else []
 
 
-def _table(results: Results, task: Task, rows: list[tuple[Group, ExplanationRow]]) -> Table:
+def _on_the_object(results: Results, task: Task, rows: list[tuple[Group, ExplanationRow]]) -> Table:
     notes = Footnotes()
-    shown = [_row(results, group, row, _flagged(rows, group, row.method), notes) for group, row in rows if row.label == ""]
-    return Table(
-        cells_of(_COLUMNS, shown),
-        f"{reporting.TASK_TITLES[task]}: where the answers come from; 95 % intervals. {_WHAT}",
-        f"explanations-{task}",
-        (*notes.notes, _CLEVER_HANS),
-        task,
-        blocks="model",
-        title="Where the answers come from",
-    )
+    shown = []
+    for group, row in rows:
+        if row.label == "":
+            *numbers, excess = _numbers(results, group, row, (row.accuracy, row.relevance_mass, row.area, row.excess), notes)
+            flagged = ", ".join(_flagged(rows, group, row.method)) or "none"
+            why = notes.remark(f"{reporting.title_of(group)}, {row.method}: {row.note}.") if row.note else ""
+            shown.append([*_head(group, row), *numbers, reporting.signed(excess), f"–{why}" if why else flagged, row.n])
+    caption = f"{reporting.TASK_TITLES[task]}: where the answers come from; 95 % intervals. {_WHAT}"
+    made, title = cells_of(_ON_THE_OBJECT, shown), "Where the answers come from"
+    return Table(made, caption, f"explanations-{task}", (*notes.notes, _CLEVER_HANS), task, blocks="model", title=title)
 
 
-def _row(results: Results, group: Group, row: ExplanationRow, flagged: list[str], notes: Footnotes) -> list[Cell]:
-    head: list[Cell] = [reporting.title_of(group), row.method]
-    if row.note:
-        return [*head, f"–{notes.remark(f'{reporting.title_of(group)}, {row.method}: {row.note}.')}", *[None] * (len(_COLUMNS) - 3)]
+def _of_the_maps(results: Results, task: Task, rows: list[tuple[Group, ExplanationRow]]) -> Table:
+    notes = Footnotes()
+    shown: list[list[Cell]] = [
+        [*_head(group, row), *_numbers(results, group, row, (row.relevance_rank, row.pointing_game, row.insertion, row.deletion), notes)]
+        for group, row in rows
+        if row.label == "" and not row.note
+    ]
+    caption = f"{reporting.TASK_TITLES[task]}: what the maps are worth; 95 % intervals. {_MAPS}"
+    made, title = cells_of(_OF_THE_MAPS, shown), "What the maps are worth"
+    return Table(made, caption, f"explanation-maps-{task}", notes.notes, task, blocks="model", title=title)
+
+
+def _head(group: Group, row: ExplanationRow) -> list[Cell]:
+    return [reporting.title_of(group), row.method]
+
+
+def _numbers(results: Results, group: Group, row: ExplanationRow, numbers: Sequence[Estimate], notes: Footnotes) -> list[Number]:
     clean = [results.conditions(group.task, "clean")[0].name]
-    numbers = (row.accuracy, row.relevance_mass, row.area, row.excess, row.relevance_rank, row.pointing_game, row.insertion, row.deletion)
-    cells = [reporting.estimate_cell(results, group, clean, "rate", e, notes) for e in numbers]
-    return [*head, *cells[:3], reporting.signed(cells[3]), *cells[4:], ", ".join(flagged) or "none", row.n]
+    return [Number(e) if row.note else reporting.estimate_cell(results, group, clean, "rate", e, notes) for e in numbers]
 
 
 def _flagged(rows: list[tuple[Group, ExplanationRow]], group: Group, method: str) -> list[str]:
-    return [r.label for g, r in rows if g == group and r.method == method and r.label and r.clever_hans == "flagged"]
+    return [f"{r.label} (n = {r.n})" for g, r in rows if g == group and r.method == method and r.label and r.clever_hans == "flagged"]
 
 
 def _chart(task: Task, rows: list[tuple[Group, ExplanationRow]]) -> Chart:

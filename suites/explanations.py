@@ -18,7 +18,7 @@ METHODS = ("occlusion", "gradient", "integrated-gradients", "grad-cam")
 def explanations(method: str = "all", samples: PositiveInt = 100) -> Suite:
     """How much of the relevance lies on the object, by occlusion maps, gradients, integrated gradients and Grad-CAM.
 
-    method: one of `robustbench-cv explain`, such as "occlusion(side=16)" or "lrp", or "all" of the four. Explained are 16 of the samples.
+    method: one of `robustbench-cv explain`, such as "occlusion(side=16)" or "lrp", or "all" of the four. Explained are 32 of the samples.
     """
     methods = METHODS if method == "all" else (method,)
     tracks = tuple(

@@ -75,11 +75,12 @@ def replace_explanations(*methods: str) -> Track:
     return msgspec.structs.replace(TRACK, explanations=methods)
 
 
-def parts(results: Results) -> tuple[Chart, Table]:
-    chart, table = REPORTS.build("explanations")(results)
+def parts(results: Results) -> tuple[Chart, Table, Table]:
+    chart, table, maps = REPORTS.build("explanations")(results)
     assert isinstance(chart, Chart)
     assert isinstance(table, Table)
-    return chart, table
+    assert isinstance(maps, Table)
+    return chart, table, maps
 
 
 def explained(method: str, excess: float, flagged: tuple[str, ...] = ()) -> list[ExplanationRow]:
@@ -94,9 +95,12 @@ def test_the_report_has_a_row_a_method_and_names_the_flagged_classes() -> None:
     results = synthetic.make(n=4, models={"classification": ("resnet-small",)})
     rows = (*explained("gradient", 0.3), *explained("occlusion", -0.05, flagged=("boat",)))
     results = replace(results, run=msgspec.structs.replace(results.run, explanations=rows))
-    chart, table = parts(results)
+    chart, table, _ = parts(results)
     shown = table.frame.to_dict("records")
-    assert [(row["method"], row["Clever Hans"], row["n"]) for row in shown] == [("gradient", "none", 16), ("occlusion", "boat", 16)]
+    assert [(row["method"], row["Clever Hans"], row["n"]) for row in shown] == [
+        ("gradient", "none", 16),
+        ("occlusion", "boat (n = 16)", 16),
+    ]
     cell = shown[1]["mass − area"]
     assert isinstance(cell, Number)
     assert cell.text == "−5.0 [−15.0, +5.0]"
@@ -112,7 +116,7 @@ def test_numbers_of_a_blocked_model_are_not_shown() -> None:
     stop = replace(synthetic.STOP, model="resnet-small")
     results = synthetic.make(n=4, findings=(stop,), models={"classification": ("resnet-small",)})
     results = replace(results, run=msgspec.structs.replace(results.run, explanations=tuple(explained("gradient", 0.3))))
-    chart, table = parts(results)
+    chart, table, _ = parts(results)
     assert table.frame.to_dict("records")[0]["mass − area"].blocked
     assert chart.frame.empty
 

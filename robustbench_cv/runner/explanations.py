@@ -13,7 +13,7 @@ from robustbench_cv.run_folder import EXPLANATIONS, RunFolder, json_file
 from robustbench_cv.runner.dependencies import DependencyReader
 from robustbench_cv.runner.planned_cells import Pair
 
-EXPLAINED = 16
+EXPLAINED = 32
 """Samples of each data set that are explained, of those that the run uses (project choice)."""
 
 
