@@ -33,9 +33,9 @@ _CLEVER_HANS = (
     "the interval of the difference. A flag judges one method's maps: see what another method says of the class."
 )
 _MAPS = (
-    "Relevance rank: of the most relevant pixels, as many as the object has, the share on it; pointing game: the maximum lies on the object "
-    "or near it (both of right answers). Insertion, deletion: area under the probability while the most relevant pixels are put in, or taken "
-    "out; high insertion and low deletion speak for the maps."
+    "Relevance rank: of the most relevant pixels, as many as the object has, the share on it; pointing game: the maximum lies on the "
+    "object or near it (both of right answers). Insertion, deletion: area under the probability while the most relevant pixels are put "
+    "in, or taken out; high insertion and low deletion speak for the maps."
 )
 
 
