@@ -10,8 +10,8 @@ one piece, else *whole*. The data sets' authors list the objects (by amodal comp
 
 A piece is what hangs together (8 neighbours) with at least 5 % of the visible pixels. Crowds, and objects without a visible pixel, are
 left out. Found, as in the authors' evaluation: by a detection of the class with a score of at least 0.3 and a mask IoU with the visible
-mask of at least 0.75, where one detection may serve several objects. For detectors of boxes: by a box at the operating score with an IoU of at
-least 0.5 with the annotated box (project choice), which of an object that an edit covered is that of the whole object.
+mask of at least 0.75, where one detection may serve several objects. For detectors of boxes: by a box at the operating score with an IoU
+of at least 0.5 with the annotated box (project choice), which of an object that an edit covered is that of the whole object.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction,
 if TYPE_CHECKING:
     from torch import Tensor
 
-PAPER = "arXiv:2210.10046"
-
 WHOLE, OCCLUDED, SEPARATED = range(3)
 """States of an object."""
 
@@ -52,37 +50,37 @@ HIDDEN = 0.05
 _IN_BOX = 0.5
 
 
-@metric(task="detection", paper=PAPER)
+@metric(task="detection", paper="arXiv:2210.10046")
 def occluded_recall() -> Metric:
-    """Share of the objects that others hide in part, but leave in one piece, which a detector finds by their masks (IoU 0.75, score 0.3)."""
+    """Share of the objects that others hide in part, but leave in one piece, which a detector finds by its masks (IoU 0.75, score 0.3)."""
     return _by_masks("occluded-recall", OCCLUDED, "partly hidden")
 
 
-@metric(task="detection", paper=PAPER)
+@metric(task="detection", paper="arXiv:2210.10046")
 def separated_recall() -> Metric:
-    """Share of the objects that others split into pieces which a detector finds by their masks (IoU 0.75, score 0.3)."""
+    """Share of the objects that others split into pieces which a detector finds by its masks (IoU 0.75, score 0.3)."""
     return _by_masks("separated-recall", SEPARATED, "split")
 
 
-@metric(task="detection", paper=PAPER)
+@metric(task="detection", paper="arXiv:2210.10046")
 def whole_recall() -> Metric:
-    """Share of the objects that nothing hides which a detector finds by their masks (IoU 0.75, score 0.3)."""
+    """Share of the objects that nothing hides which a detector finds by its masks (IoU 0.75, score 0.3)."""
     return _by_masks("whole-recall", WHOLE, "whole")
 
 
-@metric(task="detection", paper=PAPER)
+@metric(task="detection", paper="arXiv:2210.10046")
 def occluded_box_recall(operating_score: Fraction) -> Metric:
     """Share of the objects that others hide in part, but leave in one piece, which a detector finds (box IoU 0.5, operating score)."""
     return _by_boxes("occluded-box-recall", OCCLUDED, "partly hidden", operating_score)
 
 
-@metric(task="detection", paper=PAPER)
+@metric(task="detection", paper="arXiv:2210.10046")
 def separated_box_recall(operating_score: Fraction) -> Metric:
     """Share of the objects that others split into pieces which a detector finds (box IoU 0.5, operating score)."""
     return _by_boxes("separated-box-recall", SEPARATED, "split", operating_score)
 
 
-@metric(task="detection", paper=PAPER)
+@metric(task="detection", paper="arXiv:2210.10046")
 def whole_box_recall(operating_score: Fraction) -> Metric:
     """Share of the objects that nothing hides which a detector finds (box IoU 0.5, operating score)."""
     return _by_boxes("whole-box-recall", WHOLE, "whole", operating_score)
@@ -130,10 +128,10 @@ def _count(evidence: pyarrow.Array, state: int) -> tuple[numpy.ndarray, numpy.nd
 
 
 class VisibleObject(NamedTuple):
-    """index: in the target. visible, others: bool (H, W), its own pixels and those of all other objects. amodal: all that it has, seen or
-    not, where that is known."""
+    """position: in the target. visible, others: bool (H, W), its own pixels and those of all other objects. amodal: all that it has, seen
+    or not, where that is known."""
 
-    index: int
+    position: int
     visible: Tensor
     others: Tensor
     amodal: Tensor | None
@@ -189,13 +187,22 @@ def _pieces(mask: Tensor) -> int:
 
 
 def _hull(mask: Tensor) -> Tensor:
-    """The convex hull of a mask's pixels, bool (H, W)."""
+    """The pixels whose centres lie in the convex hull of those of a mask's pixels: bool (H, W)."""
     import cv2
     import torch
 
-    points = mask.nonzero().flip(1).numpy().astype(numpy.int32)
-    drawn = cv2.fillConvexPoly(numpy.zeros(mask.shape, numpy.uint8), cv2.convexHull(points), 1)
-    return torch.from_numpy(drawn).bool()
+    from robustbench_cv.boxes import from_mask
+
+    corners = cv2.convexHull(mask.nonzero().flip(1).numpy().astype(numpy.int32))[:, 0].astype(numpy.int64)
+    x1, y1, x2, y2 = from_mask(mask).long().tolist()
+    x, y = numpy.arange(x1, x2)[None, :], numpy.arange(y1, y2)[:, None]
+    least, most = numpy.zeros((2, y2 - y1, x2 - x1), dtype=numpy.int64)
+    for (ax, ay), (bx, by) in zip(corners, numpy.roll(corners, -1, axis=0), strict=True):
+        side = (bx - ax) * (y - ay) - (by - ay) * (x - ax)
+        least, most = numpy.minimum(least, side), numpy.maximum(most, side)
+    hull = torch.zeros_like(mask)
+    hull[y1:y2, x1:x2] = torch.from_numpy((least == 0) | (most == 0))  # on one side of all edges
+    return hull
 
 
 def _found_by_masks(prediction: BoxPrediction, target: BoxTarget, objects: list[VisibleObject]) -> list[bool]:
@@ -203,7 +210,7 @@ def _found_by_masks(prediction: BoxPrediction, target: BoxTarget, objects: list[
         raise NotApplicable("the model finds boxes, not masks: for it there is the recall by boxes (occluded-box-recall and the like)")
     masks = prediction.masks[finite(prediction.scores, "scores") >= MASK_SCORE]
     labels = prediction.labels[prediction.scores >= MASK_SCORE]
-    return [_any_mask(masks[labels == target.labels[one.index]], one.visible) for one in objects]
+    return [_any_mask(masks[labels == target.labels[one.position]], one.visible) for one in objects]
 
 
 def _any_mask(masks: Tensor, visible: Tensor) -> bool:
@@ -218,7 +225,7 @@ def _found_by_boxes(prediction: BoxPrediction, target: BoxTarget, objects: list[
 
     finite(prediction.boxes, "boxes")
     reported = finite(prediction.scores, "scores") >= operating_score
-    asked = torch.tensor([one.index for one in objects], dtype=torch.long)
+    asked = torch.tensor([one.position for one in objects], dtype=torch.long)
     same = prediction.labels[reported][:, None] == target.labels[asked][None, :]
     overlap = iou(prediction.boxes[reported].double(), target.boxes[asked].double())
     found: list[bool] = ((overlap >= BOX_IOU) & same).any(dim=0).tolist()
