@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -46,9 +46,9 @@ class Cutout:
         return Cutout((resized[:3] / resized[3].clamp(min=1e-6)).clamp(0, 1), mask, self.name, self.label)
 
 
-def class_of(sample: Sample, mask: Tensor) -> str | None:
-    """The name of the class of which at least half of a mask is; None where the sample does not tell."""
-    shares = {name: share(mask, pixels) for name, pixels in things(sample).items()}
+def class_of(mask: Tensor, known: Mapping[str, Tensor]) -> str | None:
+    """The name of the class, of those whose pixels are known, of which at least half of a mask is; None where they do not tell."""
+    shares = {name: share(mask, pixels) for name, pixels in known.items()}
     best = max(shares, key=lambda name: shares[name], default=None)
     return best if best is not None and shares[best] >= MEMBER else None
 
@@ -75,7 +75,7 @@ def cutouts(donor: Sample) -> list[Cutout]:
     lent = [
         _cut(donor, mask, name, label)
         for mask, label in apart
-        if int(mask.sum()) >= FEWEST_PX and (name := class_of(donor, mask)) is not None
+        if int(mask.sum()) >= FEWEST_PX and (name := class_of(mask, known)) is not None
     ]
     return sorted(lent, key=lambda one: -one.area)
 

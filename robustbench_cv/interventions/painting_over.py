@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -12,7 +13,7 @@ from robustbench_cv.interventions.collages import with_occluders
 from robustbench_cv.interventions.covers import ANY, Cover, Part, Range
 from robustbench_cv.interventions.cutouts import class_of
 from robustbench_cv.interventions.elsewhere import Area
-from robustbench_cv.interventions.object_selection import instances, main_class, members, objects, select
+from robustbench_cv.interventions.object_selection import instances, main_class, members, objects, select, things
 from robustbench_cv.interventions.occluders import OBJECT, TEXTURES
 from robustbench_cv.interventions.shapes import pieces
 from robustbench_cv.interventions.target_update import as_crowd, cut_regions, ignore_pixels, make_edited, origin
@@ -29,14 +30,15 @@ def cover_objects(sample: Sample, what: str, share: float, noise: Noise, cover: 
     apart = _chosen_objects(sample, what, noise)
     everything = objects(sample) | torch.stack([mask for _, mask in apart]).any(dim=0)
     region, chosen, left_out = torch.zeros_like(everything), torch.zeros_like(everything), set()
+    known = things(sample) if cover.asks_classes else {}
     for k, mask in apart:
-        part = Part(mask, mask | ~everything, partial(_unlike, sample, mask))
+        part = Part(mask, mask | ~everything, partial(_unlike, sample, mask, known))
         shown = cover.over(part, share, noise.fork(f"object {k}"), within)
         if shown is None:
             left_out.add(k)
         else:
             region, chosen = region | shown, chosen | mask
-    if not chosen.any() and cover.asks_classes and all(_unlike(sample, mask) is None for _, mask in apart):
+    if not chosen.any() and cover.asks_classes and all(_unlike(sample, mask, known) is None for _, mask in apart):
         raise NotApplicable(f"sample {sample.id} does not say of what class its objects are, and an occluder is to be of another one")
     if not chosen.any():
         raise NotApplicable(f"no occluder covers {share:.0%} of an object{_in(within)} (sample {sample.id})")
@@ -54,9 +56,9 @@ def _chosen_objects(sample: Sample, what: str, noise: Noise) -> list[tuple[int, 
     return [(k, masks[k] & chosen) for k in members(sample, chosen)] or list(enumerate(pieces(chosen)))
 
 
-def _unlike(sample: Sample, mask: Tensor) -> frozenset[str] | None:
+def _unlike(sample: Sample, mask: Tensor, known: Mapping[str, Tensor]) -> frozenset[str] | None:
     """What an occluder of this object must not be: of its class, nor, where an image has one label, of that."""
-    own = class_of(sample, mask)
+    own = class_of(mask, known)
     label = main_class(sample) if isinstance(sample.target, ClassTarget) else own
     return None if own is None or label is None else frozenset({own, label})
 
