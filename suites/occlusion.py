@@ -32,7 +32,7 @@ _REPORTS = (
 
 
 @suite(paper="arXiv:2005.11643")
-def occlusion(what: str = "auto", samples: PositiveInt = 100) -> Suite:
+def occlusion(what: str = "auto", samples: PositiveInt = 50) -> Suite:
     """Objects and context occluded to levels 1 to 3 by other objects, gray, noise and background; recall of hidden and of split objects.
 
     what: which objects (see `show intervention occlude`). Other objects occlude in all nine pairs of levels, the rest where both are equal.

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.cutouts import Cutout
 from robustbench_cv.interventions.object_selection import objects
 from robustbench_cv.interventions.shapes import move_elsewhere, place_elsewhere
@@ -87,10 +88,19 @@ class Elsewhere:
 
 
 def _moved(area: Area, forbidden: Tensor, noise: Noise) -> Area:
-    """The area where nothing is forbidden. What a collage shows of one object is moved as one."""
-    region, stays = area.region, area.stays
-    if stays is not None:
-        region, forbidden = region & ~stays, forbidden | stays
+    """The area where nothing is forbidden: beside what stays, or, where there is no room beside, over it."""
+    if area.stays is None:
+        return _moved_off(area, forbidden, noise)
+    try:
+        return _moved_off(area, forbidden | area.stays, noise)
+    except NotApplicable:
+        return _moved_off(area, forbidden, noise)
+
+
+def _moved_off(area: Area, forbidden: Tensor, noise: Noise) -> Area:
+    """The area, but for what stays, off what is forbidden. What a collage shows of one object is moved as one."""
+    stays = area.stays
+    region = area.region if stays is None else area.region & ~stays
     if area.collage is None:
         moved, collage = place_elsewhere(region, forbidden, noise), None
     else:

@@ -62,7 +62,10 @@ def occlusion_level(
 def occlusion_level_control(
     foreground: Level = 1, background: Level = 1, what: str = "auto", texture: str = "object", style: str = "auto"
 ) -> Intervention:
-    """The placebo of `occlusion_level`: the objects' occluders where no object is, those beside where they were (project choice)."""
+    """The placebo of `occlusion_level`: the objects' occluders where no object is, those beside where they were (project choice).
+
+    They are put beside those, or, where there is no room for that, in front of them.
+    """
     made = _made(foreground, background, what, texture, style)
     return BorrowingElsewhere(made) if made.style == SILHOUETTE else Elsewhere(made)
 
