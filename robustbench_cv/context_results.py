@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow
 
@@ -21,8 +21,9 @@ from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.label_probability import NAME as LABEL_PROBABILITY
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
+from robustbench_cv.metrics.occlusion_gap import OcclusionGap, occlusion_gap
 from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
-from robustbench_cv.metrics.ratios import Background
+from robustbench_cv.metrics.ratios import Background, Ratio
 from robustbench_cv.results import Effect, Group, Results, undefined
 
 
@@ -152,6 +153,23 @@ def occlusion(results: Results, group: Group, shares: Mapping[float, str], metri
         return occlusion_robustness(results.metric(group, metric), results.evidence(group, names[0], metric, reference=True), covered)
 
     return results.remember("occlusion", group, names, metric, OcclusionRobustness, make, *sorted(shares))
+
+
+def occlusion_recall(results: Results, group: Group, condition: str, by: Literal["masks", "boxes"]) -> OcclusionGap:
+    """A detector's recall over whole, occluded and separated objects under a condition. NotApplicable where the run does not measure it."""
+    names = [f"{state}-{'box-' if by == 'boxes' else ''}recall" for state in ("whole", "occluded", "separated")]
+    built = [results.metric(group, name) for name in names]
+    if built[0].evidence_key not in results.evidence_keys(group, condition):
+        raise NotApplicable(f"the run does not measure the recall of occluded objects by {by}")
+
+    def make() -> OcclusionGap:
+        column = results.evidence(group, condition, names[0])
+        excluded, failed = len(results.rows(group, condition)) - len(column), results.failed_under(group, [condition])
+        made = occlusion_gap([metric for metric in built if isinstance(metric, Ratio)], column, excluded)
+        (whole, occluded, separated), (first, second) = ([replace(e, failed=failed) for e in part] for part in made[:2])
+        return OcclusionGap((whole, occluded, separated), (first, second), made.objects)
+
+    return results.remember("occlusion recall", group, [condition], names[0], OcclusionGap, make)
 
 
 def presence(results: Results, group: Group, condition: str, removed: str, metric: str) -> Presence:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from robustbench_cv.boxes import from_mask, to_mask
-from robustbench_cv.errors import NotApplicable
+from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.interventions.fill import GRAY, blur
 from robustbench_cv.interventions.object_selection import objects
 from robustbench_cv.noise import Noise
@@ -79,3 +79,18 @@ def own_background(sample: Sample, noise: Noise) -> Tensor:
 
 
 TEXTURES: dict[str, Callable[[Sample, Noise], Tensor]] = {"gray": plain, "noise": random_pixels, "patch": own_background}
+
+OBJECT, SILHOUETTE = "object", "silhouette"
+"""The texture and the style of occluders that are objects of other samples."""
+
+
+def style_of(texture: str, style: str) -> str:
+    """The style that is meant. UserError for a texture or a style that is not there, and for an object in another shape than its own."""
+    for name, value, choices in (("texture", texture, {*TEXTURES, OBJECT}), ("style", style, {*STYLES, SILHOUETTE, "auto"})):
+        if value not in choices:
+            raise UserError(f"no {name} named {value!r}; choose one of {sorted(choices)}")
+    if style == "auto":
+        return SILHOUETTE if texture == OBJECT else "block"
+    if texture == OBJECT and style != SILHOUETTE:
+        raise UserError(f"an object of another sample has its own outline, not style={style!r}: leave style out")
+    return style

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -57,34 +59,50 @@ def bounding_boxes(mask: Tensor) -> Tensor:
     return out
 
 
+class Moved(NamedTuple):
+    """mask: bool (H, W), where a shape was moved to. source: int64 (H, W), the place in the flat image that each of its pixels came from;
+    of all other pixels their own."""
+
+    mask: Tensor
+    source: Tensor
+
+
 def place_elsewhere(mask: Tensor, forbidden: Tensor, noise: Noise) -> Tensor:
     """The same shape where it touches nothing forbidden: each connected piece moved on its own, mirrored or not, whole inside the image.
 
     Every free place is equally likely. Area and outline are kept exactly. NotApplicable where a piece fits nowhere.
     """
+    return move_elsewhere(pieces(mask), forbidden, noise).mask
+
+
+def move_elsewhere(parts: Sequence[Tensor], forbidden: Tensor, noise: Noise) -> Moved:
+    """As `place_elsewhere`, of masks each of which is moved as one, in the order in which they are given."""
     rng = noise.fork("place").rng()
-    taken, out = forbidden.clone(), torch.zeros_like(mask)
-    for part in pieces(mask):
+    taken, out = forbidden.clone(), torch.zeros_like(forbidden)
+    source = torch.arange(forbidden.numel()).view(forbidden.shape)
+    for part in parts:
         moved = _move(part, taken, rng)
         if moved is None:
             area = int(part.sum())
             raise NotApplicable(f"no object-free place for a control region of the same shape ({area} pixels)")
-        out |= moved
-        taken |= moved
-    return out
+        out |= moved.mask
+        taken |= moved.mask
+        source = torch.where(moved.mask, moved.source, source)
+    return Moved(out, source)
 
 
-def _move(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Tensor | None:
+def _move(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Moved | None:
     x1, y1, x2, y2 = (int(v) for v in from_mask(part))
-    shape = part[y1:y2, x1:x2]
-    options = [shape, shape.flip(1)] if rng.integers(2) == 0 else [shape.flip(1), shape]
-    for option in options:
+    shape, numbers = part[y1:y2, x1:x2], torch.arange(part.numel()).view(part.shape)[y1:y2, x1:x2]
+    options = [(shape, numbers), (shape.flip(1), numbers.flip(1))]
+    for option, came_from in options if rng.integers(2) == 0 else options[::-1]:
         place = _offset_by_trial(option, taken, rng) or _offset_by_search(option, taken, rng)
         if place is not None:
             y, x = place
-            out = torch.zeros_like(part)
+            out, source = torch.zeros_like(part), torch.zeros(part.shape, dtype=torch.long)
             out[y : y + y2 - y1, x : x + x2 - x1] = option
-            return out
+            source[y : y + y2 - y1, x : x + x2 - x1] = came_from
+            return Moved(out, source)
     return None
 
 

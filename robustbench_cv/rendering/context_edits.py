@@ -66,6 +66,28 @@ def curves_of(results: Results, task: Task, experiment: Experiment) -> list[Curv
     return [Curve(method, sorted(steps.items())) for (method, _), steps in found.items() if len(steps) > 1]
 
 
+class LevelGrid(NamedTuple):
+    """The conditions of one occluder by published levels (foreground, background)."""
+
+    method: str
+    cells: dict[tuple[int, int], Condition]
+
+    @property
+    def single_axis(self) -> list[tuple[int, Condition]]:
+        """Those in which object and context are occluded to the same level, rising."""
+        return sorted(((f, c) for (f, b), c in self.cells.items() if f == b), key=lambda step: step[0])
+
+
+def level_grids(results: Results, task: Task) -> list[LevelGrid]:
+    """Of every occluder and choice of objects, the occlusions by levels."""
+    found: dict[tuple[str, str], dict[tuple[int, int], Condition]] = {}
+    for c in results.conditions(task, "intervention"):
+        f = facts_of(results, task, c)
+        if f is not None and f.occlusion is not None:
+            found.setdefault((f.method, f.choice.what), {}).setdefault((f.occlusion.foreground, f.occlusion.background), c)
+    return [LevelGrid(method, cells) for (method, _), cells in found.items()]
+
+
 def edit_pairs(results: Results, task: Task) -> list[EditPair]:
     """The pairs that a context index can be made of, the headline's first: each fill with the first swap, then exact with exact.
 

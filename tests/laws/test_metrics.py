@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, array_of
 from robustbench_cv.types import Labels, Sample
-from tests.reference import coco, plain, voc, worlds
+from tests.reference import coco, occlusion, plain, voc, worlds
 
 SCORE = 0.3
 
@@ -27,6 +27,8 @@ class Case:
     edited: bool = False
     sparse: bool = False
     """Whether it means nothing for some images: those are left out."""
+    world: str = ""
+    """Of which made-up samples, where those of the task hold nothing for it."""
 
     def __str__(self):
         return f"{self.spec}-{self.task}"
@@ -75,6 +77,11 @@ CASES = [
         for task in ("classification", "segmentation", "detection")
     ),
     Case("class-recall(of='cow')", "detection", coco_recall(3)),
+    *(
+        Case(f"{state}-{by}recall", "detection", occlusion.recall(state, by, SCORE), world="occlusion")
+        for state in ("whole", "occluded", "separated")
+        for by in ("", "box-")
+    ),
     Case("detection-rate", "detection", plain.share("found", SCORE)),
     Case("vanished", "detection", plain.share("vanished", SCORE)),
     Case("mislabelled", "detection", plain.share("mislabelled", SCORE)),
@@ -93,7 +100,7 @@ every_metric = pytest.mark.parametrize("case", CASES, ids=str)
 
 def pairs(case, n=12, **options):
     """The pairs that a case is measured on."""
-    made = worlds.pairs(case.task, n, edited=case.edited, **options)
+    made = worlds.pairs(case.world or case.task, n, edited=case.edited, **options)
     return [pair for pair in made if _serves(build(case), pair)] if case.sparse else made
 
 

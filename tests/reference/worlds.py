@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy
 import torch
 
+from robustbench_cv.boxes import from_mask
 from robustbench_cv.types import (
     ABSENT,
     BoxPrediction,
@@ -135,4 +136,36 @@ def _image():
     return torch.zeros(3, SIDE, SIDE)
 
 
-_MAKERS = {"classification": _classified, "segmentation": _segmented, "detection": _detected}
+def _stacked(rng, name, edited):
+    """Rectangles and frames on top of each other, whose whole shapes every other sample knows; detections are the masks, moved or cut."""
+    count, known = int(rng.integers(2, 6)), rng.random() < 0.5
+    whole = [_shape(rng) for _ in range(count)]
+    visible = [mask & ~torch.stack([*whole[k + 1 :], torch.zeros_like(mask)]).any(dim=0) for k, mask in enumerate(whole)]
+    kept = [k for k in range(count) if visible[k].sum() >= 4]
+    masks = torch.stack([visible[k] for k in kept])
+    boxes = torch.stack([from_mask(mask) for mask in masks])
+    target = BoxTarget.of(
+        boxes, torch.from_numpy(rng.integers(1, 4, len(kept))), torch.from_numpy(rng.random(len(kept)) < 0.1), masks=masks
+    )
+    regions = {f"instance:{i}": mask for i, mask in enumerate(masks)}
+    if known:
+        regions |= {f"amodal:{i}": whole[k] for i, k in enumerate(kept)}
+    found = torch.cat([masks.roll(int(shift), dims=2) for shift in rng.integers(-2, 3, 2)] + [masks])
+    labels = torch.where(torch.from_numpy(rng.random(len(found)) < 0.8), target.labels.repeat(3), 1)
+    scores = torch.from_numpy(rng.integers(0, 8, len(found)).astype("float32") / 10)
+    order = scores.argsort(descending=True, stable=True)
+    prediction = BoxPrediction(torch.stack([from_mask(mask) for mask in found])[order], scores[order], labels[order], found[order])
+    return prediction, Sample(name, _image(), target, regions)
+
+
+def _shape(rng):
+    """A rectangle, or the frame of one."""
+    out = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    (top, left), (high, wide) = rng.integers(0, SIDE - 6, 2), rng.integers(3, 20, 2)
+    out[top : top + high, left : left + wide] = True
+    if rng.random() < 0.3:
+        out[top + 2 : top + high - 2, left + 2 : left + wide - 2] = False
+    return out
+
+
+_MAKERS = {"classification": _classified, "segmentation": _segmented, "detection": _detected, "occlusion": _stacked}
