@@ -7,7 +7,15 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 
 Experiment = Literal[
-    "remove-object", "occlude-object", "blur-object", "swap-context", "show-context", "blur-context", "jigsaw-context", "texture-context"
+    "remove-object",
+    "occlude-object",
+    "blur-object",
+    "swap-context",
+    "show-context",
+    "blur-context",
+    "jigsaw-context",
+    "texture-context",
+    "transplant",
 ]
 """What an edit asks of a model: what is lost with the object, with its context, or with a part of either."""
 

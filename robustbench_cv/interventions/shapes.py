@@ -79,13 +79,19 @@ def _move(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Tensor | 
     shape = part[y1:y2, x1:x2]
     options = [shape, shape.flip(1)] if rng.integers(2) == 0 else [shape.flip(1), shape]
     for option in options:
-        place = _offset_by_trial(option, taken, rng) or _offset_by_search(option, taken, rng)
+        place = free_offset(option, taken, rng)
         if place is not None:
             y, x = place
             out = torch.zeros_like(part)
             out[y : y + y2 - y1, x : x + x2 - x1] = option
             return out
     return None
+
+
+def free_offset(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
+    """Where (top, left) a shape, bool (h, w), lies inside the image and overlaps nothing taken, bool (H, W): every such place is equally
+    likely. None where there is none."""
+    return _offset_by_trial(shape, taken, rng) or _offset_by_search(shape, taken, rng)
 
 
 def _offset_by_trial(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
