@@ -50,9 +50,9 @@ def numbers(items: list[Any]) -> list[Number]:
 
 NONE_HERE = {
     *("background-gap", "class-presence", "context-by-class", "context-curves", "context-index", "context-matrix", "context-shift"),
-    *("context-violations", "corruptions", "domain-shift", "fill-fidelity"),
+    *("context-violations", "corruptions", "domain-shift", "fill-fidelity", "transplant"),
 }
-"""Reports of what this run has none of: see test_corruptions.py, test_context_reports.py and test_context_measures.py."""
+"""Reports of what this run has none of: see test_corruptions.py, test_context_*.py and test_transplant.py."""
 
 
 @pytest.mark.parametrize("name", sorted(set(REPORTS.names()) - NONE_HERE))

@@ -175,7 +175,8 @@ class Transplant:
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "transplant")
         objects(sample)  # of what marks no objects nobody knows what is covered
-        assert self.donors is not None
+        if self.donors is None:
+            raise UserError("transplant borrows objects: call with_donors(Donors(samples)) first")
         choice = self._choose(sample, stream)
         place = self._place(sample, choice.one.shape, stream)
         return _paste(sample, _cutting(self.donors.sample(choice.donor), choice, self.pasted), place)
@@ -195,8 +196,7 @@ class Transplant:
 
     def _choose(self, sample: Sample, stream: Noise) -> _Choice:
         """The same for every place, and found once for all of them."""
-        if self.donors is None:
-            raise UserError("transplant borrows objects: call with_donors(Donors(samples)) first")
+        assert self.donors is not None
         key = ("transplant", self.partner, self.max_share, stream.seed, sample.id, tuple(sample.image.shape))
         if key not in self.donors.choices:
             self.donors.choices[key] = self._search(sample, stream)
