@@ -18,7 +18,7 @@ from robustbench_cv.metrics.over_places import OverPlaces
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.escape import slug
-from robustbench_cv.rendering.figures import Chart, colours, legend_above, percent_axis, say
+from robustbench_cv.rendering.figures import Chart, colours, legend_above, percent_axis, say, shorten_label
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import SUFFIXES, Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 CELLS = 5
 """Parts of each side of the image in the chart by place (project choice)."""
+
+ABREAST = 3
+"""Maps beside each other."""
 
 FEWEST = 10
 """Pasted objects of which a part of the image must hold the centre to be shown (project choice)."""
@@ -105,7 +108,7 @@ def _by_partner(results: Results, task: Task) -> dict[str, list[str]]:
 def _items(results: Results, task: Task, partner: str, conditions: list[str]) -> list[Item]:
     label = slug(f"{task} {partner}")
     items: list[Item] = [_table(results, task, partner, conditions, label)]
-    items += [_place_chart(results, group, conditions, f"{label}-{k}") for k, group in enumerate(reporting.groups_of(results, task))]
+    items.append(_place_chart(results, task, conditions, label))
     if task == "segmentation":
         items.append(_distance_chart(results, conditions, label))
     return items
@@ -149,40 +152,51 @@ def _bits() -> Unit:
     return "count"
 
 
-def _place_chart(results: Results, group: Group, conditions: list[str], label: str) -> Chart:
+def _place_chart(results: Results, task: Task, conditions: list[str], label: str) -> Chart:
     """Where the object is seen; of classifiers, where it changes the answer."""
-    metric = ANSWER_CHANGE if group.task == "classification" or OBJECT_RECALL not in results.metrics(group.task) else OBJECT_RECALL
-    cells = context_results.by_transplant_place(results, group, conditions, metric, CELLS)
-    shown = [(c.row, c.column, c.value, c.places) for c in cells if c.places >= FEWEST]
-    frame = pandas.DataFrame(shown, columns=["row", "column", "value", "places"]).astype({"value": float})
-    frame = frame.assign(low=numpy.nan, high=numpy.nan)
-    asked = _FINDINGS[group.task][metric].split(" (")[0]
+    metric = ANSWER_CHANGE if task == "classification" or OBJECT_RECALL not in results.metrics(task) else OBJECT_RECALL
+    groups = reporting.groups_of(results, task)
+    shown = [
+        (reporting.short_title(results, group), cell.row, cell.column, cell.value, cell.places)
+        for group in groups
+        for cell in context_results.by_transplant_place(results, group, conditions, metric, CELLS)
+        if cell.places >= FEWEST
+    ]
+    frame = pandas.DataFrame(shown, columns=["model", "row", "column", "value", "places"]).astype({"value": float})
+    asked = _FINDINGS[task][metric].split(" (")[0]
     return Chart(
-        frame=frame,
+        frame=frame.assign(low=numpy.nan, high=numpy.nan),
         draw=_draw_places,
         caption=(
-            f"{reporting.TASK_TITLES[group.task]}, {reporting.title_of(group)}: “{asked}”, in percent, by the part of the image in "
-            f"which the object's centre lies. Blank: fewer than {FEWEST} objects."
+            f"{reporting.TASK_TITLES[task]}: “{asked}”, in percent, by the part of the image in which the object's centre lies. "
+            f"Blank: fewer than {FEWEST} objects."
         ),
         label=f"transplant-places-{label}",
-        task=group.task,
-        title=f"By place: {group.model}",
-        size=(3.6, 3.2),
+        task=task,
+        title="By place in the image",
+        size=(6.4, 0.5 + 2.3 * -(-len(groups) // ABREAST)),
     )
 
 
 def _draw_places(axes: Axes, frame: pandas.DataFrame) -> None:
-    values = numpy.full((CELLS, CELLS), numpy.nan)
-    for row in frame.itertuples(index=False):
-        values[int(row[0]), int(row[1])] = row[2]
-    if frame.empty:
+    """A map for each model, side by side, with a free column and a free row between two."""
+    models = list(dict.fromkeys(frame["model"]))
+    if not models:
         say(axes, "no part of the image has enough objects")
-    axes.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
-    for row in frame.itertuples(index=False):
-        colour = "black" if row[2] > 0.6 else "white"
-        axes.text(int(row[1]), int(row[0]), f"{100 * row[2]:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks([0, CELLS - 1], ["left", "right"])
-    axes.set_yticks([0, CELLS - 1], ["top", "bottom"])
+    step, height = CELLS + 1, CELLS + 1.6
+    for k, model in enumerate(models):
+        left, top = step * (k % ABREAST), height * (k // ABREAST)
+        values = numpy.full((CELLS, CELLS), numpy.nan)
+        for _, row, column, value, *_rest in frame[frame["model"] == model].itertuples(index=False):
+            values[row, column] = value
+            colour = "black" if value > 0.6 else "white"
+            axes.text(left + column + 0.5, top + row + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        axes.imshow(values, cmap="viridis", vmin=0, vmax=1, extent=(left, left + CELLS, top + CELLS, top))
+        axes.text(left, top - 0.2, shorten_label(model, 28), ha="left", va="bottom", fontsize=8)
+    axes.set_xlim(0, step * ABREAST - 1)
+    axes.set_ylim(height * max(1, -(-len(models) // ABREAST)) - 1.5, -0.9)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
 
 
 def _distance_chart(results: Results, conditions: list[str], label: str) -> Chart:

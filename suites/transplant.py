@@ -32,7 +32,7 @@ def transplant(places: PositiveInt = 9, partner: str = "random", samples: Positi
     conditions = (
         CLEAN,
         *(
-            Condition(f"{one} object, place {k + 1}", (f"transplant(draw={k}, partner={one!r})",))
+            Condition(f"place {k + 1}" if one == "random" else f"place {k + 1}, {one}", (f"transplant(draw={k}, partner={one!r})",))
             for one in partners
             for k in range(places)
         ),

@@ -401,11 +401,13 @@ def test_the_report_shows_every_finding_beside_its_placebo(toys: Results) -> Non
     assert len(table.frame) == 2 * 7
     assert table.frame["object"][0].text.startswith("100.0")
     assert table.frame["placebo"][0].text.startswith("0.0")
-    assert [type(chart) for chart in charts] == [Chart, Chart]
+    assert [type(chart) for chart in charts] == [Chart]
     for item in (table, *charts):
         assert item.caption.endswith(".")
         assert item.to_html().count("<figure") == 1
-    assert (charts[0].frame["value"] == 1).all()
+    places = charts[0].frame
+    assert (places[places["model"] == "reads-objects"]["value"] == 1).all()
+    assert not (places[places["model"] == "reads-all"]["value"] == 1).all()
 
 
 def test_the_suite_runs_all_tasks(tmp_path: Path) -> None:
@@ -418,8 +420,8 @@ def test_the_suite_runs_all_tasks(tmp_path: Path) -> None:
     table = build_items(results, ["transplant"])[0]
     assert all(n == 8 for n in table.frame["images"])
     assert [c.name for c in find_suite("transplant(places=2, partner='compare')").tracks[0].conditions] == [
-        *("clean", "congruent object, place 1", "congruent object, place 2"),
-        *("incongruent object, place 1", "incongruent object, place 2"),
+        *("clean", "place 1, congruent", "place 2, congruent"),
+        *("place 1, incongruent", "place 2, incongruent"),
     ]
 
 
