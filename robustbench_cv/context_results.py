@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import pyarrow
 
 from robustbench_cv.arrow import compute
-from robustbench_cv.errors import NotApplicable
+from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alone
 from robustbench_cv.metrics.context_index import ContextReliance, Sides, context_reliance
 from robustbench_cv.metrics.context_shift import ContextShift, context_shift
 from robustbench_cv.metrics.context_violations import Violations, violations
 from robustbench_cv.metrics.domain_shift import DomainShift, domain_shift
-from robustbench_cv.metrics.evidence import shared_ids
+from robustbench_cv.metrics.evidence import Side, shared_ids
 from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
 from robustbench_cv.metrics.label_probability import NAME as LABEL_PROBABILITY
@@ -23,6 +23,7 @@ from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
 from robustbench_cv.metrics.occlusion_gap import OcclusionGap, occlusion_gap
 from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
+from robustbench_cv.metrics.over_places import Cell, OverPlaces, by_place, label_entropy, over_places, ring_change
 from robustbench_cv.metrics.ratios import Background, Ratio
 from robustbench_cv.results import Effect, Group, Results, undefined
 
@@ -207,3 +208,67 @@ def error_counts(results: Results, group: Group, condition: str) -> ContextShift
         return context_shift(*(results.evidence(group, condition, metric, reference=reference) for reference in (False, True)))
 
     return results.remember("context shift", group, [condition], metric, ContextShift, make)
+
+
+ANSWER_CHANGE = "nonlocal-change"
+"""The metric whose evidence says what changed, and where the edit was."""
+
+
+def over_transplants(results: Results, group: Group, conditions: Sequence[str], metric: str) -> OverPlaces:
+    """A metric over the places at which an object was pasted, its placebo's, and the first less the second. conditions: one a place, each
+    with a placebo. UserError for metrics that are no ratio of sums."""
+    ratio = _ratio(results, group, metric)
+    return _over(results, group, conditions, metric, "", lambda edited, placebo: over_places(ratio, edited, placebo))
+
+
+def label_entropy_over_transplants(results: Results, group: Group, conditions: Sequence[str]) -> OverPlaces:
+    """How much what is said of a pasted object changes with its place, in bits."""
+    return _over(results, group, conditions, ANSWER_CHANGE, "label entropy", label_entropy)
+
+
+def ring_over_transplants(results: Results, group: Group, conditions: Sequence[str], ring: int) -> OverPlaces:
+    """The share of a segmenter's pixels in one ring around the pasted object that change."""
+    return _over(
+        results, group, conditions, ANSWER_CHANGE, f"ring {ring}", lambda edited, placebo: over_places(ring_change(ring), edited, placebo)
+    )
+
+
+def by_transplant_place(results: Results, group: Group, conditions: Sequence[str], metric: str, cells: int) -> list[Cell]:
+    """A metric by where in the image the object was pasted; empty where a check blocks it."""
+    if results.first_stop(group, conditions):
+        return []
+    ratio = _ratio(results, group, metric)
+
+    def make() -> list[Cell]:
+        sides = [[results.evidence(group, name, one) for name in conditions] for one in (metric, ANSWER_CHANGE)]
+        return by_place(ratio, sides[0], sides[1], cells)
+
+    return results.remember("by place", group, conditions, metric, list[Cell], make, cells)
+
+
+def _over(
+    results: Results,
+    group: Group,
+    conditions: Sequence[str],
+    metric: str,
+    what: str,
+    make_of: Callable[[Sequence[Side], Sequence[Side]], OverPlaces],
+) -> OverPlaces:
+    placebos = [results.controls(group.task, name)[0] for name in conditions]
+    names = [*conditions, *placebos]
+    if blocked := results.first_stop(group, names):
+        return OverPlaces(*[undefined(blocked)] * 3)
+
+    def make() -> OverPlaces:
+        made = make_of(*([results.evidence(group, name, metric) for name in each] for each in (conditions, placebos)))
+        samples, failed = len(results.rows(group, conditions[0])), results.failed_under(group, names)
+        return OverPlaces(*(replace(one, excluded=samples - one.n, failed=failed) for one in made))
+
+    return results.remember("over places", group, names, metric, OverPlaces, make, what)
+
+
+def _ratio(results: Results, group: Group, metric: str) -> Ratio:
+    built = results.metric(group, metric)
+    if not isinstance(built, Ratio):
+        raise UserError(f"{metric!r} is no ratio of sums over images, which alone can be summed over places")
+    return built

@@ -123,6 +123,10 @@ class Edit:
     subject: Target | None = None
     moved: bool = False
     """Whether what is the same in both images has another place: `before` and `target` then differ in positions."""
+    adds: bool = False
+    """Whether `subject` is an object that the edit puts into the image (its placebo: would put), so that `before` lacks it."""
+    original: Prediction | None = None
+    """What the model says of the unedited image, for metrics that compare its two answers; known only while they measure."""
 
 
 @runtime_checkable

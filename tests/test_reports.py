@@ -62,6 +62,7 @@ NONE_HERE = {
     "occlusion-levels",
     "occlusion-recall",
     "removal-matrix",
+    "transplant",
     "with-and-without-class",
 }
 """Reports of what this run has none of: each has a test file of its own."""

@@ -16,6 +16,7 @@ Experiment = Literal[
     "blur-context",
     "jigsaw-context",
     "texture-context",
+    "transplant",
 ]
 """What an edit asks of a model: what is lost with the object, with its context, or with a part of either."""
 

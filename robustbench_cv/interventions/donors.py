@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from typing import Any
 
 import numpy
 
 from robustbench_cv.errors import BadSample
-from robustbench_cv.interventions.object_selection import main_class
+from robustbench_cv.interventions.co_occurrence import CoOccurrence
+from robustbench_cv.interventions.object_selection import main_class, things
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Dataset, Sample
 
 MOST_TRIED = 64
 """Donors that are looked at before a sample counts as not applicable."""
+
+MOST_SURVEYED = 1000
+"""Samples by which a data set is known as a whole (project choice): with all of a large one, every run would read it once more."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,15 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Donors:
-    """Samples to borrow from, read one at a time. `settings` remembers theirs by position, so that few are read twice.
+    """Samples to borrow from, read one at a time. `settings` remembers theirs by position, so that few are read twice;
+    `choices`, what edits chose of them, by what the choice depends on.
 
     Share one among all cells of a data set: its ids are hashed once.
     """
 
     source: Sequence[Sample] | Dataset
     settings: dict[int, Setting] = field(default_factory=dict, repr=False)
+    choices: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _fingerprints: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def lend(self, sample: Sample, seed: int, wanted: Callable[[Setting], bool]) -> Iterator[Sample]:
@@ -72,6 +79,10 @@ class Donors:
             self.settings[i] = Setting.of(donor)
             if wanted(self.settings[i]):
                 yield donor
+
+    def sample(self, id_: str) -> Sample:
+        """A donor by its id."""
+        return self.source[self._positions[id_]]
 
     def candidates(self, sample_id: str, seed: int) -> list[int]:
         """Positions of the up to 64 other samples that may lend to this one, in the order in which they are tried.
@@ -91,12 +102,31 @@ class Donors:
         others = [i for i in dict.fromkeys(order.tolist()) if self._ids[i] != sample_id][:MOST_TRIED]
         return sorted(others, key=lambda i: Noise(seed, (f"{sample_id}\x00{self._ids[i]}",), "donors").key())
 
-    def fingerprints(self, sample_ids: Iterable[str], seed: int) -> list[tuple[str, str]]:
-        """(id, fingerprint) of every sample that may lend to one of these, by id: what their edits depend on. Each is read once."""
+    def survey(self) -> list[int]:
+        """Positions of up to 1000 samples that stand for the whole data set: the same whichever sample asks, drawn by the ids' hashes."""
+        positions: list[int] = self._ring[1][:MOST_SURVEYED].tolist()
+        return positions
+
+    def fingerprints(self, sample_ids: Iterable[str], seed: int, *, surveyed: bool = False) -> list[tuple[str, str]]:
+        """(id, fingerprint) of every sample that may lend to one of these, by id: what their edits depend on. Each is read once.
+
+        surveyed: also of those that `co_occurrence` is counted on.
+        """
         assert not isinstance(self.source, Sequence), "a list of samples has no fingerprints"
-        candidates = {i for id_ in sample_ids for i in self.candidates(id_, seed)}
+        candidates = {i for id_ in sample_ids for i in self.candidates(id_, seed)} | set(self.survey() if surveyed else ())
         self._fingerprints.update({i: self.source.fingerprint(i) for i in candidates - self._fingerprints.keys()})
         return sorted((self._ids[i], self._fingerprints[i]) for i in candidates)
+
+    @cached_property
+    def co_occurrence(self) -> CoOccurrence:
+        """Which classes of objects stand in one image, counted over `survey`; unreadable samples are passed over."""
+        return CoOccurrence.of(names for i in self.survey() if (names := self._class_names(i)) is not None)
+
+    def _class_names(self, index: int) -> frozenset[str] | None:
+        try:
+            return frozenset(name for name, mask in things(self.source[index]).items() if bool(mask.any()))
+        except BadSample:
+            return None
 
     @cached_property
     def class_order(self) -> tuple[str, ...]:
@@ -108,6 +138,10 @@ class Donors:
     @cached_property
     def _ids(self) -> Sequence[str]:
         return [donor.id for donor in self.source] if isinstance(self.source, Sequence) else self.source.ids
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {id_: i for i, id_ in enumerate(self._ids)}
 
     @cached_property
     def _ring(self) -> tuple[numpy.ndarray, numpy.ndarray]:

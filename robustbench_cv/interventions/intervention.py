@@ -55,3 +55,14 @@ class NeedsDonors(Protocol):
     """
 
     def with_donors(self, donors: Donors) -> Intervention: ...
+
+
+@runtime_checkable
+class SurveysDonors(NeedsDonors, Protocol):
+    """An intervention that may choose by which classes occur together in the data set (`Donors.co_occurrence`).
+
+    surveys: whether this one does: a run's records then depend on the samples that were counted.
+    """
+
+    @property
+    def surveys(self) -> bool: ...

@@ -96,7 +96,7 @@ def _move(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Moved | N
     shape, numbers = part[y1:y2, x1:x2], torch.arange(part.numel()).view(part.shape)[y1:y2, x1:x2]
     options = [(shape, numbers), (shape.flip(1), numbers.flip(1))]
     for option, came_from in options if rng.integers(2) == 0 else options[::-1]:
-        place = _offset_by_trial(option, taken, rng) or _offset_by_search(option, taken, rng)
+        place = free_offset(option, taken, rng)
         if place is not None:
             y, x = place
             out, source = torch.zeros_like(part), torch.zeros(part.shape, dtype=torch.long)
@@ -104,6 +104,12 @@ def _move(part: Tensor, taken: Tensor, rng: numpy.random.Generator) -> Moved | N
             source[y : y + y2 - y1, x : x + x2 - x1] = came_from
             return Moved(out, source)
     return None
+
+
+def free_offset(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:
+    """Where (top, left) a shape, bool (h, w), lies inside the image and overlaps nothing taken, bool (H, W): every such place is equally
+    likely. None where there is none."""
+    return _offset_by_trial(shape, taken, rng) or _offset_by_search(shape, taken, rng)
 
 
 def _offset_by_trial(shape: Tensor, taken: Tensor, rng: numpy.random.Generator) -> tuple[int, int] | None:

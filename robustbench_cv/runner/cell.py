@@ -191,10 +191,11 @@ def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Pr
 
 def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction) -> Record:
     reference: dict[str, Evidence] = {}
+    edit = None if pair.after.edit is None else replace(pair.after.edit, original=original)
     try:
-        evidence, excluded = _measure(job.metrics, prediction, pair.after)
-        if pair.after.edit is not None:
-            reference, _ = _measure(job.metrics, original, replace(pair.before, target=pair.after.edit.before, edit=pair.after.edit))
+        evidence, excluded = _measure(job.metrics, prediction, replace(pair.after, edit=edit))
+        if edit is not None:
+            reference, _ = _measure(job.metrics, original, replace(pair.before, target=edit.before, edit=edit))
     except ForeignError as fault:
         if not job.skip_bad:
             raise

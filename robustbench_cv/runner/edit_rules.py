@@ -69,8 +69,11 @@ def _extremes(image: Tensor) -> str:
 
 
 def _subject(before: Sample, after: Sample) -> Tensor:
-    """The pixels of the objects that the edit is about: what it says, else the labelled object, else all; none where nothing tells."""
+    """The pixels of the objects that the edit is about: what it says, else the labelled object, else all; none where nothing tells, or
+    where the object is none of this image."""
     edit, nothing = after.edit, torch.zeros(before.image.shape[-2:], dtype=torch.bool)
+    if edit is not None and edit.adds:
+        return nothing
     subject = None if edit is None else edit.subject
     if isinstance(subject, MaskTarget):
         return subject.labels != IGNORE

@@ -19,7 +19,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.foreign_code import calling
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.interventions.intervention import NeedsDonors, ReadsFiles
+from robustbench_cv.interventions.intervention import NeedsDonors, ReadsFiles, SurveysDonors
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
 from robustbench_cv.run_folder import RunFolder, digest
@@ -204,11 +204,13 @@ def _choose_samples(dataset: Dataset, spec: str, most: int | None) -> tuple[tupl
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, a smaller budget."""
+    """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, and the
+    data set surveyed for them, a smaller budget."""
 
     code: Dependencies
     surrogates: tuple[str, ...]
     takes_donors: bool
+    surveys: bool
     base: Condition | None
     files: str
 
@@ -248,9 +250,11 @@ class _CellMaker:
         for spec in asked:
             code |= self._describer.describe(spec).code
         takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
+        surveys = any(isinstance(edit, SurveysDonors) and edit.surveys for edit in edits)
         base = smaller_budget(condition, before, self._track.task)
         files = [path for edit in edits if isinstance(edit, ReadsFiles) for path in edit.files]
-        return _Parts(code | attack_code, asked, takes_donors, base, digest([file_sha256(path).hex() for path in files]) if files else "")
+        of_files = digest([file_sha256(path).hex() for path in files]) if files else ""
+        return _Parts(code | attack_code, asked, takes_donors, surveys, base, of_files)
 
     def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow]) -> Iterator[PlannedCell]:
         """below: the smaller budget's cells, where there is one."""
@@ -278,7 +282,7 @@ class _CellMaker:
             pictures = PICTURES if start == 0 and condition.name in self._shown else 0
             ids = [pair.dataset.ids[i] for i in indices]
             data = [[id_, f] for id_, f in zip(ids, pair.fingerprints[start : start + SHARD], strict=True)]
-            lent = pair.donors.fingerprints(ids, self._seed) if parts.takes_donors else []
+            lent = pair.donors.fingerprints(ids, self._seed, surveyed=parts.surveys) if parts.takes_donors else []
             base = below[start // SHARD] if below else None
             key = digest(common | {"data": data, "donors": lent, "pictures": pictures, "base": base and base.key})[:32]
             row = CellRow(key, track.task, pair.row.name, pair.dataset_row.name, condition.name, len(indices))

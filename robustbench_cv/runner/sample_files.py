@@ -27,6 +27,7 @@ def write_sample(path: Path, sample: Sample) -> None:
             "removed": sorted(edit.removed),
             "share": edit.share,
             "moved": edit.moved,
+            "adds": edit.adds,
             "before": _take(tensors, "before", edit.before),
             "subject": None if edit.subject is None else _take(tensors, "subject", edit.subject),
         }
@@ -48,9 +49,8 @@ def read_sample_file(path: Path) -> Sample | None:
     if kept is not None:
         before = _target(tensors, "before", kept["before"])
         subject = None if kept["subject"] is None else _target(tensors, "subject", kept["subject"])
-        edit = Edit(
-            kept["kind"], tensors["edit region"], before, frozenset(kept["removed"]), kept["share"], subject, kept.get("moved", False)
-        )
+        flags = {name: kept.get(name, False) for name in ("moved", "adds")}
+        edit = Edit(kept["kind"], tensors["edit region"], before, frozenset(kept["removed"]), kept["share"], subject, **flags)
     return Sample(facts["id"], tensors["image"], _target(tensors, "target", facts["target"]), regions, facts["attributes"], edit=edit)
 
 

@@ -16,7 +16,7 @@ from robustbench_cv.interventions.fill import FILLS
 from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
-from robustbench_cv.types import ABSENT, IGNORE, BoxTarget, ClassTarget, MaskTarget, Sample
+from robustbench_cv.types import ABSENT, IGNORE, BoxTarget, ClassTarget, Edit, MaskTarget, Sample
 
 synthetic = load_file(Path(__file__).parents[1] / "synthetic_samples.py")
 
@@ -46,6 +46,8 @@ VARIANTS = [
     "texture-context(what='boat')",
     *(f"rotate(degrees={degrees})" for degrees in (-90, 7.5)),
     *("translate(right=0.2, down=0.1)", "translate(fill='edge')", "mirror(direction='both')", "rescale(factor=1.3)"),
+    "transplant(pasted='background')",
+    *("transplant(draw=5)", "transplant(row=1, column=2)", "transplant(row=5, column=5, max_share=0.06)"),
     *("hue(degrees=-60)", "hue(keep='hsv')", "patch-shuffle(grid=2)"),
     "crop-context(ratio=0, what='boat')",
     "blur-object(sigma=32, what='car')",
@@ -143,6 +145,7 @@ def test_pair_is_scored_on_the_same_things(spec: str, task: str) -> None:
         assert torch.equal(before.labels[scored], sample.target.labels[scored])
         assert torch.equal(target.labels[scored & ~after.edit.region], sample.target.labels[scored & ~after.edit.region])
     else:
+        target, before = _shared_objects(after.edit, target, before)
         count = len(target.boxes)
         pasted = max(0, count - len(sample.target.boxes))
         assert len(before.boxes) == len(sample.target.boxes) + pasted
@@ -152,6 +155,17 @@ def test_pair_is_scored_on_the_same_things(spec: str, task: str) -> None:
         assert torch.equal(before.labels[:count], target.labels)
         assert torch.equal(before.crowd[:count], target.crowd)
         assert before.crowd[count:].all()
+
+
+def _shared_objects(edit: Edit, target: BoxTarget, before: BoxTarget) -> tuple[BoxTarget, BoxTarget]:
+    """Both without an object that the edit put in, which stands last in the target, and is to be ignored in the unedited image."""
+    if not edit.adds or len(target.boxes) == 0 or not torch.equal(target.boxes[-1], edit.subject.boxes[0]):  # type: ignore[union-attr]
+        return target, before
+    added = len(target.boxes) - 1
+    assert torch.equal(target.labels[added:], edit.subject.labels)  # type: ignore[union-attr]
+    assert not target.crowd[added]
+    assert before.crowd[added]
+    return target.select(torch.arange(added)), before.select(torch.arange(len(before.boxes)) != added)
 
 
 @each
@@ -168,6 +182,8 @@ def test_regions_follow(spec: str, task: str) -> None:
             continue
         if name not in sample.regions:
             assert not (where & ~after.edit.region).any()  # what was pasted lies where pixels changed
+            continue
+        if after.edit.adds and torch.equal(where, after.edit.region):  # the object that was put in
             continue
         if after.edit.kind.startswith(UNCOVERED):  # what is behind fog is still there
             assert torch.equal(where, sample.regions[name])
@@ -290,7 +306,8 @@ def test_laws_on_rendered_scenes(spec: str, task: str) -> None:
         if isinstance(first.target, BoxTarget):
             masks = [name for name in first.regions if name.startswith("instance:")]
             assert len(masks) == len(first.target.boxes) == len(first.target.labels)
-            assert len(first.edit.before.boxes) == max(len(sample.target.boxes), len(first.target.boxes))
+            shared, before = _shared_objects(first.edit, first.target, first.edit.before)  # type: ignore[arg-type]
+            assert len(before.boxes) == max(len(sample.target.boxes), len(shared.boxes))
         if isinstance(first.target, MaskTarget) and first.edit.kind not in MOVED:
             assert torch.equal(first.target.labels == IGNORE, first.edit.before.labels == IGNORE)
     assert served or "shuffle" in spec or "cue" in spec or "car" in spec or "boat" in spec or "sea" in spec or "context-class" in spec

@@ -29,6 +29,8 @@ class Case:
     """Whether it means nothing for some images: those are left out."""
     world: str = ""
     """Of which made-up samples, where those of the task hold nothing for it."""
+    compared: bool = False
+    """Whether it compares the answers to the edited and to the unedited image."""
 
     def __str__(self):
         return f"{self.spec}-{self.task}"
@@ -86,6 +88,17 @@ CASES = [
     Case("vanished", "detection", plain.share("vanished", SCORE)),
     Case("mislabelled", "detection", plain.share("mislabelled", SCORE)),
     Case("fabricated-per-image", "detection", plain.fabricated_per_image(SCORE)),
+    *(
+        Case("nonlocal-change", task, plain.nonlocal_change(SCORE), edited=True, compared=True)
+        for task in ("classification", "segmentation", "detection")
+    ),
+    *(
+        Case(f"nonlocal-{name}", "detection", plain.fate(name, SCORE), edited=True, compared=True)
+        for name in ("lost", "relabelled", "moved")
+    ),
+    Case("nonlocal-boxes", "detection", plain.fate("", SCORE, by_box=True), edited=True, compared=True),
+    Case("new-classes", "detection", plain.new_classes(SCORE), edited=True, compared=True),
+    Case("misnamed", "detection", plain.misnamed(SCORE), edited=True, compared=True),
     Case("hallucination-rate", "classification", plain.hallucination("any", worlds.NAMES, SCORE), edited=True),
     Case("hallucinated-area", "segmentation", plain.hallucinated_area(worlds.NAMES), edited=True),
     *(
@@ -101,6 +114,8 @@ every_metric = pytest.mark.parametrize("case", CASES, ids=str)
 def pairs(case, n=12, **options):
     """The pairs that a case is measured on."""
     made = worlds.pairs(case.world or case.task, n, edited=case.edited, **options)
+    if case.compared:
+        return worlds.compared(made)
     return [pair for pair in made if _serves(build(case), pair)] if case.sparse else made
 
 
@@ -157,7 +172,8 @@ def test_order_does_not_matter(case):
 @every_metric
 def test_a_perfect_prediction_scores_best(case):
     metric = build(case)
-    evidence = [metric.measure(*worlds.perfect(pair)) for pair in pairs(case, 40)]
+    best = worlds.unchanged if case.compared else worlds.perfect
+    evidence = [metric.measure(*best(pair)) for pair in pairs(case, 40)]
     assert metric.reduce(evidence) == pytest.approx(1.0 if metric.higher_is_better else 0.0, abs=1e-12)
 
 
@@ -219,7 +235,7 @@ def test_a_rate_keeps_zeros_and_ones(case):
 def test_another_tasks_prediction_is_refused(case):
     other = {"classification": "detection", "segmentation": "classification", "detection": "segmentation"}[case.task]
     prediction, _ = worlds.pairs(other, 1)[0]
-    sample = worlds.pairs(case.task, 1, edited=case.edited)[0][1]
+    sample = pairs(case, 1)[0][1]
     with pytest.raises(NotApplicable):
         build(case).measure(prediction, sample)
 
@@ -228,7 +244,9 @@ def test_metrics_with_one_evidence_key_measure_the_same():
     kept: dict[tuple[str, str], tuple[str, object]] = {}
     for case in CASES:
         metric, evidence = measured(case)
-        first, other = kept.setdefault((metric.evidence_key, f"{case.task} {case.edited} {case.sparse}"), (case.spec, evidence))
+        first, other = kept.setdefault(
+            (metric.evidence_key, f"{case.task} {case.edited} {case.sparse} {case.compared}"), (case.spec, evidence)
+        )
         assert evidence == other, f"{case.spec} and {first}"
     assert len(kept) < len(CASES)
 

@@ -184,3 +184,97 @@ def shape_bias(pairs, names):
         shape += answer == sample.target.label
         texture += names[answer] == sample.attributes["texture"]
     return shape / (shape + texture)
+
+
+def _reported(prediction, score):
+    rows = zip(prediction.boxes.tolist(), prediction.scores.tolist(), prediction.labels.tolist(), strict=True)
+    return sorted([(s, b, c) for b, s, c in rows if s >= score], key=lambda row: -row[0])
+
+
+def _extent(region):
+    places = [(y, x) for y, row in enumerate(region.tolist()) for x, here in enumerate(row) if here]
+    rows, columns = zip(*places, strict=True)
+    return min(columns), min(rows), max(columns) + 1, max(rows) + 1
+
+
+def box_changes(prediction, sample, score):
+    """What became of each distant box: a list of "kept", "relabelled", "moved" and "lost"."""
+    place, after, fates = _extent(sample.edit.region), _reported(prediction, score), []
+    for _, box, label in _reported(sample.edit.original, score):
+        if iou(box, place) >= 0.05:
+            continue
+        near = [(iou(box, other), c == label) for _, other, c in after]
+        if any(same and v >= 0.5 for v, same in near):
+            fates.append("kept")
+        elif any(v >= 0.5 for v, _ in near):
+            fates.append("relabelled")
+        else:
+            fates.append("moved" if any(same and v >= 0.1 for v, same in near) else "lost")
+    return fates
+
+
+def nonlocal_change(score):
+    def value(pairs):
+        changed = total = 0
+        for prediction, sample in pairs:
+            original = sample.edit.original
+            if hasattr(prediction, "boxes"):
+                changed, total = changed + any(fate != "kept" for fate in box_changes(prediction, sample, score)), total + 1
+            elif hasattr(prediction, "probs"):
+                first = [max(range(len(p.probs)), key=lambda c, p=p: (float(p.probs[c]), -c)) for p in (prediction, original)]
+                changed, total = changed + (first[0] != first[1]), total + 1
+            else:
+                for far, differs in pixel_changes(prediction, sample):
+                    changed, total = changed + (far > 0.1 and differs), total + (far > 0.1)
+        return changed / total
+
+    return value
+
+
+def pixel_changes(prediction, sample):
+    """(distance from the region's box in shares of the shorter side, whether the label changed) of each pixel."""
+    x1, y1, x2, y2 = _extent(sample.edit.region)
+    before, after = sample.edit.original.labels.tolist(), prediction.labels.tolist()
+    side = min(len(after), len(after[0]))
+    for i, row in enumerate(after):
+        for j, label in enumerate(row):
+            down, right = max(y1 - i - 0.5, i + 0.5 - y2, 0), max(x1 - j - 0.5, j + 0.5 - x2, 0)
+            yield (down**2 + right**2) ** 0.5 / side, label != before[i][j]
+
+
+def fate(name, score, *, by_box=False):
+    def value(pairs):
+        fates = [box_changes(prediction, sample, score) for prediction, sample in pairs]
+        if by_box:
+            every = [fate for one in fates for fate in one]
+            return sum(fate != "kept" for fate in every) / len(every)
+        return sum(name in one for one in fates) / len(fates)
+
+    return value
+
+
+def _put_in(sample):
+    return [c for c in sample.edit.subject.labels.tolist() if c >= 0] if sample.edit.adds else []
+
+
+def new_classes(score):
+    def value(pairs):
+        count = 0
+        for prediction, sample in pairs:
+            before, after = ({c for _, _, c in _reported(one, score)} for one in (sample.edit.original, prediction))
+            count += len([c for c in after if c not in before and c not in _put_in(sample)])
+        return count / len(pairs)
+
+    return value
+
+
+def misnamed(score):
+    def value(pairs):
+        hits = 0
+        for prediction, sample in pairs:
+            place, own = _extent(sample.edit.region), _put_in(sample)
+            said = [c for _, box, c in _reported(prediction, score) if iou(box, place) >= 0.5]
+            hits += bool(own) and bool(said) and own[0] not in said
+        return hits / len(pairs)
+
+    return value

@@ -30,6 +30,44 @@ def pairs(task: str, n: int = 12, *, seed: int = 0, edited: bool = False):
     return [_MAKERS[task](rng, f"sample/{k:03}", edited) for k in range(n)]
 
 
+def compared(pairs, seed=0):
+    """The pairs with what the model said of the unedited image: nearly the same. Of every other one the edit put an object in."""
+    return [_compared(numpy.random.default_rng([seed, k]), prediction, sample, k) for k, (prediction, sample) in enumerate(pairs)]
+
+
+def _compared(rng, prediction, sample, k):
+    edit = sample.edit
+    if isinstance(prediction, ClassPrediction):
+        original = prediction if rng.random() < 0.5 else ClassPrediction(prediction.probs.flip(0))
+    elif isinstance(prediction, MaskPrediction):
+        noise = torch.from_numpy(rng.random((SIDE, SIDE)) < 0.2)
+        original = MaskPrediction(torch.where(noise, torch.from_numpy(rng.integers(0, 6, (SIDE, SIDE))), prediction.labels))
+    else:
+        count = len(prediction.boxes)
+        boxes = prediction.boxes + torch.from_numpy(rng.choice([0, 0, 0, 1, 3, 12], (count, 1))).float()
+        labels = torch.where(torch.from_numpy(rng.random(count) < 0.2), 1 + prediction.labels % 4, prediction.labels)
+        original = BoxPrediction(boxes, prediction.scores, labels)
+        if k % 3 == 0:  # something lies on the edited place
+            y, x = edit.region.nonzero()[0].tolist()
+            there = torch.tensor([[x, y, x + 8.0, y + 8.0]])
+            more = torch.cat([there, prediction.boxes]), torch.cat([torch.tensor([0.8]), prediction.scores])
+            prediction = _with_masks(BoxPrediction(*more, torch.cat([torch.tensor([1 + k % 4]), prediction.labels])))
+        if k % 2:
+            y, x = edit.region.nonzero()[0].tolist()
+            subject = BoxTarget.of(torch.tensor([[x, y, x + 8.0, y + 8.0]]), torch.tensor([2 if k % 4 == 1 else -1]))
+            edit = replace(edit, subject=subject, adds=True)
+    return prediction, replace(sample, edit=replace(edit, original=original))
+
+
+def unchanged(pair):
+    """The same sample with the answer to the unedited image, and an object that the edit put in found."""
+    edit = pair[1].edit
+    if not edit.adds or not isinstance(edit.subject, BoxTarget) or int(edit.subject.labels[0]) < 0:
+        return edit.original, pair[1]
+    boxes, labels = (torch.cat([getattr(one, name) for one in (edit.subject, edit.original)]) for name in ("boxes", "labels"))
+    return BoxPrediction(boxes, torch.cat([torch.ones(1), edit.original.scores]), labels), pair[1]
+
+
 def perfect(pair):
     """The same sample with the prediction that is right in everything."""
     target = pair[1].target
