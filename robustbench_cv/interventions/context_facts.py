@@ -29,7 +29,7 @@ class ContextFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     level: of an experiment that has several (a covered share, a blur in px, a ratio of areas). exact: rendered again, so that the edit
     itself has no error. natural: the picture is meant to look like one without the object, or with the object elsewhere; False where
-    something plainly artificial is shown (a grey background, a silhouette).
+    something plainly artificial is shown (a grey background, a silhouette). published: a picture that others made, not an edit of ours.
     """
 
     experiment: Experiment
@@ -38,6 +38,7 @@ class ContextFacts(msgspec.Struct, frozen=True, kw_only=True):
     level: float | None = None
     exact: bool = False
     natural: bool = False
+    published: bool = False
 
 
 @runtime_checkable
