@@ -34,7 +34,7 @@ def _table(results: Results, task: Task) -> Table | None:
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} of objects on backgrounds of their own class (mixed-same) and of any class (mixed-rand); "
         "BG-gap: the first less the second, over the images that both serve. Challenge accuracy: images that none of the backgrounds "
-        "fools. 95 % intervals."
+        "fools; backgrounds: the most that one is shown on. 95 % intervals."
     )
     published = all(f.published for _, f in swaps)
     note = _PUBLISHED if published else _OWN
