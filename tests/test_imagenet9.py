@@ -31,9 +31,10 @@ from robustbench_cv.registry import Spec, load_file
 from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Results, RunInfo, TrackRow
 from robustbench_cv.runner.cell import evidence_types
-from robustbench_cv.runner.plan import Options
+from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.runner.run_facts import condition_facts
+from robustbench_cv.suite import CLEAN, Suite, Track
 from robustbench_cv.suite_files import find_suite
 from robustbench_cv.types import ABSENT, ClassTarget, Labels
 
@@ -332,6 +333,14 @@ def test_a_model_of_1000_classes_needs_no_more_than_the_data(root: Path, tmp_pat
     assert any("lacks the folders mixed_next" in note for note in results.run.notes)
     (variants,) = build_items(results, ["background-variants"])
     assert variants.frame["without this variant"].tolist()[-1] == 18  # type: ignore[union-attr]
+
+
+def test_one_run_does_not_take_a_model_in_two_ways(root: Path, tmp_path: Path) -> None:
+    numpy.savez(tmp_path / "fine.npz", images=numpy.zeros((2, 32, 32, 3), numpy.uint8), labels=[0, 1], classes=numpy.array(IMAGENET))
+    data = (f"imagenet9:{root}", f"npz:{tmp_path / 'fine.npz'}")
+    suite = Suite("both", 1, (Track("classification", (), (), (CLEAN,), ("top-1",)),))
+    with pytest.raises(UserError, match=r"answers in other classes on 'bg_challenge' than on .*: make two runs"):
+        make_plan(suite, Options(models=(colours(IMAGENET),), data=data))
 
 
 PUBLISHED = {
