@@ -29,14 +29,29 @@ def _table(results: Results, task: Task) -> Table | None:
     if same is None or not others or not results.conditions(task, "clean"):
         return None
     notes, metric = Footnotes(), results.metrics(task)[0]
-    rows = [_row(results, group, same, others, metric, notes) for group in reporting.groups_of(results, task)]
+    search = next((c.name for c in results.conditions(task, "attack") if _is_search(results, task, c.name)), None)
+    rows = [_row(results, group, same, others, metric, notes, search) for group in reporting.groups_of(results, task)]
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} of objects on backgrounds of their own class (mixed-same) and of any class (mixed-rand); "
         "BG-gap: the first less the second, over the images that both serve. Challenge accuracy: images that none of the backgrounds "
-        "fools. 95 % intervals."
+        "fools; backgrounds: the most that one is shown on. 95 % intervals."
     )
-    note = "Made from this data set's own objects and backgrounds: to be compared with numbers made here, not with the paper's."
+    published = all(f.published for _, f in swaps)
+    note = _PUBLISHED if published else _OWN
     return Table(cells_of(_COLUMNS, rows), caption, f"background-gap-{task}", (*notes.notes, note), task, title="Backgrounds")
+
+
+_OWN = "Made from this data set's own objects and backgrounds: to be compared with numbers made here, not with the paper's."
+_PUBLISHED = (
+    "Read from the published pictures: the first four numbers compare with the paper's where n is all of them (4050); challenge accuracy, "
+    "where the backgrounds are all of them too."
+)
+
+
+def _is_search(results: Results, task: Task, condition: str) -> bool:
+    """Whether an attack chooses backgrounds."""
+    attack = results.facts(task, condition).attack
+    return attack is not None and attack.swaps_background
 
 
 def _swap(results: Results, task: Task, condition: Condition) -> ContextFacts | None:
@@ -44,14 +59,19 @@ def _swap(results: Results, task: Task, condition: Condition) -> ContextFacts | 
     return facts if facts is not None and facts.experiment == "swap-context" else None
 
 
-def _row(results: Results, group: Group, same: str, others: list[str], metric: str, notes: Footnotes) -> list[Cell]:
+def _row(results: Results, group: Group, same: str, others: list[str], metric: str, notes: Footnotes, search: str | None) -> list[Cell]:
     clean = results.conditions(group.task, "clean")[0].name
     shown: list[Cell] = [reporting.metric_cell(results, group, name, metric, notes) for name in (clean, same, others[0])]
     unit = reporting.unit_of(results, group.task, metric)
     gap = reporting.estimate_cell(results, group, [same, others[0]], unit, results.difference(group, same, others[0], metric), notes)
     worst: Cell = None
-    if results.metric_row(group.task, metric).is_rate:
+    tried = len(others)
+    if search is not None:
+        worst = reporting.metric_cell(results, group, search, metric, notes)
+        facts = results.facts(group.task, search).attack
+        tried = 0 if facts is None or facts.queries is None else facts.queries
+    elif results.metric_row(group.task, metric).is_rate:
         challenge = results.worst_over(group, metric, others)
         worst = reporting.estimate_cell(results, group, others, unit, challenge, notes)
     signed = reporting.signed(gap)
-    return [reporting.title_of(group), *shown, signed, worst, len(others), None if gap.blocked else gap.estimate.n]
+    return [reporting.title_of(group), *shown, signed, worst, tried, None if gap.blocked else gap.estimate.n]

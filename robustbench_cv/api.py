@@ -10,6 +10,7 @@ import pandas
 from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.checks.doctor import diagnose
 from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.data.source import seen_by
 from robustbench_cv.errors import UserError
 from robustbench_cv.explain.methods import build_method
 from robustbench_cv.explain.survey import spread_indices, survey
@@ -151,6 +152,7 @@ def examine_specs(
     built = build(model, device=chosen)
     require_classes(built.info.name, built.info.classes.names)
     dataset = DATASETS.build(data, task=built.info.task)
+    built = seen_by(dataset, built)
     mapping = ClassMap.match(dataset.labels, built.info.classes, class_map or {})
     announce(f"{built.info.name} on {dataset.name}: {mapping.summary()}")
     return diagnose(built, dataset, mapping, range(len(dataset)), device=chosen)
@@ -181,6 +183,7 @@ def explain(
     built = build(model, device=chosen) if isinstance(model, str) else to(model, chosen)
     require_classes(built.info.name, built.info.classes.names)
     dataset = DATASETS.build(data, task=built.info.task)
+    built = seen_by(dataset, built)
     mapping = ClassMap.match(dataset.labels, built.info.classes, class_map or {})
     announce(f"{built.info.name} on {dataset.name}: {mapping.summary()}")
     indices = spread_indices(len(dataset), _in_range("samples", samples, 1, 2**31 - 1) or 1)

@@ -37,5 +37,5 @@ def imagenet9(backgrounds: PositiveInt = 8, samples: PositiveInt = 100) -> Suite
         ("top-1", "object-recall", "hallucination-rate"),
         samples,
     )
-    reports = ("overview", "background-gap", "main-table", "context-sensitivity", "gallery", "checks", "protocol")
+    reports = ("overview", "background-variants", "background-gap", "main-table", "context-sensitivity", "gallery", "checks", "protocol")
     return Suite("imagenet9", version=1, tracks=(track,), reports=reports)

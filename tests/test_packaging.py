@@ -37,6 +37,26 @@ def test_the_wheel_lists_every_package_on_disk() -> None:
     assert listed == sorted(listed)
 
 
+def test_the_wheel_takes_every_file_that_is_no_code() -> None:
+    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    taken = {path for package, patterns in globs.items() for glob in patterns for path in _folder_of(package).glob(glob)}
+    found = {path for top in ("robustbench_cv", *CATALOGUES) for path in (ROOT / top).rglob("*") if path.is_file() and _is_no_code(path)}
+    assert found
+    assert {path.relative_to(ROOT) for path in found} - {path.relative_to(ROOT) for path in taken} == set()
+
+
+def _folder_of(package: str) -> Path:
+    parts = package.split(".")
+    return ROOT.joinpath(*(parts[1:] if len(parts) > 1 and parts[1] in CATALOGUES else parts))
+
+
+def _is_no_code(path: Path) -> bool:
+    """What is neither a module nor made by running one."""
+    relative = path.relative_to(ROOT).parts
+    linked = relative[0] == "robustbench_cv" and len(relative) > 1 and relative[1] in CATALOGUES
+    return not linked and path.suffix not in (".py", ".pyc")
+
+
 @pytest.mark.parametrize("name", CATALOGUES)
 def test_a_catalogue_cannot_be_imported_under_its_bare_name(name: str) -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {name}"

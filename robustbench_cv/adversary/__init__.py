@@ -36,7 +36,8 @@ when it is done (`references`, `criteria`), gradient `transforms` and random `vi
 
 A new norm is a `Constraint`, and all attacks have it; a new loss is an `Objective`; a gradient-free search is an `Optimizer` that asks the
 `Problem` for values only. `Ensemble` is the worst case by sample, `Decisions` (in `optimizers.decision_based`) a search by verdicts alone,
-`Transfer` an attack on a surrogate, `External` another library's attack. `run` runs any of them.
+`Transfer` an attack on a surrogate, `External` another library's attack, `BackgroundSearch` one that chooses what is behind an object.
+`run` runs any of them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, Protocol
+from typing import Generic, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, n
 from robustbench_cv.adversary.views import View
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
-from robustbench_cv.types import Model, R, Target
+from robustbench_cv.types import Model, R, Sample, Target
 
 NOT_FINITE = "the model's output or its gradient is not finite (NaN or infinity) under this attack"
 
@@ -44,6 +44,15 @@ class Adversary(Protocol[R, G]):
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:
         """Images for every sample, within its constraint, judged."""
+        ...
+
+
+@runtime_checkable
+class ChoosesSamples(Protocol):
+    """An adversary that serves only some samples."""
+
+    def require(self, sample: Sample, /) -> None:
+        """NotApplicable, with the reason, for a sample that it cannot serve."""
         ...
 
 

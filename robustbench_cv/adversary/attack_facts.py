@@ -27,7 +27,8 @@ class AttackFacts(msgspec.Struct, frozen=True, kw_only=True):
     from several starts or towards several classes. queries: the most images of one sample that the model is asked, of searches that use
     no gradient and of what is fitted beforehand; None for the others. is_control: it attacks nothing (random noise).
     fitted: all samples share what it found on others; steps are then those of the fit. fit: equal for attacks that show the same fit.
-    parts: the facts of an ensemble's parts, where these differ.
+    parts: the facts of an ensemble's parts, where these differ. swaps_background: it leaves the object's pixels alone and chooses what is
+    behind them, among as many backgrounds as it has queries.
     """
 
     norm: Norm = ""
@@ -40,6 +41,7 @@ class AttackFacts(msgspec.Struct, frozen=True, kw_only=True):
     fit: str = ""
     judged: Judged = ""
     parts: tuple[AttackFacts, ...] = ()
+    swaps_background: bool = False
 
 
 @runtime_checkable

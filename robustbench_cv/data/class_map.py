@@ -76,8 +76,8 @@ class ClassMap:
     def prediction(self, prediction: Prediction) -> Prediction:
         """The prediction without what the data cannot judge: boxes of other classes are dropped, pixels of other classes become -1.
 
-        Class probabilities stay: the argmax over all of the model's classes comes first, and one that the data does not know is wrong
-        (Xiao et al., arXiv:2006.09994, do the same for 1000 classes on 9).
+        Class probabilities stay: the argmax over all of the model's classes comes first, and one that the data does not know is wrong.
+        (Of 1000 classes on nine, several of which are one, models/imagenet9.py makes ten first, by the same rule: Xiao et al.)
         """
         if self._evaluated_classes.all():
             return prediction

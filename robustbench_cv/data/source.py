@@ -11,14 +11,15 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.tasks import Task
+from robustbench_cv.types import AnyModel, Dataset
 
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".jp2", ".j2k"}
 IMAGE_SUFFIXES = frozenset(_JPEG | {".png", ".apng", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".avif"})
@@ -38,6 +39,45 @@ class FromFiles(Protocol):
     def others(self) -> Sequence[Path] | None: ...
     def file_of(self, index: int, /) -> Path | None:
         """The file that a fault of this sample is looked for in; None where its name leads nowhere."""
+
+
+@runtime_checkable
+class NeedsDataset(Protocol):
+    """An edit or an attack that takes pictures from beside the samples of a data set. The runner hands the data set over beforehand."""
+
+    def with_dataset(self, dataset: Dataset, /) -> Self:
+        """The same, taking from this data set. UserError where that has none to give."""
+        ...
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """A data set of which readers of a report must know something: what is not there, what was passed over."""
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+class ModelView(NamedTuple):
+    """A model as a data set with coarser classes sees it. factory: of the registered model that makes it of a spec; of: what it does."""
+
+    factory: str
+    of: Callable[[AnyModel], AnyModel]
+
+
+@runtime_checkable
+class HasModelView(Protocol):
+    """A data set whose classes are coarser than those of some models."""
+
+    def model_view(self, model: str, classes: Sequence[str], /) -> ModelView | None:
+        """How the model of this name and these classes is judged; None: as it is. UserError for one that can be judged in no way."""
+        ...
+
+
+def seen_by(dataset: object, model: AnyModel) -> AnyModel:
+    """The model as it is judged on a data set."""
+    view = dataset.model_view(model.info.name, model.info.classes.names) if isinstance(dataset, HasModelView) else None
+    return model if view is None else view.of(model)
 
 
 def check_task(kind: str, task: str, served: Sequence[Task]) -> None:

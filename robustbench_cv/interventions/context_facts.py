@@ -46,6 +46,7 @@ class ContextFacts(msgspec.Struct, frozen=True, kw_only=True):
     level: of an experiment that has several (a covered share, a blur in px, a ratio of areas). exact: rendered again, so that the edit
     itself has no error. natural: the picture is meant to look like one without the object, or with the object elsewhere; False where
     something plainly artificial is shown (a grey background, a silhouette). occlusion: of an occlusion by published levels, which ones.
+    published: a picture that others made, not an edit of ours.
     """
 
     experiment: Experiment
@@ -55,6 +56,7 @@ class ContextFacts(msgspec.Struct, frozen=True, kw_only=True):
     exact: bool = False
     natural: bool = False
     occlusion: OcclusionLevels | None = None
+    published: bool = False
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ import pyarrow
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.attack import ChoosesSamples
 from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
@@ -134,6 +135,8 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
     id_ = job.dataset.ids[index]
     try:
         before = job.renderings.original(index)
+        if isinstance(job.attack, ChoosesSamples):
+            job.attack.require(before)
         after = job.renderings.edited(before, job.condition.interventions, partial(_edit, job, before))
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))

@@ -11,6 +11,7 @@ from robustbench_cv.adversary.universal.judging import attack_of, judged_as
 from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.data.source import NeedsDataset
 from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.records import Record
@@ -64,6 +65,8 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
         edit = INTERVENTIONS.build(spec)
         if isinstance(edit, NeedsDonors):
             edit = edit.with_donors(pair.donors)
+        if isinstance(edit, NeedsDataset):
+            edit = edit.with_dataset(pair.dataset)
         edits.append(edit)
     attack, blank = _attack(plan, cell, folder), blank_record(plan, cell)
     return Job(
@@ -105,6 +108,8 @@ def _attack(plan: Plan, cell: PlannedCell, folder: RunFolder | None) -> Any:
     if cell.fit is not None and folder is not None:
         return judged_as(fit_once(folder, cell.fit, cell.pair, plan.suite.seed, plan.options), cell.condition)
     attack = attack_of(cell.condition)
+    if isinstance(attack, NeedsDataset):
+        return attack.with_dataset(cell.pair.dataset)
     transferred_from = surrogates(attack)
     return with_surrogates(attack, plan.models.beside(transferred_from).__getitem__) if transferred_from else attack
 

@@ -50,6 +50,10 @@ class ModelPool:
                 self._beside[spec] = self._built(spec, self._current)
         return {spec: self._beside[spec] for spec in wanted}
 
+    def give(self, spec: str, model: AnyModel) -> None:
+        """A model that was made of one that was handed over: it stays as long as that does."""
+        self._given.setdefault(spec, model)
+
     def is_given(self, spec: str) -> bool:
         return spec in self._given
 

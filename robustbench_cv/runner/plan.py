@@ -15,6 +15,7 @@ from robustbench_cv.adversary.combinators.transfer import surrogates
 from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
 from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.data.source import HasModelView, NeedsDataset
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.foreign_code import calling
@@ -120,9 +121,22 @@ def _pairs_by_track(
             if k not in datasets:
                 datasets[k] = [_dataset(name, track, options, reader) for name in dict.fromkeys(options.data or track.datasets)]
             for place, data in enumerate(datasets[k]):
-                pair = _pair(described, data, track, options, describer=describer, pool=pool)
+                seen = _as_data_see_it(spec, data.dataset, describer, pool)
+                pair = _pair(seen, data, track, options, describer=describer, pool=pool)
                 pairs.setdefault(k, []).append((place, pair))
     return [(suite.tracks[k], [pair for _, pair in sorted(pairs[k], key=operator.itemgetter(0))]) for k in sorted(pairs)]
+
+
+def _as_data_see_it(spec: str, dataset: Dataset, describer: ModelDescriber, pool: ModelPool) -> Described:
+    """The model of a spec, or where the data's classes are coarser than its own, that model through the data's view of it."""
+    described = describer.describe(spec)
+    view = dataset.model_view(described.row.name, described.row.classes) if isinstance(dataset, HasModelView) else None
+    if view is None:
+        return described
+    seen = str(Spec(view.factory, {"model": spec}))
+    if pool.is_given(spec):
+        pool.give(seen, view.of(pool.get(spec)))
+    return describer.describe(seen)
 
 
 def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
@@ -204,8 +218,9 @@ def _choose_samples(dataset: Dataset, spec: str, most: int | None) -> tuple[tupl
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, and the
-    data set surveyed for them, a smaller budget."""
+    """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, and the data set
+    surveyed for them, a smaller budget, the bytes of files that are read; waiting: the edits and the attack of which the data set decides
+    what they read."""
 
     code: Dependencies
     surrogates: tuple[str, ...]
@@ -213,6 +228,7 @@ class _Parts:
     surveys: bool
     base: Condition | None
     files: str
+    waiting: tuple[NeedsDataset, ...]
 
 
 class _CellMaker:
@@ -252,9 +268,8 @@ class _CellMaker:
         takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
         surveys = any(isinstance(edit, SurveysDonors) and edit.surveys for edit in edits)
         base = smaller_budget(condition, before, self._track.task)
-        files = [path for edit in edits if isinstance(edit, ReadsFiles) for path in edit.files]
-        of_files = digest([file_sha256(path).hex() for path in files]) if files else ""
-        return _Parts(code | attack_code, asked, takes_donors, surveys, base, of_files)
+        waiting = tuple(part for part in (*edits, attack) if isinstance(part, NeedsDataset))
+        return _Parts(code | attack_code, asked, takes_donors, surveys, base, _bytes_of(edits), waiting)
 
     def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow]) -> Iterator[PlannedCell]:
         """below: the smaller budget's cells, where there is one."""
@@ -274,6 +289,7 @@ class _CellMaker:
             "condition": condition,
             "metrics": track.metrics,
             **({"files": parts.files} if parts.files else {}),
+            **({"beside": _bytes_of([part.with_dataset(pair.dataset) for part in parts.waiting])} if parts.waiting else {}),
             "suite": [self._suite.name, self._suite.version, self._seed],
             "device": self._options.device.partition(":")[0],
         }
@@ -304,6 +320,12 @@ class _CellMaker:
         return [spec, self._describer.describe(spec).row.weights_sha256, answers]
 
 
+def _bytes_of(parts: Sequence[object]) -> str:
+    """A hash of all the files that these read; empty where they read none."""
+    files = [path for part in parts if isinstance(part, ReadsFiles) for path in part.files]
+    return digest([file_sha256(path).hex() for path in files]) if files else ""
+
+
 def _shown_in_pictures(conditions: Sequence[Condition]) -> frozenset[str]:
     """All but the steps of an edit's curve, of which the middle one is shown: ten shares of an occluder look alike, and weigh ten times."""
     curves: dict[str, list[str]] = {}
@@ -325,6 +347,15 @@ def _refuse_equal_names(pairs: Sequence[Pair]) -> None:
         if name in seen and seen[name].row.task == pair.row.task:
             raise UserError(f"two models of this run are called {name[0]!r} on {name[1]!r}; give one another name=... in its spec")
         seen[name] = pair
+    rows = {(pair.row.task, pair.row.name): pair for pair in pairs}
+    for pair in pairs:
+        other = rows[pair.row.task, pair.row.name]
+        if pair.row.classes != other.row.classes:
+            data = [one.dataset_row.name for one in (pair, other)]
+            raise UserError(
+                f"model {pair.row.name!r} answers in other classes on {data[0]!r} than on {data[1]!r}, and a run describes a model once: "
+                "make two runs"
+            )
 
 
 __all__ = ["PICTURES", "SHARD", "Options", "Pair", "Plan", "PlannedCell", "make_plan", "with_controls"]

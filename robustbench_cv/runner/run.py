@@ -20,6 +20,7 @@ from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
+from robustbench_cv.data.source import HasNotes
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.file_hashes import remembered_hashes
 from robustbench_cv.files import write_json
@@ -101,6 +102,8 @@ def _run(
     plan = make_plan(suite, options, folder)
     for pair in plan.pairs:
         announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
+    for note in _data_notes(plan):
+        announce(f"NOTE {note}")
     info = _run_info(plan, command, folder)
     examined = {
         pair: stored_preflight(folder, pair, options.device, plan.reader, skip_bad=options.skip_bad)
@@ -260,6 +263,11 @@ def _merge_predictions(folder: RunFolder, plan: Plan) -> None:
         write_json(folder.predictions(*where), entries)
 
 
+def _data_notes(plan: Plan) -> list[str]:
+    """What data sets say of themselves, each once."""
+    return list(dict.fromkeys(note for pair in plan.pairs if isinstance(pair.dataset, HasNotes) for note in pair.dataset.notes))
+
+
 def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
     """run.json's content; the time of creation is that of the first call that planned the same."""
     info = RunInfo(
@@ -278,7 +286,7 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         cells=tuple(c.row for c in plan.cells),
         gates=plan.suite.gates,
         reports=plan.suite.reports,
-        notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes)])),
+        notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes), *_data_notes(plan)])),
         architectures=tuple(architecture(spec) for spec in dict.fromkeys(p.row.spec for p in plan.pairs)),
     )
     earlier = _earlier_info(folder)

@@ -62,7 +62,7 @@ UNCOVERED = ("corruption", "blur-object", "grayscale", "hue")
 """How kinds of edits begin that change the look of what stays where it is."""
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
-ELSEWHERE = {"swap-background", "published-corruption", "cue-conflict"}
+ELSEWHERE = {"swap-background", "published-corruption", "published-variant", "cue-conflict"}
 """Registered names that need files (the first is built on the pictures of the documentation, the second in test_data_published.py), and one
 that needs donors of another class, which Scenes lend below."""
 
