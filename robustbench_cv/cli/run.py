@@ -82,9 +82,11 @@ def command(suite: str, class_map: str, out: Path | None, **settings: Any) -> in
 
 
 def _summary(results: Any) -> str:
-    """The main tables as text."""
-    from robustbench_cv.catalogue import REPORTS
+    """As text the main tables, or those of numbers that a suite without them leads with."""
+    from robustbench_cv.rendering.publish import build_items
+    from robustbench_cv.rendering.table_cells import Number
+    from robustbench_cv.rendering.tables import Table
 
-    made = REPORTS.build("main-table")(results)
-    tables = made if isinstance(made, list | tuple) else [made]
-    return "\n".join(table.to_markdown() for table in tables)
+    leading = [] if "main-table" in results.run.reports else build_items(results, results.run.reports[:1])
+    tables = [item for item in leading if isinstance(item, Table) and any(isinstance(c, Number) for c in item.frame.to_numpy().ravel())]
+    return "\n".join(table.to_markdown() for table in tables or build_items(results, ["main-table"]))

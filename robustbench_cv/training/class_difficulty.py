@@ -1,8 +1,9 @@
 """How badly a network knows each class at present, by which hard-negative sampling chooses what it removes.
 
 Shetty, Schiele, Fritz (CVPR 2019, arXiv:1812.06707) prefer classes that the model is weak in. By what that is told is a project choice: of
-up to MEASURED unedited training images, spread over all, in eval mode, 1 - IoU of a segmenter's classes (pixels pooled), 1 - recall of a
-classifier's, and for a detector, whose raw output is its own, the mean loss of the images that show a class, over the largest such mean.
+up to MEASURED unedited training images, spread over all, with norms and dropout as in use, 1 - IoU of a segmenter's classes (of all pixels
+together), 1 - recall of a classifier's, and for a detector, whose raw output is its own, the mean loss of the images that show a class,
+over the largest such mean.
 """
 
 from __future__ import annotations

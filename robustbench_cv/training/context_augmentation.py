@@ -157,7 +157,9 @@ def augment_part(part: Part, spec: str, seed: int, *, draws: bool = True) -> Par
     """
     augmentation = parse_augmentation(spec)
     if augmentation.sampling == "hard-negative" and not draws:
-        raise UserError("sampling='hard-negative' chooses anew for each epoch, and this recipe does not train in epochs; take 'size'")
+        raise UserError(
+            "sampling='hard-negative' draws copies anew for each epoch, and this recipe's own way of training takes all of them at once; take sampling='size'"
+        )
     if augmentation.loss == "negative" and len(part.dataset.labels) > IGNORE - NEGATIVE:
         raise UserError(f"loss='negative' serves up to {IGNORE - NEGATIVE} classes; {part.name} has {len(part.dataset.labels)}")
     name = f"{part.name} with {spec} augmentation"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.noise import Noise
+from robustbench_cv.tasks import Task
 from robustbench_cv.training.class_difficulty import class_difficulty
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.training_set import TrainingSet
@@ -82,7 +83,7 @@ def _learned_from(network: nn.Module, pool: TrainingSet, run: Run, rng: torch.Ge
     """Positions of the images of an epoch. What is drawn follows from the network as it is: nothing else need be kept to go on with."""
     if pool.drawn is None:
         return torch.arange(len(pool))
-    network.eval()
+    _hold_still(network, run.recipe.task)
     try:
         with torch.no_grad(), torch.random.fork_rng():
             difficulty = class_difficulty(
@@ -96,6 +97,13 @@ def _learned_from(network: nn.Module, pool: TrainingSet, run: Run, rng: torch.Ge
     finally:
         network.train()
     return pool.drawn.draw(difficulty, rng)
+
+
+def _hold_still(network: nn.Module, task: Task) -> None:
+    """Eval mode; of a detector, which may have no loss there, only of its layers without parts, as all norms and dropouts are."""
+    for module in network.modules():
+        if task != "detection" or next(module.children(), None) is None:
+            module.training = False
 
 
 @dataclass

@@ -86,7 +86,7 @@ def initial_weights(
         known = ", ".join(sorted(own)) or "no arguments"
         raise UserError(f"{path} says {unknown[0]}={said.arguments[unknown[0]]}, which {architecture} does not have; it has {known}")
     return InitialWeights(
-        name=f"{architecture}.{weights}" if weights else architecture,
+        name=f"{architecture}.{weights}" if weights else f"{architecture} ({path.stem})" if path else architecture,
         classes=_labels(classes, said.classes),
         input_size=parse_size(input_size) or said.input_size,
         mean=said.mean,
