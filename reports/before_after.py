@@ -99,7 +99,7 @@ def _rows(
         rows.append([heading, "context index", cells[0], cells[1] if after is not None else None, None, None, None, n, excluded])
     if after is not None:
         asked = " and ".join(f"{place.name} {_points(place.at_least)}" for place in places)
-        rows.append([heading, f"both: {asked}", None, None, None, None, every(*(verdict for _, verdict in made)), None, None])
+        rows.append([heading, f"together: {asked}", None, None, None, None, every(*(verdict for _, verdict in made)), None, None])
     return rows
 
 

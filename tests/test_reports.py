@@ -49,7 +49,16 @@ def numbers(items: list[Any]) -> list[Number]:
 
 
 NONE_HERE = {
-    *("background-gap", "class-presence", "context-by-class", "context-curves", "context-index", "context-matrix", "context-shift"),
+    *(
+        "background-gap",
+        "before-after",
+        "class-presence",
+        "context-by-class",
+        "context-curves",
+        "context-index",
+        "context-matrix",
+        "context-shift",
+    ),
     *("context-violations", "corruptions", "domain-shift", "fill-fidelity"),
 }
 """Reports of what this run has none of: see test_corruptions.py, test_context_reports.py and test_context_measures.py."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ def _summary(results: Any) -> str:
     from robustbench_cv.rendering.table_cells import Number
     from robustbench_cv.rendering.tables import Table
 
-    leading = [] if "main-table" in results.run.reports else build_items(results, results.run.reports[:1])
-    tables = [item for item in leading if isinstance(item, Table) and any(isinstance(c, Number) for c in item.frame.to_numpy().ravel())]
-    return "\n".join(table.to_markdown() for table in tables or build_items(results, ["main-table"]))
+    def tables(reports: Sequence[str]) -> list[Table]:
+        return [item for item in build_items(results, reports) if isinstance(item, Table)]
+
+    leading = [] if "main-table" in results.run.reports else tables(results.run.reports[:1])
+    numbers = [table for table in leading if any(isinstance(cell, Number) for cell in table.frame.to_numpy().ravel())]
+    return "\n".join(table.to_markdown() for table in numbers or tables(["main-table"]))

@@ -158,7 +158,8 @@ def augment_part(part: Part, spec: str, seed: int, *, draws: bool = True) -> Par
     augmentation = parse_augmentation(spec)
     if augmentation.sampling == "hard-negative" and not draws:
         raise UserError(
-            "sampling='hard-negative' draws copies anew for each epoch, and this recipe's own way of training takes all of them at once; take sampling='size'"
+            "sampling='hard-negative' draws copies anew for each epoch, and this recipe's own way of training takes all of them at once; "
+            "take sampling='size'"
         )
     if augmentation.loss == "negative" and len(part.dataset.labels) > IGNORE - NEGATIVE:
         raise UserError(f"loss='negative' serves up to {IGNORE - NEGATIVE} classes; {part.name} has {len(part.dataset.labels)}")

@@ -1,7 +1,8 @@
 """What training with `--augment context` buys, and what it costs: `python -m tests.benchmarks.context_hardening`.
 
 A classifier and a segmenter are trained on Scenes at bias 0.9, plainly and with other contexts, and compared by the suite
-`context-hardening`. About half an hour on two cores for the classifier, longer for the segmenter; `--samples 200 --epochs 1` is a quick look.
+`context-hardening`. About half an hour on two cores for the classifier, longer for the segmenter; `--samples 200 --epochs 1` is a look at
+the form of it.
 """
 
 from __future__ import annotations
