@@ -17,7 +17,7 @@ from robustbench_cv.metrics.context_violations import Violations, violations
 from robustbench_cv.metrics.domain_shift import DomainShift, domain_shift
 from robustbench_cv.metrics.evidence import Side, shared_ids
 from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
-from robustbench_cv.metrics.intervals import difference_in_differences, estimate
+from robustbench_cv.metrics.intervals import difference_in_differences, estimate, paired_difference
 from robustbench_cv.metrics.label_probability import NAME as LABEL_PROBABILITY
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
@@ -196,6 +196,15 @@ def between_data_sets(results: Results, cis: Group, trans: Group, metric: str) -
     if blocked := results.stop_reason(cis, clean) or results.stop_reason(trans, clean):
         return DomainShift(*[undefined(blocked)] * 4)
     return domain_shift(results.metric(cis, metric), *(results.evidence(group, clean, metric) for group in (cis, trans)))
+
+
+def between_models(results: Results, before: Group, after: Group, condition: str, metric: str) -> Estimate:
+    """The second model's metric less the first's, under one condition, over the samples of which both have it."""
+    if blocked := results.stop_reason(before, condition) or results.stop_reason(after, condition):
+        return undefined(blocked)
+    made = paired_difference(results.metric(after, metric), *(results.evidence(group, condition, metric) for group in (after, before)))
+    failed = results.failed_samples(before, condition) | results.failed_samples(after, condition)
+    return replace(made, failed=len(failed))
 
 
 def error_counts(results: Results, group: Group, condition: str) -> ContextShift:

@@ -50,6 +50,7 @@ def numbers(items: list[Any]) -> list[Number]:
 
 NONE_HERE = {
     "background-gap",
+    "before-after",
     "context-curves",
     "context-index",
     "context-index-by-class",

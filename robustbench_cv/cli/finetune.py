@@ -38,7 +38,7 @@ EXAMPLES = [
     "--augment",
     title=WITH,
     metavar="SPEC",
-    help="Edited copies to learn from too: context, or such as \"context(copies=2, sampling='size')\".",
+    help="Edited copies to learn from too: context, or such as \"context(copies=2, sampling='hard-negative')\".",
 )
 @option("--limit", title=WITH, type=options.COUNT, metavar="N", help="Use only the first N training samples.")
 @option("--frozen", title=HOW, is_flag=True, help="Train the new head alone.")

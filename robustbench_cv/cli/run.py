@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,14 @@ def command(suite: str, class_map: str, out: Path | None, **settings: Any) -> in
 
 
 def _summary(results: Any) -> str:
-    """The main tables as text."""
-    from robustbench_cv.catalogue import REPORTS
+    """As text the main tables, or those of numbers that a suite without them leads with."""
+    from robustbench_cv.rendering.publish import build_items
+    from robustbench_cv.rendering.table_cells import Number
+    from robustbench_cv.rendering.tables import Table
 
-    made = REPORTS.build("main-table")(results)
-    tables = made if isinstance(made, list | tuple) else [made]
-    return "\n".join(table.to_markdown() for table in tables)
+    def tables(reports: Sequence[str]) -> list[Table]:
+        return [item for item in build_items(results, reports) if isinstance(item, Table)]
+
+    leading = [] if "main-table" in results.run.reports else tables(results.run.reports[:1])
+    numbers = [table for table in leading if any(isinstance(cell, Number) for cell in table.frame.to_numpy().ravel())]
+    return "\n".join(table.to_markdown() for table in numbers or tables(["main-table"]))

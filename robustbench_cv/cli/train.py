@@ -29,7 +29,7 @@ _ELSEWHERE = "robustbench-cv finetune MODEL --data DATA"
     "--augment",
     title=WITH,
     metavar="SPEC",
-    help="Edited copies to learn from too: context, or such as \"context(copies=2, sampling='size')\".",
+    help="Edited copies to learn from too: context, or such as \"context(copies=2, sampling='hard-negative')\".",
 )
 @option("--limit", title=WITH, type=options.COUNT, metavar="N", help="Use only the first N training samples.")
 @option("--epochs", title=HOW, type=options.COUNT, metavar="N", help="The recipe's own unless given.")

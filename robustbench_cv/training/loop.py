@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.noise import Noise
+from robustbench_cv.tasks import Task
+from robustbench_cv.training.class_difficulty import class_difficulty
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.training_set import TrainingSet
 
@@ -51,13 +53,14 @@ def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch = lambda d
     schedule = run.recipe.schedule
     optimizer = torch.optim.AdamW(_groups(network, schedule.decay), lr=schedule.peak)
     first, best = _resume(network, optimizer, run)
-    steps = max(1, len(pool) // schedule.batch)
+    steps = max(1, pool.per_epoch // schedule.batch)
     for epoch in range(first, run.epochs):
         if best.waited >= run.patience:
             break
         with _seed_epoch(run.seed, epoch) as rng:
-            for step, chosen in enumerate(_batches(len(pool), schedule.batch, rng)):
-                done = epoch * steps + step
+            learned = _learned_from(network, pool, run, rng)
+            for step, places in enumerate(_batches(len(learned), schedule.batch, rng)):
+                chosen, done = learned[places], epoch * steps + step
                 for group in optimizer.param_groups:
                     group["lr"] = schedule.rate((done + 1) / (run.epochs * steps + 1))
                 loss = _step(network, optimizer, pool.images[chosen], pool.truths[chosen], run, rng)
@@ -74,6 +77,33 @@ def fit(network: nn.Module, pool: TrainingSet, run: Run, watch: Watch = lambda d
     if best.weights:
         network.load_state_dict(best.weights)
     network.eval()
+
+
+def _learned_from(network: nn.Module, pool: TrainingSet, run: Run, rng: torch.Generator) -> Tensor:
+    """Positions of the images of an epoch. What is drawn follows from the network as it is: nothing else need be kept to go on with."""
+    if pool.drawn is None:
+        return torch.arange(len(pool))
+    _hold_still(network, run.recipe.task)
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            difficulty = class_difficulty(
+                run.recipe.task,
+                pool,
+                pool.drawn.originals,
+                scores=lambda images: _forward(run, images.to(run.device), network).float(),
+                loss=lambda images, truths: _recipe_loss(network, run, images.to(run.device), truths.to(run.device)),
+                batch=run.recipe.schedule.batch,
+            )
+    finally:
+        network.train()
+    return pool.drawn.draw(difficulty, rng)
+
+
+def _hold_still(network: nn.Module, task: Task) -> None:
+    """Eval mode; of a detector, which may have no loss there, only of its layers without parts, as all norms and dropouts are."""
+    for module in network.modules():
+        if task != "detection" or next(module.children(), None) is None:
+            module.training = False
 
 
 @dataclass
@@ -108,10 +138,15 @@ def _step(network: nn.Module, optimizer: Any, images: Tensor, truths: Tensor, ru
 
 def _recipe_loss(network: nn.Module, run: Run, x: Tensor, truths: Tensor) -> Tensor:
     """The recipe's loss of images in [0, 1]."""
+    return _forward(run, x, lambda images: run.recipe.loss(network, images, truths))
+
+
+def _forward(run: Run, x: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `ask` makes of images in [0, 1] once they are as the network learns from them."""
     if run.mean is not None and run.std is not None:
         x = (x - x.new_tensor(run.mean)[:, None, None]) / x.new_tensor(run.std)[:, None, None]
     with torch.autocast(x.device.type, torch.bfloat16, enabled=_half_pays(x.device)):
-        return run.recipe.loss(network, x.contiguous(memory_format=torch.channels_last), truths)
+        return ask(x.contiguous(memory_format=torch.channels_last))
 
 
 def _half_pays(device: torch.device) -> bool:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.errors import UserError
+from robustbench_cv.training.drawn_copies import Candidate
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.types import Dataset, Sample
 
 HELD_OUT = 10
 """Every so many-th sample is held out where no test set is given."""
+
+
+class Row(NamedTuple):
+    """A sample of a part with its fingerprint. candidate: where it is one of several that each epoch draws from; None: always learned."""
+
+    sample: Sample
+    fingerprint: str
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +35,14 @@ class Part:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def rows(self) -> Iterator[Row]:
+        """What is learned from, in order. BadSample where one cannot be read."""
+        for index in self.indices:
+            yield Row(self.dataset[index], self.dataset.fingerprint(index))
+
     def samples(self) -> Iterator[tuple[Sample, str]]:
         """Each with its fingerprint, in order. BadSample where one cannot be read."""
-        for index in self.indices:
-            yield self.dataset[index], self.dataset.fingerprint(index)
+        return ((row.sample, row.fingerprint) for row in self.rows())
 
 
 def split(recipe: Recipe, data: Dataset | str | None, test: Dataset | str | None, limit: int | None) -> tuple[Part, Part]:

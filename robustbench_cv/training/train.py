@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -18,13 +19,14 @@ from robustbench_cv.models import adapt
 from robustbench_cv.models.weights.card import Card
 from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.training.context_augmentation import augment_part
+from robustbench_cv.training.drawn_copies import Candidate, drawn_copies
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.loop import Run, fit
 from robustbench_cv.training.progress import bar
 from robustbench_cv.training.recipe import Recipe
-from robustbench_cv.training.split import Part, split
+from robustbench_cv.training.split import Part, Row, split
 from robustbench_cv.training.training_set import TrainingSet, collect
-from robustbench_cv.types import AnyModel, Dataset
+from robustbench_cv.types import AnyModel, Dataset, Sample
 
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ def train(
     made: Recipe = RECIPES.build(recipe)
     learned, judged = split(made, data, test, limit)
     if augment is not None:
-        learned = augment_part(learned, augment, seed)
+        learned = augment_part(learned, augment, seed, draws=made.fit is None)
     pool = read(made, learned)
     run = _run(recipe, made, pool, epochs=epochs or made.schedule.epochs, seed=seed, device=device, out=out)
     network = _network(made, pool, seed)
@@ -108,7 +110,7 @@ def write_card(
         epochs=run.epochs,
         data=learned.name,
         data_sha256=pool.sha256,
-        samples=len(pool),
+        samples=pool.per_epoch,
         test=judged.name,
         test_samples=len(judged),
         metrics=metrics,
@@ -124,9 +126,19 @@ def write_card(
 
 def read(recipe: Recipe, part: Part) -> TrainingSet:
     """A part of the data in memory, at the recipe's size."""
-    with bar(f"reading {part.name}", len(part)) as advance:
-        samples = _count(part.samples(), lambda done: advance(done, len(part), ""))
-        return collect(part.dataset.labels, samples, recipe.size, recipe.letterbox, recipe.instances)
+    candidates: list[Candidate | None] = []
+    originals: list[int] = []
+
+    def note(row: Row) -> tuple[Sample, str]:
+        if row.sample.edit is None:
+            originals.append(len(candidates))
+        candidates.append(row.candidate)
+        advance(len(originals), len(part.indices), "")
+        return row.sample, row.fingerprint
+
+    with bar(f"reading {part.name}", len(part.indices)) as advance:
+        pool = collect(part.dataset.labels, map(note, part.rows()), recipe.size, recipe.letterbox, recipe.instances)
+    return replace(pool, drawn=drawn_copies(candidates, originals))
 
 
 def _run(spec: str, recipe: Recipe, pool: TrainingSet, epochs: int, seed: int, device: str, out: Path) -> Run:

@@ -14,6 +14,7 @@ from robustbench_cv.boxes import from_mask
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.letterbox import Letterbox
 from robustbench_cv.models.preprocessing import scale
+from robustbench_cv.training.drawn_copies import DrawnCopies
 from robustbench_cv.types import BoxTarget, ClassTarget, Labels, MaskTarget, Sample, Target
 
 NOTHING = -1
@@ -27,16 +28,22 @@ MOST_OBJECTS = 64
 class TrainingSet:
     """images: uint8 (N, 3, h, w). truths, by task: labels (N,) int64; label maps (N, h, w) uint8, 255 = ignore; (N, M, 5) float rows
     x1, y1, x2, y2 in px of the images and label, NOTHING where a row is padding; or instance maps (N, h, w) int16 (see `each_object`).
-    sha256: over ids and content fingerprints.
+    sha256: over ids and content fingerprints. drawn: where an epoch learns from some of the images alone, which; None: from all.
     """
 
     labels: Labels
     images: Tensor
     truths: Tensor
     sha256: str
+    drawn: DrawnCopies | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def per_epoch(self) -> int:
+        """Images that an epoch learns from."""
+        return len(self) if self.drawn is None else len(self.drawn)
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel in [0, 1], to four decimals, over at most 2,000 images."""

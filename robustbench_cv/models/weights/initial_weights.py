@@ -30,9 +30,13 @@ def cache() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class InitialWeights:
-    """A network's classes and preprocessing, with the tensors to fill it with (None: random numbers, the same every time)."""
+    """A network's classes and preprocessing, with the tensors to fill it with (None: random numbers, the same every time).
+
+    name: the architecture with the tag or the file that the tensors come from.
+    """
 
     name: str
+    architecture: str
     classes: Labels
     input_size: tuple[int, int] | None
     mean: tuple[float, ...] | None
@@ -46,12 +50,12 @@ class InitialWeights:
         """The network, with every one of this start's tensors loaded. UserError where they do not fit."""
         if self.described and self.state is not None and self.path is not None and self.path.parent != FOLDER:
             said = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
-            require_buildable(build, self.state.tensors, f"{self.path} says that its network is {self.name}({said})")
+            require_buildable(build, self.state.tensors, f"{self.path} says that its network is {self.architecture}({said})")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = build()
         if self.state is not None:
-            notes = self.state.notes + load_into(network, self.state.tensors, f"{self.name}, {self.path}")
+            notes = self.state.notes + load_into(network, self.state.tensors, f"{self.architecture}, {self.path}")
             for note in () if self.described else notes:
                 LOG.warning("%s: %s", self.path, note)
         return network
@@ -86,7 +90,8 @@ def initial_weights(
         known = ", ".join(sorted(own)) or "no arguments"
         raise UserError(f"{path} says {unknown[0]}={said.arguments[unknown[0]]}, which {architecture} does not have; it has {known}")
     return InitialWeights(
-        name=f"{architecture}.{weights}" if weights else architecture,
+        name=f"{architecture}.{weights}" if weights else f"{architecture} ({path.stem})" if path else architecture,
+        architecture=architecture,
         classes=_labels(classes, said.classes),
         input_size=parse_size(input_size) or said.input_size,
         mean=said.mean,
