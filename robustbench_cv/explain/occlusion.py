@@ -13,7 +13,8 @@ from torch import Tensor
 
 from robustbench_cv.batching import BatchSize
 from robustbench_cv.errors import UserError
-from robustbench_cv.explain.targets import Explained, score_of
+from robustbench_cv.explain.incremental import Place, Windows
+from robustbench_cv.explain.targets import Explained, Score, score_of
 from robustbench_cv.interventions.fill import GRAY, fill_region, known_fill
 from robustbench_cv.interventions.slide_patch import Square, positions
 from robustbench_cv.models.batch_norm_folding import fold
@@ -53,9 +54,35 @@ def drops(model: AnyModel, explained: Explained, image: Tensor, grid: list[Squar
     found, at_once = [], BatchSize(batch_size).at(*image.shape[-2:])
     with torch.no_grad():
         whole = score(image[None])
+        of_windows = _scores_windows(score, image, grid, fill)
         for start in range(0, len(grid), at_once):
-            found.append(whole - score(covered(image, grid[start : start + at_once], fill)))
+            squares = grid[start : start + at_once]
+            images = covered(image, squares, fill)
+            found.append(whole - score(_windows(image, images, squares) if of_windows else images))
     return torch.cat(found).float().cpu()
+
+
+AGREE = 1e-5
+"""Probabilities that differ by less are the same but for rounding."""
+
+
+def _windows(image: Tensor, images: Tensor, squares: Sequence[Square]) -> Windows:
+    """Covered images as what they differ in from the image: windows as large as the largest square."""
+    height, width = (max(s.bottom - s.top for s in squares), max(s.right - s.left for s in squares))
+    top = torch.tensor([min(s.top, image.shape[-2] - height) for s in squares], device=image.device)
+    left = torch.tensor([min(s.left, image.shape[-1] - width) for s in squares], device=image.device)
+    return Windows.of(image[None], images, Place(top, left, height, width))
+
+
+def _scores_windows(score: Score, image: Tensor, grid: Sequence[Square], fill: str) -> bool:
+    """Whether the model takes windows and says the same of them: tried on a first, a middle and a last square."""
+    squares = [grid[0], grid[len(grid) // 2], grid[-1]]
+    images = covered(image, squares, fill)
+    try:
+        found = score(_windows(image, images, squares))
+    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, AttributeError):
+        return False  # code that takes tensors of torch alone
+    return bool(torch.allclose(found, score(images), atol=AGREE, rtol=0))
 
 
 def spread(values: Tensor, grid: list[Square], height: int, width: int) -> Tensor:
