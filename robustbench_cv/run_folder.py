@@ -170,15 +170,16 @@ class RunFolder:
         return value
 
 
-PREFLIGHT, STRENGTH_VERDICT, SAVED_IMAGES, COMPLEXITY, ARTEFACT = (
+PREFLIGHT, STRENGTH_VERDICT, SAVED_IMAGES, COMPLEXITY, CONTEXTS, ARTEFACT = (
     "checks/{key}.json",
     "checks/strength-{key}.json",
     "checks/saved-images-{key}.json",
     "complexity/{key}.json",
+    "contexts/{key}.json",
     "artefacts/{key}",
 )
-"""Where RunFolder.remember keeps what the checks say before a run, of an attack, and of a cell's saved images; a model's cost; what an
-attack was fitted to."""
+"""Where RunFolder.remember keeps what the checks say before a run, of an attack, and of a cell's saved images; a model's cost; how
+often a data set's classes and contexts meet; what an attack was fitted to."""
 
 
 def json_file(kind: type[T]) -> Storage[T, T]:

@@ -18,13 +18,13 @@ _METRICS: dict[Task, tuple[str, ...]] = {
     ),
     "detection": (
         *("ap", "object-recall", "ap50", "hallucination-rate", "hallucination-inside", "hallucination-outside", "fabricated-per-image"),
-        "detection-rate",
+        *("detection-rate", "detection-score"),
     ),
 }
 _REPORTS = (
     *("overview", "context-index", "context-by-class", "context-matrix", "main-table", "context-sensitivity"),
     *("class-presence", "class-context", "context-violations", "fill-fidelity", "occlusion-curve", "context-curves"),
-    *("corruptions", "context-shift", "domain-shift", "gallery", "checks", "protocol"),
+    *("corruptions", "context-shift", "context-compatibility", "domain-shift", "gallery", "checks", "protocol"),
 )
 
 

@@ -19,11 +19,12 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.foreign_code import calling
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.interventions.intervention import NeedsDonors, ReadsFiles
+from robustbench_cv.interventions.intervention import Intervention, NeedsDonors, ReadsFiles
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
 from robustbench_cv.run_folder import RunFolder, digest
 from robustbench_cv.runner.cell_code import engine_code
+from robustbench_cv.runner.context_counts import ContextCounts, compares_contexts
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
 from robustbench_cv.runner.job import build_metric
 from robustbench_cv.runner.model_description import Described, ModelDescriber
@@ -58,7 +59,7 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
-    for track, chosen in _pairs_by_track(suite, options, list(asked), describer, pool=pool, reader=reader):
+    for track, chosen in _pairs_by_track(suite, options, list(asked), describer, pool=pool, reader=reader, folder=folder):
         conditions = with_controls(track.conditions)
         metrics = tuple(_metric_row(name, chosen[0].row) for name in track.metrics)
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
@@ -77,11 +78,12 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
 
 
 class _Data(NamedTuple):
-    """A data set, what it was asked for as, what it lends to edits, and the code that it was built from."""
+    """A data set, what it was asked for as, what it lends to edits, how its classes and contexts meet, and the code it was built from."""
 
     spec: str
     dataset: Dataset
     donors: Donors
+    contexts: ContextCounts
     renderings: Renderings
     code: Dependencies
 
@@ -100,7 +102,14 @@ def _asked_models(options: Options) -> dict[str, AnyModel | None]:
 
 
 def _pairs_by_track(
-    suite: Suite, options: Options, asked: Sequence[str], describer: ModelDescriber, *, pool: ModelPool, reader: DependencyReader
+    suite: Suite,
+    options: Options,
+    asked: Sequence[str],
+    describer: ModelDescriber,
+    *,
+    pool: ModelPool,
+    reader: DependencyReader,
+    folder: RunFolder | None,
 ) -> list[tuple[Track, list[Pair]]]:
     """The tracks that the asked models are for (all of them where none is asked), each with its models on its data.
 
@@ -118,7 +127,7 @@ def _pairs_by_track(
             raise UserError(f"suite {suite.name!r} has no {described.row.task} track for these models; it has {', '.join(offered)}")
         for k, track in serving:
             if k not in datasets:
-                datasets[k] = [_dataset(name, track, options, reader) for name in dict.fromkeys(options.data or track.datasets)]
+                datasets[k] = [_dataset(name, track, options, reader, folder) for name in dict.fromkeys(options.data or track.datasets)]
             for place, data in enumerate(datasets[k]):
                 pair = _pair(described, data, track, options, describer=describer, pool=pool)
                 pairs.setdefault(k, []).append((place, pair))
@@ -141,7 +150,7 @@ def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     return tuple(out)
 
 
-def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader) -> _Data:
+def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader, folder: RunFolder | None) -> _Data:
     samples = options.limit or track.samples
     more: dict[str, Any] = {"task": track.task}
     if samples is not None and "samples" not in Spec.parse(spec).args:
@@ -149,7 +158,8 @@ def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader
     dataset, code = built_with_code(reader, lambda: DATASETS.build(spec, **more))
     if dataset.task != track.task:
         raise UserError(f"data {spec!r} is for {dataset.task}, this track is {track.task}; name data of that task with --data")
-    return _Data(spec, dataset, Donors(_whole(spec, dataset)), Renderings(dataset), code)
+    whole = _whole(spec, dataset)
+    return _Data(spec, dataset, Donors(whole), ContextCounts(whole, folder), Renderings(dataset), code)
 
 
 def _whole(spec: str, dataset: Dataset) -> Dataset:
@@ -179,6 +189,7 @@ def _pair(described: Described, data: _Data, track: Track, options: Options, *, 
         indices=indices,
         fingerprints=fingerprints,
         donors=data.donors,
+        contexts=data.contexts,
         renderings=data.renderings,
         code=described.code | data.code,
         answers=describer.answers(row.spec, dataset, indices, fingerprints),
@@ -204,8 +215,10 @@ def _choose_samples(dataset: Dataset, spec: str, most: int | None) -> tuple[tupl
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, a smaller budget."""
+    """What the cells of a condition depend on: its edits, code, the surrogates that its attack asks, whether donors are taken, a smaller
+    budget, files."""
 
+    edits: Sequence[Intervention]
     code: Dependencies
     surrogates: tuple[str, ...]
     takes_donors: bool
@@ -234,11 +247,12 @@ class _CellMaker:
     def cells(self, pair: Pair) -> Iterator[PlannedCell]:
         """One for each condition and shard."""
         made: dict[str, list[PlannedCell]] = {}
-        _, metrics = built_with_code(self._reader, lambda: [build_metric(name, pair.row) for name in self._track.metrics])
+        built, metrics = built_with_code(self._reader, lambda: [build_metric(name, pair.row) for name in self._track.metrics])
         for condition in self._conditions:
             base = self._parts[condition.name].base
             below = [c.row for c in made[base.name]] if base else []
-            made[condition.name] = list(self._shards(pair, condition, metrics, below))
+            compares = compares_contexts(self._parts[condition.name].edits, built)
+            made[condition.name] = list(self._shards(pair, condition, metrics, below, compares_contexts=compares))
             yield from made[condition.name]
 
     def _parts_of(self, condition: Condition, before: Sequence[Condition]) -> _Parts:
@@ -250,9 +264,13 @@ class _CellMaker:
         takes_donors = any(isinstance(edit, NeedsDonors) for edit in edits)
         base = smaller_budget(condition, before, self._track.task)
         files = [path for edit in edits if isinstance(edit, ReadsFiles) for path in edit.files]
-        return _Parts(code | attack_code, asked, takes_donors, base, digest([file_sha256(path).hex() for path in files]) if files else "")
+        return _Parts(
+            edits, code | attack_code, asked, takes_donors, base, digest([file_sha256(path).hex() for path in files]) if files else ""
+        )
 
-    def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow]) -> Iterator[PlannedCell]:
+    def _shards(
+        self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow], *, compares_contexts: bool
+    ) -> Iterator[PlannedCell]:
         """below: the smaller budget's cells, where there is one."""
         parts, track = self._parts[condition.name], self._track
         fit = plan_fit(pair, condition, self._seed, self._options, self._reader)
@@ -270,6 +288,7 @@ class _CellMaker:
             "condition": condition,
             "metrics": track.metrics,
             **({"files": parts.files} if parts.files else {}),
+            **({"contexts": pair.contexts.association} if compares_contexts else {}),
             "suite": [self._suite.name, self._suite.version, self._seed],
             "device": self._options.device.partition(":")[0],
         }
@@ -290,6 +309,7 @@ class _CellMaker:
                 pictures=pictures,
                 code=code,
                 lent=lent,
+                compares_contexts=compares_contexts,
                 fit=fit,
                 base=base,
             )

@@ -75,6 +75,8 @@ CASES = [
         for task in ("classification", "segmentation", "detection")
     ),
     Case("class-recall(of='cow')", "detection", coco_recall(3)),
+    Case("detection-score", "detection", plain.detection_score()),
+    Case("class-score(of='cow')", "detection", plain.detection_score(of=3)),
     Case("detection-rate", "detection", plain.share("found", SCORE)),
     Case("vanished", "detection", plain.share("vanished", SCORE)),
     Case("mislabelled", "detection", plain.share("mislabelled", SCORE)),
