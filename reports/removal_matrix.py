@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy
@@ -10,7 +11,7 @@ import pandas
 from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.context_results import ClassEffect
-from robustbench_cv.metrics.context import FEWEST
+from robustbench_cv.metrics.context import CHANGES, FEWEST, LEAST_IOU
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.escape import slug
@@ -26,7 +27,21 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("model", "removed", "changed", "effect", "control's effect", "effect − control", "n")
 
+_SCORES = ("model", "removed", "changed", "effect on the score", "control's effect", "effect − control", "n")
+
+_AFFECTED: tuple[str | tuple[str, str], ...] = (
+    "model",
+    "removed",
+    "changed",
+    "edit",
+    *(("images that change", f"by > {change:.2f}") for change in CHANGES),
+    "lost share",
+    "n",
+)
+
 _METRIC = {"segmentation": "intersection over union", "detection": "recall at the operating score"}
+
+_SCORE = "score (of the most confident box of its class at IoU 0.5 to an object, 0 where there is none)"
 
 MOST_ROWS = 20
 """Pairs of a table, those with the largest effects: the heat map and the csv beside it hold all."""
@@ -46,6 +61,7 @@ def _items(results: Results, task: Task) -> list[Item]:
             if matrix:
                 label = f"{task}-{k}-{slug(method)}"
                 items += [_heat_map(group, method, matrix, label), _table(results, group, method, conditions, matrix, label)]
+                items += _more(results, group, method, conditions, matrix, label)
     return items
 
 
@@ -61,19 +77,65 @@ def _by_fill(results: Results, task: Task) -> dict[str, list[str]]:
     return found
 
 
-def _caption(group: Group, method: str) -> str:
+def _more(results: Results, group: Group, method: str, conditions: list[str], matrix: list[ClassEffect], label: str) -> list[Item]:
+    """Of detectors the same of scores, of segmenters how many images change."""
+    if group.task == "segmentation":
+        return [_affected_table(results, group, method, conditions, matrix, label)]
+    scores = [replace(one, effect=one.score) for one in matrix if one.score is not None]
+    if not scores:
+        return []
+    chart = _heat_map(group, method, scores, f"scores-{label}", _SCORE, "Removing one class changes the scores of others")
+    table = _table(results, group, method, conditions, scores, f"scores-{label}", _SCORE)
+    return [chart, table]
+
+
+def _affected_table(results: Results, group: Group, method: str, conditions: list[str], matrix: list[ClassEffect], label: str) -> Table:
+    notes = Footnotes()
+    rows: list[list[Cell]] = []
+    for one in _largest(matrix)[:MOST_ROWS]:
+        assert one.affected is not None
+        every = (*one.affected.shares, one.affected.loss)
+        controls = [name for name in reporting.with_controls(results, group.task, conditions) if name not in conditions]
+        for edit, names in (("removal", conditions), ("control", controls)):
+            numbers = [shown.removal if edit == "removal" else shown.control for shown in every]
+            cells: list[Cell] = [reporting.estimate_cell(results, group, names, "rate", number, notes) for number in numbers]
+            rows.append([reporting.title_of(group), one.removed, one.changed, edit, *cells, numbers[-1].n])
+    caption = (
+        f"{reporting.TASK_TITLES[group.task]}, {reporting.title_of(group)}, {method} fill: share of the images whose own intersection over "
+        "union of the changed class moves by more than a threshold, either way, when the other is removed, and the mean share of it that "
+        f"is lost (of at least {LEAST_IOU:g}; negative where it rises), each beside the placebo's; of the pairs above."
+    )
+    return Table(
+        cells_of(_AFFECTED, rows),
+        caption,
+        f"removal-matrix-affected-{label}",
+        notes.notes,
+        group.task,
+        blocks="model",
+        title="Images that change",
+    )
+
+
+def _caption(group: Group, method: str, metric: str) -> str:
     return (
-        f"{reporting.TASK_TITLES[group.task]}, {reporting.title_of(group)}, {method} fill: change of the {_METRIC[group.task]} of a class "
+        f"{reporting.TASK_TITLES[group.task]}, {reporting.title_of(group)}, {method} fill: change of the {metric} of a class "
         f"when another is removed, less the placebo's, over what the edit left alone; of pairs with {FEWEST} images or more."
     )
 
 
-def _table(results: Results, group: Group, method: str, conditions: list[str], matrix: list[ClassEffect], label: str) -> Table:
+def _largest(matrix: list[ClassEffect]) -> list[ClassEffect]:
+    """Largest effects first, whatever their sign."""
+    return sorted(matrix, key=lambda one: -abs(_net(one)) if not numpy.isnan(_net(one)) else 1.0)
+
+
+def _table(
+    results: Results, group: Group, method: str, conditions: list[str], matrix: list[ClassEffect], label: str, score: str = ""
+) -> Table:
+    """score: what is meant by it, where the effects are on scores."""
     notes = Footnotes()
-    ordered = sorted(matrix, key=lambda one: -abs(_net(one)) if not numpy.isnan(_net(one)) else 1.0)
     names = reporting.with_controls(results, group.task, conditions)
     rows: list[list[Cell]] = []
-    for one in ordered[:MOST_ROWS]:
+    for one in _largest(matrix)[:MOST_ROWS]:
         sides = (one.effect.effect, one.effect.control, one.effect.difference)
         cells = [None if e is None else reporting.estimate_cell(results, group, names, "rate", e, notes) for e in sides]
         signed: list[Cell] = [c and reporting.signed(c) for c in cells]
@@ -83,13 +145,13 @@ def _table(results: Results, group: Group, method: str, conditions: list[str], m
     chance = f"{many} intervals at 95 % stand here: about {max(1, round(0.05 * many))} of them would miss 0 by chance alone."
     every = (*notes.notes, *more, chance)
     return Table(
-        cells_of(_COLUMNS, rows),
-        _caption(group, method),
+        cells_of(_SCORES if score else _COLUMNS, rows),
+        _caption(group, method, score or _METRIC[group.task]),
         f"removal-matrix-{label}",
         every,
         group.task,
         blocks="model",
-        title="Removing one class",
+        title="Removing one class: scores" if score else "Removing one class",
     )
 
 
@@ -98,7 +160,9 @@ def _net(one: ClassEffect) -> float:
     return float("nan") if difference is None or difference.value is None else difference.value
 
 
-def _heat_map(group: Group, method: str, matrix: list[ClassEffect], label: str) -> Chart:
+def _heat_map(
+    group: Group, method: str, matrix: list[ClassEffect], label: str, metric: str = "", title: str = "Removing one class changes the others"
+) -> Chart:
     rows = [
         (one.removed, one.changed, _net(one), one.effect.effect.n, _tells(one))
         for one in sorted(matrix, key=lambda one: (one.removed, one.changed))
@@ -108,10 +172,11 @@ def _heat_map(group: Group, method: str, matrix: list[ClassEffect], label: str) 
     return Chart(
         frame=frame,
         draw=_draw,
-        caption=f"{_caption(group, method)} Points of percent; bold where the 95 % interval misses 0; blank: fewer images.",
+        caption=f"{_caption(group, method, metric or _METRIC[group.task])} Points of percent; bold where the 95 % interval misses 0; "
+        "blank: fewer images.",
         label=f"removal-matrix-chart-{label}",
         task=group.task,
-        title="Removing one class changes the others",
+        title=title,
         size=(2.2 + 0.42 * sides[1], 1.4 + 0.32 * sides[0]),
     )
 

@@ -11,15 +11,21 @@ import pyarrow
 from robustbench_cv.arrow import compute
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alone
+from robustbench_cv.metrics.compatibility_bins import ByCompatibility, ShiftBin
+from robustbench_cv.metrics.compatibility_bins import by_compatibility as bins_of_recall
+from robustbench_cv.metrics.compatibility_bins import shift_by_compatibility as bins_of_shift
+from robustbench_cv.metrics.context import Affected, affected_images
+from robustbench_cv.metrics.context_compatibility import COMPATIBILITY, CONTEXT_COMPATIBILITY
 from robustbench_cv.metrics.context_index import ContextReliance, Sides, context_reliance
 from robustbench_cv.metrics.context_shift import ContextShift, context_shift
 from robustbench_cv.metrics.context_violations import Violations, violations
 from robustbench_cv.metrics.domain_shift import DomainShift, domain_shift
-from robustbench_cv.metrics.evidence import Side, shared_ids
+from robustbench_cv.metrics.evidence import Column, Side, shared_ids
 from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
+from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate, paired_difference
 from robustbench_cv.metrics.label_probability import NAME as LABEL_PROBABILITY
-from robustbench_cv.metrics.metric import Estimate
+from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
 from robustbench_cv.metrics.occlusion_gap import OcclusionGap, occlusion_gap
 from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
@@ -30,11 +36,17 @@ from robustbench_cv.results import Effect, Group, Results, undefined
 
 @dataclass(frozen=True)
 class ClassEffect:
-    """What removing one class did to the number of another, over the n images from which it alone was removed and that hold the other."""
+    """What removing one class did to the number of another, over the n images from which it alone was removed and that hold the other.
+
+    score: of detectors, what it did to the score of the other's objects; None where the run measures no detection score. affected: of
+    segmenters, how many of the images it changed.
+    """
 
     removed: str
     changed: str
     effect: Effect
+    score: Effect | None = None
+    affected: Affected | None = None
 
 
 class Presence(NamedTuple):
@@ -71,7 +83,7 @@ def reliance(results: Results, group: Group, removal: str, swap: str, of: str | 
 
 
 def matrix(results: Results, group: Group, conditions: Sequence[str], fewest: int) -> list[ClassEffect]:
-    """What removing each class does to each other one, by class name: IoU of segmenters, recall of detectors.
+    """What removing each class does to each other one, by class name: IoU of segmenters, recall and scores of detectors.
 
     conditions: removals of one class from each image, each of another one, all with a placebo. Only of pairs with at least `fewest`
     images. Empty for classifiers, and where the run keeps nothing of which class was removed.
@@ -94,30 +106,45 @@ def _class_effects(results: Results, group: Group, conditions: Sequence[str], me
         removals = {condition: ids[index] for condition, ids in ids_by_condition.items() if index in ids}
         if sum(map(len, removals.values())) < fewest:
             continue
-        kind = results.metric(group, f"{metric}(of={classes[index]!r})")
-        sides = [
-            merged(
-                [
-                    results.rows(group, name).evidence(kind.evidence_key, kind.evidence_type, reference=reference).only(ids)
-                    for condition, ids in removals.items()
-                    for name in (condition if side == 0 else results.controls(group.task, condition)[0],)
-                ]
-            )
-            for side in (0, 1)
-            for reference in (False, True)
-        ]
+        sides = _merged_sides(results, group, removals, results.metric(group, f"{metric}(of={classes[index]!r})"))
+        scores = _merged_sides(results, group, removals, results.metric(group, "detection-score")) if group.task == "detection" else None
         for changed in classes:
-            holding = ids_holding(sides[1], classes.index(changed))
+            place = classes.index(changed)
+            holding = ids_holding(sides[1], place)
             chosen = [one.only(holding) for one in sides]
-            if changed != classes[index] and len(shared_ids(chosen)) >= fewest:
-                built = results.metric(group, f"{metric}(of={changed!r})")
-                yield ClassEffect(classes[index], changed, Effect(*difference_in_differences(built, *chosen)))
+            if changed == classes[index] or len(shared_ids(chosen)) < fewest:
+                continue
+            effect = _effect(results, group, f"{metric}(of={changed!r})", chosen)
+            score = None
+            if scores is not None and len(scores[0]):
+                score = _effect(results, group, f"class-score(of={changed!r})", [one.only(holding) for one in scores])
+            affected = affected_images(chosen, place) if group.task == "segmentation" else None
+            yield ClassEffect(classes[index], changed, effect, score, affected)
+
+
+def _effect(results: Results, group: Group, metric: str, sides: Sequence[Column]) -> Effect:
+    return Effect(*difference_in_differences(results.metric(group, metric), *sides))
+
+
+def _merged_sides(results: Results, group: Group, removals: Mapping[str, pyarrow.Array], kind: Metric) -> list[Column]:
+    """Evidence after the removals of one class, before them, and the same of their placebos. removals: the samples of each condition."""
+    return [
+        merged(
+            [
+                results.rows(group, name).evidence(kind.evidence_key, kind.evidence_type, reference=reference).only(ids)
+                for condition, ids in removals.items()
+                for name in (condition if side == 0 else results.controls(group.task, condition)[0],)
+            ]
+        )
+        for side in (0, 1)
+        for reference in (False, True)
+    ]
 
 
 def _removed_alone(results: Results, group: Group, condition: str) -> dict[int, pyarrow.Array]:
     """The samples from which a condition removed one class alone, by the class's index; none where the run keeps nothing of that."""
     backgrounds = [getattr(results.metric(group, name), "background", None) for name in results.metrics(group.task)]
-    kept = next((b for b in backgrounds if isinstance(b, Background)), None)
+    kept = next((b for b in backgrounds if isinstance(b, Background) and b.type == REPORTED), None)
     if kept is None or kept.key not in results.evidence_keys(group, condition):
         return {}
     return removed_alone(results.rows(group, condition).evidence(kept.key, kept.type))
@@ -205,6 +232,53 @@ def between_models(results: Results, before: Group, after: Group, condition: str
     made = paired_difference(results.metric(after, metric), *(results.evidence(group, condition, metric) for group in (after, before)))
     failed = results.failed_samples(before, condition) | results.failed_samples(after, condition)
     return replace(made, failed=len(failed))
+
+
+def by_compatibility(results: Results, group: Group, swap: str, edges: Sequence[float]) -> ByCompatibility:
+    """What a swap does to the recall of objects, by how compatible they are with their new context; edges: of the bins of it, rising.
+
+    NotApplicable where the run has no placebo of it, or keeps no compatibilities; where a check blocks one of the two.
+    """
+    names = _swap_and_placebo(results, group, swap)
+
+    def make() -> ByCompatibility:
+        sides = Sides(*(results.evidence(group, name, OBJECT_RECALL, reference=reference) for name in names for reference in (False, True)))
+        made = bins_of_recall(results.metric(group, OBJECT_RECALL), sides, _compatibility(results, group, swap), edges)
+        failed = results.failed_under(group, names)
+        return made._replace(slope=replace(made.slope, failed=failed))
+
+    return results.remember("by compatibility", group, names, OBJECT_RECALL, ByCompatibility, make, *edges)
+
+
+def shift_by_compatibility(results: Results, group: Group, swap: str, edges: Sequence[float]) -> list[ShiftBin]:
+    """What a swap does to a detector's misses, false boxes and boxes, by how compatible its objects are with their new context.
+
+    NotApplicable as of `by_compatibility`, and where the run keeps no detection rate.
+    """
+    names, metric = _swap_and_placebo(results, group, swap), "detection-rate"
+    if group.task != "detection" or results.metric(group, metric).evidence_key not in results.evidence_keys(group, swap):
+        raise NotApplicable("the run measures no detection-rate")
+
+    def make() -> list[ShiftBin]:
+        sides = Sides(*(results.evidence(group, name, metric, reference=reference) for name in names for reference in (False, True)))
+        return bins_of_shift(sides, _compatibility(results, group, swap), edges)
+
+    return results.remember("shift by compatibility", group, names, metric, list[ShiftBin], make, *edges)
+
+
+def _swap_and_placebo(results: Results, group: Group, swap: str) -> list[str]:
+    names = [swap, *results.controls(group.task, swap)]
+    if len(names) < 2:
+        raise NotApplicable(f"{swap!r} has no placebo in this run")
+    if blocked := results.first_stop(group, names):
+        raise NotApplicable(f"blocked: {blocked}")
+    if CONTEXT_COMPATIBILITY.key not in results.evidence_keys(group, swap):
+        raise NotApplicable(f"the records of {swap!r} say nothing of how compatible objects and contexts are")
+    return names
+
+
+def _compatibility(results: Results, group: Group, swap: str) -> Column:
+    return results.rows(group, swap).evidence(CONTEXT_COMPATIBILITY.key, COMPATIBILITY)
 
 
 def error_counts(results: Results, group: Group, condition: str) -> ContextShift:

@@ -24,10 +24,12 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts
 from robustbench_cv.metrics.base_rates import BaseRates, base_rates
+from robustbench_cv.metrics.context_association import Association
 from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
 from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack
 from robustbench_cv.metrics.evidence import Column, shared_ids
 from robustbench_cv.metrics.failures import with_failures
+from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate, paired_difference
 from robustbench_cv.metrics.metric import Estimate, Metric, Unit
 from robustbench_cv.metrics.ratios import Background
@@ -192,6 +194,14 @@ class ExplanationRow(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class AssociationRow(msgspec.Struct, frozen=True):
+    """How often the classes and contexts of a data set meet, all of it counted, whatever part of it the run uses."""
+
+    task: Task
+    dataset: str
+    association: Association
+
+
 class ArchitectureRow(msgspec.Struct, frozen=True):
     """What the registry knows of a model's architecture, by the model's spec. year: None where it knows none."""
 
@@ -222,6 +232,7 @@ class RunInfo(msgspec.Struct, frozen=True):
     complexity: tuple[ComplexityRow, ...] = ()
     explanations: tuple[ExplanationRow, ...] = ()
     architectures: tuple[ArchitectureRow, ...] = ()
+    associations: tuple[AssociationRow, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def track(self, task: Task) -> TrackRow:
@@ -388,6 +399,11 @@ class Results:
         wanted = (group.task, group.model, group.dataset)
         return tuple(row for row in self.run.explanations if (row.task, row.model, row.dataset) == wanted)
 
+    def association(self, group: Group) -> Association | None:
+        """How often the classes and contexts of the group's data meet; None where the run compares none."""
+        where = (group.task, group.dataset)
+        return next((row.association for row in self.run.associations if (row.task, row.dataset) == where), None)
+
     def metric(self, group: Group, name: str) -> Metric:
         """A metric as it was during the run, for this group's model."""
         row = self.model_row(group)
@@ -474,7 +490,7 @@ class Results:
         """What a rate of removed classes that are still reported must be held against; None where nothing of that was kept."""
         background = getattr(self.metric(group, metric), "background", None)
         clean = self.conditions(group.task, "clean")
-        if not isinstance(background, Background) or not clean or self.stop_reason(group, condition):
+        if not isinstance(background, Background) or background.type != REPORTED or not clean or self.stop_reason(group, condition):
             return None
         controls = self.controls(group.task, condition)
         kind, names = background.type, [condition, *controls, clean[0].name]

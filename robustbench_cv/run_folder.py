@@ -170,16 +170,17 @@ class RunFolder:
         return value
 
 
-PREFLIGHT, STRENGTH_VERDICT, SAVED_IMAGES, COMPLEXITY, EXPLANATIONS, ARTEFACT = (
+PREFLIGHT, STRENGTH_VERDICT, SAVED_IMAGES, COMPLEXITY, EXPLANATIONS, CONTEXTS, ARTEFACT = (
     "checks/{key}.json",
     "checks/strength-{key}.json",
     "checks/saved-images-{key}.json",
     "complexity/{key}.json",
     "explanations/{key}.json",
+    "contexts/{key}.json",
     "artefacts/{key}",
 )
 """Where RunFolder.remember keeps what the checks say before a run, of an attack, and of a cell's saved images; a model's cost; where its
-answers come from; what an attack was fitted to."""
+answers come from; how often a data set's classes and contexts meet; what an attack was fitted to."""
 
 
 def json_file(kind: type[T]) -> Storage[T, T]:

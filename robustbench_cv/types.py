@@ -6,9 +6,10 @@ float, absolute pixels; label maps are int64 (H, W) with 255 = ignore; rates are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from robustbench_cv.tasks import Task as Task
 
@@ -104,6 +105,16 @@ class BoxTarget:
 Target: TypeAlias = ClassTarget | MaskTarget | BoxTarget
 
 
+class Compatibility(NamedTuple):
+    """How often objects of an edit's classes stand in the context that they stood in, and in the one that they stand in now.
+
+    Normalised pointwise mutual information in [-1, 1], see `metrics.context_association`; None where the data are too few to say.
+    """
+
+    before: float | None
+    after: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Edit:
     """What an intervention did to a sample, so that metrics can score it against the unedited image.
@@ -127,6 +138,8 @@ class Edit:
     """Whether `subject` is an object that the edit puts into the image (its placebo: would put), so that `before` lacks it."""
     original: Prediction | None = None
     """What the model says of the unedited image, for metrics that compare its two answers; known only while they measure."""
+    compatibility: Compatibility | None = None
+    """Of the objects with both contexts; None where the edit swaps none, or where nobody has counted the data set."""
 
 
 @runtime_checkable
@@ -160,6 +173,35 @@ class Sample:
     _: KW_ONLY
     scene: Editable | None = None
     edit: Edit | None = None
+
+
+ContextKind: TypeAlias = Literal["declared", "surfaces", "classes"]
+"""What tells the context of an image, the first that is there: its data, the surfaces that it shows, the classes of its objects."""
+
+
+class Contents(NamedTuple):
+    """What an image shows, in the class names of its data. objects: classes that an object of it has. contexts: what they stand in.
+
+    kind: what told the contexts; None where nothing did. Of kind "classes", those of the objects themselves.
+    """
+
+    objects: frozenset[str]
+    kind: ContextKind | None
+    contexts: frozenset[str]
+
+    @classmethod
+    def of(cls, objects: Iterable[str], attributes: Mapping[str, str] = MappingProxyType({}), surfaces: Iterable[str] = ()) -> Contents:
+        """Of an image with these objects, what its data say of it, and its surfaces.
+
+        >>> Contents.of(["car"], {"context": "street"}).contexts
+        frozenset({'street'})
+        """
+        shown, named = frozenset(objects), frozenset(surfaces)
+        if "context" in attributes:
+            return cls(shown, "declared", frozenset({attributes["context"]}))
+        if named:
+            return cls(shown, "surfaces", named)
+        return cls(shown, "classes" if shown else None, shown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,3 +355,10 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Sample: ...
     def fingerprint(self, index: int, /) -> str: ...
+
+
+@runtime_checkable
+class KnowsContents(Protocol):
+    """A data set that tells what a sample shows without decoding its image."""
+
+    def contents(self, index: int, /) -> Contents: ...

@@ -18,13 +18,13 @@ _METRICS: dict[Task, tuple[str, ...]] = {
     ),
     "detection": (
         *("ap", "object-recall", "ap50", "hallucination-rate", "hallucination-inside", "hallucination-outside", "fabricated-per-image"),
-        "detection-rate",
+        *("detection-rate", "detection-score"),
     ),
 }
 _REPORTS = (
     *("overview", "context-index", "context-index-by-class", "removal-matrix", "main-table", "context-sensitivity"),
     *("with-and-without-class", "iou-by-class", "context-violations", "fill-fidelity", "occlusion-curve", "context-curves"),
-    *("corruptions", "context-shift", "domain-shift", "explanations", "gallery", "checks", "protocol"),
+    *("corruptions", "context-shift", "context-compatibility", "domain-shift", "explanations", "gallery", "checks", "protocol"),
 )
 
 

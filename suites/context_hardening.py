@@ -13,7 +13,7 @@ _METRICS: dict[Task, tuple[str, ...]] = {
     "detection": ("ap", "object-recall", "hallucination-rate"),
 }
 
-_REPORTS = ("context-index", "context-by-class", "context-sensitivity", "gallery", "checks", "protocol")
+_REPORTS = ("context-index", "context-index-by-class", "context-sensitivity", "gallery", "checks", "protocol")
 
 
 @suite(paper="arXiv:1812.06707")

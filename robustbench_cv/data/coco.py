@@ -20,7 +20,7 @@ from robustbench_cv.data.objects import AnnotatedObjects
 from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, sample_id
 from robustbench_cv.errors import BadSample, UserError
 from robustbench_cv.tasks import Task
-from robustbench_cv.types import Labels, Sample
+from robustbench_cv.types import Contents, Labels, Sample
 
 
 @dataset(tasks="detection")
@@ -99,6 +99,11 @@ class CocoInstances:
         facts = {"masks": "boxes"} if any(o.shape is None for o in each) else {}
         facts |= exif_fact(picture)
         return Sample(self.ids[index], picture.pixels, objects.target(masks=self.masks), objects.regions(), facts)
+
+    def contents(self, index: int) -> Contents:
+        """The classes that the file says of an image, crowds aside."""
+        annotated = [a for a in self.file.annotations[self.images[index].id] if not a.iscrowd]
+        return Contents.of(self.labels.names[self.file.indices[a.category_id]] for a in annotated if a.category_id in self.file.indices)
 
     @property
     def others(self) -> None:

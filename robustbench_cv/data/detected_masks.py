@@ -16,7 +16,18 @@ from robustbench_cv.data.source import check_task
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.tasks import Task
-from robustbench_cv.types import AnyModel, BoxPrediction, BoxTarget, ClassTarget, Dataset, Labels, Sample, predict
+from robustbench_cv.types import (
+    AnyModel,
+    BoxPrediction,
+    BoxTarget,
+    ClassTarget,
+    Contents,
+    Dataset,
+    KnowsContents,
+    Labels,
+    Sample,
+    predict,
+)
 
 SAME = 0.5
 """A detection shows an annotated object where their boxes overlap by at least this IoU (project choice, COCO's loosest)."""
@@ -76,6 +87,15 @@ class FoundObjects:
         else:
             return sample
         return replace(sample, regions=regions, attributes={**sample.attributes, "masks": f"found by {self.model.info.name}"})
+
+    def contents(self, index: int, /) -> Contents:
+        """What the data themselves say: no detector is asked."""
+        if isinstance(self.inner, KnowsContents):
+            return self.inner.contents(index)
+        sample = self.inner[index]
+        target = sample.target
+        labels = [target.label] if isinstance(target, ClassTarget) else cast("BoxTarget", target).labels.tolist()
+        return Contents.of([self.labels.names[c] for c in labels if c >= 0], sample.attributes)
 
     def fingerprint(self, index: int, /) -> str:
         """That of the sample, with the model's weights and the score."""

@@ -15,7 +15,7 @@ from robustbench_cv.data.images import exif_fact, read_picture
 from robustbench_cv.data.source import IMAGE_SUFFIXES, Listing, check_task, dataset_name, digest, existing_folder, list_files, sample_id
 from robustbench_cv.errors import UserError
 from robustbench_cv.tasks import Task
-from robustbench_cv.types import ClassTarget, Labels, Sample
+from robustbench_cv.types import ClassTarget, Contents, Labels, Sample
 
 
 @dataset(tasks="classification")
@@ -73,6 +73,10 @@ class ImageFolder:
     def __getitem__(self, index: int) -> Sample:
         picture = read_picture(self.root / self.files[index], upright=self.upright)
         return Sample(self.ids[index], picture.pixels, ClassTarget(self.classes[index]), attributes=exif_fact(picture))
+
+    def contents(self, index: int) -> Contents:
+        """The image's class."""
+        return Contents.of([self.labels.names[self.classes[index]]])
 
     def file_of(self, index: int, /) -> Path:
         """The image's path."""

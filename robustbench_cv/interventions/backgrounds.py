@@ -27,12 +27,16 @@ MOST_FILLED = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """Pixels (3, H, W), their labels int64 (H, W) with 255 where unknown, class regions and context where known."""
+    """Pixels (3, H, W), their labels int64 (H, W) with 255 where unknown, class regions and context where known.
+
+    shown: the classes of the objects that stood there, by which a background is told whose data name no context.
+    """
 
     image: Tensor
     labels: Tensor
     regions: dict[str, Tensor]
     context: str | None = None
+    shown: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, image: Tensor) -> Background:
@@ -104,7 +108,7 @@ def _resize_background(image: Tensor, labels: Tensor, surfaces: dict[str, Tensor
     if image.shape[-2:] != size:
         image = interpolate(image[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0].clamp(0, 1)
         labels, regions = _nearest(labels, size), {name: _nearest(mask, size) for name, mask in regions.items()}
-    return Background(image, labels, regions, donor.attributes.get("context"))
+    return Background(image, labels, regions, donor.attributes.get("context"), frozenset(things(donor)))
 
 
 def _nearest(values: Tensor, size: torch.Size) -> Tensor:

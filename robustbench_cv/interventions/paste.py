@@ -8,6 +8,7 @@ from torch import Tensor, where
 
 from robustbench_cv.interventions.backgrounds import Background
 from robustbench_cv.interventions.object_selection import members, things
+from robustbench_cv.interventions.surroundings import LENT
 from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, keep_objects, lost_classes, make_edited, origin
 from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget, Sample, Target
 
@@ -34,7 +35,7 @@ def paste(sample: Sample, pasted: Tensor, background: Background, kind: str, cho
         removed=lost_classes({f"class:{name}": mask for name, mask in things(sample).items()}, regions),
         chosen=pasted if chosen is None else chosen,
     )
-    facts = {name: fact for name, fact in sample.attributes.items() if name != "context"}
+    facts = {name: fact for name, fact in sample.attributes.items() if name != "context"} | {LENT: "\n".join(sorted(background.shown))}
     return replace(made, attributes=facts if background.context is None else facts | {"context": background.context})
 
 

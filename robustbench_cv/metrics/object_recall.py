@@ -12,6 +12,7 @@ Asked of an image whose objects were removed, the same number says how much is r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy
 import pyarrow
@@ -19,6 +20,7 @@ import pyarrow
 from robustbench_cv.arguments import Fraction
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.metrics.context_compatibility import CONTEXT_COMPATIBILITY
 from robustbench_cv.metrics.evidence import row_of
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.ratios import Ratio, finite, need
@@ -37,6 +39,9 @@ from robustbench_cv.types import (
     Sample,
     Target,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "object-recall"
 
@@ -60,6 +65,7 @@ def object_recall(operating_score: Fraction) -> Metric:
         evidence_key=_key(operating_score),
         evidence_type=RECALLED,
         counts_absent=True,
+        background=CONTEXT_COMPATIBILITY,
     )
 
 
@@ -116,6 +122,27 @@ def recalled(prediction: Prediction, sample: Sample, operating_score: float) -> 
     }
 
 
+def asked_objects(sample: Sample) -> dict[int, float]:
+    """The classes of the objects that are asked about, each with how much it weighs in the share: 1, its pixels, its objects.
+
+    NotApplicable where the objects of a sample have other places before its edit.
+    """
+    subject = _subject(sample)
+    if isinstance(subject, ClassTarget):
+        return {} if subject.label == ABSENT else {subject.label: 1.0}
+    import torch
+
+    labels = subject.labels[subject.labels != IGNORE if isinstance(subject, MaskTarget) else _scored(subject)]
+
+    classes, counts = torch.unique(labels, return_counts=True)
+    return {int(c): float(n) for c, n in zip(classes, counts, strict=True)}
+
+
+def _scored(subject: BoxTarget) -> Tensor:
+    """Which objects count: bool (M,)."""
+    return ~subject.crowd & (subject.labels >= 0)
+
+
 def _subject(sample: Sample) -> Target:
     """What is asked about: the edit's objects, else all that the unedited target names (of a label map: inside the region "objects")."""
     edit = sample.edit
@@ -151,7 +178,7 @@ def _boxes(prediction: BoxPrediction, subject: BoxTarget, operating_score: float
 
     finite(prediction.boxes, "boxes")
     reported = finite(prediction.scores, "scores") >= operating_score
-    asked = ~subject.crowd & (subject.labels >= 0)
+    asked = _scored(subject)
     labels = subject.labels[asked]
     same = prediction.labels[reported][:, None] == labels[None, :]
     overlap = iou(prediction.boxes[reported].double(), subject.boxes[asked].double())

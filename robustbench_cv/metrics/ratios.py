@@ -21,11 +21,14 @@ T = TypeVar("T")
 
 
 class Background(NamedTuple):
-    """More evidence of every sample than a metric's own number is made of, stored under `key` as `type`: what it must be held against."""
+    """More evidence of every sample than a metric's own number is made of, stored under `key` as `type`: what it must be held against.
+
+    measure: as a metric's; None where there is nothing to keep.
+    """
 
     key: str
     type: pyarrow.DataType
-    measure: Callable[[Prediction, Sample], Evidence]
+    measure: Callable[[Prediction, Sample], Evidence | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,7 @@ class Ratio:
 
     split: the evidence of N samples -> their parts above the line (N,), and below it (N,). undefined: what is missing where all below is
     0. unit, range: a share, unless the two sums are of different things. guess: what an answer without looking scores, from the evidence.
+    background: evidence that is kept of every sample beside.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Ratio:
     range: tuple[float, float | None] = (0.0, 1.0)
     counts_absent: bool = False
     guess: Callable[[pyarrow.Array], float | None] = lambda evidence: None
+    background: Background | None = None
     is_rate: bool = field(default=False, init=False)
 
     def chance(self, evidence: Values, /) -> float | None:

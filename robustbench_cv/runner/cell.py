@@ -23,6 +23,7 @@ from robustbench_cv.noise import Noise
 from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.attack_search import Attacked, attack_samples
+from robustbench_cv.runner.context_counts import with_compatibility
 from robustbench_cv.runner.edit_rules import require_rules
 from robustbench_cv.runner.job import Job
 from robustbench_cv.types import Evidence, Model, Prediction, Sample
@@ -138,6 +139,8 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         if isinstance(job.attack, ChoosesSamples):
             job.attack.require(before)
         after = job.renderings.edited(before, job.condition.interventions, partial(_edit, job, before))
+        if job.association is not None:
+            after = with_compatibility(before, after, job.dataset.labels, job.association)
         # edits speak the data's class names; from here on everything is in the model's class indices
         return _Pair(job.class_map.sample(before), job.class_map.sample(after))
     except NotApplicable as reason:
@@ -231,9 +234,11 @@ def _measure(metrics: Mapping[str, Metric], prediction: Prediction, sample: Samp
     for key, (name, measure) in parts.items():
         try:
             with calling(f"metric {name}, {name_samples([sample.id])}", partial(METRICS.is_bundled, name)):
-                evidence[key] = measure(prediction, sample)
+                kept = measure(prediction, sample)
                 if not METRICS.is_bundled(name):
-                    array_of([evidence[key]], kinds[key])
+                    array_of([kept], kinds[key])
+                if kept is not None:
+                    evidence[key] = kept
         except NotApplicable as reason:
             if reason.code == "not-finite":
                 raise

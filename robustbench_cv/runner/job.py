@@ -13,9 +13,11 @@ from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.data.source import NeedsDataset
 from robustbench_cv.interventions.intervention import Intervention, NeedsDonors
+from robustbench_cv.metrics.context_association import Association
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.records import Record
 from robustbench_cv.runner.attack_search import radius_of
+from robustbench_cv.runner.context_counts import compares_contexts
 from robustbench_cv.runner.renderings import OriginalPredictions, Renderings
 from robustbench_cv.runner.universal_fit import fit_once
 from robustbench_cv.runner.warm_start import warm_start
@@ -33,6 +35,7 @@ class Job:
     """What a cell needs, built. blank: the record that every row starts from (suite, model, data set, condition, seed).
 
     pictures: how many of the samples are kept as before-and-after images. broken_before: records of samples that a smaller budget broke.
+    association: of classes and contexts, where the condition swaps contexts and a metric asks how compatible they are.
     """
 
     model: AnyModel
@@ -51,6 +54,7 @@ class Job:
     broken_before: Mapping[str, Record] = field(default_factory=dict)
     renderings: Renderings
     original_predictions: OriginalPredictions
+    association: Association | None = None
 
 
 def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder | None = None) -> Job:
@@ -69,6 +73,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
             edit = edit.with_dataset(pair.dataset)
         edits.append(edit)
     attack, blank = _attack(plan, cell, folder), blank_record(plan, cell)
+    metrics = build_metrics(plan, cell)
     return Job(
         model=model,
         dataset=pair.dataset,
@@ -76,7 +81,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
         condition=condition,
         interventions=edits,
         attack=attack,
-        metrics=build_metrics(plan, cell),
+        metrics=metrics,
         indices=cell.indices,
         blank=blank,
         device=plan.options.device,
@@ -85,6 +90,7 @@ def build_job(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunF
         pictures=cell.pictures,
         renderings=pair.renderings,
         original_predictions=pair.original_predictions,
+        association=pair.contexts.association if compares_contexts(edits, metrics.values()) else None,
         broken_before=warm_start(folder, cell.base, blank, radius_of(attack)) if folder and cell.base else {},
     )
 

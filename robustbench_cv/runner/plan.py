@@ -20,11 +20,12 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.foreign_code import calling
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.interventions.intervention import NeedsDonors, ReadsFiles, SurveysDonors
+from robustbench_cv.interventions.intervention import Intervention, NeedsDonors, ReadsFiles, SurveysDonors
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
 from robustbench_cv.run_folder import RunFolder, digest
 from robustbench_cv.runner.cell_code import engine_code
+from robustbench_cv.runner.context_counts import ContextCounts, compares_contexts
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
 from robustbench_cv.runner.job import build_metric
 from robustbench_cv.runner.model_description import Described, ModelDescriber
@@ -59,7 +60,7 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
     tracks: list[TrackRow] = []
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
-    for track, chosen in _pairs_by_track(suite, options, list(asked), describer, pool=pool, reader=reader):
+    for track, chosen in _pairs_by_track(suite, options, list(asked), describer, pool=pool, reader=reader, folder=folder):
         conditions = with_controls(track.conditions)
         metrics = tuple(_metric_row(name, chosen[0].row) for name in track.metrics)
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
@@ -78,11 +79,12 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
 
 
 class _Data(NamedTuple):
-    """A data set, what it was asked for as, what it lends to edits, and the code that it was built from."""
+    """A data set, what it was asked for as, what it lends to edits, how its classes and contexts meet, and the code it was built from."""
 
     spec: str
     dataset: Dataset
     donors: Donors
+    contexts: ContextCounts
     renderings: Renderings
     code: Dependencies
 
@@ -101,7 +103,14 @@ def _asked_models(options: Options) -> dict[str, AnyModel | None]:
 
 
 def _pairs_by_track(
-    suite: Suite, options: Options, asked: Sequence[str], describer: ModelDescriber, *, pool: ModelPool, reader: DependencyReader
+    suite: Suite,
+    options: Options,
+    asked: Sequence[str],
+    describer: ModelDescriber,
+    *,
+    pool: ModelPool,
+    reader: DependencyReader,
+    folder: RunFolder | None,
 ) -> list[tuple[Track, list[Pair]]]:
     """The tracks that the asked models are for (all of them where none is asked), each with its models on its data.
 
@@ -119,7 +128,7 @@ def _pairs_by_track(
             raise UserError(f"suite {suite.name!r} has no {described.row.task} track for these models; it has {', '.join(offered)}")
         for k, track in serving:
             if k not in datasets:
-                datasets[k] = [_dataset(name, track, options, reader) for name in dict.fromkeys(options.data or track.datasets)]
+                datasets[k] = [_dataset(name, track, options, reader, folder) for name in dict.fromkeys(options.data or track.datasets)]
             for place, data in enumerate(datasets[k]):
                 seen = _as_data_see_it(spec, data.dataset, describer, pool)
                 pair = _pair(seen, data, track, options, describer=describer, pool=pool)
@@ -155,7 +164,7 @@ def with_controls(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     return tuple(out)
 
 
-def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader) -> _Data:
+def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader, folder: RunFolder | None) -> _Data:
     samples = options.limit or track.samples
     more: dict[str, Any] = {"task": track.task}
     if samples is not None and "samples" not in Spec.parse(spec).args:
@@ -163,7 +172,8 @@ def _dataset(spec: str, track: Track, options: Options, reader: DependencyReader
     dataset, code = built_with_code(reader, lambda: DATASETS.build(spec, **more))
     if dataset.task != track.task:
         raise UserError(f"data {spec!r} is for {dataset.task}, this track is {track.task}; name data of that task with --data")
-    return _Data(spec, dataset, Donors(_whole(spec, dataset)), Renderings(dataset), code)
+    whole = _whole(spec, dataset)
+    return _Data(spec, dataset, Donors(whole), ContextCounts(whole, folder), Renderings(dataset), code)
 
 
 def _whole(spec: str, dataset: Dataset) -> Dataset:
@@ -193,6 +203,7 @@ def _pair(described: Described, data: _Data, track: Track, options: Options, *, 
         indices=indices,
         fingerprints=fingerprints,
         donors=data.donors,
+        contexts=data.contexts,
         renderings=data.renderings,
         code=described.code | data.code,
         answers=describer.answers(row.spec, dataset, indices, fingerprints),
@@ -218,10 +229,11 @@ def _choose_samples(dataset: Dataset, spec: str, most: int | None) -> tuple[tupl
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """What the cells of a condition depend on: code, the surrogates that its attack asks, whether donors are taken, and the data set
-    surveyed for them, a smaller budget, the bytes of files that are read; waiting: the edits and the attack of which the data set decides
-    what they read."""
+    """What the cells of a condition depend on: its edits, code, the surrogates that its attack asks, whether donors are taken, and the
+    data set surveyed for them, a smaller budget, the bytes of files that are read; waiting: the edits and the attack of which the data set
+    decides what they read."""
 
+    edits: Sequence[Intervention]
     code: Dependencies
     surrogates: tuple[str, ...]
     takes_donors: bool
@@ -252,11 +264,12 @@ class _CellMaker:
     def cells(self, pair: Pair) -> Iterator[PlannedCell]:
         """One for each condition and shard."""
         made: dict[str, list[PlannedCell]] = {}
-        _, metrics = built_with_code(self._reader, lambda: [build_metric(name, pair.row) for name in self._track.metrics])
+        built, metrics = built_with_code(self._reader, lambda: [build_metric(name, pair.row) for name in self._track.metrics])
         for condition in self._conditions:
             base = self._parts[condition.name].base
             below = [c.row for c in made[base.name]] if base else []
-            made[condition.name] = list(self._shards(pair, condition, metrics, below))
+            compares = compares_contexts(self._parts[condition.name].edits, built)
+            made[condition.name] = list(self._shards(pair, condition, metrics, below, compares_contexts=compares))
             yield from made[condition.name]
 
     def _parts_of(self, condition: Condition, before: Sequence[Condition]) -> _Parts:
@@ -269,9 +282,11 @@ class _CellMaker:
         surveys = any(isinstance(edit, SurveysDonors) and edit.surveys for edit in edits)
         base = smaller_budget(condition, before, self._track.task)
         waiting = tuple(part for part in (*edits, attack) if isinstance(part, NeedsDataset))
-        return _Parts(code | attack_code, asked, takes_donors, surveys, base, _bytes_of(edits), waiting)
+        return _Parts(edits, code | attack_code, asked, takes_donors, surveys, base, _bytes_of(edits), waiting)
 
-    def _shards(self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow]) -> Iterator[PlannedCell]:
+    def _shards(
+        self, pair: Pair, condition: Condition, metrics: Dependencies, below: Sequence[CellRow], *, compares_contexts: bool
+    ) -> Iterator[PlannedCell]:
         """below: the smaller budget's cells, where there is one."""
         parts, track = self._parts[condition.name], self._track
         fit = plan_fit(pair, condition, self._seed, self._options, self._reader)
@@ -290,6 +305,7 @@ class _CellMaker:
             "metrics": track.metrics,
             **({"files": parts.files} if parts.files else {}),
             **({"beside": _bytes_of([part.with_dataset(pair.dataset) for part in parts.waiting])} if parts.waiting else {}),
+            **({"contexts": pair.contexts.association} if compares_contexts else {}),
             "suite": [self._suite.name, self._suite.version, self._seed],
             "device": self._options.device.partition(":")[0],
         }
@@ -310,6 +326,7 @@ class _CellMaker:
                 pictures=pictures,
                 code=code,
                 lent=lent,
+                compares_contexts=compares_contexts,
                 fit=fit,
                 base=base,
             )

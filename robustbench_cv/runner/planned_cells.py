@@ -11,8 +11,9 @@ from typing import Any
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.results import CellRow, DatasetRow, ModelRow, Pairing, TrackRow
+from robustbench_cv.results import AssociationRow, CellRow, DatasetRow, ModelRow, Pairing, TrackRow
 from robustbench_cv.run_folder import digest
+from robustbench_cv.runner.context_counts import ContextCounts
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.runner.model_pool import ModelPool
 from robustbench_cv.runner.renderings import OriginalPredictions, Renderings
@@ -47,7 +48,8 @@ class Options:
 class Pair:
     """A model on a data set: classes matched, samples chosen, their fingerprints taken.
 
-    donors: what edits may borrow from, the whole of the data set whatever the limit. renderings: its samples, shared with the other models.
+    donors: what edits may borrow from, the whole of the data set whatever the limit; contexts: how often its classes and contexts meet.
+    renderings: its samples, shared with the other models.
     code: what both were built from.
 
     answers: a name for what the model says of a few fixed images.
@@ -61,6 +63,7 @@ class Pair:
     indices: tuple[int, ...]
     fingerprints: tuple[str, ...]
     donors: Donors
+    contexts: ContextCounts
     renderings: Renderings
     code: Dependencies
     answers: str
@@ -103,6 +106,8 @@ class PlannedCell:
     """A cell with what building its job takes. code: what its records come from. lent: id and fingerprint of each
     sample that its edits may borrow from.
 
+    compares_contexts: whether its records hold how compatible objects and contexts are.
+
     fit: what its attack is fitted on first, if it is one of those. base: the cell whose broken samples this one takes over;
     None for most.
     """
@@ -114,6 +119,7 @@ class PlannedCell:
     pictures: int
     code: Dependencies
     lent: Sequence[tuple[str, str]] = ()
+    compares_contexts: bool = False
     fit: FitPlan | None = None
     base: CellRow | None = None
 
@@ -138,6 +144,11 @@ class Plan:
     def track(self, task: Task) -> Track:
         """The suite's track of a task."""
         return next(track for track in self.suite.tracks if track.task == task)
+
+    def associations(self) -> tuple[AssociationRow, ...]:
+        """Of every data set whose classes and contexts are compared."""
+        pairs = {(c.row.task, c.row.dataset): c.pair for c in self.cells if c.compares_contexts}
+        return tuple(AssociationRow(*where, pair.contexts.association) for where, pair in pairs.items())
 
     def pairings(self) -> tuple[Pairing, ...]:
         return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)

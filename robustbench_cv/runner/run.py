@@ -287,6 +287,7 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         gates=plan.suite.gates,
         reports=plan.suite.reports,
         notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes), *_data_notes(plan)])),
+        associations=plan.associations(),
         architectures=tuple(architecture(spec) for spec in dict.fromkeys(p.row.spec for p in plan.pairs)),
     )
     earlier = _earlier_info(folder)

@@ -84,6 +84,8 @@ CASES = [
         for state in ("whole", "occluded", "separated")
         for by in ("", "box-")
     ),
+    Case("detection-score", "detection", plain.detection_score()),
+    Case("class-score(of='cow')", "detection", plain.detection_score(of=3)),
     Case("detection-rate", "detection", plain.share("found", SCORE)),
     Case("vanished", "detection", plain.share("vanished", SCORE)),
     Case("mislabelled", "detection", plain.share("mislabelled", SCORE)),

@@ -177,6 +177,22 @@ def _recalled(prediction, sample, score, of):
     return sum(found) / len(found) if found else None
 
 
+def detection_score(of=None):
+    """Mean over the objects (of one class) of the highest score of a box of their class at IoU 0.5, 0 without one."""
+
+    def value(pairs):
+        best = []
+        for prediction, sample in pairs:
+            boxes = list(zip(prediction.boxes.tolist(), prediction.scores.tolist(), prediction.labels.tolist(), strict=True))
+            target = sample.target
+            for box, label, crowd in zip(target.boxes.tolist(), target.labels.tolist(), target.crowd.tolist(), strict=True):
+                if not crowd and of in (None, label):
+                    best.append(max([s for b, s, c in boxes if c == label and iou(b, box) >= 0.5], default=0.0))
+        return sum(best) / len(best)
+
+    return value
+
+
 def shape_bias(pairs, names):
     shape = texture = 0
     for prediction, sample in pairs:

@@ -79,7 +79,7 @@ def perfect(pair):
         return MaskPrediction(target.labels.where(target.labels != 255, 0)), pair[1]
     keep = ~target.crowd
     masks = None if target.masks is None else target.masks[keep]
-    return BoxPrediction(target.boxes[keep], torch.linspace(1, 0.5, int(keep.sum())), target.labels[keep], masks), pair[1]
+    return BoxPrediction(target.boxes[keep], torch.ones(int(keep.sum())), target.labels[keep], masks), pair[1]
 
 
 def _classified(rng, name, edited):

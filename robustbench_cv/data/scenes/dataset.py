@@ -15,7 +15,7 @@ from robustbench_cv.data.scenes.render import RENDERER_VERSION
 from robustbench_cv.data.scenes.sample import sample
 from robustbench_cv.data.scenes.scene import Scene
 from robustbench_cv.tasks import Task
-from robustbench_cv.types import Dataset, Labels, Sample
+from robustbench_cv.types import Contents, Dataset, Labels, Sample
 
 MOST = 1_000_000
 """Scenes of one data set (a project choice): each is rendered when it is asked for, and their ids are listed before."""
@@ -76,6 +76,12 @@ class Scenes:
     def scene(self, index: int) -> Scene:
         """The description of one sample."""
         return generate(self.split, self._position(index), self.bias, self.seed, self.size)
+
+    def contents(self, index: int, /) -> Contents:
+        """The classes of the objects that a description asks about, and its context; nothing is drawn."""
+        scene = self.scene(index)
+        asked = [one for one in scene.objects if one.main] if self.task == "classification" else scene.objects
+        return Contents.of([one.name for one in asked], {"context": scene.context})
 
     def fingerprint(self, index: int, /) -> str:
         """A hash of the description and the renderer's version: the bytes change only with them."""
