@@ -27,7 +27,7 @@ class Comparison:
     """One metric of a model under one condition, in both runs. adjusted: p_regression, corrected for all comparisons.
 
     broken, mended: ids of the samples that only the base, or only the new model has right; of rates alone. failed: samples that failed in
-    either run: such a comparison never passes.
+    either run: such a comparison never passes. unchanged: the same weights answered every sample alike, so that nothing was lost.
     """
 
     base: Group
@@ -40,13 +40,14 @@ class Comparison:
     mended: tuple[str, ...] = ()
     failed: int = 0
     blocked: str = ""
+    unchanged: bool = False
 
     @property
     def outcome(self) -> Outcome:
         """A comparison that a check forbids, or of which samples failed, decides nothing but a regression beyond doubt."""
         if self.blocked:
             return "inconclusive"
-        outcome = self.result.outcome(self.adjusted)
+        outcome = "pass" if self.unchanged else self.result.outcome(self.adjusted)
         return "inconclusive" if self.failed and outcome == "pass" else outcome
 
 
@@ -129,8 +130,8 @@ def _differences(base: Results, new: Results, pairs: Sequence[tuple[Group, Group
             if group not in known:
                 yield f"{group.model} on {group.dataset} ({group.task}) is in the {name} alone"
     for one, other in pairs:
-        rows = [next(d for d in run.datasets if (d.name, d.task) == (g.dataset, g.task)) for run, g in ((a, one), (b, other))]
-        if rows[0].ids_sha256 != rows[1].ids_sha256:
+        rows = [next((d for d in run.datasets if (d.name, d.task) == (g.dataset, g.task)), None) for run, g in ((a, one), (b, other))]
+        if rows[0] and rows[1] and rows[0].ids_sha256 != rows[1].ids_sha256:
             yield f"samples of {other.dataset} ({other.task}): {rows[0].n} in the base, {rows[1].n} in the new run, and not the same ones"
     for track in b.tracks:
         earlier = next((t for t in a.tracks if t.task == track.task), None)
@@ -197,7 +198,13 @@ def _row(base: Results, new: Results, one: Group, other: Group, condition: str, 
         mended=mended,
         failed=len(failed),
         blocked=blocked,
+        unchanged=_is_unchanged(base, new, one, other, sides),
     )
+
+
+def _is_unchanged(base: Results, new: Results, one: Group, other: Group, sides: tuple[Column, Column]) -> bool:
+    weights = base.model_row(one).weights_sha256, new.model_row(other).weights_sha256
+    return bool(weights[0]) and weights[0] == weights[1] and sides[0].ids.equals(sides[1].ids) and sides[0].values.equals(sides[1].values)
 
 
 def _moved(base: Column, new: Column, *, higher_is_better: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -2,8 +2,8 @@
 
 Two one-sided tests of the loss (how far the new number lies below the old one, in the metric's own direction): that it exceeds the margin
 (a regression), and that it does not reach it (non-inferiority; equivalence in the direction that matters: Schuirmann 1987,
-https://doi.org/10.1007/BF01068419). They are the tests that docs/intervals.md's intervals are made of: Tango's score for rates, Student's t
-of the influences for everything else. What neither decides is inconclusive.
+https://doi.org/10.1007/BF01068419). They are the tests that docs/intervals.md's intervals are made of: Tango's score for rates
+(McNemar's exact test without a margin), Student's t of the influences for everything else. What neither decides is inconclusive.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def regression_of(metric: Metric, base: Side, new: Side, margin: float) -> Regre
         worse, better = (only_base, only_new) if metric.higher_is_better else (only_new, only_base)
         score = tango_score(worse, better, n, margin)
         error = math.sqrt(max(worse + better - n * loss**2, 1.0)) / n
+        exact = mcnemar(worse, better)
         return Regression(
             base=base_number,
             new=new_number,
@@ -97,9 +98,9 @@ def regression_of(metric: Metric, base: Side, new: Side, margin: float) -> Regre
             margin=margin,
             loss=loss,
             error=error,
-            p_regression=1 - _NORMAL.cdf(score),
+            p_regression=1 - _NORMAL.cdf(score) if margin else exact.one_sided,
             p_pass=_NORMAL.cdf(score),
-            mcnemar=mcnemar(worse, better),
+            mcnemar=exact,
         )
     number = Moments(change.value, sides[0].influence - sides[1].influence, sides[0].bias - sides[1].bias)
     centre, spread = centre_and_spread(metric, number, sides)

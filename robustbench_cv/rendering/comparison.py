@@ -45,6 +45,8 @@ def _row(row: Comparison, comparisons: Comparisons, notes: Footnotes) -> list[Ce
     mark = notes.warning(f"{row.failed} samples failed in one of the runs: no comparison with them passes.") if row.failed else ""
     if row.blocked:
         mark += notes.warning(f"{row.blocked}: a comparison of such numbers decides nothing.")
+    elif row.unchanged:
+        mark += notes.remark("the same weights gave every sample the same answer.")
     elif result.change.reason or result.change.caution:
         mark += notes.remark(f"{result.change.reason or result.change.caution}.")
     needed = result.samples_needed(len(comparisons.rows)) if row.outcome == "inconclusive" and not row.blocked else None
