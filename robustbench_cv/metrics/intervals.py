@@ -121,7 +121,7 @@ def _difference(
         return Estimate(None, None, None, n, excluded, reason=missing)
     value = float(_signed([side.value for side in sides], signs))
     if metric.is_rate and len(sides) == 2:
-        bounds = tango(*_discordant(*values), n, level=level)
+        bounds = tango(*discordant(*values), n, level=level)
         return with_caution(_around(value, bounds, n, excluded), None)
     combined = Moments(value, _signed([side.influence for side in sides], signs), float(_signed([side.bias for side in sides], signs)))
     return estimate_of(metric, combined, sides, None, n, excluded, level=level)
@@ -146,9 +146,15 @@ def estimate_of(
     assert number.value is not None
     if n == 1:
         return _without_interval(number.value, excluded)
-    spread = spread_of(number.influence, floor=unseen_error(metric, parts, number.influence))
-    centre = number.value - _limited(number.bias, spread.error)
+    centre, spread = centre_and_spread(metric, number, parts)
     return with_caution(_around(number.value, interval_of(centre, spread, limits, n, level=level), n, excluded), spread)
+
+
+def centre_and_spread(metric: Metric, number: Moments, parts: Sequence[Moments]) -> tuple[float, Spread]:
+    """Around what the interval of a number lies that is made of several of a metric's, and its standard error. parts: those."""
+    assert number.value is not None
+    spread = spread_of(number.influence, floor=unseen_error(metric, parts, number.influence))
+    return number.value - _limited(number.bias, spread.error), spread
 
 
 def _signed(parts: Sequence[object], signs: Sequence[int]) -> numpy.ndarray:
@@ -156,7 +162,7 @@ def _signed(parts: Sequence[object], signs: Sequence[int]) -> numpy.ndarray:
     return total
 
 
-def _discordant(a: pyarrow.Array, b: pyarrow.Array) -> tuple[int, int]:
+def discordant(a: pyarrow.Array, b: pyarrow.Array) -> tuple[int, int]:
     """How many samples only the first has right, and only the second."""
     only = (compute.and_(one, compute.invert(other)).true_count for one, other in ((a, b), (b, a)))
     return next(only), next(only)

@@ -40,12 +40,12 @@ def tango(a_only: int, b_only: int, n: int, *, level: float = 0.95) -> Interval:
     if min(a_only, b_only) < 0 or a_only + b_only > n or n == 0:
         raise ValueError(f"samples that differ are some of all n > 0, got {a_only} and {b_only} of {n}")
     z, difference = _z(level), (a_only - b_only) / n
-    low = _root(lambda d: _score(a_only, b_only, n, d) - z, -1.0, difference)
-    high = _root(lambda d: _score(a_only, b_only, n, d) + z, difference, 1.0)
+    low = _root(lambda d: tango_score(a_only, b_only, n, d) - z, -1.0, difference)
+    high = _root(lambda d: tango_score(a_only, b_only, n, d) + z, difference, 1.0)
     return Interval(low, high)
 
 
-def _score(a_only: int, b_only: int, n: int, difference: float) -> float:
+def tango_score(a_only: int, b_only: int, n: int, difference: float) -> float:
     """The score statistic of a difference, at the likeliest share of samples that only B has right, given it (Tango's equation 9)."""
     b = -a_only - b_only + (2 * n - a_only + b_only) * difference
     c = -b_only * difference * (1 - difference)

@@ -1,0 +1,214 @@
+"""Two runs of one protocol, sample by sample: what the new one lost, what it gained, and whether that is a regression.
+
+The comparisons of a run are one family: the chance that any of them is called a regression although no model lost more than the margin is
+5 % at most (Holm 1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from robustbench_cv.arrow import compute
+from robustbench_cv.errors import UserError
+from robustbench_cv.metrics.evidence import Column, aligned
+from robustbench_cv.metrics.paired_tests import holm
+from robustbench_cv.metrics.regression import Outcome, Regression, regression_of
+from robustbench_cv.results import Group, Results, TrackRow
+from robustbench_cv.suite import Condition
+from robustbench_cv.tasks import Task
+
+MARGIN = 0.02
+"""The loss that does not matter unless another is asked for: two points of a rate, of AP or of mIoU (project choice)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison:
+    """One metric of a model under one condition, in both runs. adjusted: p_regression, corrected for all comparisons.
+
+    broken, mended: ids of the samples that only the base, or only the new model has right; of rates alone. failed: samples that failed in
+    either run: such a comparison never passes. unchanged: the same weights answered every sample alike, so that nothing was lost.
+    """
+
+    base: Group
+    new: Group
+    condition: str
+    metric: str
+    result: Regression
+    adjusted: float
+    broken: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
+    failed: int = 0
+    blocked: str = ""
+    unchanged: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """A comparison that a check forbids, or of which samples failed, decides nothing but a regression beyond doubt."""
+        if self.blocked:
+            return "inconclusive"
+        outcome = "pass" if self.unchanged else self.result.outcome(self.adjusted)
+        return "inconclusive" if self.failed and outcome == "pass" else outcome
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """Every comparison of two runs. differences: what is not the same in both, and was left out on demand."""
+
+    base: Results
+    new: Results
+    margin: float
+    rows: Sequence[Comparison]
+    differences: Sequence[str] = field(default=())
+
+    @property
+    def outcome(self) -> Outcome:
+        """Regression where one is; else inconclusive where one is."""
+        outcomes = {row.outcome for row in self.rows}
+        return "regression" if "regression" in outcomes else "inconclusive" if "inconclusive" in outcomes or not outcomes else "pass"
+
+
+def compare(
+    base: Results,
+    new: Results,
+    *,
+    margin: float = MARGIN,
+    metrics: Sequence[str] = (),
+    models: Mapping[str, str] | None = None,
+    partial: bool = False,
+) -> Comparisons:
+    """The new run against the base.
+
+    metrics: by name; the primary one of each task unless some are given. models: names in the base by names in the new run, for models that
+    are called something else; a single model of a task is compared with the single one there. partial: compare what both have where the
+    protocols differ.
+
+    UserError naming everything that differs (suite, version, seed, samples, conditions, budgets, metrics), unless partial; and where
+    nothing can be compared.
+    """
+    if not 0 <= margin < 1:
+        raise UserError(f"margin={margin} must be a loss from 0 up, below 1: 0.02 is two points of percent")
+    pairs = list(_pairs(base, new, models or {}))
+    differences = list(_differences(base, new, pairs))
+    if differences and not partial:
+        listed = "\n".join(f"  * {text}" for text in differences)
+        rest = _comparable(base, new, pairs)
+        way_out = f"--partial compares the rest: {rest}" if rest else "there is nothing that both have"
+        raise UserError(f"the two runs are not of one protocol:\n{listed}\n{way_out}")
+    made = list(_rows(base, new, pairs, margin, metrics))
+    if not made:
+        raise UserError("the two runs have no model, data set, condition and metric in common; run the same suite on the same data")
+    adjusted = holm([row.result.p_regression for row in made])
+    rows = [replace(row, adjusted=p) for row, p in zip(made, adjusted, strict=True)]
+    return Comparisons(base, new, margin, rows, differences)
+
+
+def _pairs(base: Results, new: Results, models: Mapping[str, str]) -> Iterator[tuple[Group, Group]]:
+    """Groups of both runs that belong together, in the order of the new one."""
+    there = base.groups()
+    for group in new.groups():
+        name = models.get(group.model, group.model)
+        same = [g for g in there if (g.task, g.dataset, g.model) == (group.task, group.dataset, name)]
+        if not same and group.model not in models:
+            alone = [g for g in there if (g.task, g.dataset) == (group.task, group.dataset)]
+            only = [g for g in new.groups() if (g.task, g.dataset) == (group.task, group.dataset)]
+            same = alone if len(alone) == len(only) == 1 else []
+        yield from ((found, group) for found in same)
+
+
+def _differences(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]]) -> Iterator[str]:
+    a, b = base.run, new.run
+    if a.suite != b.suite:
+        yield f"suite: {a.suite} in the base, {b.suite} in the new run"
+    elif a.version != b.version:
+        yield f"version of suite {a.suite}: {a.version} in the base, {b.version} in the new run, so that its numbers may be others"
+    if a.seed != b.seed:
+        yield f"seed: {a.seed} in the base, {b.seed} in the new run"
+    for name, known in (("base", [p[0] for p in pairs]), ("new run", [p[1] for p in pairs])):
+        results = base if name == "base" else new
+        for group in results.groups():
+            if group not in known:
+                yield f"{group.model} on {group.dataset} ({group.task}) is in the {name} alone"
+    for one, other in pairs:
+        rows = [next((d for d in run.datasets if (d.name, d.task) == (g.dataset, g.task)), None) for run, g in ((a, one), (b, other))]
+        if rows[0] and rows[1] and rows[0].ids_sha256 != rows[1].ids_sha256:
+            yield f"samples of {other.dataset} ({other.task}): {rows[0].n} in the base, {rows[1].n} in the new run, and not the same ones"
+    for track in b.tracks:
+        earlier = next((t for t in a.tracks if t.task == track.task), None)
+        if earlier is not None:
+            yield from _track_differences(earlier, track)
+
+
+def _track_differences(base: TrackRow, new: TrackRow) -> Iterator[str]:
+    there = {c.name: c for c in base.conditions}
+    here = {c.name: c for c in new.conditions}
+    for name in sorted(there.keys() ^ here.keys()):
+        yield f"{new.task} condition {name!r} is in the {'base' if name in there else 'new run'} alone"
+    for name in (n for n in here if n in there and here[n] != there[n]):
+        yield f"{new.task} condition {name!r}: {_spelled(there[name])} in the base, {_spelled(here[name])} in the new run"
+    for name in sorted({m.name for m in base.metrics} ^ {m.name for m in new.metrics}):
+        yield f"{new.task} metric {name!r} is in one of the runs alone"
+
+
+def _spelled(condition: Condition) -> str:
+    return ", ".join([*condition.interventions, *([condition.attack] if condition.attack else [])]) or "clean"
+
+
+def _shared_conditions(base: Results, new: Results, task: Task) -> list[Condition]:
+    there = {c.name: c for c in base.conditions(task)}
+    return [c for c in new.conditions(task) if c.kind != "control" and there.get(c.name) == c]
+
+
+def _comparable(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]]) -> str:
+    parts = []
+    for one, other in pairs:
+        conditions = _shared_conditions(base, new, other.task)
+        if conditions:
+            sides = [results.rows(g, conditions[0].name).samples for results, g in ((base, one), (new, other))]
+            shared = int(compute.is_in(sides[0], value_set=sides[1]).true_count)
+            if shared:
+                parts.append(f"{other.model} on {other.dataset} under {len(conditions)} conditions, {shared} samples")
+    return "; ".join(parts)
+
+
+def _rows(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]], margin: float, metrics: Sequence[str]) -> Iterator[Comparison]:
+    for one, other in pairs:
+        known = [m for m in new.metrics(other.task) if m in base.metrics(one.task)]
+        wanted = [m for m in metrics if m in known] if metrics else known[:1]
+        for condition in _shared_conditions(base, new, other.task):
+            for metric in wanted:
+                yield _row(base, new, one, other, condition.name, metric, margin)
+
+
+def _row(base: Results, new: Results, one: Group, other: Group, condition: str, metric: str, margin: float) -> Comparison:
+    sides = base.evidence(one, condition, metric), new.evidence(other, condition, metric)
+    built = new.metric(other, metric)
+    result = regression_of(built, *sides, margin=margin)
+    broken, mended = _moved(*sides, higher_is_better=built.higher_is_better) if built.is_rate else ((), ())
+    failed = base.failed_samples(one, condition) | new.failed_samples(other, condition)
+    blocked = base.stop_reason(one, condition) or new.stop_reason(other, condition) or ""
+    return Comparison(
+        base=one,
+        new=other,
+        condition=condition,
+        metric=metric,
+        result=result,
+        adjusted=1.0,
+        broken=broken,
+        mended=mended,
+        failed=len(failed),
+        blocked=blocked,
+        unchanged=_is_unchanged(base, new, one, other, sides),
+    )
+
+
+def _is_unchanged(base: Results, new: Results, one: Group, other: Group, sides: tuple[Column, Column]) -> bool:
+    weights = base.model_row(one).weights_sha256, new.model_row(other).weights_sha256
+    return bool(weights[0]) and weights[0] == weights[1] and sides[0].ids.equals(sides[1].ids) and sides[0].values.equals(sides[1].values)
+
+
+def _moved(base: Column, new: Column, *, higher_is_better: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids that only the base has right, and that only the new model has right."""
+    a, b = aligned([base, new])
+    only = [tuple(a.ids.filter(compute.and_(one.values, compute.invert(other.values))).to_pylist()) for one, other in ((a, b), (b, a))]
+    return (only[0], only[1]) if higher_is_better else (only[1], only[0])
