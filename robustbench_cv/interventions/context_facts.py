@@ -7,7 +7,15 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 
 Experiment = Literal[
-    "remove-object", "occlude-object", "blur-object", "swap-context", "show-context", "blur-context", "jigsaw-context", "texture-context"
+    "remove-object",
+    "occlude-object",
+    "blur-object",
+    "turn-object",
+    "swap-context",
+    "show-context",
+    "blur-context",
+    "jigsaw-context",
+    "texture-context",
 ]
 """What an edit asks of a model: what is lost with the object, with its context, or with a part of either."""
 
@@ -27,8 +35,8 @@ class Choice(msgspec.Struct, frozen=True):
 class ContextFacts(msgspec.Struct, frozen=True, kw_only=True):
     """method: the fill, the occluder or the background, as its spec names it. choice: which objects.
 
-    level: of an experiment that has several (a covered share, a blur in px, a ratio of areas). exact: rendered again, so that the edit
-    itself has no error. natural: the picture is meant to look like one without the object, or with the object elsewhere; False where
+    level: of an experiment that has several (a covered share, a blur in px, degrees, a ratio of areas). exact: rendered again, so that the
+    edit itself has no error. natural: the picture is meant to look like one without the object, or with the object elsewhere; False where
     something plainly artificial is shown (a grey background, a silhouette).
     """
 
