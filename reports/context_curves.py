@@ -1,4 +1,4 @@
-"""How much of the context, or of the object, a model needs: recall as either is shown in part or blurred (Zhang, Tseng, Kreiman)."""
+"""How much of the context, or of the object, a model needs: recall as either is shown in part, blurred (Zhang et al.) or turned."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _AXES: dict[Experiment, tuple[str, str]] = {
     "show-context": ("area of the context shown, in areas of the object's box", "whole"),
     "blur-context": ("blur of the context: Gaussian sigma, px at a shorter side of 224 px", "sharp"),
     "blur-object": ("blur of the object: Gaussian sigma, px at a shorter side of 224 px", "sharp"),
+    "turn-object": ("degrees by which objects are turned towards showing their front", "0"),
 }
 """Of each experiment: what its levels are, and what the unedited image is called among them."""
 
@@ -32,12 +33,13 @@ _TITLES: dict[Experiment, str] = {
     "show-context": "Amount of context",
     "blur-context": "Blurred context",
     "blur-object": "Blurred object",
+    "turn-object": "Turned objects",
 }
 
 
 @report(paper="arXiv:1911.07349")
 def context_curves() -> Report:
-    """Recall of the objects (or the primary metric) against the amount of context, its blur, and the blur of the object."""
+    """Recall of the objects (or the primary metric) against the amount of context, its blur, the blur of the object and its turn."""
     return lambda results: [
         _chart(results, task, experiment, curve, k)
         for task in reporting.tasks_of(results)
@@ -84,8 +86,10 @@ Step = tuple[float, Condition]
 
 
 def _with_clean(steps: list[Step], experiment: Experiment) -> list[Step | None]:
-    """The whole context comes after the most of it, a sharp picture before the least blur: None."""
-    return [*steps, None] if experiment == "show-context" else [None, *steps]
+    """The whole context comes after the most of it, a sharp picture before the least blur, an unturned object at 0 degrees: None."""
+    if experiment == "show-context":
+        return [*steps, None]
+    return [*(step for step in steps if step[0] < 0), None, *(step for step in steps if step[0] >= 0)]
 
 
 def _point(results: Results, group: Group, step: Step | None, place: int, metric: str, notes: Footnotes) -> tuple[object, ...]:

@@ -80,6 +80,9 @@ def test_a_finetuned_model_learns_and_its_file_gives_it_back(spec: str, task: An
     sample = data[0]
     assert predict(model, sample.image[None])
     assert not (tmp_path / "mine.training").exists()
+    again = replace_head(f"finetuned:{out}", COLOURS)
+    assert not again.fresh
+    assert all(torch.equal(tensor, state(model)[name]) for name, tensor in state(again.model).items())
     assert torch.equal(model.raw(sample.image[None]).values, build(f"finetuned:{out}").raw(sample.image[None]).values)  # type: ignore[union-attr]
 
 

@@ -91,6 +91,20 @@ def test_every_family_learns_by_its_own_loss_and_its_file_gives_it_back(spec: st
     torch.testing.assert_close(trained.log_score, loaded.log_score, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", ["", "128"])
+def test_what_was_finetuned_is_finetuned_on_with_all_its_tensors(size: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    finetune("yolov3-small(width=4, input_size=64)", data=Squares("detection", 8), out=first, settings=Settings(epochs=1))
+    begun = replace_head(f"finetuned:{first}", COLOURS, **({"input_size": int(size)} if size else {}))
+    assert not begun.fresh
+    known = state(build(f"finetuned:{first}"))
+    assert all(torch.equal(tensor, known[name]) for name, tensor in state(begun.model).items())
+    finetune(f"finetuned:{first}", data=Squares("detection", 8), out=second, settings=Settings(epochs=1, size=size))
+    model: Any = build(f"finetuned:{second}")
+    assert model.side == int(size or 64)
+    assert any(not torch.equal(tensor, known[name]) for name, tensor in state(model).items())
+
+
 def test_average_precision_rises_on_a_handful_of_pictures(tmp_path: Path) -> None:
     data, spec = Squares("detection", 16), "faster-rcnn-small.scenes"
     before = evaluate(replace_head(spec, data.labels, input_size=96).model, (data[i] for i in range(16)), ("ap50",))["ap50"]

@@ -100,6 +100,40 @@ def render_moved(sample: Sample, kind: str, noise: Noise, *, elsewhere: bool) ->
     )
 
 
+def render_turned(sample: Sample, azimuth: float, kind: str) -> Sample:
+    """The same objects in the same places, each turned by these degrees about its upright axis, rendered again.
+
+    Boxes, masks and label maps are those of the new picture, for which `before` has the old one's: `moved`. An object of which one of the
+    two pictures shows too little to be annotated is a crowd in the unedited one; NotApplicable where one comes to light, or the labelled
+    one is hardly to be seen.
+    """
+    scene = _scene_of(sample)
+    truth = scene.turned(azimuth)
+    region = _differing_pixels(sample, truth)
+    if not region.any():
+        raise NotApplicable(f"{kind} leaves the image as it is (sample {sample.id})")
+    target, before = truth.target, origin(sample)
+    new = () if truth.scene is None else truth.scene.annotated
+    if isinstance(target, ClassTarget) and "object" in sample.regions and "object" not in truth.regions:
+        raise NotApplicable(f"of the labelled object of sample {sample.id} too little is to be seen when it is turned")
+    if isinstance(target, MaskTarget):
+        same_classes(sample, truth)
+        unknown = sample.target.labels == IGNORE if isinstance(sample.target, MaskTarget) else torch.zeros_like(region)
+        target = ignore_pixels(target, unknown)
+    elif isinstance(target, BoxTarget) and isinstance(sample.target, BoxTarget) and isinstance(before, BoxTarget):
+        if set(new) - set(scene.annotated):
+            raise NotApplicable(
+                f"turning the objects of sample {sample.id} brings hidden ones to light, which the unedited image does not show"
+            )
+        kept = [k for k, name in enumerate(scene.annotated) if name in new]
+        old, before = keep_objects(sample.target, before, kept)
+        target = replace(target, labels=old.labels, crowd=old.crowd)
+    else:
+        target = sample.target
+    made = make_edited(sample, kind, truth.image, region=region, target=target, before=before, regions=truth.regions, moved=True)
+    return replace(made, scene=truth.scene, attributes=truth.attributes)
+
+
 def same_classes(sample: Sample, truth: Sample) -> None:
     """ValueError where a sample and its counterfactual number their classes differently, which would mislabel every pixel."""
     here, there = _numbers(sample), _numbers(truth)

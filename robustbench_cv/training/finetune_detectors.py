@@ -11,7 +11,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from robustbench_cv.catalogue import MODELS, RECIPES
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.trainable import NO_LOSS, MayRefuse, Trainable
-from robustbench_cv.models.transfer_learning.replace_head import replace_head
+from robustbench_cv.models.transfer_learning.replace_head import network_of, replace_head
 from robustbench_cv.models.weights.initial_weights import parse_size
 from robustbench_cv.registry import Scalar, Spec, expand_tag
 from robustbench_cv.training.augment import chain, flip, light
@@ -30,7 +30,7 @@ def lesson(spec: str, donor: AnyModel, settings: Settings, data: Dataset) -> Les
     teachable = _trainable(spec, donor)
     if teachable.learns_masks:
         _need_masks(spec, data)
-    begun = replace_head(spec, data.labels, **_sizes(expand_tag(Spec.parse(spec)), teachable, settings))
+    begun = replace_head(spec, data.labels, **_sizes(network_of(expand_tag(Spec.parse(spec))), teachable, settings))
     model = _trainable(spec, begun.model)
     frame = model.input_frame(*data[0].image.shape[-2:])
     large = max(frame.size) > LARGE

@@ -55,16 +55,16 @@ VARIANTS = [
     "jpeg_compression(where='object', what='car')",
     "corruption-control(corruption='glass_blur', severity=5)",
 ]
-MOVED = ("rotate", "translate", "rescale", "mirror", "patch-shuffle")
-"""Kinds of edits that move every pixel: what is the same in both images has another place."""
+MOVED = ("rotate", "translate", "rescale", "mirror", "patch-shuffle", "viewpoint")
+"""Kinds of edits that move pixels: what is the same in both images has another place."""
 
 UNCOVERED = ("corruption", "blur-object", "grayscale", "hue")
 """How kinds of edits begin that change the look of what stays where it is."""
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
-ELSEWHERE = {"swap-background", "published-corruption", "published-variant", "cue-conflict"}
-"""Registered names that need files (the first is built on the pictures of the documentation, the second in test_data_published.py), and one
-that needs donors of another class, which Scenes lend below."""
+ELSEWHERE = {"swap-background", "published-corruption", "published-variant", "cue-conflict", "viewpoint"}
+"""Registered names that need files (the first is built on the pictures of the documentation, the others in test_data_published.py and
+test_imagenet9.py), one that needs donors of another class, which Scenes lend below, and one that needs descriptions, as Scenes have."""
 
 SPECS = sorted({*(set(INTERVENTIONS.names()) - ELSEWHERE), *VARIANTS, f"swap-background(folder={str(PICTURES)!r})"})
 TASKS = ("classification", "segmentation", "detection")
@@ -280,7 +280,13 @@ def _tiny(task: str, size: tuple[int, int]) -> Sample:
     return Sample("synthetic/0", NOISE.uniform((3, *size))[0], targets[task], regions, {"context": "street"})
 
 
-EXACT = ("remove(fill='exact')", "remove(what='random-class', fill='exact')", "swap-context(to='exact')")
+EXACT = (
+    "remove(fill='exact')",
+    "remove(what='random-class', fill='exact')",
+    "swap-context(to='exact')",
+    "viewpoint",
+    "viewpoint(azimuth=-90)",
+)
 
 
 @pytest.mark.parametrize("spec", [*SPECS, *EXACT, "cue-conflict"])

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robustbench_cv.data.scenes.canvas import Canvas, Pen, Point
+from robustbench_cv.data.scenes.canvas import Canvas, Pen
 from robustbench_cv.data.scenes.classes import PIXELS
+from robustbench_cv.data.scenes.depth import Point
 from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.noise_fields import RGB, Array, hash_coordinates, line_noise, mix, scale_colour, smooth, tile
 from robustbench_cv.data.scenes.scene import Scene

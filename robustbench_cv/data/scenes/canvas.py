@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from robustbench_cv.data.scenes.depth import ROUND, Depth, Point
 from robustbench_cv.data.scenes.noise_fields import RGB, Array
-
-Point = tuple[float, float]
 
 
 class Canvas:
@@ -65,6 +64,14 @@ class Pen:
         self.cos, self.sin = (1 - turn * turn) / (1 + turn * turn), 2 * turn / (1 + turn * turn)
         self.light = light
 
+    @property
+    def behind(self) -> bool:
+        """False: the near side is the one that is drawn."""
+        return False
+
+    def drawn_from(self, azimuth: float, rise: float) -> None:
+        """Nothing: the drawing is shown as it is."""
+
     def place(self, point: Point) -> Point:
         """Local coordinates to image pixels."""
         u, v = point
@@ -83,8 +90,11 @@ class Pen:
         label: int | None = None,
         inside: bool = False,
         soft: float = 1.0,
+        depth: Depth = ROUND,
     ) -> None:
-        """An axis-aligned (before the turn) ellipse. soft: width of its edge in pixels."""
+        """An axis-aligned (before the turn) ellipse. soft: width of its edge in pixels. depth: where it is shown at all."""
+        if depth.shown == "turned":
+            return
         (cx, cy), a, b = self.place((x, y)), max(rx * self.unit, 0.4), max(ry * self.unit, 0.4)
         reach_x = abs(self.cos) * a + abs(self.sin) * b
         reach_y = abs(self.sin) * a + abs(self.cos) * b
@@ -123,8 +133,11 @@ class Pen:
         shade: float = 0.16,
         label: int | None = None,
         inside: bool = False,
+        depth: Depth = ROUND,
     ) -> None:
         """A round-ended stroke whose radius goes from r0 to r1."""
+        if depth.shown == "turned":
+            return
         (x0, y0), (x1, y1) = self.place(start), self.place(end)
         r0, r1 = max(r0 * self.unit, 0.45), max(r1 * self.unit, 0.45)
         r = max(r0, r1)
@@ -148,8 +161,11 @@ class Pen:
         shade: float = 0.1,
         label: int | None = None,
         inside: bool = False,
+        depth: Depth = ROUND,
     ) -> None:
         """A convex polygon, counter-clockwise in the object's frame (y up), with its outline moved out by `round`."""
+        if depth.shown == "turned":
+            return
         spots = [self.place(p) for p in points]
         r = round * self.unit
         xs, ys = [p[0] for p in spots], [p[1] for p in spots]

@@ -12,9 +12,11 @@ from robustbench_cv.data.scenes import animals, nature, people, street_and_room,
 from robustbench_cv.data.scenes.backdrop import HOURS, Stage
 from robustbench_cv.data.scenes.canvas import Canvas, Pen
 from robustbench_cv.data.scenes.classes import PIXELS
+from robustbench_cv.data.scenes.depth import Point
 from robustbench_cv.data.scenes.named_rng import NamedRng
 from robustbench_cv.data.scenes.noise_fields import Array, hash_coordinates, tile
 from robustbench_cv.data.scenes.scene import Object, Scene
+from robustbench_cv.data.scenes.solid_pen import SolidPen, cosine_and_sine
 
 RENDERER_VERSION = 1
 """Part of every sample's fingerprint: raised whenever a pixel may change."""
@@ -57,6 +59,20 @@ EXTENT = {
     "tent": (1.02, 0.64),
 }
 """Width and height of each class's figure, in its own size."""
+
+LENGTH = {
+    "car": 0.46,
+    "boat": 0.34,
+    "plane": 1.0,
+    "cow": 0.42,
+    "dog": 0.4,
+    "camel": 0.4,
+    "person": 0.4,
+    "skier": 0.4,
+    "chair": 0.6,
+    "tent": 0.8,
+}
+"""How far each figure reaches from front to back as it is drawn, in its own size."""
 
 FLYING = frozenset({"plane"})
 
@@ -108,6 +124,8 @@ def render(scene: Scene) -> Rendered:
 def figure(scene: Scene, item: Object) -> Canvas | None:
     """One object on a transparent layer of its own; None where it lies outside the picture."""
     size = scene.size
+    if item.azimuth % 360:
+        return _turned_figure(scene, item)
     wide, tall = EXTENT[item.name]
     square = item.turn * item.turn
     c, s = (1 - square) / (1 + square), abs(2 * item.turn) / (1 + square)
@@ -118,9 +136,27 @@ def figure(scene: Scene, item: Object) -> Canvas | None:
     if left >= right or top >= bottom:
         return None
     layer = Canvas(left, top, right, bottom)
-    light = (0.75 * scene.light.side, 0.65)
-    pen = Pen(layer, item.x * size, item.y * size, item.size * size, flip=item.flip, turn=item.turn, light=light)
+    pen = Pen(layer, item.x * size, item.y * size, item.size * size, flip=item.flip, turn=item.turn, light=_towards_light(scene))
     FIGURES[item.name](pen, NamedRng(item.seed), item.colour)
+    return _hazy(layer, scene, item)
+
+
+def _turned_figure(scene: Scene, item: Object) -> Canvas | None:
+    """The same object drawn as a solid, turned by its azimuth."""
+    size = scene.size
+    place = (item.x * size, item.y * size, item.size * size)
+    pen = SolidPen(*place, item.azimuth, flip=item.flip, turn=item.turn, light=_towards_light(scene))
+    FIGURES[item.name](pen, NamedRng(item.seed), item.colour)
+    below = LENGTH[item.name] * (pen.rise + abs(2 * item.turn))
+    layer = pen.layer(size, (item.y + (0.03 + below) * item.size) * size + 2)
+    return None if layer is None else _hazy(layer, scene, item)
+
+
+def _towards_light(scene: Scene) -> Point:
+    return (0.75 * scene.light.side, 0.65)
+
+
+def _hazy(layer: Canvas, scene: Scene, item: Object) -> Canvas:
     haze = np.array(HOURS[scene.light.hour].haze, np.float32)[:, None, None]
     distance = np.float32(min(0.18, max(0.0, item.depth) * 0.3))
     layer.rgb += distance * (haze - layer.rgb)
@@ -132,7 +168,7 @@ def _shadow(surface: Canvas, scene: Scene, item: Object, touched: Array) -> None
     if item.name in FLYING or scene.context == "sky":
         return
     size = scene.size
-    rx, ry = EXTENT[item.name][0] * 0.56 * item.size * size, 0.085 * item.size * size
+    rx, ry = _width(item) * 0.56 * item.size * size, 0.085 * item.size * size
     cx, cy = (item.x - 0.07 * scene.light.side * item.size) * size, (item.y - 0.012 * item.size) * size
     where = surface.window(cx - rx, cy - ry, cx + rx, cy + ry)
     if where is None:
@@ -143,6 +179,16 @@ def _shadow(surface: Canvas, scene: Scene, item: Object, touched: Array) -> None
     dark = np.array((0.10, 0.10, 0.18), np.float32)[:, None, None]
     surface.blend(where, near * (np.float32(2.0) - near) * strength, dark)
     touched[where] |= near > 0
+
+
+def _width(item: Object) -> float:
+    """How wide an object stands on the ground, in its own size."""
+    wide = EXTENT[item.name][0]
+    if not item.azimuth % 360:
+        return wide
+    c, s = cosine_and_sine(item.azimuth)
+    across, along = c * wide, s * LENGTH[item.name]
+    return math.sqrt(across * across + along * along)
 
 
 def _reflection(surface: Canvas, scene: Scene, item: Object, layer: Canvas, touched: Array) -> None:

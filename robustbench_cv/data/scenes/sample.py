@@ -99,6 +99,10 @@ class SceneEditor:
         """The same objects, where they are, in another context. ValueError for a context that Scenes lacks."""
         return self._sample(self.scene.in_context(context))
 
+    def turned(self, azimuth: float) -> Sample:
+        """Every object turned by these degrees, where it stands, towards showing its front."""
+        return self._sample(self.scene.turned(azimuth))
+
     def contexts(self) -> tuple[str, ...]:
         """Every context that `in_context` takes."""
         return CONTEXTS

@@ -26,6 +26,8 @@ class Object:
     """One object. x, y: its foot, from the top left, in sides of the image; size: its longest side, likewise.
 
     depth: objects are painted from the largest depth to the smallest. turn: tangent of half the tilt. seed: of its own details.
+    azimuth: degrees by which its front is turned towards the viewer, about its upright axis: 0 from the side, as it is drawn, 90 from the
+    front, 180 from the other side, -90 from behind.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Object:
     flip: bool = False
     turn: float = 0.0
     main: bool = False
+    # Not in the repr, which the fingerprints of data hash: none of their objects is turned.
+    azimuth: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
         if self.name not in OBJECTS:
@@ -86,6 +90,10 @@ class Scene:
         """One object with some fields replaced: moved (x, y), brought forward (depth), turned, resized."""
         changed = replace(self.objects[index], **fields)  # type: ignore[arg-type]
         return replace(self, objects=(*self.objects[:index], changed, *self.objects[index + 1 :]))
+
+    def turned(self, azimuth: float) -> Scene:
+        """Every object turned by these degrees, where it stands, towards showing its front."""
+        return replace(self, objects=tuple(replace(o, azimuth=o.azimuth + azimuth) for o in self.objects))
 
     def with_object(self, extra: Object) -> Scene:
         """One object more; at a small depth it occludes the others."""

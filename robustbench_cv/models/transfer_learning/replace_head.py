@@ -6,6 +6,7 @@ In the head, the rows of a class that both have by name are taken over too.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -23,6 +24,10 @@ from robustbench_cv.types import AnyModel, Labels
 
 ORIGIN = ("weights", "pretrained", "checkpoint", "encoder_weights", "trust", "classes", "num_classes", "input_size")
 """Arguments that say where a model's weights and classes come from, not what its network is."""
+
+
+FINETUNED = "finetuned"
+"""The model that reads such a file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +84,18 @@ def _prepare(model: AnyModel) -> Preprocessing | None:
     return prepare if isinstance(prepare, Preprocessing) else None
 
 
+def network_of(spec: Spec) -> Spec:
+    """The spec of the network in a file that was fine-tuned here; any other spec as it is."""
+    if spec.name != FINETUNED:
+        return spec
+    architecture = str(spec.args.get("architecture") or "")
+    described = None if architecture else read_description(Path(str(spec.target or spec.args.get("path"))))
+    return expand_tag(Spec.parse(architecture if described is None else described.architecture))
+
+
 def without_origin(spec: Spec) -> Spec:
     """The spec of the network alone: no weights and no classes, but the width and such that a weights file records."""
+    spec = network_of(spec)
     origin = {name: str(spec.args.get(name) or "") for name in ("weights", "checkpoint")}
     if origin["weights"] not in bundled_tags(spec.name):
         origin["weights"] = ""
