@@ -37,7 +37,7 @@ def blur_object_control(sigma: PositiveNumber = 8.0, what: str = "auto") -> Inte
 
 
 @dataclass(frozen=True)
-class BlurredObject:
+class BlurredObject(Intervention):
     """See `blur_object`."""
 
     sigma: float
@@ -50,10 +50,6 @@ class BlurredObject:
     @property
     def control(self) -> str | None:
         return str(Spec("blur-object-control", {"sigma": self.sigma, "what": self.what}))
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def context_facts(self) -> ContextFacts:

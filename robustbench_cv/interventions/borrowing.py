@@ -10,6 +10,7 @@ from torch import Tensor
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.elsewhere import Area, Elsewhere
+from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Sample
 
@@ -68,7 +69,7 @@ class Borrowing:
 
 
 @dataclass(frozen=True)
-class BorrowingElsewhere:
+class BorrowingElsewhere(Intervention):
     """The edit's placebo (see `Elsewhere`), with the same material."""
 
     edit: BorrowingEdit
@@ -76,14 +77,6 @@ class BorrowingElsewhere:
     @property
     def needs(self) -> frozenset[str]:
         return Elsewhere(self.edit).needs
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def with_donors(self, donors: Donors) -> BorrowingElsewhere:
         """The same, with these samples' objects."""

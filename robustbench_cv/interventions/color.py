@@ -50,24 +50,16 @@ def hue(
 
 
 @dataclass(frozen=True)
-class ColorEdit:
+class ColorEdit(Intervention):
     """The whole image painted anew, targets as they are."""
 
     kind: str
     paint: Callable[[Tensor, Noise], Tensor]
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
     def control(self) -> str | None:
         """None: what changes the whole image has no elsewhere."""
         return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         image = self.paint(sample.image, paired_noise(noise, self.kind)).clamp(0, 1).contiguous()

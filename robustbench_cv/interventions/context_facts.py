@@ -44,8 +44,8 @@ class OcclusionLevels(msgspec.Struct, frozen=True):
 class ContextFacts(msgspec.Struct, frozen=True, kw_only=True):
     """method: the fill, the occluder or the background, as its spec names it. choice: which objects.
 
-    level: of an experiment that has several (a covered share, a blur in px, degrees, a ratio of areas). exact: rendered again, so that the edit
-    itself has no error. natural: the picture is meant to look like one without the object, or with the object elsewhere; False where
+    level: of an experiment that has several (a covered share, a blur in px, degrees, a ratio of areas). exact: rendered again, so that the
+    edit itself has no error. natural: the picture is meant to look like one without the object, or with the object elsewhere; False where
     something plainly artificial is shown (a grey background, a silhouette). occlusion: of an occlusion by published levels, which ones.
     published: a picture that others made, not an edit of ours.
     """

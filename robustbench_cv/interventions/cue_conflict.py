@@ -37,7 +37,7 @@ def cue_conflict() -> Intervention:
 
 
 @dataclass(frozen=True)
-class CueConflict:
+class CueConflict(Intervention):
     """See `cue_conflict`."""
 
     donors: Donors | None = field(default=None, repr=False, compare=False)
@@ -50,10 +50,6 @@ class CueConflict:
     def control(self) -> str | None:
         """None: the measure compares two answers to one image."""
         return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def with_donors(self, donors: Donors) -> Intervention:
         """The same, with textures of these samples' objects."""

@@ -87,7 +87,7 @@ Paint = Callable[[Sample, Tensor, Noise], Tensor]
 
 
 @dataclass(frozen=True)
-class DegradedContext:
+class DegradedContext(Intervention):
     """All but the chosen objects painted anew from the sample itself. level: the spec's argument, for reports."""
 
     kind: Literal["blur-context", "jigsaw-context", "texture-context"]
@@ -104,10 +104,6 @@ class DegradedContext:
         return str(Spec("swap-context", {"to": "same", "what": self.what}))
 
     @property
-    def removes_objects(self) -> bool:
-        return False
-
-    @property
     def context_facts(self) -> ContextFacts:
         """What reports say of it."""
         return ContextFacts(experiment=self.kind, choice=choice_of(self.what), level=self.level)
@@ -122,7 +118,7 @@ class DegradedContext:
 
 
 @dataclass(frozen=True)
-class CroppedContext:
+class CroppedContext(Intervention):
     """The chosen objects with so much of the context around them, on grey."""
 
     ratio: float
@@ -131,14 +127,6 @@ class CroppedContext:
     @property
     def needs(self) -> frozenset[str]:
         return needed_regions(self.what)
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def context_facts(self) -> ContextFacts:

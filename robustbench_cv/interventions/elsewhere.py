@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.cutouts import Cutout
+from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import objects
 from robustbench_cv.interventions.shapes import move_elsewhere, place_elsewhere
 from robustbench_cv.interventions.target_update import paired_noise
@@ -63,7 +64,7 @@ class RegionEdit(Protocol):
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class Elsewhere(Intervention):
     """The edit where it touches no object; nothing is removed."""
 
     edit: RegionEdit
@@ -71,14 +72,6 @@ class Elsewhere:
     @property
     def needs(self) -> frozenset[str]:
         return self.edit.needs | {"objects"}
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, self.edit.stream)

@@ -54,24 +54,12 @@ def hide_and_seek(cell: PositiveInt = 32, probability: Fraction = 0.5, cover: Co
 
 
 @dataclass(frozen=True)
-class Hiding:
+class Hiding(Intervention):
     """Cover the region that `choose` (height, width, noise) -> bool (H, W) draws."""
 
     kind: str
     choose: Callable[[int, int, Noise], Tensor]
     cover: Cover
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, self.kind)

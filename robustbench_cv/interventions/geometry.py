@@ -60,7 +60,7 @@ def mirror(direction: Literal["horizontal", "vertical", "both"] = "horizontal") 
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Geometry(Intervention):
     """An affine map of every sample. back: as AffineMap has it. shift: right and down, in shares of the sides."""
 
     kind: str
@@ -69,17 +69,9 @@ class Geometry:
     fill: Uncovered = "gray"
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
     def control(self) -> str | None:
         """None: what moves the whole image has no elsewhere."""
         return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         height, width = sample.image.shape[-2:]

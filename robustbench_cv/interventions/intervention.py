@@ -20,21 +20,21 @@ class Intervention(Protocol):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Region names it requires, for documentation ("class:car", "objects")."""
-        ...
+        """Region names it requires, for documentation ("class:car", "objects"). Bundled edits inherit that there are none."""
+        return frozenset()
 
     @property
     def control(self) -> str | None:
-        """Spec of the placebo: the same edit where no object is; None for an intervention that is itself a control."""
-        ...
+        """Spec of the placebo: the same edit where no object is. None, which bundled edits inherit, for one that has none or is one."""
+        return None
 
     @property
     def removes_objects(self) -> bool:
         """Whether its purpose is to take objects away, so that a model that still reports them hallucinates.
 
-        False for a placebo, and for edits that cover a part of an object or change what is behind it.
+        False, which bundled edits inherit, for a placebo, and for edits that cover a part of an object or change what is behind it.
         """
-        ...
+        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample: ...
 

@@ -53,7 +53,7 @@ def occlude_control(share: PositiveFraction = 0.5, what: str = "auto", texture: 
 
 
 @dataclass(frozen=True)
-class Occlusion:
+class Occlusion(Intervention):
     """Cover a share of each chosen object. See `occlude` for the parameters."""
 
     share: float
@@ -69,10 +69,6 @@ class Occlusion:
     @property
     def control(self) -> str | None:
         return str(Spec("occlude-control", {name: getattr(self, name) for name in ("share", "what", "texture", "style")}))
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def context_facts(self) -> ContextFacts:

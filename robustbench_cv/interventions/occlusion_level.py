@@ -77,7 +77,7 @@ def _made(foreground: int, background: int, what: str, texture: str, style: str)
 
 
 @dataclass(frozen=True)
-class OcclusionLevel:
+class OcclusionLevel(Intervention):
     """Cover objects and context by levels. See `occlusion_level` for the parameters."""
 
     foreground: int
@@ -98,10 +98,6 @@ class OcclusionLevel:
             return None
         names = ("foreground", "background", "what", "texture", "style")
         return str(Spec("occlusion-level-control", {name: getattr(self, name) for name in names}))
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def context_facts(self) -> ContextFacts:

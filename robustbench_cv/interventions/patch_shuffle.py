@@ -27,23 +27,15 @@ def patch_shuffle(grid: Annotated[int, Range(2, 64)] = 4) -> Intervention:
 
 
 @dataclass(frozen=True)
-class PatchShuffle:
+class PatchShuffle(Intervention):
     """See `patch_shuffle`."""
 
     grid: int
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
     def control(self) -> str | None:
         """None: what changes the whole image has no elsewhere."""
         return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream, target = paired_noise(noise, "patch-shuffle"), sample.target

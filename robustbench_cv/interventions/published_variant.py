@@ -52,7 +52,7 @@ def published_variant(variant: Name) -> Intervention:
 
 
 @dataclass(frozen=True)
-class PublishedVariant:
+class PublishedVariant(Intervention):
     """pictures: by sample id, once the data set is known; absent: why there are none."""
 
     variant: str
@@ -63,10 +63,6 @@ class PublishedVariant:
     @property
     def _folder(self) -> str:
         return self.variant.replace("-", "_")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
 
     @property
     def control(self) -> str | None:

@@ -149,7 +149,7 @@ class Removal:
 
 
 @dataclass(frozen=True)
-class Placebo:
+class Placebo(Intervention):
     """The fill of a removal at a place of the same shape that touches no object; nothing is removed.
 
     What the removal takes is not scored here either (pixels ignored, boxes crowd), so that both effects are of the same objects.
@@ -161,14 +161,6 @@ class Placebo:
     @property
     def needs(self) -> frozenset[str]:
         return self.removal.needs | {"objects"}
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         stream = paired_noise(noise, "removal")

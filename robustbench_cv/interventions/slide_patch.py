@@ -76,7 +76,7 @@ def slide_patch_control(
 
 
 @dataclass(frozen=True)
-class SlidePatch:
+class SlidePatch(Intervention):
     """One position of the sliding patch."""
 
     index: int
@@ -93,16 +93,8 @@ class SlidePatch:
                 raise UserError(f"{name}={value} must be at least 1 pixel")
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
     def control(self) -> str | None:
         return str(Spec("slide-patch-control", {name: getattr(self, name) for name in ("index", "side", "stride", "fill")}))
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def stream(self) -> str:

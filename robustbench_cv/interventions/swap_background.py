@@ -38,7 +38,7 @@ def swap_background(folder: str, what: str = "auto", draw: NonNegativeInt = 0) -
 
 
 @dataclass(frozen=True)
-class FolderBackground:
+class FolderBackground(Intervention):
     """files: what backgrounds are drawn from; a run's records depend on their bytes."""
 
     files: tuple[Path, ...]
@@ -52,10 +52,6 @@ class FolderBackground:
     @property
     def control(self) -> str | None:
         return str(Spec("swap-context", {"to": "same", "what": self.what}))
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def context_facts(self) -> ContextFacts:

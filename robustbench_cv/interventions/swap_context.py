@@ -49,7 +49,7 @@ RENDERED = ("exact", "exact-same")
 
 
 @dataclass(frozen=True)
-class Swap:
+class Swap(Intervention):
     """Paste `what` on the background `to`. See `swap_context` for the parameters."""
 
     to: str
@@ -75,10 +75,6 @@ class Swap:
             return None
         to = "exact-same" if self.to == "exact" else "same"
         return str(Spec("swap-context", {"to": to, "what": self.what, "fill": self.fill, "draw": self.draw}))
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def context_facts(self) -> ContextFacts:

@@ -122,7 +122,7 @@ def grid(size: tuple[int, int], inner: tuple[int, int]) -> list[Place]:
 
 
 @dataclass(frozen=True)
-class Transplant:
+class Transplant(Intervention):
     """See `transplant` for the parameters."""
 
     draw: int
@@ -153,10 +153,6 @@ class Transplant:
             return None
         args = {name: getattr(self, name) for name in ("draw", "row", "column", "partner", "max_share")}
         return str(Spec("transplant", args | {"pasted": "background"}))
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def surveys(self) -> bool:

@@ -33,23 +33,15 @@ def viewpoint(azimuth: Azimuth = 45.0) -> Intervention:
 
 
 @dataclass(frozen=True)
-class Viewpoint:
+class Viewpoint(Intervention):
     """azimuth: degrees."""
 
     azimuth: float
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
     def control(self) -> str | None:
         """None: a turn changes the objects themselves, and nothing else could be turned instead."""
         return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def context_facts(self) -> ContextFacts:

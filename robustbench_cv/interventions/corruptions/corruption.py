@@ -14,6 +14,7 @@ from robustbench_cv.interventions.corruption_facts import GROUPS, SCORED, Corrup
 from robustbench_cv.interventions.corruptions import blur, digital, pixel_noise, weather
 from robustbench_cv.interventions.corruptions.pixel_noise import Image
 from robustbench_cv.interventions.elsewhere import Area
+from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import needed_regions, select
 from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
@@ -38,7 +39,7 @@ CORRUPTIONS: Mapping[str, Corrupt] = {
 
 
 @dataclass(frozen=True)
-class Corruption:
+class Corruption(Intervention):
     """A corruption at a severity from 1 to 5, seeded by the sample: severities share their random numbers. What it gives is of 8 bits.
 
     where: "object" corrupts the pixels of `what` alone, "context" all others: of the whole image, corrupted as "everywhere" does, the
@@ -65,10 +66,6 @@ class Corruption:
         if self.where != "object":
             return None
         return str(Spec("corruption-control", {"corruption": self.name, "severity": self.severity, "what": self.what}))
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     @property
     def stream(self) -> str:

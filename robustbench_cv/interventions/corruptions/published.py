@@ -46,7 +46,7 @@ def published_corruption(folder: str, corruption: str, severity: Severity = 3) -
 
 
 @dataclass(frozen=True)
-class PublishedCorruption:
+class PublishedCorruption(Intervention):
     """files: what is read (an array, and labels.npy where it is there); a run's records depend on their bytes.
 
     images: the folder of the severity, None for an array.
@@ -61,18 +61,6 @@ class PublishedCorruption:
     def corruption_facts(self) -> CorruptionFacts:
         """What reports say of it."""
         return CorruptionFacts(self.name, self.severity, GROUPS[self.name], self.name in SCORED, "everywhere")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    @property
-    def control(self) -> str | None:
-        return None
-
-    @property
-    def removes_objects(self) -> bool:
-        return False
 
     def __call__(self, sample: Sample, noise: Noise, /) -> Sample:
         if sample.edit is not None:
