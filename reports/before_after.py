@@ -92,14 +92,17 @@ def _rows(
 ) -> list[list[Cell]]:
     heading = f"{after}, before: {before}" if after is not None else before
     made = [_place_row(results, task, before, after, place, notes) for place in places]
-    rows: list[list[Cell]] = [[heading, *row] for row, _ in made]
+    rows: list[list[Cell]] = []
+    for row, _ in made:
+        rows.append([heading, *row])
     if pair is not None:
         cells = [_index(results, Group(task, model, places[0].dataset), pair, notes) for model in (before, after) if model is not None]
         n, excluded = cells[0].estimate.n, cells[0].estimate.excluded
         rows.append([heading, "context index", cells[0], cells[1] if after is not None else None, None, None, None, n, excluded])
     if after is not None:
         asked = " and ".join(f"{place.name} {_points(place.at_least)}" for place in places)
-        rows.append([heading, f"together: {asked}", None, None, None, None, every(*(verdict for _, verdict in made)), None, None])
+        verdicts: list[Verdict] = [verdict for _, verdict in made]
+        rows.append([heading, f"together: {asked}", None, None, None, None, every(*verdicts), None, None])
     return rows
 
 

@@ -56,7 +56,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     for task, model, metrics in (
         ("classification", "lenet5.scenes", ("top-1", "object-recall", "hallucination-rate", "label-probability")),
         ("segmentation", "unet.scenes", ("miou", "object-recall", "hallucination-rate")),
-        ("detection", "yolov3-small.scenes", ("ap", "object-recall", "hallucination-rate")),
+        ("detection", "yolov3-small.scenes", ("ap", "object-recall", "hallucination-rate", "detection-score")),
     ):
         which = "context-class" if task == "classification" else "any-class"
         conditions = tuple(
@@ -111,6 +111,40 @@ def test_the_matrix_pools_the_removals_of_each_class(results: Results) -> None:
         assert 2 <= one.effect.effect.n <= len(alone[index])
         assert one.effect.difference is not None
     assert not context_results.matrix(results, results.groups()[0], names, 2)  # a classifier has no other classes in its answer
+
+
+def test_the_matrix_of_a_detector_has_the_scores_of_the_objects_that_stay(results: Results) -> None:
+    (group,) = [g for g in results.groups() if g.task == "detection"]
+    names, classes = ["other class 0", "other class 1"], results.model_row(group).classes
+    matrix = context_results.matrix(results, group, names, 2)
+    assert any(one.score is not None and one.score.effect.value for one in matrix)
+    for one in matrix:
+        assert one.score is not None
+        removed, changed = classes.index(one.removed), classes.index(one.changed)
+        sides: list[dict[str, list[float]]] = [{}, {}, {}, {}]
+        for name in names:
+            ids = _removed(results, group, name).get(removed, [])
+            for k, (condition, reference) in enumerate([(n, r) for n in (name, f"{name} control") for r in (False, True)]):
+                kept = results.evidence(group, condition, "detection-score", reference=reference).to_dict()
+                for i in ids:
+                    scores = [item["score"] for item in kept.get(i, []) if item["class"] == changed]
+                    sides[k] |= {i: scores} if i in kept else {}
+        shared = set.intersection(*(set(side) for side in sides))
+        shared = {i for i in shared if sides[1][i]}
+        means = [sum(s for i in shared for s in side[i]) / sum(len(side[i]) for i in shared) for side in sides]
+        assert one.score.effect.n == len(shared)
+        assert one.score.effect.value == pytest.approx(means[0] - means[1])
+        assert one.score.difference is not None
+        assert one.score.difference.value == pytest.approx(means[0] - means[1] - means[2] + means[3])
+
+
+def test_the_matrix_of_a_segmenter_says_how_many_images_change(results: Results) -> None:
+    (group,) = [g for g in results.groups() if g.task == "segmentation"]
+    for one in context_results.matrix(results, group, ["other class 0", "other class 1"], 2):
+        assert one.affected is not None
+        assert 0 < one.affected.loss.removal.n <= one.effect.effect.n  # the placebo may hide all of the class
+        shares = [shown.removal.value for shown in one.affected.shares]
+        assert shares == sorted(shares, reverse=True)  # type: ignore[type-var]
 
 
 def _removed(results: Results, group: object, name: str) -> dict[int, list[str]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy
 import pytest
 import torch
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.metrics.context import changed_images
+from robustbench_cv.metrics.context import affected_images, changed_images
+from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import estimate
-from robustbench_cv.metrics.iou import ClassIoU
+from robustbench_cv.metrics.iou import CONFUSION, ClassIoU
 from robustbench_cv.types import Labels, MaskPrediction, MaskTarget, Sample
 
 MIOU, ACCURACY = METRICS.build("miou"), METRICS.build("pixel-accuracy")
@@ -105,3 +107,40 @@ def test_few_images_leave_the_cell_blank():
     assert changed_images(side, side, 1) is None
     side["9"] = side["0"]
     assert changed_images(side, side, 1) == {0.05: 0.0, 0.10: 0.0, 0.20: 0.0}
+
+
+def test_affected_images_equal_the_obvious_counts() -> None:
+    rng = numpy.random.default_rng(3)
+
+    def image() -> list[dict[str, int]]:
+        both = int(rng.integers(0, 30))
+        return [{"class": 1, "intersection": both, "predicted": both + int(rng.integers(0, 9)), "truth": 30}, *_other(rng)]
+
+    sides = [Column.of({f"{i:03}": image() for i in range(40)}, CONFUSION) for _ in range(4)]
+    sides[2] = sides[2].only(sides[2].ids[3:])
+    made = affected_images(sides, 1)
+    after, before, control_after, control_before = ([_iou(side.to_dict()[i]) for i in sides[2].ids.to_pylist()] for side in sides)
+    for limit, shown in zip((0.05, 0.1, 0.2), made.shares, strict=True):
+        wanted = [
+            sum(abs(a - b) > limit for a, b in zip(*pair, strict=True)) / 37 for pair in ((after, before), (control_after, control_before))
+        ]
+        assert [shown.removal.value, shown.control.value] == pytest.approx(wanted)
+        assert shown.difference.value == pytest.approx(wanted[0] - wanted[1])
+        assert shown.removal.n == 37
+        assert shown.removal.low < shown.removal.value < shown.removal.high
+    lost = [
+        sum((b - a) / max(b, 0.01) for a, b in zip(*pair, strict=True)) / 37 for pair in ((after, before), (control_after, control_before))
+    ]
+    assert [made.loss.removal.value, made.loss.control.value] == pytest.approx(lost)
+    assert made.loss.difference.value == pytest.approx(lost[0] - lost[1])
+    assert made.loss.removal.low < lost[0] < made.loss.removal.high
+    assert affected_images(sides, 7).loss.removal.value is None
+
+
+def _other(rng: numpy.random.Generator) -> list[dict[str, int]]:
+    return [{"class": 2, "intersection": 0, "predicted": int(rng.integers(0, 5)), "truth": 3}] if rng.random() < 0.5 else []
+
+
+def _iou(image: list[dict[str, int]]) -> float:
+    one = next(c for c in image if c["class"] == 1)
+    return one["intersection"] / (one["predicted"] + one["truth"] - one["intersection"])

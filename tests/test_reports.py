@@ -51,6 +51,7 @@ def numbers(items: list[Any]) -> list[Number]:
 NONE_HERE = {
     "background-gap",
     "before-after",
+    "context-compatibility",
     "context-curves",
     "context-index",
     "context-index-by-class",

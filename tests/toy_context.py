@@ -1,7 +1,8 @@
-"""Pictures whose object and context name the same class by their colours, and models that read one of the two alone.
+"""Pictures whose object and context name a class by their colours, and models that read one of the two, or both.
 
 The object is a disk at one place in the colour of its class; the context is everything else, in a darker colour of the class. What reads
-the object looks at the disk's colours, what reads the context at a corner.
+the object looks at the disk's colours, what reads the context at a corner; what needs a compatible context reports an object that it sees
+only where the corner is of the object's class or of the next one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _HUES = torch.tensor([[1.0, 0.1, 0.1], [0.1, 1.0, 0.1], [0.1, 0.1, 1.0], [1.0, 1
 _OBJECTS, _CONTEXTS = 0.9 * _HUES, 0.35 * _HUES
 _BOX = torch.tensor([[13.0, 13.0, 24.0, 24.0]])
 
-Reads = Literal["object", "context"]
+Reads = Literal["object", "context", "compatible"]
 
 
 def disk() -> Tensor:
@@ -47,10 +48,11 @@ def disk() -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ToyData:
-    """samples of one task; classes take turns."""
+    """samples of one task; classes take turns. lands: whose context objects take turns in, counted from their own class."""
 
     task: str
     samples: int = 40
+    lands: tuple[int, ...] = (0,)
 
     @property
     def name(self) -> str:
@@ -68,11 +70,12 @@ class ToyData:
         return self.samples
 
     def fingerprint(self, index: int, /) -> str:
-        return hashlib.sha256(f"{self.task} {index}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.task} {index} {self.lands}".encode()).hexdigest()
 
     def __getitem__(self, index: int, /) -> Sample:
         label, mask = index % len(CLASSES), disk()
-        image = torch.where(mask, _OBJECTS[label][:, None, None], _CONTEXTS[label][:, None, None])
+        land = (label + self.lands[index // len(CLASSES) % len(self.lands)]) % len(CLASSES)
+        image = torch.where(mask, _OBJECTS[label][:, None, None], _CONTEXTS[land][:, None, None])
         image = (image + 0.04 * Noise(0, (self.ids[index],), "toy").uniform((3, SIDE, SIDE))[0]).clamp(0, 1)
         regions = {"object": mask, "objects": mask, f"class:{CLASSES[label]}": mask, "instance:0": mask}
         targets = {
@@ -80,7 +83,7 @@ class ToyData:
             "segmentation": MaskTarget(torch.where(mask, label, GROUND)),
             "detection": BoxTarget.of(_BOX, torch.tensor([label])),
         }
-        return Sample(self.ids[index], image, targets[self.task], regions, {"context": f"land of the {CLASSES[label]}"})
+        return Sample(self.ids[index], image, targets[self.task], regions, {"context": f"land of the {CLASSES[land]}"})
 
 
 def toy(task: str = "classification", samples: int = 40) -> ToyData:
@@ -88,8 +91,16 @@ def toy(task: str = "classification", samples: int = 40) -> ToyData:
     return ToyData(task=task, samples=samples)
 
 
+def mixed(task: str = "classification", samples: int = 120) -> ToyData:
+    """Of ten objects, six stand in their own context, three in that of the next class and one in that of the class after it."""
+    return ToyData(task=task, samples=samples, lands=(0, 1, 0, 0, 2, 0, 1, 0, 1, 0))
+
+
 def evidence(images: Tensor, reads: Reads) -> Tensor:
     """How much of each class's colour is where the model looks: (N, classes), about 1 where it is there and 0 where it is not."""
+    if reads == "compatible":
+        context = evidence(images, "context") > 0.5
+        return evidence(images, "object") * (context | context.roll(-1, dims=1))
     if reads == "object":
         seen, colours = images[:, :, disk()], _OBJECTS
     else:
@@ -100,7 +111,7 @@ def evidence(images: Tensor, reads: Reads) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Toy:
-    """A model of one task that looks at the object, or at the context, and at nothing else."""
+    """A model of one task that looks at the object, at the context, or at both."""
 
     task: str
     reads: Reads

@@ -18,7 +18,7 @@ from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.student import interval_of, spread_of
 
 FEWEST_IMAGES = 10
-"""Of fewer images no slope is told (project choice)."""
+"""Of fewer images no number is told (project choice, as of the cells of the class matrix)."""
 
 _ALIKE = 1e-9
 
@@ -75,10 +75,7 @@ def by_compatibility(metric: Metric, sides: Sides, compatibility: Column, edges:
     """Of a metric whose evidence holds a `share` of each image. compatibility: evidence of the swap. edges: of the bins, rising."""
     columns = [Column.taken(side, metric.evidence_type) for side in sides]
     bins = [_recall_bin(metric, columns, place, ids) for place, ids in _placed(compatibility, "after", edges, columns[0])]
-    unedited = [
-        UneditedBin(place, estimate(metric, columns[1].only(ids).values))
-        for place, ids in _placed(compatibility, "before", edges, columns[1])
-    ]
+    unedited = [_unedited_bin(metric, columns[1], place, ids) for place, ids in _placed(compatibility, "before", edges, columns[1])]
     known = columns[0].only(_known(compatibility, "after").ids)
     return ByCompatibility(bins, unedited, slope(metric, columns, compatibility), len(columns[0]) - len(known))
 
@@ -94,10 +91,21 @@ def shift_by_compatibility(sides: Sides, compatibility: Column, edges: Sequence[
 def _shift_bin(columns: Sequence[Column], place: Place) -> ShiftBin:
     shared = aligned(columns)
     excluded = all_ids(columns) - len(shared[0])
+    if len(shared[0]) < FEWEST_IMAGES:
+        return ShiftBin(place, *[ContextShift(*[_too_few(len(shared[0]), excluded)] * 3)] * 2)
     swap, control = (
         ContextShift(*(replace(number, excluded=excluded) for number in context_shift(shared[k], shared[k + 1]))) for k in (0, 2)
     )
     return ShiftBin(place, swap, control)
+
+
+def _unedited_bin(metric: Metric, column: Column, place: Place, ids: pyarrow.Array) -> UneditedBin:
+    values = column.only(ids).values
+    return UneditedBin(place, estimate(metric, values) if len(values) >= FEWEST_IMAGES else _too_few(len(values), 0))
+
+
+def _too_few(n: int, excluded: int) -> Estimate:
+    return Estimate(None, None, None, n, excluded, reason=f"fewer than {FEWEST_IMAGES} images")
 
 
 def _recall_bin(metric: Metric, columns: Sequence[Column], place: Place, ids: pyarrow.Array) -> RecallBin:
@@ -106,6 +114,8 @@ def _recall_bin(metric: Metric, columns: Sequence[Column], place: Place, ids: py
     assert made.control is not None
     assert made.net is not None
     shared = aligned(chosen)
+    if len(shared[0]) < FEWEST_IMAGES:
+        return RecallBin(place, *[_too_few(len(shared[0]), made.effect.excluded)] * 5)
     after, control_after = (estimate(metric, shared[k].values, excluded=made.effect.excluded) for k in (0, 2))
     return RecallBin(place, after, control_after, made.effect, made.control, made.net)
 
@@ -140,8 +150,8 @@ def slope(metric: Metric, columns: Sequence[Column], compatibility: Column, *, l
     after, before = (shared[-1].values.field(name).to_numpy(zero_copy_only=False) for name in ("after", "before"))
     x = after - before
     if n < FEWEST_IMAGES or float(x.std()) < _ALIKE:
-        reason = f"fewer than {FEWEST_IMAGES} images" if n < FEWEST_IMAGES else "every swap changes the compatibility alike"
-        return Estimate(None, None, None, n, excluded, reason=reason)
+        nothing = _too_few(n, excluded)
+        return nothing if n < FEWEST_IMAGES else replace(nothing, reason="every swap changes the compatibility alike")
     y = sum(sign * _shares(column) for sign, column in zip((1, -1, -1, 1), shared[:4], strict=True))
     off = x - x.mean()
     square = float((off**2).sum())

@@ -72,7 +72,7 @@ class Association(msgspec.Struct, frozen=True, dict=True):
 def associate(images: Iterable[Contents]) -> Association:
     """Counts over the images of a data set: those whose context is told by the first of the ways that any image's is."""
     every = list(images)
-    kind = next((kind for kind in _ORDER if any(one.kind == kind for one in every)), None)
+    kind: ContextKind | None = next((kind for kind in _ORDER if any(one.kind == kind for one in every)), None)
     told = [one for one in every if one.kind is not None and one.kind == kind]
     classes = Counter(name for one in told for name in one.objects)
     contexts = Counter(context for one in told for context in one.contexts)

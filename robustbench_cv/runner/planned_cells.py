@@ -147,8 +147,8 @@ class Plan:
 
     def associations(self) -> tuple[AssociationRow, ...]:
         """Of every data set whose classes and contexts are compared."""
-        pairs = {(c.row.task, c.row.dataset): c.pair for c in self.cells if c.compares_contexts}
-        return tuple(AssociationRow(*where, pair.contexts.association) for where, pair in pairs.items())
+        rows = [AssociationRow(c.row.task, c.row.dataset, c.pair.contexts.association) for c in self.cells if c.compares_contexts]
+        return tuple({(row.task, row.dataset): row for row in rows}.values())
 
     def pairings(self) -> tuple[Pairing, ...]:
         return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
