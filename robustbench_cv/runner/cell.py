@@ -24,9 +24,13 @@ from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.attack_search import Attacked, attack_samples
 from robustbench_cv.runner.context_counts import with_compatibility
-from robustbench_cv.runner.edit_rules import require_rules
+from robustbench_cv.runner.edit_rules import require_rules, require_same
 from robustbench_cv.runner.job import Job
+from robustbench_cv.runner.own_copy import own_copy
 from robustbench_cv.types import Evidence, Model, Prediction, Sample
+
+EDITED_TWICE = 8
+"""Samples on which an intervention of a user's is asked twice for the same edit (project choice)."""
 
 NOT_FINITE = "the model's output is not finite (NaN or infinity)"
 
@@ -138,7 +142,7 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         before = job.renderings.original(index)
         if isinstance(job.attack, ChoosesSamples):
             job.attack.require(before)
-        after = job.renderings.edited(before, job.condition.interventions, partial(_edit, job, before))
+        after = job.renderings.edited(before, job.condition.interventions, partial(_edit, job, before, index))
         if job.association is not None:
             after = with_compatibility(before, after, job.dataset.labels, job.association)
         # edits speak the data's class names; from here on everything is in the model's class indices
@@ -152,17 +156,20 @@ def _prepare(job: Job, index: int) -> _Pair | Record:
         return replace(job.blank, sample=id_, status="failed", reason=str(fault), reason_code=code)
 
 
-def _edit(job: Job, sample: Sample) -> Sample:
-    """The sample after the condition's interventions."""
-    placebo = job.condition.control_of is not None
-    for spec, intervention in zip(job.condition.interventions, job.interventions, strict=True):
+def _edit(job: Job, sample: Sample, index: int) -> Sample:
+    """The sample after the condition's interventions. index: of the sample; the first ones are edited twice by code of a user's."""
+    placebo, last = job.condition.control_of is not None, len(job.interventions) - 1
+    for place, (spec, intervention) in enumerate(zip(job.condition.interventions, job.interventions, strict=True)):
         # the spec's name alone: severities of one edit share their noise, so that a curve's steps are nested
         noise = Noise(job.blank.seed, (sample.id,), Spec.parse(spec).name)
         whose = f"intervention {spec}, {name_samples([sample.id])}"
+        bundled = INTERVENTIONS.is_bundled(spec)
         with calling(whose, partial(INTERVENTIONS.is_bundled, spec)):
-            made = intervention(sample if INTERVENTIONS.is_bundled(spec) else replace(sample, image=sample.image.clone()), noise)
-        if spec == job.condition.interventions[-1]:
-            require_rules(sample, made, whose, placebo=placebo)
+            made = intervention(sample if bundled else own_copy(sample), noise)
+            again = None if bundled or index not in job.indices[:EDITED_TWICE] else intervention(own_copy(sample), noise)
+        require_rules(sample, made, whose, job.dataset.labels, placebo=placebo and place == last)
+        if again is not None:
+            require_same(made, again, whose)
         sample = made
     return sample
 
