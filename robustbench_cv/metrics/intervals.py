@@ -48,6 +48,8 @@ def estimate(metric: Metric, evidence: Values, *, excluded: int = 0, level: floa
         return with_caution(Estimate(side.value, *wilson(round(side.value * n), n, level=level), n, excluded), None)
     if n == 1:
         return _without_interval(side.value, excluded)
+    if _is_mean_of_outcomes(metric, side):
+        return with_caution(Estimate(side.value, *wilson(round(side.value * n), n, level=level), n, excluded), None)
     spread = spread_of(side.influence, floor=unseen_error(metric, [side], side.influence))
     centre = side.value - _limited(side.bias, spread.error)
     return with_caution(_around(side.value, interval_of(centre, spread, metric.range, n, level=level), n, excluded), spread)
@@ -124,7 +126,13 @@ def _difference(
         bounds = tango(*discordant(*values), n, level=level)
         return with_caution(_around(value, bounds, n, excluded), None)
     combined = Moments(value, _signed([side.influence for side in sides], signs), float(_signed([side.bias for side in sides], signs)))
-    return estimate_of(metric, combined, sides, None, n, excluded, level=level)
+    return estimate_of(metric, combined, sides, _largest_difference(metric, len(sides) // 2), n, excluded, level=level)
+
+
+def _largest_difference(metric: Metric, differences: int) -> tuple[float, float] | None:
+    """How far the sum of so many differences of a metric can lie from 0; None where the metric has no largest value."""
+    low, high = metric.range
+    return None if high is None else (-differences * (high - low), differences * (high - low))
 
 
 def difference_of(metric: Metric, number: Moments, parts: Sequence[Moments], n: int, excluded: int = 0, *, level: float = 0.95) -> Estimate:
@@ -181,6 +189,14 @@ def unseen_error(metric: Metric, sides: Sequence[Moments], influence: numpy.ndar
     if metric.is_rate or (of_side == 0 and metric.range == (0.0, 1.0)):
         of_side = 1.0  # where no side varies, a share moves as far as an outcome does
     return math.sqrt(n * float((influence**2).sum()) + of_side / (1 + moved) ** 2) / (n + 2)
+
+
+def _is_mean_of_outcomes(metric: Metric, side: Moments) -> bool:
+    """Whether a share turned out to be a rate: every sample, weighing the same, is right or wrong."""
+    if metric.range != (0.0, 1.0) or side.value is None or side.bias:
+        return False
+    outcomes = side.influence * len(side.influence) + side.value
+    return bool((numpy.abs(outcomes - outcomes.round()) < 1e-9).all() and (outcomes > -0.5).all() and (outcomes < 1.5).all())
 
 
 def _limited(bias: float, error: float) -> float:

@@ -40,9 +40,10 @@ def spread_of(influence: numpy.ndarray, *, floor: float = 0.0) -> Spread:
 
 
 def interval_of(centre: float, spread: Spread, bounds: tuple[float, float | None] | None, n: int, *, level: float = 0.95) -> Interval:
-    """Of a number around its centre. bounds: its least and largest value, None for a difference; n: samples behind it.
+    """Of a number around its centre. bounds: its least and largest value, None for no limit; n: samples behind it.
 
-    Symmetric on the logit scale for a number in [0, 1], on the log scale for one without a largest value, else as it is. A number that lies
+    Symmetric on the logit scale for a number in [0, 1], on the log scale for one from 0 without a largest value, else as it is, cut where
+    no value can lie. A number that lies
     at an end, without any spread, has the end that n samples with one outcome would have: Wilson's, or Poisson's for a count.
     """
     step = student(spread.df, level) * spread.error
@@ -56,7 +57,8 @@ def interval_of(centre: float, spread: Spread, bounds: tuple[float, float | None
         if centre <= 0.0:
             return Interval(0.0, max(step, -math.log((1 - level) / 2) / n))
         return _on_scale(centre, step / centre, math.log, math.exp)
-    return Interval(centre - step, centre + step)
+    least, most = bounds or (-math.inf, math.inf)
+    return Interval(max(centre - step, least), min(centre + step, math.inf if most is None else most))
 
 
 def _on_scale(centre: float, step: float, there: Callable[[float], float], back: Callable[[float], float]) -> Interval:
