@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.checks.doctor import check_names, diagnose
 from robustbench_cv.data.class_map import ClassMap
-from robustbench_cv.errors import BadSample, ForeignError
+from robustbench_cv.errors import BadSample, ForeignError, UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.models.adapt import classifier, segmenter
 from robustbench_cv.runner.plan import Options
@@ -277,3 +277,46 @@ def test_a_run_names_the_bad_sample_before_it_computes_and_goes_on_when_told_to(
     assert outcome.results.estimate(outcome.results.groups()[0], "clean", "top-1").n == 39
     with pytest.raises(BadSample, match=r"dark/07\.png"):
         run(folder)
+
+
+def label_maps(root: Path, names: str) -> str:
+    """Two pictures of 8 px squares: half of each is the first class, half the second."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text(names)
+    for k in range(2):
+        Image.new("RGB", (16, 16), (100, 120, 140)).save(root / f"images/{k}.png")
+        mask = numpy.zeros((16, 16), dtype=numpy.uint8)
+        mask[:, 6 + k :] = 1
+        Image.fromarray(mask).save(root / f"masks/{k}.png")
+    return f"masks:{root}"
+
+
+def objects_finding(spec: str) -> Finding:
+    data = DATASETS.build(spec)
+    columns = segmenter(Columns(), name="columns", classes=data.labels)
+    mapping = ClassMap.match(data.labels, data.labels)
+    return next(f for f in diagnose(columns, data, mapping, range(2)) if f.check == "D05")
+
+
+def test_classes_that_count_as_objects_by_their_names_are_listed(tmp_path: Path) -> None:
+    spec = label_maps(tmp_path, "car\nroad\n")
+    found = objects_finding(spec)
+    assert found.verdict == "note"
+    assert "by their names car count as objects, and road as surfaces" in found.evidence
+    assert "objects='car'" in found.remedy
+
+
+def test_objects_that_cover_most_of_the_images_are_more_likely_surfaces(tmp_path: Path) -> None:
+    found = objects_finding(label_maps(tmp_path, "lake\nstreet\n"))
+    assert found.verdict == "warn"
+    assert "cover 100% of the images" in found.evidence
+
+
+def test_declared_objects_need_no_name(tmp_path: Path) -> None:
+    spec = label_maps(tmp_path, "street\nvehicle\n") + "(objects='vehicle')"
+    assert objects_finding(spec).verdict == "pass"
+    sample = DATASETS.build(spec)[0]
+    assert int(sample.regions["objects"].sum()) == 16 * 10
+    with pytest.raises(UserError, match="objects='wagon': 'wagon' is none of the classes; they are street, vehicle"):
+        DATASETS.build(spec.replace("vehicle'", "wagon'"))

@@ -17,6 +17,7 @@ from robustbench_cv.data.masks import count_labels
 from robustbench_cv.data.source import FromFiles
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, describe
 from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.interventions.object_selection import is_surface, tells_objects
 from robustbench_cv.types import AnyModel, Dataset, MaskTarget, Model, Sample
 
 SURVEYED = 1000
@@ -36,7 +37,8 @@ class DataSurvey:
 
     faults: why a sample cannot be read, by index. turned: the EXIF orientation that its pixels were not turned by, by index. shapes: the
     indices of the samples of each size. refused: why the model fails on a size, of those that were tried, where it takes others. pixels:
-    how many there are of each label, over all masks, in the data's own classes. skip_bad: whether a run goes on without bad samples.
+    how many there are of each label, over all masks, in the data's own classes. skip_bad: whether a run goes on without bad samples. guessed_objects, guessed_surfaces: classes of label maps
+    that are told apart by their names alone.
     """
 
     dataset: Dataset
@@ -48,6 +50,8 @@ class DataSurvey:
     shapes: Mapping[Shape, Sequence[int]] = field(default_factory=dict)
     pixels: Mapping[int, int] = field(default_factory=dict)
     refused: Mapping[Shape, str] = field(default_factory=dict)
+    guessed_objects: frozenset[int] = frozenset()
+    guessed_surfaces: frozenset[int] = frozenset()
 
     @property
     def read(self) -> int:
@@ -76,6 +80,7 @@ def survey(dataset: Dataset, indices: Sequence[int], *, skip_bad: bool = False, 
     turned: dict[int, int] = {}
     shapes: defaultdict[Shape, list[int]] = defaultdict(list)
     pixels: Counter[int] = Counter()
+    untold: set[int] = set()
     for i in chosen:
         try:
             sample = read_sample(dataset, i)
@@ -91,7 +96,10 @@ def survey(dataset: Dataset, indices: Sequence[int], *, skip_bad: bool = False, 
         if EXIF in sample.attributes:
             turned[i] = int(sample.attributes[EXIF])
         if isinstance(sample.target, MaskTarget):
-            pixels.update(count_labels(sample.target.labels))
+            counts = count_labels(sample.target.labels)
+            pixels.update(counts)
+            untold |= set() if tells_objects(sample) else {c for c in counts if 0 <= c < len(dataset.labels)}
+    surfaces = frozenset(c for c in untold if is_surface(dataset.labels.names[c]))
     return DataSurvey(
         dataset=dataset,
         asked=len(indices),
@@ -101,6 +109,8 @@ def survey(dataset: Dataset, indices: Sequence[int], *, skip_bad: bool = False, 
         turned=turned,
         shapes=dict(shapes),
         pixels=dict(pixels),
+        guessed_objects=frozenset(untold) - surfaces,
+        guessed_surfaces=surfaces,
     )
 
 

@@ -25,13 +25,20 @@ _FEW_VALUES = 2**16
 
 @dataset(tasks="segmentation")
 def masks(
-    path: str, *, classes: str | None = None, task: Task = "segmentation", name: str | None = None, upright: bool = False
+    path: str,
+    *,
+    classes: str | None = None,
+    objects: str | None = None,
+    task: Task = "segmentation",
+    name: str | None = None,
+    upright: bool = False,
 ) -> MaskFolder:
     """Segmentation from a folder with images/, masks/ (PNG or TIFF of class indices, 255 = ignore) and classes.txt.
 
     An image and its mask have the same path but for the suffix; links to files and folders are followed. classes: path of the class list;
-    otherwise classes.txt of the folder, or of the one above it, where splits share one. upright: turn photos as their EXIF orientation
-    says, for masks that were drawn on what a viewer shows; without it pixels stay as they are stored.
+    otherwise classes.txt of the folder, or of the one above it, where splits share one. objects: the classes that are objects and not
+    surfaces, "car,person"; without it every class is an object but for those named like a surface (sky, road, wall ...), which the check
+    D05 lists. upright: turn photos as their EXIF orientation says, for masks that were drawn on what a viewer shows; without it pixels stay as they are stored.
     """
     check_task("masks", task, ("segmentation",))
     root = existing_folder(path, "images/, masks/ and classes.txt")
@@ -42,7 +49,10 @@ def masks(
     if len(labels) > IGNORE:
         raise UserError(f"{root} has {len(labels)} classes, but index {IGNORE} means ignore; at most {IGNORE} classes fit")
     pairs, others = _pair(root)
-    return MaskFolder(name=name or dataset_name(root), labels=labels, root=root, pairs=pairs, upright=upright, others=others)
+    things = None if objects is None else _object_classes(objects, labels)
+    return MaskFolder(
+        name=name or dataset_name(root), labels=labels, root=root, pairs=pairs, upright=upright, others=others, objects=things
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ class Pair:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MaskFolder:
-    """Images with a label for every pixel. Regions: "class:<name>" for each class in the picture. others: files that are in no pair."""
+    """Images with a label for every pixel. Regions: "class:<name>" for each class in the picture, and "objects" where it is said which
+    classes are objects: `objects`, by index. others: files that are in no pair."""
 
     name: str
     labels: Labels
@@ -64,6 +75,7 @@ class MaskFolder:
     pairs: tuple[Pair, ...] = field(repr=False)
     upright: bool = False
     others: tuple[Path, ...] = field(default=(), repr=False)
+    objects: frozenset[int] | None = None
     task: Task = "segmentation"
 
     @cached_property
@@ -82,7 +94,8 @@ class MaskFolder:
         labels = read_mask(self.root / pair.mask, upright=self.upright)
         present = self._check(self.root / pair.mask, labels, picture.pixels)
         names = tuple(f"class:{self.labels.names[c]}" for c in present)
-        regions = LazyMasks(names, partial(_region, labels, self.labels))
+        names += ("objects",) if self.objects is not None else ()
+        regions = LazyMasks(names, partial(_region, labels, self.labels, self.objects or frozenset()))
         return Sample(self.ids[index], picture.pixels, MaskTarget(labels), regions, exif_fact(picture))
 
     def file_of(self, index: int, /) -> Path:
@@ -93,7 +106,7 @@ class MaskFolder:
     def fingerprint(self, index: int) -> str:
         """Hash of the bytes of image and mask and of the class names."""
         pair = self.pairs[index]
-        facts = repr(self.labels.names) + "upright" * self.upright
+        facts = repr(self.labels.names) + "upright" * self.upright + ("" if self.objects is None else repr(sorted(self.objects)))
         return digest(*(half and self.root / half for half in (pair.image, pair.mask)), facts)
 
     def _check(self, path: Path, labels: Tensor, image: Tensor) -> list[int]:
@@ -123,7 +136,18 @@ def count_labels(labels: Tensor) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
-def _region(labels: Tensor, classes: Labels, name: str) -> Tensor:
+def _object_classes(objects: str, labels: Labels) -> frozenset[int]:
+    named = [name.strip() for name in objects.split(",") if name.strip()]
+    unknown = [name for name in named if name not in labels.names]
+    if unknown or not named:
+        what = f"{', '.join(map(repr, unknown))} is none of the classes" if unknown else "it names no class"
+        raise UserError(f"objects={objects!r}: {what}; they are {', '.join(labels.names)}")
+    return frozenset(labels.index(name) for name in named)
+
+
+def _region(labels: Tensor, classes: Labels, objects: frozenset[int], name: str) -> Tensor:
+    if name == "objects":
+        return torch.isin(labels, torch.tensor(sorted(objects), dtype=labels.dtype))
     return labels == classes.index(name.removeprefix("class:"))
 
 

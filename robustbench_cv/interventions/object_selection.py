@@ -21,7 +21,7 @@ sky mountain hill tree vegetation terrain building house wall fence pole guardra
 platform railtrack grass field water sea river sand snow floor ceiling background void unlabeled
 """
 STUFF = frozenset(SURFACES.split())
-"""Names that mean a surface, not an object: consulted only where a sample says neither "objects" nor "instance:<k>"."""
+"""Names that mean a surface, not an object: consulted only where a sample says neither "objects" nor "instance:<k>" (check D05 says so)."""
 
 
 _NOWHERE = (
@@ -62,7 +62,7 @@ def things(sample: Sample) -> dict[str, Tensor]:
     """The class regions that are objects: mostly inside "objects" where that is known, else not named like a surface."""
     known = _annotated_pixels(sample)
     if known is None:
-        return {name: mask for name, mask in classes(sample).items() if name.lower() not in STUFF}
+        return {name: mask for name, mask in classes(sample).items() if not is_surface(name)}
     return {name: mask for name, mask in classes(sample).items() if share(mask, known) >= MEMBER}
 
 
@@ -74,6 +74,16 @@ def objects(sample: Sample) -> Tensor:
     if not classes(sample):
         raise NotApplicable(f"the sample marks no objects{_NOWHERE if not sample.regions else ''} ({sample.id})")
     return _union(list(things(sample).values()), sample)
+
+
+def is_surface(name: str) -> bool:
+    """Whether a class is named like a surface."""
+    return name.lower() in STUFF
+
+
+def tells_objects(sample: Sample) -> bool:
+    """Whether its data say where objects are, so that no name has to."""
+    return _annotated_pixels(sample) is not None
 
 
 def _annotated_pixels(sample: Sample) -> Tensor | None:
