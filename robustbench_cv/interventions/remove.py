@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,10 +13,10 @@ from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions import counterfactual
 from robustbench_cv.interventions.context_facts import ContextFacts
-from robustbench_cv.interventions.fill import FLAT, fill_region, known_fill
+from robustbench_cv.interventions.fill import FLAT, RADIUS_PX, fill_region, known_fill
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.object_selection import choice_of, members, needed_regions, objects, select
-from robustbench_cv.interventions.shapes import bounding_boxes, dilate_mask, place_elsewhere, scale_length
+from robustbench_cv.interventions.object_selection import choice_of, main_class, members, named_region, needed_regions, objects, select
+from robustbench_cv.interventions.shapes import bounding_boxes, dilate_mask, place_apart, scale_length
 from robustbench_cv.interventions.target_update import (
     as_crowd,
     cut_regions,
@@ -28,7 +29,7 @@ from robustbench_cv.interventions.target_update import (
 )
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec
-from robustbench_cv.types import Sample
+from robustbench_cv.types import ClassTarget, Sample
 
 
 @intervention(paper="arXiv:1812.06707")
@@ -41,7 +42,8 @@ def remove(
 ) -> Intervention:
     """Fill an object's mask, slightly grown, so that it is gone; the target follows.
 
-    what: "auto" (the labelled object in classification, all objects else), "object", "all", "random-object", "random-class",
+    what: "auto" (in classification the labelled object with all others of its class, whose label the picture would still deserve; all
+    objects else), "object" (the labelled one alone), "all", "random-object", "random-class",
     "context-class" (a random class other than the labelled object's), "context-class:0" (the first of these by name), "any-class:0" (the
     first of all), or a class's name.
     fill: "telea", "navier-stokes", "patch-match", "blur", "mean", "noise", "tile", "gray", "black"; "exact" renders the description again
@@ -63,7 +65,7 @@ def remove_control(
     max_share: PositiveFraction = 0.3,
     shadow: bool = False,
 ) -> Intervention:
-    """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object (project choice)."""
+    """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object, and keeps off them where it can (project choice)."""
     return Placebo(Removal(what=what, fill=fill, dilate=dilate, max_share=max_share, shadow=shadow))
 
 
@@ -138,7 +140,10 @@ class Removal:
 
     def removed_pixels(self, sample: Sample, stream: Noise) -> Tensor:
         """The visible pixels of what is removed: bool (H, W)."""
-        return select(sample, self.what, stream, self.max_share)
+        main = main_class(sample) if self.what == "auto" and isinstance(sample.target, ClassTarget) else None
+        if main is None:
+            return select(sample, self.what, stream, self.max_share)
+        return select(sample, f"class:{main}", stream, self.max_share) | named_region(sample, "object")
 
     def region(self, sample: Sample, taken: Tensor) -> Tensor:
         """The pixels that are filled: bool (H, W)."""
@@ -170,12 +175,18 @@ class Placebo(Intervention):
             return counterfactual.render_unchanged(sample, taken, members(sample, taken), kind)
         erased = self.removal.region(sample, taken)
         erase_objects(sample, taken, erased)  # what the removal cannot serve, its placebo does not either
-        region = place_elsewhere(erased, objects(sample) | taken, stream)
+        region = place_apart(erased, objects(sample) | taken, gap(*taken.shape), stream)
         gone = members(sample, taken)
         target, before = (as_crowd(ignore_pixels(t, region | erased), gone) for t in (sample.target, origin(sample)))
         image = fill_region(sample.image, region, self.removal.fill, stream)
         regions = cut_regions(sample, region)
         return make_edited(sample, kind, image, region=region, target=target, before=before, regions=regions, chosen=taken)
+
+
+def gap(height: int, width: int) -> int:
+    """Pixels that a placebo keeps from objects where it can, so that a fill which continues its surroundings brings no object in: what the
+    in-painters read, and a removal's growth (project choice)."""
+    return math.ceil(RADIUS_PX) + scale_length(*DILATION, height, width)
 
 
 SHAPES: dict[str, Callable[[Tensor], Tensor]] = {"mask": lambda mask: mask, "box": bounding_boxes}

@@ -75,6 +75,14 @@ def place_elsewhere(mask: Tensor, forbidden: Tensor, noise: Noise) -> Tensor:
     return move_elsewhere(pieces(mask), forbidden, noise).mask
 
 
+def place_apart(mask: Tensor, forbidden: Tensor, gap: int, noise: Noise) -> Tensor:
+    """As `place_elsewhere`, at least `gap` pixels from what is forbidden where there is such a place, else wherever there is one."""
+    try:
+        return place_elsewhere(mask, dilate_mask(forbidden, gap), noise)
+    except NotApplicable:
+        return place_elsewhere(mask, forbidden, noise)
+
+
 def move_elsewhere(parts: Sequence[Tensor], forbidden: Tensor, noise: Noise) -> Moved:
     """As `place_elsewhere`, of masks each of which is moved as one, in the order in which they are given."""
     rng = noise.fork("place").rng()
