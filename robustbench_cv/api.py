@@ -164,7 +164,7 @@ def explain(
     method: str = "occlusion",
     *,
     samples: int = 16,
-    tolerance: int | None = 15,
+    tolerance: int | None = None,
     device: str = "auto",
     class_map: Mapping[str, str] | None = None,
     progress: Callable[[int], Progress] = silent,

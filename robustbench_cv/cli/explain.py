@@ -42,7 +42,7 @@ EXAMPLES = [
     title=HOW,
     type=options.whole(1, 999_999, auto=True),
     metavar="PX",
-    default="15",
+    default="auto",
     show_default=True,
     help="How near the object the map's peak must lie; auto: 15 px at a shorter side of 224 px, scaled.",
 )

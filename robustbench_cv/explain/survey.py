@@ -10,7 +10,7 @@ from torch import Tensor
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
 from robustbench_cv.explain.clever_hans import CleverHans, judge, mean_estimate
-from robustbench_cv.explain.concentration import TOLERANCE_PX, area_share, pointing_game, relevance_mass, relevance_rank, scaled_tolerance
+from robustbench_cv.explain.concentration import area_share, pointing_game, relevance_mass, relevance_rank, scaled_tolerance
 from robustbench_cv.explain.insertion_deletion import Areas, insertion_deletion
 from robustbench_cv.explain.methods import Method
 from robustbench_cv.explain.subject import Answer, MainObject, answer, main_object
@@ -72,7 +72,7 @@ def survey(
     indices: Sequence[int],
     *,
     device: str = "cpu",
-    tolerance_px: int | None = TOLERANCE_PX,
+    tolerance_px: int | None = None,
     advance: Callable[[str], None] = lambda sample: None,
 ) -> Survey:
     """Explain the main object of these samples. tolerance_px: of the pointing game; None is 15 at a shorter side of 224 px, scaled.
@@ -97,7 +97,7 @@ def explain_sample(
     class_map: ClassMap,
     *,
     device: str = "cpu",
-    tolerance_px: int | None = TOLERANCE_PX,
+    tolerance_px: int | None = None,
 ) -> Case:
     """The map of what the model says of a sample's main object, measured. NotApplicable for samples without a mask of one.
 
