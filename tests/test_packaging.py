@@ -100,9 +100,9 @@ ROOMS = (
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("record_store", "estimate_cache"),
     ("results",),
-    ("context_results", "checks", "gates", "compare", "baselines", "explain"),
+    ("context_results", "checks", "gates", "compare", "baselines", "power", "explain"),
     ("rendering", "runner"),
-    ("api", "cli", "sql", "pytest_plugin"),
+    ("api", "cli", "sql"),
 )
 """The library in dependency order: a room imports only from its own row and the rows above it (types may be named from below)."""
 
