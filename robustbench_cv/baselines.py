@@ -129,8 +129,9 @@ def _tables(results: Results) -> Iterator[pyarrow.Table]:
 def _told(results: Results, schema: pyarrow.Schema) -> _Told:
     run, findings = _without_incidentals(results.run), tuple(f for f in results.findings if f.verdict == "stop")
     writer = results.run.versions.get("robustbench-cv", "an unknown version")
-    parts = [msgspec.json.encode(part, order="deterministic") for part in (run, findings)]
-    return _Told(BASELINE_VERSION, writer, msgspec.Raw(parts[0]), msgspec.Raw(parts[1]), _sha256(*parts, schema))
+    about_run, about_checks = (msgspec.json.encode(part, order="deterministic") for part in (run, findings))
+    sha256 = _sha256(about_run, about_checks, schema)
+    return _Told(BASELINE_VERSION, writer, msgspec.Raw(about_run), msgspec.Raw(about_checks), sha256)
 
 
 def _as_read(schema: pyarrow.Schema) -> pyarrow.Schema:

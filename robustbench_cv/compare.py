@@ -6,6 +6,7 @@ The comparisons of a run are one family: the chance that any of them is called a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -98,10 +99,11 @@ def compare(
 ) -> Comparisons:
     """The new run against the base.
 
-    metrics: by name; the primary one of each task unless some are given. models: names in the base by names in the new run, for models that
-    are called something else; a single model of a task is compared with the single one there. partial: compare what both have where the
-    protocols differ. fewer: the new run may be of some of the base's samples, as `--limit` chooses them. repeats: runs of the base's or the
-    new one's models with other seeds; what those move is shown beside each comparison and decides nothing.
+    metrics: by name; unless some are given the primary one of each task, and where that means nothing (top-1 once the object is removed)
+    the next one that does. models: names in the base by names in the new run, for models that are called something else; a single model of
+    a task is compared with the single one there. partial: compare what both have where the protocols differ. fewer: the new run may be of
+    some of the base's samples, as `--limit` chooses them. repeats: runs of the base's or the new one's models with other seeds; what those
+    move is shown beside each comparison and decides nothing.
 
     UserError naming everything that differs (suite, version, seed, samples, conditions, budgets, metrics), unless partial; and where
     nothing can be compared.
@@ -204,10 +206,25 @@ def _comparable(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]
 def _rows(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]], margin: float, metrics: Sequence[str]) -> Iterator[Comparison]:
     for one, other in pairs:
         known = [m for m in new.metrics(other.task) if m in base.metrics(one.task)]
-        wanted = [m for m in metrics if m in known] if metrics else known[:1]
+        wanted = [m for m in metrics if m in known] if metrics else known
         for condition in _shared_conditions(base, new, other.task):
-            for metric in wanted:
+            measured = (m for m in wanted if has_evidence(((base, one), (new, other)), condition.name, m))
+            some = list(measured if metrics else itertools.islice(measured, 1))
+            if not some and not all(_is_meaningless(r, g, condition.name) for r, g in ((base, one), (new, other))):
+                some = wanted[:1]  # nothing was measured that should have been
+            for metric in some:
                 yield _row(base, new, one, other, condition.name, metric, margin)
+
+
+def has_evidence(sides: Sequence[tuple[Results, Group]], condition: str, metric: str) -> bool:
+    """Whether a metric means something under a condition for any sample of any side: top-1 does not once the object is removed."""
+    return any(len(results.evidence(group, condition, metric)) for results, group in sides)
+
+
+def _is_meaningless(results: Results, group: Group, condition: str) -> bool:
+    """Of a condition without evidence: whether its samples are there, none failed, and no check stopped them."""
+    there = len(results.rows(group, condition)) > 0 and not results.failed_samples(group, condition)
+    return there and results.stop_reason(group, condition) is None
 
 
 def _row(base: Results, new: Results, one: Group, other: Group, condition: str, metric: str, margin: float) -> Comparison:
@@ -233,8 +250,12 @@ def _row(base: Results, new: Results, one: Group, other: Group, condition: str, 
 
 
 def _is_unchanged(base: Results, new: Results, one: Group, other: Group, sides: tuple[Column, Column]) -> bool:
+    """Of the same weights, each sample of the new run; the base may have more of them."""
     weights = base.model_row(one).weights_sha256, new.model_row(other).weights_sha256
-    return bool(weights[0]) and weights[0] == weights[1] and sides[0].ids.equals(sides[1].ids) and sides[0].values.equals(sides[1].values)
+    if not weights[0] or weights[0] != weights[1]:
+        return False
+    known = sides[0].only(sides[1].ids)
+    return len(known) > 0 and known.ids.equals(sides[1].ids) and known.values.equals(sides[1].values)
 
 
 def _moved(base: Column, new: Column, *, higher_is_better: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

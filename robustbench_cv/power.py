@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy
 
 from robustbench_cv.catalogue import METRICS
+from robustbench_cv.compare import has_evidence
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column, aligned
 from robustbench_cv.metrics.intervals import discordant, moments_of
@@ -57,12 +58,11 @@ def power_of_suite(
     for track in suite.tracks:
         metric: Metric = METRICS.build(track.metrics[0], labels=Labels(("a", "b")), operating_score=0.5)
         n = limit or track.samples
-        known = {"task": track.task, "metric": track.metrics[0], "n": n, "comparisons": family, "disagree": disagree}
-        if not metric.is_rate:
-            rows.append(Power(**known))
-            continue
-        sees = None if n is None else detectable_loss(n, disagree, margin, family)
-        rows.append(Power(**known, sees=sees, needed=_needed_of_rate(disagree, margin, family)))
+        row = Power(task=track.task, metric=track.metrics[0], n=n, comparisons=family, disagree=disagree)
+        if metric.is_rate:
+            sees = None if n is None else detectable_loss(n, disagree, margin, family)
+            row = replace(row, sees=sees, needed=_needed_of_rate(disagree, margin, family))
+        rows.append(row)
     return rows
 
 
@@ -80,33 +80,38 @@ def _conditions(results: Results, group: Group) -> list[str]:
 
 
 def _of_group(results: Results, group: Group, other: Results | None, margin: float, disagree: float, family: int) -> Iterator[Power]:
-    name = results.metrics(group.task)[0]
-    metric, partner = results.metric(group, name), _partner(other, group)
+    partner = _partner(other, group)
     for condition in _conditions(results, group):
+        name = next((m for m in results.metrics(group.task) if has_evidence([(results, group)], condition, m)), None)
+        if name is None:
+            continue
+        metric = results.metric(group, name)
         column = results.evidence(group, condition, name)
         there = other.evidence(partner, condition, name) if other is not None and partner is not None else None
         n, share, assumed = len(column), disagree, True
-        if there is not None and len(aligned([column, there])[0]):
-            n, share, assumed = len(aligned([column, there])[0]), _share(metric, column, there), False
-        known = {
-            "task": group.task,
-            "model": group.model,
-            "condition": condition,
-            "metric": name,
-            "n": n,
-            "comparisons": family,
-            "disagree": share,
-            "assumed": assumed,
-        }
-        if metric.is_rate and n:
-            yield Power(**known, sees=detectable_loss(n, share, margin, family), needed=_needed_of_rate(share, margin, family))
+        if there is not None:
+            shared = len(aligned([column, there])[0])
+            if not shared:
+                raise UserError(f"the two runs have no sample in common: {group.model} on {group.dataset} under {condition}")
+            n, share, assumed = shared, _share(metric, column, there), False
+        row = Power(
+            task=group.task,
+            model=group.model,
+            condition=condition,
+            metric=name,
+            n=n,
+            comparisons=family,
+            disagree=share,
+            assumed=assumed,
+        )
+        if metric.is_rate:
+            yield replace(row, sees=detectable_loss(n, share, margin, family), needed=_needed_of_rate(share, margin, family))
             continue
         deviation = _deviation(metric, column, there, share)
-        if not deviation or not n:
-            yield Power(**known)
-            continue
-        needed = math.ceil(needed_samples(deviation, margin, SIZE / family)) if margin else None
-        yield Power(**known, sees=detectable(n, deviation, margin, family), needed=needed)
+        if deviation:
+            needed = math.ceil(needed_samples(deviation, margin, SIZE / family)) if margin else None
+            row = replace(row, sees=detectable(n, deviation, margin, family), needed=needed)
+        yield row
 
 
 def _partner(other: Results | None, group: Group) -> Group | None:
@@ -121,8 +126,10 @@ def _share(metric: Metric, one: Column, other: Column) -> float:
     """Of samples on which two models answer otherwise."""
     a, b = aligned([one, other])
     if metric.is_rate:
-        return sum(discordant(a.values, b.values)) / len(a)
-    return sum(x != y for x, y in zip(a.values.to_pylist(), b.values.to_pylist(), strict=True)) / len(a)
+        only_a, only_b = discordant(a.values, b.values)
+        return float(only_a + only_b) / len(a)
+    other_answers = sum(x != y for x, y in zip(a.values.to_pylist(), b.values.to_pylist(), strict=True))
+    return float(other_answers) / len(a)
 
 
 def _deviation(metric: Metric, one: Column, other: Column | None, disagree: float) -> float | None:

@@ -266,6 +266,30 @@ def test_the_text_for_a_terminal_leads_with_what_did_not_pass() -> None:
     assert max(map(len, lines)) < 120
 
 
+def test_where_the_first_metric_means_nothing_the_next_one_is_compared() -> None:
+    """And a condition under which none does is left out, unless its samples failed."""
+
+    def removed(results: Results, evidence: dict[str, bool]) -> Results:
+        frame = results.records
+        there = frame["condition"] == "removed"
+        frame.loc[there, "evidence"] = [dict(evidence) for _ in range(there.sum())]
+        return synthetic.with_records(results, frame)
+
+    key = METRICS.build("hallucination-rate", labels=Labels(("a", "b")), operating_score=0.25).evidence_key
+    made = run({"clean": flags(90, 10), "removed": flags(90, 10)})
+    rows = compare(removed(made, {key: True}), removed(made, {key: True})).rows
+    assert [(row.condition, row.metric, row.outcome) for row in rows] == [
+        ("clean", "top-1", "pass"),
+        ("removed", "hallucination-rate", "pass"),
+    ]
+    nothing = removed(made, {})
+    assert [row.condition for row in compare(nothing, nothing).rows] == ["clean"]
+    frame = nothing.records
+    frame.loc[frame["condition"] == "removed", "status"] = "failed"
+    failed = synthetic.with_records(nothing, frame)
+    assert [(row.condition, row.outcome) for row in compare(failed, failed).rows] == [("clean", "pass"), ("removed", "inconclusive")]
+
+
 def test_failed_samples_and_checks_that_stop_never_pass() -> None:
     base = run({"clean": flags(1900, 100)})
     new = run({"clean": flags(1900, 100)}, weights="other")
