@@ -16,7 +16,7 @@ from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import moments_of
 from robustbench_cv.metrics.regression import detectable, needed_samples, regression_of
 from robustbench_cv.power import _deviation, power_of_run, power_of_suite
-from robustbench_cv.rendering.power import power_table
+from robustbench_cv.rendering.power import power_text
 from robustbench_cv.suite_files import find_suite
 from tests.benchmarks import regression_rates
 from tests.benchmarks.interval_coverage import LABELS, segmenter
@@ -40,7 +40,7 @@ def test_a_suite_is_judged_without_a_run_and_rates_alone_are_known() -> None:
     assert rate.sees is not None
     assert needed_samples(math.sqrt(max(0.1, rate.sees)), rate.sees - 0.02, 0.05 / family) == pytest.approx(2000, rel=1e-3)
     assert rows["detection"].sees is None
-    assert "known from a run alone" in power_table(list(rows.values()), 0.02).to_markdown()
+    assert "its records tell" in power_text(list(rows.values()), 0.02)
     one, two = (power_of_suite(suite, margin=0.02, limit=2000, models=k)[0].sees or 0 for k in (1, 4))
     assert one < two
 
@@ -82,7 +82,7 @@ def test_shares_are_shares(margin: float, disagree: float) -> None:
 def test_the_command_tells_a_plan_and_its_power(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in (
         (["plan", "quick"], "classification: cifar-resnet20.scenes, lenet5.scenes on scenes"),
-        (["plan", "quick", "--power", "--limit", "2000"], "assumed, not measured"),
+        (["plan", "quick", "--power", "--limit", "2000"], "assumed: --disagree"),
     ):
         with pytest.raises(SystemExit) as done:
             main(arguments)

@@ -21,7 +21,7 @@ EXAMPLES = [
 
 
 @titled_command("plan", examples=EXAMPLES)
-@click.argument("suite")
+@click.argument("target", metavar="SUITE")
 @click.argument("other", required=False, type=Path)
 @option(
     "--power",
@@ -41,31 +41,31 @@ EXAMPLES = [
     help="Share of samples on which the two models are taken to answer otherwise.",
 )
 @options.plugin
-def command(suite: str, other: Path | None, power: bool, limit: int | None, models: int | None, margin: float, disagree: float) -> None:
+def command(target: str, other: Path | None, power: bool, limit: int | None, models: int | None, margin: float, disagree: float) -> None:
     """What a run of SUITE will do.
 
     With --power, SUITE may be a run folder or baseline file, and OTHER a second one that is compared with it.
     """
-    made = Path(suite)
+    made = Path(target)
     is_run = made.is_dir() or made.suffix == ".parquet"
     if not power:
         if is_run:
-            raise UserError(f"{suite} is a run, which is made already: plan SUITE, or plan {suite} --power")
-        say(_told(_suite(suite), limit, models))
+            raise UserError(f"{target} is a run, which is made already: plan SUITE, or plan {target} --power")
+        say(_told(_suite(target), limit, models))
         return
     if not is_run and other is not None:
-        raise UserError(f"{suite} is no run folder and no baseline file, so that {other} cannot be compared with it")
+        raise UserError(f"{target} is no run folder and no baseline file, so that {other} cannot be compared with it")
 
     from robustbench_cv.power import power_of_run, power_of_suite
-    from robustbench_cv.rendering.power import power_table
+    from robustbench_cv.rendering.power import power_text
 
     if is_run:
         from robustbench_cv.baselines import open_results
 
         rows = power_of_run(open_results(made), open_results(other) if other else None, margin=margin, disagree=disagree)
     else:
-        rows = power_of_suite(_suite(suite), margin=margin, disagree=disagree, limit=limit, models=models)
-    say(power_table(rows, margin).to_markdown())
+        rows = power_of_suite(_suite(target), margin=margin, disagree=disagree, limit=limit, models=models)
+    say(power_text(rows, margin))
 
 
 def _suite(name: str) -> Suite:

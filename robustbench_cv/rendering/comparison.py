@@ -8,6 +8,7 @@ from pathlib import Path
 from robustbench_cv.compare import Comparison, Comparisons, Spread
 from robustbench_cv.files import write_bytes, write_json
 from robustbench_cv.metrics.metric import Estimate, Unit
+from robustbench_cv.rendering.aligned import aligned
 from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 
@@ -105,8 +106,7 @@ def text(comparisons: Comparisons) -> str:
     for title in dict.fromkeys(_title(row) for row in comparisons.rows):
         rows = sorted((row for row in comparisons.rows if _title(row) == title), key=lambda row: order[row.outcome])
         cells = [["condition", "metric", "base", "new", "new − base", "n", "outcome"], *(_line(row, comparisons) for row in rows)]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        lines += [title, *("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells), ""]
+        lines += [title, *aligned(cells, indent="  "), ""]
     return "\n".join([*lines, verdict(comparisons)])
 
 
