@@ -146,9 +146,11 @@ def _sha256(run: bytes, findings: bytes, schema: pyarrow.Schema) -> str:
 
 
 def _without_incidentals(run: RunInfo) -> RunInfo:
-    """Without what says when, by which command and for which reports it was made."""
+    """Without what says when, where, by which command and for which reports it was made: a spec may hold the path of somebody's data."""
     return msgspec.structs.replace(
         run,
+        models=tuple(msgspec.structs.replace(row, spec=row.name) for row in run.models),
+        datasets=tuple(msgspec.structs.replace(row, spec=row.name) for row in run.datasets),
         command="",
         created="",
         code_sha256="",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from robustbench_cv import baselines
 from robustbench_cv.baselines import open_results, read_baseline, write_baseline
 from robustbench_cv.compare import compare
 from robustbench_cv.errors import UserError
-from robustbench_cv.rendering.comparison import table, verdict
+from robustbench_cv.rendering.comparison import table, verdict, write
 from robustbench_cv.results import Results
 from tests import synthetic_results as synthetic
 from tests.test_compare import flags, run
@@ -52,6 +53,14 @@ def test_a_file_gives_the_verdict_of_its_run(three_tasks: Results, tmp_path: Pat
             assert [(row.broken, row.mended) for row in made.rows] == [(row.broken, row.mended) for row in expected.rows]
 
 
+def test_the_samples_that_moved_come_with_the_pictures_that_were_kept(three_tasks: Results, tmp_path: Path) -> None:
+    new = _answering_otherwise(synthetic.make(tmp_path, n=24))
+    _, _, samples = write(compare(three_tasks, new), tmp_path / "out")
+    shown = [path for row in json.loads(samples.read_text()) for path in row["pictures"].values()]
+    assert shown
+    assert all(Path(path).is_file() for path in shown)
+
+
 def test_what_is_refused_of_runs_is_refused_of_files(three_tasks: Results, tmp_path: Path) -> None:
     file = read_baseline(write_baseline(three_tasks, tmp_path / "b.parquet").path)
     other = replace(three_tasks, run=msgspec.structs.replace(three_tasks.run, version=2, seed=8))
@@ -66,9 +75,11 @@ def test_what_is_refused_of_runs_is_refused_of_files(three_tasks: Results, tmp_p
 
 def test_the_same_records_are_the_same_bytes_and_small(tmp_path: Path) -> None:
     made = run({"clean": flags(1800, 200), "fog": flags(1500, 500)})
-    later = replace(made, run=msgspec.structs.replace(made.run, created="2031-01-01", command="another", notes=("a note",)))
+    data = tuple(msgspec.structs.replace(d, spec="folder:/home/ada/images") for d in made.run.datasets)
+    later = replace(made, run=msgspec.structs.replace(made.run, created="2031-01-01", command="another", notes=("a note",), datasets=data))
     first, second = (write_baseline(one, tmp_path / f"{i}.parquet").path for i, one in enumerate((made, later)))
     assert first.read_bytes() == second.read_bytes()
+    assert b"/home/ada" not in second.read_bytes()
     assert first.stat().st_size < 40_000
     before = first.stat().st_mtime_ns
     write_baseline(made, first)

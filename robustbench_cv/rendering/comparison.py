@@ -139,16 +139,17 @@ def markdown(comparisons: Comparisons) -> str:
 
 
 def write(comparisons: Comparisons, folder: Path) -> list[Path]:
-    """comparison.md, comparison.csv and samples.json (ids that broke and were mended, by model, condition and metric)."""
-    made = table(comparisons)
+    """comparison.md, comparison.csv and samples.json (ids that broke and were mended, by model, condition and metric, and the pictures
+    that the new run kept of them)."""
     paths = [folder / "comparison.md", folder / "comparison.csv", folder / "samples.json"]
     write_bytes(paths[0], markdown(comparisons).encode())
-    write_bytes(paths[1], made.to_csv().encode())
-    moved = [
-        {"model": row.new.model, "dataset": row.new.dataset, "condition": row.condition, "metric": row.metric}
-        | {"broken": row.broken, "mended": row.mended}
-        for row in comparisons.rows
-        if row.broken or row.mended
-    ]
+    write_bytes(paths[1], table(comparisons).to_csv().encode())
+    kept = {(p.group, p.condition, p.sample): str(p.after) for p in comparisons.new.pictures()}
+    moved = []
+    for row in (row for row in comparisons.rows if row.broken or row.mended):
+        where = {"model": row.new.model, "dataset": row.new.dataset, "condition": row.condition, "metric": row.metric}
+        keys = [(row.new, row.condition, sample) for sample in (*row.broken, *row.mended)]
+        pictures = {key[2]: kept[key] for key in keys if key in kept}
+        moved.append(where | {"broken": row.broken, "mended": row.mended, "pictures": pictures})
     write_json(paths[2], moved)
     return paths
