@@ -107,7 +107,7 @@ def open_results(path: Path, typed: Collection[str] = ()) -> Results:
     if is_file(path):
         return read_baseline(path, typed)
     if not path.exists():
-        raise UserError(f"there is no run folder and no baseline file {path}")
+        raise UserError(f"there is no run folder and no baseline file {path} (robustbench-cv baseline RUN --out {path} writes one)")
     return Results.open(path, typed)
 
 

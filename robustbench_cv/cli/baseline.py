@@ -12,7 +12,7 @@ from robustbench_cv.terminal import say
 
 EXAMPLES = [
     ("robustbench-cv baseline runs/quick --out baselines/quick.parquet", "records alone, without pictures: commit it with the model"),
-    ("robustbench-cv compare baselines/quick.parquet runs/new", "later: is the new run worse?"),
+    ("robustbench-cv baseline runs/mine --out mine.parquet --plugin my_metrics.py", "of a run with metrics of yours"),
 ]
 
 
