@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -264,6 +265,10 @@ def test_the_text_for_a_terminal_leads_with_what_did_not_pass() -> None:
     assert lines[3].split()[0] == "clean"
     assert lines[-1].startswith("regression: resnet-small on scenes under fog")
     assert max(map(len, lines)) < 120
+    few = text(compare(run({"clean": flags(90, 10)}), run({"clean": flags(90, 10)}, weights="other")))
+    assert re.search(r"inconclusive; about [\d,]+ more samples would tell", few)
+    near = text(compare(run({"clean": flags(98, 2)}), run({"clean": flags(96, 4)}, weights="other")))
+    assert "inconclusive (2 broke, 0 mended); no reasonable number of samples would tell" in near
 
 
 def test_where_the_first_metric_means_nothing_the_next_one_is_compared() -> None:

@@ -115,7 +115,7 @@ def _line(row: Comparison, comparisons: Comparisons) -> list[str]:
     result = row.result
     base, new = (Number(replace(e, low=None, high=None), unit).text for e in (result.base, result.new))
     more = settling(row, comparisons)
-    settle = f"; {more} samples would tell" if more and not row.blocked else ""
+    settle = f"; {more}{' samples' if more.endswith('more') else ' of samples'} would tell" if more and not row.blocked else ""
     moved = f" ({len(row.broken)} broke, {len(row.mended)} mended)" if row.broken or row.mended else ""
     why = f" ({row.blocked})" if row.blocked else f" ({row.failed} samples failed)" if row.failed else ""
     outcome = f"{row.outcome}{why or moved}{settle}"
