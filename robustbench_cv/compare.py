@@ -6,6 +6,7 @@ The comparisons of a run are one family: the chance that any of them is called a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,15 @@ from robustbench_cv.tasks import Task
 
 MARGIN = 0.02
 """The loss that does not matter unless another is asked for: two points of a rate, of AP or of mIoU (project choice)."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number in runs that differ in their seed alone: from low to high, in so many runs."""
+
+    low: float
+    high: float
+    runs: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,6 +51,14 @@ class Comparison:
     failed: int = 0
     blocked: str = ""
     unchanged: bool = False
+    base_seeds: Spread | None = None
+    new_seeds: Spread | None = None
+
+    @property
+    def within_seeds(self) -> bool:
+        """Whether another seed alone moves the number as far as the new model did."""
+        change = self.result.change.value
+        return change is not None and any(s is not None and s.high - s.low >= abs(change) for s in (self.base_seeds, self.new_seeds))
 
     @property
     def outcome(self) -> Outcome:
@@ -76,12 +94,16 @@ def compare(
     metrics: Sequence[str] = (),
     models: Mapping[str, str] | None = None,
     partial: bool = False,
+    fewer: bool = False,
+    repeats: Sequence[Results] = (),
 ) -> Comparisons:
     """The new run against the base.
 
-    metrics: by name; the primary one of each task unless some are given. models: names in the base by names in the new run, for models that
-    are called something else; a single model of a task is compared with the single one there. partial: compare what both have where the
-    protocols differ.
+    metrics: by name; unless some are given the primary one of each task, and where that means nothing (top-1 once the object is removed)
+    the next one that does. models: names in the base by names in the new run, for models that are called something else; a single model of
+    a task is compared with the single one there. partial: compare what both have where the protocols differ. fewer: the new run may be of
+    some of the base's samples, as `--limit` chooses them. repeats: runs of the base's or the new one's models with other seeds; what those
+    move is shown beside each comparison and decides nothing.
 
     UserError naming everything that differs (suite, version, seed, samples, conditions, budgets, metrics), unless partial; and where
     nothing can be compared.
@@ -89,7 +111,7 @@ def compare(
     if not 0 <= margin < 1:
         raise UserError(f"margin={margin} must be a loss from 0 up, below 1: 0.02 is two points of percent")
     pairs = list(_pairs(base, new, models or {}))
-    differences = list(_differences(base, new, pairs))
+    differences = list(_differences(base, new, pairs, fewer=fewer))
     if differences and not partial:
         listed = "\n".join(f"  * {text}" for text in differences)
         rest = _comparable(base, new, pairs)
@@ -98,6 +120,7 @@ def compare(
     made = list(_rows(base, new, pairs, margin, metrics))
     if not made:
         raise UserError("the two runs have no model, data set, condition and metric in common; run the same suite on the same data")
+    made = _with_spreads(base, new, made, repeats)
     adjusted = holm([row.result.p_regression for row in made])
     rows = [replace(row, adjusted=p) for row, p in zip(made, adjusted, strict=True)]
     return Comparisons(base, new, margin, rows, differences)
@@ -116,7 +139,7 @@ def _pairs(base: Results, new: Results, models: Mapping[str, str]) -> Iterator[t
         yield from ((found, group) for found in same)
 
 
-def _differences(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]]) -> Iterator[str]:
+def _differences(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]], *, fewer: bool) -> Iterator[str]:
     a, b = base.run, new.run
     if a.suite != b.suite:
         yield f"suite: {a.suite} in the base, {b.suite} in the new run"
@@ -131,12 +154,21 @@ def _differences(base: Results, new: Results, pairs: Sequence[tuple[Group, Group
                 yield f"{group.model} on {group.dataset} ({group.task}) is in the {name} alone"
     for one, other in pairs:
         rows = [next((d for d in run.datasets if (d.name, d.task) == (g.dataset, g.task)), None) for run, g in ((a, one), (b, other))]
-        if rows[0] and rows[1] and rows[0].ids_sha256 != rows[1].ids_sha256:
+        if rows[0] and rows[1] and rows[0].ids_sha256 != rows[1].ids_sha256 and not (fewer and _is_part(base, new, one, other)):
             yield f"samples of {other.dataset} ({other.task}): {rows[0].n} in the base, {rows[1].n} in the new run, and not the same ones"
     for track in b.tracks:
         earlier = next((t for t in a.tracks if t.task == track.task), None)
         if earlier is not None:
             yield from _track_differences(earlier, track)
+
+
+def _is_part(base: Results, new: Results, one: Group, other: Group) -> bool:
+    """Whether the base has every sample of the new run."""
+    conditions = _shared_conditions(base, new, other.task)
+    if not conditions:
+        return False
+    here, there = new.rows(other, conditions[0].name).samples, base.rows(one, conditions[0].name).samples
+    return len(here) > 0 and bool(compute.all(compute.is_in(here, value_set=there)).as_py())
 
 
 def _track_differences(base: TrackRow, new: TrackRow) -> Iterator[str]:
@@ -174,10 +206,25 @@ def _comparable(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]
 def _rows(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]], margin: float, metrics: Sequence[str]) -> Iterator[Comparison]:
     for one, other in pairs:
         known = [m for m in new.metrics(other.task) if m in base.metrics(one.task)]
-        wanted = [m for m in metrics if m in known] if metrics else known[:1]
+        wanted = [m for m in metrics if m in known] if metrics else known
         for condition in _shared_conditions(base, new, other.task):
-            for metric in wanted:
+            measured = (m for m in wanted if has_evidence(((base, one), (new, other)), condition.name, m))
+            some = list(measured if metrics else itertools.islice(measured, 1))
+            if not some and not all(_is_meaningless(r, g, condition.name) for r, g in ((base, one), (new, other))):
+                some = wanted[:1]  # nothing was measured that should have been
+            for metric in some:
                 yield _row(base, new, one, other, condition.name, metric, margin)
+
+
+def has_evidence(sides: Sequence[tuple[Results, Group]], condition: str, metric: str) -> bool:
+    """Whether a metric means something under a condition for any sample of any side: top-1 does not once the object is removed."""
+    return any(len(results.evidence(group, condition, metric)) for results, group in sides)
+
+
+def _is_meaningless(results: Results, group: Group, condition: str) -> bool:
+    """Of a condition without evidence: whether its samples are there, none failed, and no check stopped them."""
+    there = len(results.rows(group, condition)) > 0 and not results.failed_samples(group, condition)
+    return there and results.stop_reason(group, condition) is None
 
 
 def _row(base: Results, new: Results, one: Group, other: Group, condition: str, metric: str, margin: float) -> Comparison:
@@ -203,8 +250,12 @@ def _row(base: Results, new: Results, one: Group, other: Group, condition: str, 
 
 
 def _is_unchanged(base: Results, new: Results, one: Group, other: Group, sides: tuple[Column, Column]) -> bool:
+    """Of the same weights, each sample of the new run; the base may have more of them."""
     weights = base.model_row(one).weights_sha256, new.model_row(other).weights_sha256
-    return bool(weights[0]) and weights[0] == weights[1] and sides[0].ids.equals(sides[1].ids) and sides[0].values.equals(sides[1].values)
+    if not weights[0] or weights[0] != weights[1]:
+        return False
+    known = sides[0].only(sides[1].ids)
+    return len(known) > 0 and known.ids.equals(sides[1].ids) and known.values.equals(sides[1].values)
 
 
 def _moved(base: Column, new: Column, *, higher_is_better: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -212,3 +263,47 @@ def _moved(base: Column, new: Column, *, higher_is_better: bool) -> tuple[tuple[
     a, b = aligned([base, new])
     only = [tuple(a.ids.filter(compute.and_(one.values, compute.invert(other.values))).to_pylist()) for one, other in ((a, b), (b, a))]
     return (only[0], only[1]) if higher_is_better else (only[1], only[0])
+
+
+def _with_spreads(base: Results, new: Results, rows: Sequence[Comparison], repeats: Sequence[Results]) -> list[Comparison]:
+    """Each comparison with what the repeats of either side say. UserError for a run that repeats neither."""
+    if not repeats:
+        return list(rows)
+    used: set[int] = set()
+    spread = []
+    for row in rows:
+        sides = []
+        for results, group in ((base, row.base), (new, row.new)):
+            found = [(i, other) for i, run in enumerate(repeats) if (other := _repeat_of(results, group, run, row.condition, row.metric))]
+            used |= {i for i, _ in found}
+            values = [results.estimate(group, row.condition, row.metric).value]
+            values += [repeats[i].estimate(other, row.condition, row.metric).value for i, other in found]
+            known = [value for value in values if value is not None]
+            sides.append(Spread(min(known), max(known), len(known)) if len(known) > 1 else None)
+        spread.append(replace(row, base_seeds=sides[0], new_seeds=sides[1]))
+    for i, run in enumerate(repeats):
+        if i not in used:
+            raise UserError(
+                f"the run with seed {run.run.seed} of suite {run.run.suite} repeats neither side: a repeat is of the same suite, samples, "
+                f"conditions and weights as one of them, with another seed than {base.run.seed}"
+            )
+    return spread
+
+
+def _repeat_of(results: Results, group: Group, repeat: Results, condition: str, metric: str) -> Group | None:
+    """The same weights in a run that differs in the seed; None where there are none."""
+    one, other = results.run, repeat.run
+    if (one.suite, one.version) != (other.suite, other.version) or one.seed == other.seed:
+        return None
+    wanted = results.model_row(group).weights_sha256
+    for found in repeat.groups():
+        if (found.task, found.dataset) != (group.task, group.dataset) or not wanted or repeat.model_row(found).weights_sha256 != wanted:
+            continue
+        same = any(c.name == condition for c in _shared_conditions(results, repeat, group.task))
+        if (
+            same
+            and metric in repeat.metrics(group.task)
+            and results.rows(group, condition).samples.equals(repeat.rows(found, condition).samples)
+        ):
+            return found
+    return None

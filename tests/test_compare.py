@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import numpy
@@ -21,7 +23,8 @@ from robustbench_cv.metrics.intervals import paired_difference
 from robustbench_cv.metrics.regression import detectable_loss, needed_samples, regression_of
 from robustbench_cv.record_store import InMemory
 from robustbench_cv.records import Record
-from robustbench_cv.rendering.comparison import table, verdict, write
+from robustbench_cv.rendering.comparison import table, text, verdict, write
+from robustbench_cv.rendering.junit import comparison_xml
 from robustbench_cv.results import Results
 from robustbench_cv.suite import CLEAN, Condition
 from robustbench_cv.types import Labels
@@ -191,6 +194,107 @@ def test_models_of_other_names_are_compared_where_they_are_alone_or_named() -> N
         compare(base, new, models={"new": "none"})
 
 
+def test_a_part_of_the_samples_is_compared_where_that_is_wanted_and_no_others_are() -> None:
+    base, new = run({"clean": flags(90, 10)}), run({"clean": flags(40, 10)}, weights="other")
+    with pytest.raises(UserError, match="not the same ones"):
+        compare(base, new)
+    assert compare(base, new, fewer=True).rows[0].result.change.n == 50
+    with pytest.raises(UserError, match="not the same ones"):
+        compare(new, base, fewer=True)
+
+
+def with_seed(results: Results, seed: int) -> Results:
+    return replace(results, run=msgspec.structs.replace(results.run, seed=seed))
+
+
+def test_what_another_seed_moves_is_shown_beside_the_difference_and_decides_nothing() -> None:
+    base, new = run({"clean": flags(180, 20)}), run({"clean": flags(170, 30)}, weights="other")
+    repeats = [with_seed(run({"clean": flags(right, 200 - right)}), seed) for seed, right in ((8, 176), (9, 190))]
+    alone, made = compare(base, new), compare(base, new, repeats=repeats)
+    (row,) = made.rows
+    assert row.base_seeds is not None
+    assert (row.base_seeds.low, row.base_seeds.high, row.base_seeds.runs) == (176 / 200, 190 / 200, 3)
+    assert row.new_seeds is None
+    assert row.within_seeds
+    assert not alone.rows[0].within_seeds
+    assert row.outcome == alone.rows[0].outcome
+    shown = table(made).to_markdown()
+    assert "88.0 to 95.0 (3 runs)" in shown
+    assert "no larger than what another seed alone makes" in shown
+    assert "seeds" not in table(alone).to_markdown()
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        with_seed(run({"clean": flags(180, 20)}, weights="another"), 8),
+        run({"clean": flags(180, 20)}),
+        with_seed(run({"clean": flags(90, 10)}), 8),
+        with_seed(run({"fog": flags(180, 20)}), 8),
+    ],
+    ids=["weights", "same seed", "samples", "condition"],
+)
+def test_a_run_that_repeats_neither_side_is_refused(stranger: Results) -> None:
+    base, new = run({"clean": flags(180, 20)}), run({"clean": flags(170, 30)}, weights="other")
+    with pytest.raises(UserError, match="repeats neither side"):
+        compare(base, new, repeats=[stranger])
+
+
+def test_junit_counts_outcomes_as_they_are() -> None:
+    quiet, few = flags(1800, 200), flags(1784, 216)
+    base = run({"clean": flags(1800, 200), "fog": quiet, "snow": quiet})
+    new = run({"clean": flags(1500, 500), "fog": quiet, "snow": [*few[200:], *few[:200]]}, weights="other")
+    made = compare(base, new)
+    document = ElementTree.fromstring(comparison_xml(made).encode())
+    (suite,) = document
+    kinds = {case.get("name", "").split(" under ")[1].split(" of ")[0]: [child.tag for child in case] for case in suite}
+    outcomes = {row.condition: row.outcome for row in made.rows}
+    assert outcomes == {"clean": "regression", "fog": "pass", "snow": "inconclusive"}
+    assert kinds == {"clean": ["failure"], "fog": ["system-out"], "snow": ["skipped"]}
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
+    assert (suite[0][0].text or "").count("scene/") == 300
+
+
+def test_the_text_for_a_terminal_leads_with_what_did_not_pass() -> None:
+    base = run({"clean": flags(1800, 200), "fog": flags(1800, 200)})
+    new = run({"clean": flags(1800, 200), "fog": flags(1500, 500)}, weights="other")
+    lines = text(compare(base, new)).splitlines()
+    assert lines[0] == "resnet-small on scenes"
+    assert lines[2].split()[:4] == ["fog", "top-1", "90.0", "75.0"]
+    assert "(300 broke, 0 mended)" in lines[2]
+    assert lines[3].split()[0] == "clean"
+    assert lines[-1].startswith("regression: resnet-small on scenes under fog")
+    assert max(map(len, lines)) < 120
+    few = text(compare(run({"clean": flags(90, 10)}), run({"clean": flags(90, 10)}, weights="other")))
+    assert re.search(r"inconclusive; about [\d,]+ more samples would tell", few)
+    near = text(compare(run({"clean": flags(98, 2)}), run({"clean": flags(96, 4)}, weights="other")))
+    assert "inconclusive (2 broke, 0 mended); no reasonable number of samples would tell" in near
+
+
+def test_where_the_first_metric_means_nothing_the_next_one_is_compared() -> None:
+    """And a condition under which none does is left out, unless its samples failed."""
+
+    def removed(results: Results, evidence: dict[str, bool]) -> Results:
+        frame = results.records
+        there = frame["condition"] == "removed"
+        frame.loc[there, "evidence"] = [dict(evidence) for _ in range(there.sum())]
+        return synthetic.with_records(results, frame)
+
+    key = METRICS.build("hallucination-rate", labels=Labels(("a", "b")), operating_score=0.25).evidence_key
+    made = run({"clean": flags(90, 10), "removed": flags(90, 10)})
+    rows = compare(removed(made, {key: True}), removed(made, {key: True})).rows
+    assert [(row.condition, row.metric, row.outcome) for row in rows] == [
+        ("clean", "top-1", "pass"),
+        ("removed", "hallucination-rate", "pass"),
+    ]
+    nothing = removed(made, {})
+    assert [row.condition for row in compare(nothing, nothing).rows] == ["clean"]
+    frame = nothing.records
+    frame.loc[frame["condition"] == "removed", "status"] = "failed"
+    failed = synthetic.with_records(nothing, frame)
+    assert [(row.condition, row.outcome) for row in compare(failed, failed).rows] == [("clean", "pass"), ("removed", "inconclusive")]
+
+
 def test_failed_samples_and_checks_that_stop_never_pass() -> None:
     base = run({"clean": flags(1900, 100)})
     new = run({"clean": flags(1900, 100)}, weights="other")
@@ -256,6 +360,16 @@ def test_the_command_ends_as_its_outcome_says(tmp_path: Path, capsys: pytest.Cap
     assert call("compare", new, base, "--out", str(tmp_path / "out")) == 1
     assert (tmp_path / "out" / "comparison.csv").exists()
     assert call("compare", base, new, "--metric", "nothing") == 2
+    file, summary = str(tmp_path / "kept" / "new.parquet"), tmp_path / "summary.md"
+    summary.write_text("before\n")
+    assert call("baseline", new, "--out", file) == 0
+    capsys.readouterr()
+    assert call("compare", file, base, "--summary", str(summary), "--junit", str(tmp_path / "c.xml")) == 1
+    from_file = capsys.readouterr().out
+    assert call("compare", new, base) == 1
+    assert capsys.readouterr().out == from_file
+    assert summary.read_text().startswith("before\n**regression")
+    assert ElementTree.parse(tmp_path / "c.xml").find(".//failure") is not None
     capsys.readouterr()
     assert call("compare", base, str(tmp_path)) == 2
     assert "no run folder" in capsys.readouterr().err

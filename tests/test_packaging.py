@@ -96,13 +96,14 @@ def test_nobody_imports_a_catalogue_file() -> None:
 ROOMS = (
     ("errors", "tasks", "files", "file_hashes", "file_reads", "palette", "foreign_code", "terminal", "arguments", "arrow"),
     ("suite", "types", "noise", "specs", "entries", "code_lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
-    ("catalogue", "suite_files"),
+    ("catalogue",),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("record_store", "estimate_cache"),
     ("results",),
-    ("context_results", "checks", "gates", "explain"),
+    ("context_results", "checks", "gates", "compare", "baselines", "power", "explain"),
+    ("suite_files",),
     ("rendering", "runner"),
-    ("api", "cli", "sql"),
+    ("api", "benchmarking", "benchmark_cases", "cli", "sql", "pytest_plugin"),
 )
 """The library in dependency order: a room imports only from its own row and the rows above it (types may be named from below)."""
 

@@ -1,12 +1,14 @@
-"""JUnit XML of a run: each check and each gate is a test case, so that any CI system shows them."""
+"""JUnit XML: each check and gate of a run, and each comparison of two, is a test case, so that any CI system shows them."""
 
 from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from robustbench_cv import gates
+from robustbench_cv.compare import Comparison, Comparisons
 from robustbench_cv.findings import Finding
 from robustbench_cv.rendering import escape
+from robustbench_cv.rendering.comparison import settling
 from robustbench_cv.results import Results
 
 
@@ -19,12 +21,44 @@ def junit_xml(results: Results) -> str:
     bounds = SubElement(root, "testsuite", name="gates")
     for verdict in gates.judge(results):
         _gate(bounds, verdict)
-    for suite in (checks, bounds):
+    return _document(root)
+
+
+def comparison_xml(comparisons: Comparisons) -> str:
+    """The document of a comparison. Regressions are failures; what is inconclusive is skipped, with what would settle it."""
+    root = Element("testsuites", name=escape.xml(f"robustbench-cv {comparisons.new.run.suite}"))
+    suite = SubElement(root, "testsuite", name="comparison")
+    for row in comparisons.rows:
+        _comparison(suite, row, comparisons)
+    return _document(root)
+
+
+def _document(root: Element) -> str:
+    """With the counts of each suite."""
+    for suite in root:
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(len(suite.findall("testcase/failure"))))
         suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
     indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _comparison(suite: Element, row: Comparison, comparisons: Comparisons) -> None:
+    name = f"{row.metric} under {row.condition} of {row.new.model} on {row.new.dataset} loses at most {comparisons.margin:g}"
+    case = SubElement(suite, "testcase", classname=f"comparison.{escape.xml(row.metric)}", name=escape.xml(name))
+    change = row.result.change
+    said = "no number" if change.value is None else f"{change.value:+.4f}"
+    if change.low is not None and change.high is not None:
+        said += f" [{change.low:+.4f}, {change.high:+.4f}]"
+    said += f", n={change.n}, p={row.adjusted:.3g}"
+    if row.outcome == "regression":
+        broken = "\n".join(("samples that broke:", *row.broken)) if row.broken else ""
+        SubElement(case, "failure", message=escape.xml(said)).text = escape.xml(broken)
+    elif row.outcome == "inconclusive":
+        why = row.blocked or (f"{row.failed} samples failed" if row.failed else f"to settle it: {settling(row, comparisons)}")
+        SubElement(case, "skipped", message=escape.xml(f"inconclusive: {said}; {why}"))
+    else:
+        SubElement(case, "system-out").text = escape.xml(said)
 
 
 def _check(suite: Element, finding: Finding) -> None:
