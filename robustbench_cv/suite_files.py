@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,22 @@ _NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
 
 def find_suite(name: str) -> Suite:
     """A suite by registered name, `file.py:factory`, or YAML file; validated. Imports no torch."""
-    return read_suite(Path(name)) if name.lower().endswith((".yaml", ".yml")) else validate(SUITES.build(name))
+    if name.lower().endswith((".yaml", ".yml")):
+        return read_suite(Path(name))
+    _require_suite(name)
+    return validate(SUITES.build(name))
+
+
+def _require_suite(text: str) -> None:
+    """UserError for what is an attack or an edit, with the line to type; and for arguments that the suite does not take."""
+    name = Spec.parse(text).name
+    for option, registry in (("--attack", ATTACKS), ("--condition", INTERVENTIONS)):
+        if name.replace("_", "-") not in SUITES.entries() and name.replace("_", "-") in registry.entries():
+            raise UserError(
+                f"{name!r} is no suite: it is an {registry.kind}. One command makes a table of it: "
+                f"robustbench-cv run {option} {shlex.quote(text)} --model MODEL --data DATA"
+            )
+    SUITES.check(text)
 
 
 def check_specs(suite: Suite, models: Sequence[object] = (), data: Sequence[str] = ()) -> None:

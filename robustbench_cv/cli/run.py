@@ -13,17 +13,32 @@ import click
 from robustbench_cv.cli import options
 from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
 from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.suite import Suite
 from robustbench_cv.terminal import say
 
 EXAMPLES = [
     ("robustbench-cv run quick", "the embedded data and models, all three tasks, minutes on a CPU"),
     ('robustbench-cv run "linf(eps=8/255)" --model my_model.py:build --data folder:/data/images', "your own model and data"),
+    (
+        "robustbench-cv run --attack autoattack --eps 1/255 --eps 8/255 --model timm:resnet18",
+        "a table of attacks and budgets, without a file",
+    ),
     ("robustbench-cv run my-suite.yaml --limit 200 --out runs/mine", "a suite of your own, on 200 samples"),
 ]
 
 
 @titled_command("run", examples=EXAMPLES)
-@click.argument("suite")
+@click.argument("suite", required=False)
+@option("--attack", "attacks", title=WHAT, multiple=True, metavar="SPEC", help="Attack to run in place of a suite; may be repeated.")
+@option(
+    "--eps",
+    "budgets",
+    title=WHAT,
+    multiple=True,
+    metavar="BUDGET",
+    help="Budget such as 8/255 of each --attack that names none; may be repeated.",
+)
+@option("--condition", "edits", title=WHAT, multiple=True, metavar="SPEC", help="Edit to run in place of a suite; may be repeated.")
 @option("--model", "models", title=WHAT, multiple=True, metavar="SPEC", help="Model in place of the suite's; may be repeated.")
 @option("--data", title=WHAT, multiple=True, metavar="SPEC", help="Data in place of the suite's; may be repeated.")
 @options.class_map
@@ -58,15 +73,23 @@ EXAMPLES = [
     help="A sentence that readers of the report must know; may be repeated.",
 )
 @options.plugin
-def command(suite: str, class_map: str, out: Path | None, **settings: Any) -> int:
+def command(
+    suite: str | None,
+    attacks: tuple[str, ...],
+    budgets: tuple[str, ...],
+    edits: tuple[str, ...],
+    class_map: str,
+    out: Path | None,
+    **settings: Any,
+) -> int:
     """Run SUITE (a name such as quick or "linf(eps=1/255)", or a YAML file) and write its report.
 
-    The same command again resumes what is left, and then does nothing.
+    In place of SUITE, --attack and --condition make one. The same command again resumes what is left, and then does nothing.
     """
     from robustbench_cv.data.class_names import parse_overrides
-    from robustbench_cv.suite_files import check_specs, find_suite
+    from robustbench_cv.suite_files import check_specs
 
-    chosen, pairs = find_suite(suite), parse_overrides(class_map)
+    chosen, pairs = _chosen_suite(suite, attacks, budgets, edits), parse_overrides(class_map)
     check_specs(chosen, settings["models"], settings["data"])
     folder = options.usable_folder(out or Path("runs") / chosen.name)
     say(f"writes {folder}/: records, pictures, report")
@@ -80,6 +103,19 @@ def command(suite: str, class_map: str, out: Path | None, **settings: Any) -> in
     say(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}")
     say(f"report: {RunFolder(folder).report_page.resolve()}")
     return outcome.exit_code
+
+
+def _chosen_suite(name: str | None, attacks: Sequence[str], budgets: Sequence[str], edits: Sequence[str]) -> Suite:
+    from robustbench_cv.suite_files import find_suite
+    from robustbench_cv.typed_suite import suite_of
+
+    if budgets and not attacks:
+        raise click.UsageError("--eps is the budget of an --attack; name one, as in --attack pgd --eps 8/255")
+    if name is not None and (attacks or edits):
+        raise click.UsageError("a suite names its own attacks and edits: give SUITE, or --attack and --condition, not both")
+    if name is None and not (attacks or edits):
+        raise click.UsageError("name a SUITE (robustbench-cv list suites), or an attack, as in --attack pgd --eps 8/255")
+    return suite_of(attacks, edits, budgets) if name is None else find_suite(name)
 
 
 def _summary(results: Any) -> str:
