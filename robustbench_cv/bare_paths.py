@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 PREFIXES = "folder:, masks:, coco:, yolo:, voc:, cityscapes:, imagenet:, cifar: or npz:"
 
-_MODEL_FILES: Mapping[str, Callable[[str], str]] = {
-    ".pt": lambda path: f"ultralytics:{path} for a YOLO of Ultralytics, or \"NAME(checkpoint='{path}')\" for weights of an architecture",
-    ".pth": lambda path: f"\"NAME(checkpoint='{path}')\", NAME being the architecture (robustbench-cv list models)",
-    ".ckpt": lambda path: f"\"NAME(checkpoint='{path}')\", NAME being the architecture (robustbench-cv list models)",
-    ".safetensors": lambda path: f"finetuned:{path} for what `finetune` wrote, or \"NAME(checkpoint='{path}')\"",
-    ".cfg": lambda path: f"darknet:{path}(weights='FILE.weights')",
-    ".weights": lambda path: f"darknet:FILE.cfg(weights='{path}')",
+_WEIGHTS = "\"NAME(checkpoint='{path}')\", NAME being the architecture (robustbench-cv list models)"
+_MODEL_FILES = {
+    ".pt": "ultralytics:{path} for a YOLO of Ultralytics, or " + _WEIGHTS,
+    ".pth": _WEIGHTS,
+    ".ckpt": _WEIGHTS,
+    ".safetensors": "finetuned:{path} for what `finetune` wrote, or " + _WEIGHTS,
+    ".cfg": "darknet:{path}(weights='FILE.weights')",
+    ".weights": "darknet:FILE.cfg(weights='{path}')",
 }
 
 _MARKS = (
@@ -48,11 +48,10 @@ def model_hint(text: str) -> str:
     >>> model_hint("best.pt").partition(", or ")[0]
     'best.pt is a file and names no kind of model: write ultralytics:best.pt for a YOLO of Ultralytics'
     """
-    suffix = Path(text).suffix.lower()
     if not _is_path(text, tuple(_MODEL_FILES)):
         return ""
-    way = _MODEL_FILES.get(suffix, lambda path: f"\"NAME(checkpoint='{path}')\", NAME being the architecture, or file.py:factory")
-    return f"{text} is a file and names no kind of model: write {way(text)}"
+    way = _MODEL_FILES.get(Path(text).suffix.lower(), _WEIGHTS).replace("{path}", text)
+    return f"{text} is a file and names no kind of model: write {way}"
 
 
 def _is_path(text: str, suffixes: tuple[str, ...]) -> bool:

@@ -58,8 +58,8 @@ def suite_of(attacks: Sequence[str], edits: Sequence[str] = (), budgets: Sequenc
     tracks = []
     for task in tasks:
         of_task = [text for text, of in zip(attacks, asked, strict=True) if of in (task, "any", None)]
-        attacked = [condition for text in of_task for condition in _at_budgets(text, budgets)]
-        conditions = (CLEAN, *attacked, *(Condition(_name(text), (text,)) for text in edits))
+        attacked = [condition for text in of_task for condition in at_budgets(text, budgets)]
+        conditions = (CLEAN, *attacked, *(Condition(condition_name(text), (text,)) for text in edits))
         usual = _USUAL[task]
         tracks.append(Track(task, (usual.model,), ("scenes",), conditions, usual.metrics, SAMPLES))
     curve = ("budget-curve",) if any(c.curve for track in tracks for c in track.conditions) else ()
@@ -73,15 +73,16 @@ def _require_kind(spec: Spec, registry: Registry[Any], other: Registry[Any], opt
         raise UserError(f"{spec.name!r} is no {registry.kind} but an {other.kind}: write {option} {shlex.quote(str(spec))}")
 
 
-def _at_budgets(text: str, budgets: Sequence[str]) -> Iterator[Condition]:
+def at_budgets(text: str, budgets: Sequence[str], curve: str = "") -> Iterator[Condition]:
+    """An attack at each budget, or as it is where none is given or it names its own eps. curve: in place of the attack's own name."""
     spec = Spec.parse(text)
     inside = re.search(r"\beps\s*=\s*([^,()]+)", text)
     if isinstance(spec.args.get("eps"), int | float) and inside:
-        yield _condition(spec, inside[1].strip(), spec.args["eps"])
+        yield _condition(spec, inside[1].strip(), spec.args["eps"], curve)
         return
     if not budgets:
         ATTACKS.check(text)
-        yield Condition(_name(text), attack=text)
+        yield Condition(condition_name(text), attack=text)
         return
     if not spec.name.endswith(".py") and not {"eps", "**"} & read_arguments(ATTACKS.entry(spec.name)).keys():
         raise UserError(
@@ -89,10 +90,10 @@ def _at_budgets(text: str, budgets: Sequence[str]) -> Iterator[Condition]:
             f'as in --attack "pgd(eps=8/255)" --attack "{text}"'
         )
     for budget in budgets:
-        yield _condition(spec, budget, _number(budget))
+        yield _condition(spec, budget, _number(budget), curve)
 
 
-def _condition(spec: Spec, written: str, eps: Scalar) -> Condition:
+def _condition(spec: Spec, written: str, eps: Scalar, curve: str) -> Condition:
     """spec at one budget: named by both, on the curve of what is the same at all of them."""
     without = Spec(spec.name, {key: value for key, value in spec.args.items() if key != "eps"}, spec.target)
     at_budget = str(Spec(spec.name, {"eps": eps, **without.args}, spec.target))
@@ -100,7 +101,8 @@ def _condition(spec: Spec, written: str, eps: Scalar) -> Condition:
     assert isinstance(eps, int | float)
     if eps > 1 and _norm(spec) == "linf":
         raise UserError(pixel_slip("eps", eps))
-    return Condition(_name(f"{without} {written}"), attack=at_budget, severity=float(eps), curve=_name(str(without)))
+    name = curve or str(without)
+    return Condition(condition_name(f"{name} {written}"), attack=at_budget, severity=float(eps), curve=condition_name(name))
 
 
 def _norm(spec: Spec) -> Scalar:
@@ -121,5 +123,6 @@ def _number(written: str) -> float:
     return value
 
 
-def _name(text: str) -> str:
+def condition_name(text: str) -> str:
+    """What a condition that a spec describes is called: the spec, elided where it is too long for the name of a file."""
     return elide(text, LONGEST_NAME)
