@@ -15,7 +15,24 @@ import click
 from click.shell_completion import shell_complete
 
 from robustbench_cv import __version__, terminal
-from robustbench_cv.cli import compare, doctor, explain, finetune, listing, profile, report, run, show, speed, train
+from robustbench_cv.cli import (
+    compare,
+    completion,
+    doctor,
+    explain,
+    finetune,
+    init,
+    listing,
+    profile,
+    report,
+    run,
+    schema,
+    show,
+    speed,
+    train,
+    validate,
+    view,
+)
 from robustbench_cv.cli.exits import exit_code_of
 from robustbench_cv.runner.memory import keep_freed_memory
 
@@ -32,7 +49,11 @@ def cli() -> None:
 
 
 for _command in (
+    init.command,
     run.command,
+    view.command,
+    validate.command,
+    schema.command,
     compare.command,
     doctor.command,
     explain.command,
@@ -43,6 +64,7 @@ for _command in (
     finetune.command,
     profile.command,
     speed.command,
+    completion.command,
 ):
     cli.add_command(_command)
 
@@ -53,9 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
     terminal.prepare()
-    variable = "_ROBUSTBENCH_CV_COMPLETE"
-    if variable in os.environ:
-        sys.exit(shell_complete(cli, {}, PROGRAM, variable, os.environ[variable]))
+    if completion.VARIABLE in os.environ:
+        sys.exit(shell_complete(cli, {}, PROGRAM, completion.VARIABLE, os.environ[completion.VARIABLE]))
     sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -54,12 +54,13 @@ def command(
 
     from robustbench_cv.compare import compare
     from robustbench_cv.rendering.comparison import table, verdict, write
+    from robustbench_cv.rendering.terminal_table import to_terminal
     from robustbench_cv.results import Results
 
     made = compare(Results.open(base), Results.open(new), margin=margin, metrics=metrics, models=called, partial=partial)
     for text in made.differences:
         say(f"left out: {text}")
-    say(table(made).to_markdown())
+    say(to_terminal(table(made)))
     say(verdict(made))
     if folder is not None:
         say(f"written: {', '.join(str(path) for path in write(made, folder))}")
