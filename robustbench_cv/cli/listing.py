@@ -45,9 +45,10 @@ def _of(entries: Sequence[Entry], fact: str, wanted: str) -> list[Entry]:
     if not wanted:
         return list(entries)
     known = sorted({str(e.facts[fact]) for e in entries if e.facts.get(fact)})
-    if wanted.casefold() not in [name.casefold() for name in known]:
-        close = difflib.get_close_matches(wanted.casefold(), {name.casefold(): name for name in known}, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+    folded = {name.casefold(): name for name in known}
+    if wanted.casefold() not in folded:
+        close = difflib.get_close_matches(wanted.casefold(), folded, n=1)
+        hint = f"; did you mean {folded[close[0]]!r}?" if close else ""
         raise UserError(f"nothing there says the {fact} {wanted!r}{hint}; there are: {', '.join(known) or 'none'}")
     return [e for e in entries if str(e.facts.get(fact)).casefold() in (wanted.casefold(), "any")]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+import sys
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -27,9 +28,16 @@ def serve(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     if not folder.is_dir():
         raise UserError(f"{folder} is no run folder; robustbench-cv run SUITE --out {folder} makes one")
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(folder.resolve())))
+        return _Server(("127.0.0.1", port), partial(_Handler, directory=str(folder.resolve())))
     except OSError as error:
         raise UserError(f"port {port} cannot be had ({error.strerror}); leave --port out for any that is free") from error
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A reader who leaves before a page is whole is no fault.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(SimpleHTTPRequestHandler):
