@@ -43,7 +43,7 @@ def _models(results: Results) -> Table:
 def _data(results: Results) -> Table:
     rows: list[list[Cell]] = []
     for d in results.run.datasets:
-        maps = [(p.model, p.class_map) for p in results.run.pairings if (p.task, p.dataset) == (d.task, d.name)] or [("", "")]
+        maps = [(p.model, p.summary or p.class_map) for p in results.run.pairings if (p.task, p.dataset) == (d.task, d.name)] or [("", "")]
         rows += [[d.name, d.spec, d.task, d.n, d.ids_sha256, model, class_map] for model, class_map in maps]
     columns = ("data set", "spec", "task", "samples", "sample ids, sha256", "model", "classes, matched by name")
     return Table(cells_of(columns, rows), "Data sets, and how their classes were matched with each model's.", "data", title="Data")

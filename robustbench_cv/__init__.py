@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from robustbench_cv.api import report, run, table
     from robustbench_cv.errors import NotApplicable, UserError
+    from robustbench_cv.gates import judge
     from robustbench_cv.registry import Spec
     from robustbench_cv.results import Results
     from robustbench_cv.sql import query
@@ -35,6 +36,7 @@ _HOMES = {
     "Track": "suite",
     "UserError": "errors",
     "build": "training.train_on_demand",
+    "judge": "gates",
     "predict": "types",
     "query": "sql",
     "report": "api",
@@ -56,6 +58,7 @@ __all__ = [
     "Track",
     "UserError",
     "build",
+    "judge",
     "predict",
     "query",
     "report",

@@ -21,7 +21,8 @@ from robustbench_cv.rendering.explanations import Explanations
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.results import Results
-from robustbench_cv.runner.plan import Options
+from robustbench_cv.runner.plan import Options, make_plan
+from robustbench_cv.runner.plan_text import missing_regions, plan_in_words
 from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run import Outcome, choose_device, run_suite
 from robustbench_cv.suite import Suite
@@ -95,10 +96,78 @@ def execute(
 
     command: the command line, for run.json. progress: a bar over samples. announce: is given lines for people.
     """
+    chosen, options = _asked(
+        suite,
+        models,
+        data,
+        limit=limit,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        skip_bad=skip_bad,
+        class_map=class_map,
+        strength=strength,
+        notes=notes,
+        reread=reread,
+    )
+    folder = Path(out) if out is not None else Path("runs") / chosen.name
+    return run_suite(chosen, folder, options, command=encodable(command), progress=progress, announce=announce)
+
+
+def plan(
+    suite: str | Suite,
+    *,
+    models: Sequence[str | AnyModel] = (),
+    data: str | Sequence[str] = (),
+    limit: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    skip_bad: bool = False,
+    class_map: Mapping[str, str] | None = None,
+    strength: int | None = None,
+    notes: Sequence[str] = (),
+    reread: bool = False,
+) -> list[str]:
+    """What `run` would do, in lines for people; everything that it would refuse before its first cell is refused. Writes nothing."""
+    chosen, options = _asked(
+        suite,
+        models,
+        data,
+        limit=limit,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        skip_bad=skip_bad,
+        class_map=class_map,
+        strength=strength,
+        notes=notes,
+        reread=reread,
+    )
+    made = make_plan(chosen, options)
+    return [*plan_in_words(made), *(f"NOTE {note}" for note in missing_regions(made))]
+
+
+def _asked(
+    suite: str | Suite,
+    models: Sequence[str | AnyModel],
+    data: str | Sequence[str],
+    *,
+    limit: int | None,
+    seed: int | None,
+    device: str,
+    batch_size: int | None,
+    skip_bad: bool,
+    class_map: Mapping[str, str] | None,
+    strength: int | None,
+    notes: Sequence[str],
+    reread: bool,
+) -> tuple[Suite, Options]:
+    """The suite and the options of a run, checked."""
     chosen = find_suite(suite) if isinstance(suite, str) else suite
     specs = (data,) if isinstance(data, str) else tuple(data)
     check_specs(chosen, models, specs)
-    options = Options(
+    return chosen, Options(
         models=tuple(models),
         data=specs,
         limit=_in_range("limit", limit, 1, 2**31 - 1),
@@ -111,8 +180,6 @@ def execute(
         strength=_in_range("strength", strength, 0, 2**31 - 1),
         reread=reread,
     )
-    folder = Path(out) if out is not None else Path("runs") / chosen.name
-    return run_suite(chosen, folder, options, command=encodable(command), progress=progress, announce=announce)
 
 
 def _in_range(name: str, value: int | None, least: int, most: int) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from robustbench_cv.bare_paths import data_hint, model_hint
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Product, Registry, marker
 from robustbench_cv.specs import Spec
@@ -56,8 +57,9 @@ MODELS: Registry[Any] = Registry(
     product=MODEL,
     tagged=True,
     beside={"key": "checkpoint"},
+    path_hint=model_hint,
 )
-DATASETS: Registry[Dataset] = Registry("dataset", "robustbench_cv.data", "robustbench_cv.data.scenes", product=DATASET)
+DATASETS: Registry[Dataset] = Registry("dataset", "robustbench_cv.data", "robustbench_cv.data.scenes", product=DATASET, path_hint=data_hint)
 INTERVENTIONS: Registry[Intervention] = Registry(
     "intervention", "robustbench_cv.interventions", "robustbench_cv.interventions.corruptions", product=INTERVENTION
 )

@@ -41,6 +41,21 @@ class Entry:
     whose: str = ""
 
     @property
+    def call(self) -> str:
+        """The entry as a spec with its defaults: "pgd(eps=8/255, steps=40)"; an argument without one is `...`.
+
+        >>> Entry(name="pgd", module="", function="", summary="", signature="(norm: str='linf', eps: Budget=8 / 255, *, k: int)").call
+        "pgd(norm='linf', eps=8/255, k=...)"
+        """
+        function = ast.parse(f"def f{self.signature}: ...").body[0]
+        assert isinstance(function, ast.FunctionDef)
+        named, given = [*function.args.posonlyargs, *function.args.args], function.args.defaults
+        pairs = [*zip(named, [*[None] * (len(named) - len(given)), *given], strict=True)]
+        pairs += [*zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)]
+        written = [f"{a.arg}={'...' if default is None else ast.unparse(default).replace(' / ', '/')}" for a, default in pairs]
+        return f"{self.name}({', '.join([*written, *(['...'] if function.args.kwarg else [])])})"
+
+    @property
     def origin(self) -> str:
         """Where it is defined: a module or a file."""
         return str(self.path or self.module)

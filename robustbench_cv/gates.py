@@ -23,6 +23,11 @@ class Verdict:
     outcome: Outcome
     evidence: str
 
+    def __str__(self) -> str:
+        gate = self.gate
+        where = f"{self.group.model} on {self.group.dataset}" if self.group.dataset else self.group.model
+        return f"gate {self.outcome}: {gate.metric} under {gate.condition} of {where} {gate.sign} {gate.bound:g} ({self.evidence})"
+
 
 def judge(results: Results) -> list[Verdict]:
     """Every gate of the run on every model that it names."""
@@ -46,15 +51,22 @@ def _judge(gate: Gate, results: Results) -> Iterator[Verdict]:
 
 def _decide(gate: Gate, results: Results, group: Group) -> tuple[Outcome, str]:
     number = results.estimate(group, gate.condition, gate.metric)
-    sign = 1 if results.metric_row(group.task, gate.metric).higher_is_better else -1
+    higher = results.metric_row(group.task, gate.metric).higher_is_better
+    if higher != (gate.word == "at_least"):  # of a folder of an earlier version, where at_least was said of both
+        right = "at_least" if higher else "at_most"
+        return (
+            "inconclusive",
+            f"{gate.word} is no bound of {gate.metric}, of which {'higher' if higher else 'lower'} is better: write {right}",
+        )
+    sign = 1 if higher else -1
     if number.failed:
         return _with_failed(gate, number, sign)
     if number.value is None or number.low is None or number.high is None:
         return "inconclusive", number.reason or "no interval"
     low, high = sorted((sign * number.low, sign * number.high))
-    bound = sign * gate.at_least
+    bound = sign * gate.bound
     outcome: Outcome = "pass" if low >= bound else "fail" if high < bound else "inconclusive"
-    return outcome, f"{number.value:.4f} [{number.low:.4f}, {number.high:.4f}], n={number.n}, bound {gate.at_least}"
+    return outcome, f"{number.value:.4f} [{number.low:.4f}, {number.high:.4f}], n={number.n}, bound {gate.bound}"
 
 
 def _with_failed(gate: Gate, number: Estimate, sign: int) -> tuple[Outcome, str]:
@@ -62,7 +74,7 @@ def _with_failed(gate: Gate, number: Estimate, sign: int) -> tuple[Outcome, str]
     total, interval = number.n + number.failed, best_interval(number)
     said = f"{number.failed} of {total} samples failed"
     if interval is None or number.all_wrong is None or number.all_right is None:
-        return "inconclusive", f"{said}, bound {gate.at_least}"
-    said += f": between {number.all_wrong:.4f} (all of them wrong) and {number.all_right:.4f} (all right), bound {gate.at_least}"
+        return "inconclusive", f"{said}, bound {gate.bound}"
+    said += f": between {number.all_wrong:.4f} (all of them wrong) and {number.all_right:.4f} (all right), bound {gate.bound}"
     best = max(sign * end for end in interval)
-    return ("fail" if best < sign * gate.at_least else "inconclusive"), said
+    return ("fail" if best < sign * gate.bound else "inconclusive"), said

@@ -61,16 +61,24 @@ class Registry(Generic[T]):
 
     product: what they return. tagged: "name.tag" is the entry `name` with the argument weights='tag'.
     beside: arguments that whoever builds takes off first, each allowed beside the argument that it belongs to (key= beside checkpoint=).
+    path_hint: of a path that stands where a name belongs, what to write; "" of what is none.
     """
 
     def __init__(
-        self, kind: str, *packages: str, product: Product | None = None, tagged: bool = False, beside: Mapping[str, str] | None = None
+        self,
+        kind: str,
+        *packages: str,
+        product: Product | None = None,
+        tagged: bool = False,
+        beside: Mapping[str, str] | None = None,
+        path_hint: Callable[[str], str] = lambda text: "",
     ) -> None:
         self.kind = kind
         self.product = product or Product(f"a {kind}")
         self._packages = packages
         self._tagged = tagged
         self._beside = dict(beside or {})
+        self._path_hint = path_hint
         self._plugins: dict[str, Entry] = {}
 
     def names(self) -> list[str]:
@@ -149,9 +157,7 @@ class Registry(Generic[T]):
         whose = f"{self.kind} {entry.name!r}"
         positional = [] if spec.target is None else [name for name in known if name not in ("*", "**")][:1]
         if spec.target is not None and not positional and "*" not in known:
-            raise UserError(
-                f"{whose} takes nothing after a colon, such as {shorten(spec.target)!r}; it takes {entry.name}{entry.signature}"
-            )
+            raise UserError(f"{whose} takes nothing after a colon, such as {shorten(spec.target)!r}; it takes {entry.call}")
         args: dict[str, Scalar] = {
             name: value
             for name, value in spec.args.items()
@@ -162,7 +168,7 @@ class Registry(Generic[T]):
         missing = [name for name, hint in known.items() if hint.required and name not in (*args, *positional, *given)]
         if unknown or missing:
             problem = f"takes no {unknown[0]!r}" if unknown else f"needs {missing[0]!r}"
-            raise UserError(f"{whose} {problem}; it takes {entry.name}{entry.signature}")
+            raise UserError(f"{whose} {problem}; it takes {entry.call}")
         for name, value in {**dict.fromkeys(positional, spec.target), **args}.items():
             argument = known[name] if name in known else known["**"]
             check_argument(whose, name, value, argument.hint, argument.default)
@@ -211,7 +217,8 @@ class Registry(Generic[T]):
         try:
             signature.bind(*first, **arguments)
         except TypeError as error:
-            raise UserError(f"{whose}: {error}; it takes {spec.name}{signature}") from error
+            own = spec.name.endswith(".py") or self.entry(spec.name).whose
+            raise UserError(f"{whose}: {error}; it takes {f'{spec.name}{signature}' if own else self.entry(spec.name).call}") from error
         positional = {k: v for k, v in signature.bind_partial(*first).arguments.items() if isinstance(v, str)}
         check_arguments(f"{self.kind} {spec.name!r}", factory, {**positional, **arguments})
         made = factory(*first, **arguments)
@@ -224,7 +231,16 @@ class Registry(Generic[T]):
         return remember(result, spec)
 
     def _with_tag(self, spec: Spec) -> Spec:
+        self._require_no_path(spec)
         return expand_tag(spec) if self._tagged else spec
+
+    def _require_no_path(self, spec: Spec) -> None:
+        """UserError for a path without the prefix that says what it holds."""
+        plain = (spec.name.partition(".")[0] if self._tagged else spec.name).replace("_", "-")
+        if spec.target is None and not spec.name.endswith(".py") and plain not in self.entries():
+            hint = self._path_hint(spec.name)
+            if hint:
+                raise UserError(hint)
 
 
 def expand_tag(spec: Spec) -> Spec:

@@ -44,6 +44,8 @@ from robustbench_cv.types import Labels
 if TYPE_CHECKING:
     import pandas
 
+    from robustbench_cv.gates import Verdict
+
 SCHEMA_VERSION = 3
 
 _AT_ONCE = 100_000
@@ -135,12 +137,13 @@ class CellRow(msgspec.Struct, frozen=True):
 
 
 class Pairing(msgspec.Struct, frozen=True):
-    """How a data set's classes were matched with a model's, as text."""
+    """How a data set's classes were matched with a model's, as text. summary: the same in one line, where all have the same names."""
 
     task: Task
     model: str
     dataset: str
     class_map: str
+    summary: str = ""
 
 
 class TrackRow(msgspec.Struct, frozen=True):
@@ -716,6 +719,21 @@ class Results:
 
         paths: list[Path] = robustbench_cv.report(self, out)
         return paths
+
+    @property
+    def gates(self) -> list[Verdict]:
+        """What each gate says of each model that it names."""
+        import robustbench_cv
+
+        verdicts: list[Verdict] = robustbench_cv.judge(self)
+        return verdicts
+
+    @property
+    def exit_code(self) -> int:
+        """That of `robustbench-cv run`: 0 pass, 1 a gate failed, 3 a gate is inconclusive, 4 a check said stop."""
+        outcomes = {verdict.outcome for verdict in self.gates}
+        stopped = any(finding.verdict == "stop" for finding in self.findings)
+        return 4 if stopped else 1 if "fail" in outcomes else 3 if "inconclusive" in outcomes else 0
 
     def content_sha256(self) -> str:
         """Of the run, what the checks said, and every record. Only of a run that lies in a folder."""

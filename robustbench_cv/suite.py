@@ -86,12 +86,29 @@ class Track(_Plain, frozen=True):
 
 
 class Gate(_Plain, frozen=True):
-    """A bound that a number must reach. Passed when its whole interval does, failed when none of it does, inconclusive between."""
+    """A bound that a number must keep. Passed when its whole interval does, failed when none of it does, inconclusive between.
+
+    at_least is for metrics where higher is better, at_most for those where lower is; a gate has one of them.
+    """
 
     metric: str
     condition: str
-    at_least: float
+    at_least: float | None = None
     model: str = "*"
+    at_most: float | None = None
+
+    @property
+    def bound(self) -> float:
+        """NaN where the gate has none."""
+        return next((value for value in (self.at_least, self.at_most) if value is not None), math.nan)
+
+    @property
+    def word(self) -> Literal["at_least", "at_most"]:
+        return "at_most" if self.at_most is not None else "at_least"
+
+    @property
+    def sign(self) -> str:
+        return "≤" if self.at_most is not None else "≥"
 
 
 class Suite(_Plain, frozen=True):
@@ -146,17 +163,20 @@ def faults(suite: Suite, *, models: Sequence[object] | None = None, data: Sequen
     for i, track in enumerate(suite.tracks):
         yield from _track_faults(track, ("tracks", i), models, data)
     for i, gate in enumerate(suite.gates):
-        if not math.isfinite(gate.at_least):
-            yield Fault(("gates", i, "at_least"), f"{gate.at_least} is no bound; write a number such as 0.75")
+        if (gate.at_least is None) == (gate.at_most is None):
+            yield Fault(("gates", i), "a gate has one bound: at_least where higher is better, or at_most where lower is")
+        elif not math.isfinite(gate.bound):
+            yield Fault(("gates", i, gate.word), f"{gate.bound} is no bound; write a number such as 0.75")
         if not any(gate.metric in t.metrics and gate.condition in {c.name for c in t.conditions} for t in suite.tracks):
             yield Fault(("gates", i), f"the gate names {gate.metric!r} under {gate.condition!r}, which no track measures")
 
 
 def check_gates(suite: Suite, models: Sequence[str], metrics: Mapping[str, object]) -> None:
-    """UserError for a gate that could never fail, or never pass, in a run: of a model that is not in it, or a bound that no value reaches.
+    """UserError for a gate that could never fail, or never pass, in a run: of a model that is not in it, or a bound that no value reaches;
+    and for one that keeps a number from getting better.
 
     models: names of the run's models. metrics: of the run, by name; their `range` (low, high) says what they can reach; a rate (`is_rate`)
-    reaches 0 to 1.
+    reaches 0 to 1; `higher_is_better` says which bound they take.
     """
     for gate in suite.gates:
         where = f"suite {suite.name!r}: the gate on {gate.metric!r} under {gate.condition!r}"
@@ -165,12 +185,14 @@ def check_gates(suite: Suite, models: Sequence[str], metrics: Mapping[str, objec
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UserError(f"{where} is for {gate.model!r}, which is not in this run: it has {', '.join(map(repr, models))}{hint}")
         metric = metrics.get(gate.metric)
+        right = "at_least" if getattr(metric, "higher_is_better", gate.word == "at_least") else "at_most"
+        if gate.word != right:
+            better = "higher" if right == "at_least" else "lower"
+            raise UserError(f"{where} says {gate.word}, but of {gate.metric} {better} is better: write {right}: {gate.bound:g}")
         low, high = getattr(metric, "range", None) or ((0.0, 1.0) if getattr(metric, "is_rate", False) else (-math.inf, math.inf))
-        if not low <= gate.at_least <= high:
-            percent = (
-                f"; for {gate.at_least:g} % write {gate.at_least / 100:g}" if (low, high) == (0, 1) and 1 < gate.at_least <= 100 else ""
-            )
-            raise UserError(f"{where} has the bound {gate.at_least:g}, but {gate.metric} goes from {low:g} to {high:g}{percent}")
+        if not low <= gate.bound <= high:
+            percent = f"; for {gate.bound:g} % write {gate.bound / 100:g}" if (low, high) == (0, 1) and 1 < gate.bound <= 100 else ""
+            raise UserError(f"{where} has the bound {gate.bound:g}, but {gate.metric} goes from {low:g} to {high:g}{percent}")
 
 
 def spoken_path(path: Sequence[str | int]) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, 
 from robustbench_cv.errors import UserError
 from robustbench_cv.explain.methods import check_method
 from robustbench_cv.registry import Registry
+from robustbench_cv.short_conditions import written_out
 from robustbench_cv.specs import Spec
 from robustbench_cv.suite import Fault, FieldPath, Suite, faults, spoken_path, validate
 from robustbench_cv.tasks import Task
@@ -25,12 +30,31 @@ LARGEST_NODES = 50_000
 """Of a suite, aliases written out: a few lines of aliases of aliases make billions."""
 
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+NUMBER_FIELDS = frozenset({"severity", "at_least", "at_most"})
+"""They hold a number or a fraction."""
 _NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
+WRITTEN_NUMBER = f"{_NUMBER}(?:/{_NUMBER})?"
+"""A number or a fraction as text; YAML takes "8/255" and "1e-3" for text."""
 
 
 def find_suite(name: str) -> Suite:
     """A suite by registered name, `file.py:factory`, or YAML file; validated. Imports no torch."""
-    return read_suite(Path(name)) if name.lower().endswith((".yaml", ".yml")) else validate(SUITES.build(name))
+    if name.lower().endswith((".yaml", ".yml")):
+        return read_suite(Path(name))
+    _require_suite(name)
+    return validate(SUITES.build(name))
+
+
+def _require_suite(text: str) -> None:
+    """UserError for what is an attack or an edit, with the line to type; and for arguments that the suite does not take."""
+    name = Spec.parse(text).name
+    for option, registry in (("--attack", ATTACKS), ("--condition", INTERVENTIONS)):
+        if name.replace("_", "-") not in SUITES.entries() and name.replace("_", "-") in registry.entries():
+            raise UserError(
+                f"{name!r} is no suite: it is an {registry.kind}. One command makes a table of it: "
+                f"robustbench-cv run {option} {shlex.quote(text)} --model MODEL --data DATA"
+            )
+    SUITES.check(text)
 
 
 def check_specs(suite: Suite, models: Sequence[object] = (), data: Sequence[str] = ()) -> None:
@@ -44,24 +68,40 @@ def check_specs(suite: Suite, models: Sequence[object] = (), data: Sequence[str]
             MODELS.check(model)
     for spec in data:
         DATASETS.check(spec)
-    for track in suite.tracks:
-        for spec in () if models else track.models:
-            MODELS.check(spec)
-        for spec in () if data else track.datasets:
-            DATASETS.check(spec)
-        for spec in track.metrics:
-            METRICS.check(spec, given=("labels", "operating_score"))
-            _require_task(METRICS, spec, track.task)
-        for spec in track.explanations:
-            check_method(spec)
-        for condition in track.conditions:
-            for spec in condition.interventions:
-                INTERVENTIONS.check(spec)
+    fault = next(spec_faults(suite, own_models=not models, own_data=not data), None)
+    if fault is not None:
+        raise UserError(fault.text)
+
+
+def spec_faults(suite: Suite, *, own_models: bool = True, own_data: bool = True) -> Iterator[Fault]:
+    """Every name and argument in a suite that no entry takes. own_models, own_data: those of the suite are looked at too."""
+    for path, check in _checks_of_specs(suite, own_models=own_models, own_data=own_data):
+        try:
+            check()
+        except UserError as error:
+            yield Fault(path, str(error))
+
+
+def _checks_of_specs(suite: Suite, *, own_models: bool, own_data: bool) -> Iterator[tuple[FieldPath, Callable[[], object]]]:
+    for i, track in enumerate(suite.tracks):
+        at: FieldPath = ("tracks", i)
+        for j, spec in enumerate(track.models if own_models else ()):
+            yield (*at, "models", j), partial(MODELS.check, spec)
+        for j, spec in enumerate(track.datasets if own_data else ()):
+            yield (*at, "datasets", j), partial(DATASETS.check, spec)
+        for j, spec in enumerate(track.metrics):
+            yield (*at, "metrics", j), partial(METRICS.check, spec, given=("labels", "operating_score"))
+            yield (*at, "metrics", j), partial(_require_task, METRICS, spec, track.task)
+        for j, spec in enumerate(track.explanations):
+            yield (*at, "explanations", j), partial(check_method, spec)
+        for j, condition in enumerate(track.conditions):
+            for k, spec in enumerate(condition.interventions):
+                yield (*at, "conditions", j, "interventions", k), partial(INTERVENTIONS.check, spec)
             if condition.attack is not None:
-                ATTACKS.check(condition.attack)
-                _require_task(ATTACKS, condition.attack, track.task)
-    for spec in suite.reports:
-        REPORTS.check(spec)
+                yield (*at, "conditions", j, "attack"), partial(ATTACKS.check, condition.attack)
+                yield (*at, "conditions", j, "attack"), partial(_require_task, ATTACKS, condition.attack, track.task)
+    for j, spec in enumerate(suite.reports):
+        yield ("reports", j), partial(REPORTS.check, spec)
 
 
 def _require_task(registry: Registry[Any], spec: str, task: Task) -> None:
@@ -75,13 +115,81 @@ def _require_task(registry: Registry[Any], spec: str, task: Task) -> None:
         raise UserError(f"{registry.kind} {name!r} is for {declared}, and the track is for {task}; there are {', '.join(fitting)}")
 
 
+@dataclass(frozen=True, eq=False)
+class _Document:
+    """A suite as its file has it: nodes, which know their places, and values with short conditions written out.
+
+    origins: of each track, at which position in the file each of its conditions stands.
+    """
+
+    path: Path
+    node: yaml.Node
+    value: object
+    origins: Mapping[int, Sequence[int]]
+
+    def complain(self, fault: Fault) -> str:
+        """File, line, column and field of a fault, and what is wrong there."""
+        path = self._written(fault.path)
+        field, mark = f"{spoken_path(path)}: " if path else "", _mark(self.node, path)
+        return f"{self.path}, line {mark.line + 1}, column {mark.column + 1}: {field}{fault.text}"
+
+    def _written(self, path: FieldPath) -> FieldPath:
+        """A path in the file, of one in the values."""
+        head, rest = path[:4], path[4:]
+        if len(head) < 4 or head[2] != "conditions" or not isinstance(head[1], int) or not isinstance(head[3], int):
+            return path
+        origins = self.origins.get(head[1], ())
+        return (*head[:3], origins[head[3]] if head[3] < len(origins) else head[3], *rest)
+
+
 def read_suite(path: Path) -> Suite:
-    """A suite from a YAML file. UserError naming file, line and field; severities and bounds may be written as fractions ("8/255")."""
+    """A suite from a YAML file. UserError naming file, line, column and field; severities and bounds may be fractions ("8/255")."""
+    document = _document(path)
+    suite = _suite_of(document)
+    fault = next(faults(suite), None)
+    if fault is not None:
+        raise UserError(document.complain(fault))
+    return suite
+
+
+def problems(path: Path) -> list[str]:
+    """All that can be told of a suite's file without running anything, each with its place. UserError where it cannot be read at all."""
+    document = _document(path)
+    suite = _suite_of(document)
+    return list(dict.fromkeys(document.complain(fault) for fault in (*faults(suite), *spec_faults(suite))))
+
+
+def _suite_of(document: _Document) -> Suite:
+    try:
+        return msgspec.convert(_with_numbers(document.value), Suite)
+    except msgspec.ValidationError as error:
+        raise UserError(document.complain(_of_validation(error))) from error
+
+
+def _document(path: Path) -> _Document:
+    node, value = _parsed(path)
+    origins: dict[int, list[int]] = {}
+    held = value.get("tracks") if isinstance(value, dict) else None
+    tracks: list[Any] = held if isinstance(held, list) else []
+    for i, track in enumerate(tracks):
+        if not isinstance(track, dict) or not isinstance(track.get("conditions"), list):
+            continue
+        written = written_out(track["conditions"])
+        if isinstance(written, Fault):
+            fault = Fault(("tracks", i, "conditions", *written.path), written.text)
+            raise UserError(_Document(path, node, value, {}).complain(fault))
+        # a mapping may stand in the document twice, by an alias: the value is changed in a copy
+        tracks[i] = track | {"conditions": written.conditions}
+        origins[i] = written.origins
+    return _Document(path, node, value, origins)
+
+
+def _parsed(path: Path) -> tuple[yaml.Node, Any]:
     try:
         node, value = _load(_text(path))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
+        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UserError(f"{path}{line} is not YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
@@ -90,15 +198,7 @@ def read_suite(path: Path) -> Suite:
         raise UserError(f"{path} cannot be read: {reason}") from error
     if node is None or value is None:
         raise UserError(f"{path} is empty; a suite has a name, a version and tracks")
-    try:
-        suite = msgspec.convert(_with_numbers(value), Suite)
-        fault = next(faults(suite), None)
-    except msgspec.ValidationError as error:
-        fault = _of_validation(error)
-    if fault is not None:
-        field = f"{spoken_path(fault.path)}: " if fault.path else ""
-        raise UserError(f"{path}, line {_line(node, fault.path)}: {field}{fault.text}")
-    return suite
+    return node, value
 
 
 def _text(path: Path) -> str:
@@ -168,16 +268,17 @@ def _problem(node: yaml.Node, text: str) -> yaml.MarkedYAMLError:
 
 
 def _with_numbers(value: Any) -> Any:
-    """Fractions in `severity` and `at_least` fields, which YAML reads as text, as numbers; what is no number is left as it is."""
+    """Fractions in `severity`, `at_least` and `at_most` fields, which YAML reads as text, as numbers; other text stays."""
     if isinstance(value, list):
         return [_with_numbers(part) for part in value]
     if not isinstance(value, dict):
         return value
-    return {key: _number(part) if key in ("severity", "at_least") else _with_numbers(part) for key, part in value.items()}
+    return {key: number_of(part) if key in NUMBER_FIELDS else _with_numbers(part) for key, part in value.items()}
 
 
-def _number(value: object) -> object:
-    match = re.fullmatch(f"{_NUMBER}(?:/{_NUMBER})?", value) if isinstance(value, str) else None
+def number_of(value: object) -> object:
+    """The number that text such as "8/255" means; anything else as it is."""
+    match = re.fullmatch(WRITTEN_NUMBER, value) if isinstance(value, str) else None
     if match is None or (match[2] is not None and float(match[2]) == 0):
         return value
     return float(match[1]) / float(match[2] or 1)
@@ -189,31 +290,33 @@ def _of_validation(error: msgspec.ValidationError) -> Fault:
     path: FieldPath = tuple(int(index) if index else name for name, index in re.findall(r"\.([^.\[\]`]+)|\[(\d+)\]", place))
     unknown = re.search("unknown field `(.+)`", text)
     if unknown:
-        return Fault((*path, unknown[1]), f"there is no such field; {_spoken_fields(path)}")
-    if path and path[-1] in ("severity", "at_least"):
+        return Fault((*path, unknown[1]), f"there is no such field; {_spoken_fields(path, unknown[1])}")
+    if path and path[-1] in NUMBER_FIELDS:
         text += "; write a number such as 0.5 or a fraction such as 8/255"
     elif "Expected `str" in text:
         text += "; put quotes around text that YAML takes for something else"
     return Fault(path, text)
 
 
-def _spoken_fields(path: FieldPath) -> str:
-    """The fields of the record at a path."""
+def _spoken_fields(path: FieldPath, wrong: str) -> str:
+    """The closest field of the record at a path, and all of them."""
     record: Any = msgspec.inspect.type_info(Suite)
     for key in path:
         record = record.item_type if isinstance(key, int) else next(field.type for field in record.fields if field.name == key)
-    return f"there are {', '.join(field.name for field in record.fields)}"
+    names = [field.name for field in record.fields]
+    close = difflib.get_close_matches(wrong, names, n=1)
+    return f"{f'did you mean {close[0]!r}? ' if close else ''}there are {', '.join(names)}"
 
 
-def _line(node: yaml.Node, path: FieldPath) -> int:
-    """The line of a field, or of the nearest part above it that is there."""
-    line: int = node.start_mark.line + 1
+def _mark(node: yaml.Node, path: FieldPath) -> yaml.Mark:
+    """Where a field stands, or the nearest part above it that is there."""
+    mark = node.start_mark
     for key in path:
         step = _child(node, key)
         if step is None:
             break
-        line, node = step[0].start_mark.line + 1, step[1]
-    return line
+        mark, node = step[0].start_mark, step[1]
+    return mark
 
 
 def _child(node: yaml.Node, key: str | int) -> tuple[yaml.Node, yaml.Node] | None:

@@ -119,7 +119,7 @@ def test_the_requirements_are_the_users(scenes: Results) -> None:
 
 def test_the_command_prints_it(scenes: Results) -> None:
     printed = _summary(scenes)
-    assert printed.startswith("**Classification: top-1 before and after hardening")
+    assert printed.startswith("Classification: top-1 before and after hardening")
     assert "can't tell" in printed or "holds" in printed
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
+import msgspec
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +13,7 @@ from hypothesis import strategies as st
 
 from robustbench_cv.data.class_map import DROPPED, ClassMap, parse_overrides
 from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.python_files import load_file
 from robustbench_cv.types import (
     ABSENT,
     IGNORE,
@@ -274,3 +279,20 @@ def test_a_map_and_its_inverse_are_the_identity(names, random, data):
     assert torch.equal(home.labels, pixels)
     prediction = MaskPrediction(moved.target.labels)
     assert there.prediction(prediction) is prediction
+
+
+def test_the_protocol_says_matching_names_in_one_line() -> None:
+    """And still lists every class where any of them has a partner of another name."""
+    from robustbench_cv.catalogue import REPORTS
+    from robustbench_cv.results import Pairing
+
+    made = load_file(Path(__file__).parent / "synthetic_results.py").make(n=4)
+    group = made.groups()[0]
+    for classes, wanted in ((labels("car", "dog"), "2 classes, each matched"), (labels("car", "hound"), "hound")):
+        found = ClassMap.match(classes, labels("car", "dog"), {"hound": "dog"} if "hound" in classes.names else {})
+        pairing = Pairing(group.task, group.model, group.dataset, found.describe(), found.summary())
+        run = msgspec.structs.replace(made.run, pairings=(pairing,))
+        table = next(t for t in REPORTS.build("protocol")(dataclasses.replace(made, run=run)) if t.label == "data")
+        cell = next(v for v in table.frame.iloc[:, -1] if v)
+        assert wanted in cell
+        assert ("\n" in cell) == ("hound" in cell)

@@ -11,6 +11,8 @@ from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS, RECIPES, SUITES
 from robustbench_cv.cli import cli
 from robustbench_cv.cli.titled import Command
 from robustbench_cv.registry import Spec
+from robustbench_cv.suite import Condition, Gate, Suite, Track
+from robustbench_cv.suite_files import check_specs, find_suite
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,3 +74,16 @@ def test_the_attacks_that_the_readme_names_exist() -> None:
     assert len(named) >= 7
     for name in named:
         ATTACKS.entry(name)
+
+
+def test_the_suite_in_the_documents_is_one_and_holds_every_field(tmp_path: Path) -> None:
+    """Read, checked, and complete: each field of a gate or track that there is stands in it or is named in the text."""
+    text = (ROOT / "docs" / "suites.md").read_text()
+    block, *_ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "street.yaml").write_text(block)
+    suite = find_suite(str(tmp_path / "street.yaml"))
+    check_specs(suite)
+    assert [gate.word for gate in suite.gates] == ["at_least", "at_least", "at_most"]
+    for record in (Suite, Track, Condition, Gate):
+        for field in record.__struct_fields__:
+            assert re.search(rf"\b{field}\b", text), field

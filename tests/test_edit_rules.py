@@ -169,8 +169,7 @@ def test_a_wrong_target_of_boxes_is_named(edit: str, message: str, tmp_path: Pat
 
 def test_the_first_edit_of_a_chain_is_held_to_the_rules_too(tmp_path: Path) -> None:
     with pytest.raises(ForeignError, match=r"planted\.py:bright.* to 1\.5"):
-        run_chain = ("bright", "occlude(share=0.3)")
-        _detected(tmp_path, run_chain)
+        _detected(tmp_path, ("bright", "occlude(share=0.3)"))
 
 
 def test_an_edit_that_writes_into_its_sample_changes_no_other_condition(tmp_path: Path) -> None:

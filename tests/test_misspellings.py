@@ -27,6 +27,15 @@ SLIPS = {
     "device": (["run", "quick", "--device", "meta"], "holds no numbers"),
     "model of explain": (["explain", "--model", "unett", "--data", "scenes"], "did you mean 'unet'"),
     "method of explain": (["explain", "--model", "unet", "--data", "scenes", "--method", "grad-cma"], "did you mean 'grad-cam'"),
+    "typed attack": (["run", "--attack", "pdg", "--eps", "8/255"], "did you mean 'pgd'"),
+    "typed budget": (["run", "--attack", "pgd", "--eps", "8"], "write eps=8/255"),
+    "typed edit": (["run", "--condition", "ocludde"], "did you mean 'occlude'"),
+    "attack for a suite": (["run", "autoattack(eps=1/255)"], "robustbench-cv run --attack 'autoattack(eps=1/255)'"),
+    "path without a prefix": (["run", "quick", "--data", "images/val"], "write folder:images/val"),
+    "field of a suite": (["run", "quick", "tracks[0].sample=3"], "did you mean 'samples'"),
+    "suite to validate": (["validate", "mine.yaml"], "line 10, column 17: tracks[0].conditions[1].attack: no attack named 'pdg'"),
+    "model of init": (["init", "--model", "lenet6", "--data", "scenes"], "did you mean 'lenet5'"),
+    "family": (["list", "models", "--family", "yollo"], "did you mean 'YOLO'"),
     "speed's task": (["speed", "--task", "speech"], "no architecture is for 'speech'"),
 }
 

@@ -46,49 +46,61 @@ def test_a_yaml_suite_reads_fractions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("version: 1", "versoin: 1"), r"line 3: versoin: there is no such field; there are name, version, tracks, seed"),
+        (
+            ("version: 1", "versoin: 1"),
+            r"line 3, column \d+: versoin: there is no such field; did you mean 'version'\? there are name, version, tracks, seed",
+        ),
         (
             ("severity: 1/255", "severty: 1"),
-            r"line 10: tracks\[0\]\.conditions\[1\]\.severty: there is no such field; there are name, interv",
+            r"line 10, column \d+: tracks\[0\]\.conditions\[1\]\.severty: there is no such field; did you mean 'severity'\? there are n",
         ),
-        (("task: classification", "task: classify"), r"line 5: tracks\[0\]\.task: .*classify"),
-        (("version: 1", "version: one"), r"line 3: version: Expected `int`, got `str`"),
-        (("version: 1", "version: 0"), r"line 3: version: 0 is out of range; write a whole number from 1"),
-        (("version: 1", "version: 1\nseed: 18446744073709551616"), r"line 4: seed: 18446744073709551616 is out of range"),
-        (("version: 1", "version: 1\nseed: 9223372036854775808"), r"line 4: seed: .* is out of range"),
+        (("task: classification", "task: classify"), r"line 5, column \d+: tracks\[0\]\.task: .*classify"),
+        (("version: 1", "version: one"), r"line 3, column \d+: version: Expected `int`, got `str`"),
+        (("version: 1", "version: 0"), r"line 3, column \d+: version: 0 is out of range; write a whole number from 1"),
+        (("version: 1", "version: 1\nseed: 18446744073709551616"), r"line 4, column \d+: seed: 18446744073709551616 is out of range"),
+        (("version: 1", "version: 1\nseed: 9223372036854775808"), r"line 4, column \d+: seed: .* is out of range"),
         (("version: 1", f"version: 1\nseed: {'9' * 5000}"), r"cannot be read: .*digits"),
-        (("version: 1", "version: 1\nstrength: -1"), r"line 4: strength: -1 is out of range; write a whole number from 0"),
-        (("version: 1", "version: 1\nversion: 2"), r"line 4 is not YAML: 'version' stands twice in one mapping, first in line 3"),
-        (("severity: 1/255", '"severity": 1, severity: 2'), r"line 10 is not YAML: 'severity' stands twice"),
+        (("version: 1", "version: 1\nstrength: -1"), r"line 4, column \d+: strength: -1 is out of range; write a whole number from 0"),
+        (
+            ("version: 1", "version: 1\nversion: 2"),
+            r"line 4, column \d+ is not YAML: 'version' stands twice in one mapping, first in line 3",
+        ),
+        (("severity: 1/255", '"severity": 1, severity: 2'), r"line 10, column \d+ is not YAML: 'severity' stands twice"),
         (("name: mine", "name: [mine"), r"is not YAML"),
-        (("name: mine", "name: no"), r"line 2: name: Expected `str`, got `bool`; put quotes around text"),
-        (("name: mine", "name: ../mine"), r"line 2: name: '../mine' is also the name of the run's folder"),
-        (("name: mine", "name: '..'"), r"line 2: name: '..' is also the name"),
+        (("name: mine", "name: no"), r"line 2, column \d+: name: Expected `str`, got `bool`; put quotes around text"),
+        (("name: mine", "name: ../mine"), r"line 2, column \d+: name: '../mine' is also the name of the run's folder"),
+        (("name: mine", "name: '..'"), r"line 2, column \d+: name: '..' is also the name"),
         (("name: mine", "name: 2024-13-45"), r"cannot be read: month must be in 1..12"),
         (("name: mine", 'name: "a\\u202Eb"'), r"is no name: it takes up to 100 characters that can be printed"),
-        (("metrics: [top-1]", "metrics: []"), r"line 11: tracks\[0\]\.metrics: the classification track names no metric"),
+        (("metrics: [top-1]", "metrics: []"), r"line 11, column \d+: tracks\[0\]\.metrics: the classification track names no metric"),
         (("metrics: [top-1]", "metrics: [top-1, top-1]"), r"metrics\[1\]: 'top-1' comes twice"),
         (
             ("metrics: [top-1]", "metrics: [top-1]\n    samples: 0"),
-            r"line 12: tracks\[0\]\.samples: 0 is out of range; write a whole number",
+            r"line 12, column \d+: tracks\[0\]\.samples: 0 is out of range; write a whole number",
         ),
         (("metrics: [top-1]", "metrics: [top-1]\n    samples: -3"), r"samples: -3 is out of range"),
         (("metrics: [top-1]", "metrics: [top-1]\n    samples: 1000000000000"), r"samples: 1000000000000 is out of range"),
-        (("models: [lenet5]", "models: [lenet5, lenet5]"), r"line 6: tracks\[0\]\.models\[1\]: 'lenet5' comes twice"),
+        (("models: [lenet5]", "models: [lenet5, lenet5]"), r"line 6, column \d+: tracks\[0\]\.models\[1\]: 'lenet5' comes twice"),
         (("datasets: [scenes]", "datasets: [scenes, scenes]"), r"datasets\[1\]: 'scenes' comes twice"),
-        (("name: weak", "name: clean"), r"line 10: tracks\[0\]\.conditions\[1\]: two classification conditions are called 'clean'"),
-        (("name: weak", "name: ' '"), r"line 10: .*conditions\[1\]\.name: a name must not be empty"),
+        (
+            ("name: weak", "name: clean"),
+            r"line 10, column \d+: tracks\[0\]\.conditions\[1\]: two classification conditions are called 'clean'",
+        ),
+        (("name: weak", "name: ' '"), r"line 10, column \d+: .*conditions\[1\]\.name: a name must not be empty"),
         (("name: weak", "name: weak, control_of: weak"), r"control_of: 'weak' is the control of itself"),
         (("name: weak", "name: weak, control_of: gone"), r"'weak' is the control of 'gone', which is not there"),
         (("name: clean", "{name: clean, control_of: weak}\n      - {name: x, control_of: clean}"), r"which is a control itself"),
-        (("severity: 1/255", "severity: 1.2.3/4"), r"line 10: .*severity: Expected .* a number such as 0.5 or a fraction such as 8/255"),
-        (("severity: 1/255", "severity: 1/0"), r"line 10: .*severity: Expected .*fraction"),
+        (
+            ("severity: 1/255", "severity: 1.2.3/4"),
+            r"line 10, column \d+: .*severity: Expected .* a number such as 0.5 or a fraction such as 8/255",
+        ),
+        (("severity: 1/255", "severity: 1/0"), r"line 10, column \d+: .*severity: Expected .*fraction"),
         (("severity: 1/255", "severity: ./1"), r"severity: Expected"),
-        (("severity: 1/255", "severity: .nan"), r"line 10: .*severity: nan is no place on a curve"),
+        (("severity: 1/255", "severity: .nan"), r"line 10, column \d+: .*severity: nan is no place on a curve"),
         (("severity: 1/255", "severity: -.inf"), r"severity: -inf is no place on a curve"),
         (
             ("metrics: [top-1]", "metrics: [top-1]\ngates: [{metric: top-1, condition: gone, at_least: 0.5}]"),
-            r"line 12: gates\[0\]: .*no track meas",
+            r"line 12, column \d+: gates\[0\]: .*no track meas",
         ),
         (
             ("metrics: [top-1]", "metrics: [top-1]\ngates: [{metric: top-1, condition: clean, at_least: .nan}]"),
@@ -116,16 +128,16 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9
     ("text", "message"),
     [
         (BOMB, r"is not YAML: with its aliases written out it has more than 50,000 parts"),
-        ("name: &a [*a]", r"line 1 is not YAML: an alias stands inside what it stands for"),
-        ("&a {name: *a}", r"line 1 is not YAML: an alias stands inside"),
+        ("name: &a [*a]", r"line 1, column \d+ is not YAML: an alias stands inside what it stands for"),
+        ("&a {name: *a}", r"line 1, column \d+ is not YAML: an alias stands inside"),
         ("[" * 5000 + "]" * 5000, r"cannot be read: it is nested too deeply"),
         ("", r"mine\.yaml is empty"),
         ("# nothing", r"mine\.yaml is empty"),
         ("null", r"mine\.yaml is empty"),
-        ("[1, 2]", r"line 1: Expected `object`, got `array`"),
+        ("[1, 2]", r"line 1, column \d+: Expected `object`, got `array`"),
         ("name: a\n---\nname: b", r"is not YAML: but found another document"),
-        ("name: !!python/name:os.system", r"line 1 is not YAML: could not determine a constructor"),
-        ("{[a]: b}", r"line 1 is not YAML: found unhashable key"),
+        ("name: !!python/name:os.system", r"line 1, column \d+ is not YAML: could not determine a constructor"),
+        ("{[a]: b}", r"line 1, column \d+ is not YAML: found unhashable key"),
         ("name: \x00", r"is not YAML: .*special characters"),
     ],
     ids=range(12),
@@ -281,11 +293,11 @@ def test_a_suite_of_a_users_file_is_validated_and_its_faults_are_its_own(tmp_pat
     path = _write(tmp_path / "mine.py", head + "def build(): return Suite('mine', 1, ())\ndef broken(): return 1 / 0\ndef no(): pass\n")
     with pytest.raises(UserError, match="a suite needs a track"):
         find_suite(f"{path}")
-    with pytest.raises(ForeignError, match=r"mine\.py, function broken, line 3: ZeroDivisionError"):
+    with pytest.raises(ForeignError, match=r"mine\.py, function broken, line 3, column \d+: ZeroDivisionError"):
         find_suite(f"{path}:broken")
     with pytest.raises(ForeignError, match=r"mine\.py, function no must return a suite; it returned nothing"):
         find_suite(f"{path}:no")
-    with pytest.raises(ForeignError, match=r"mine\.py, line 1: RuntimeError: ran"):
+    with pytest.raises(ForeignError, match=r"mine\.py, line 1, column \d+: RuntimeError: ran"):
         find_suite(str(_write(tmp_path / "mine.py", "raise RuntimeError('ran')")))
 
 

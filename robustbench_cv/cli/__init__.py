@@ -15,7 +15,27 @@ import click
 from click.shell_completion import shell_complete
 
 from robustbench_cv import __version__, terminal
-from robustbench_cv.cli import baseline, bench, compare, doctor, explain, finetune, listing, plan, profile, report, run, show, speed, train
+from robustbench_cv.cli import (
+    baseline,
+    bench,
+    compare,
+    completion,
+    doctor,
+    explain,
+    finetune,
+    init,
+    listing,
+    plan,
+    profile,
+    report,
+    run,
+    schema,
+    show,
+    speed,
+    train,
+    validate,
+    view,
+)
 from robustbench_cv.cli.exits import exit_code_of
 from robustbench_cv.runner.memory import keep_freed_memory
 
@@ -32,7 +52,11 @@ def cli() -> None:
 
 
 for _command in (
+    init.command,
     run.command,
+    view.command,
+    validate.command,
+    schema.command,
     compare.command,
     baseline.command,
     plan.command,
@@ -46,6 +70,7 @@ for _command in (
     profile.command,
     speed.command,
     bench.command,
+    completion.command,
 ):
     cli.add_command(_command)
 
@@ -56,9 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
     terminal.prepare()
-    variable = "_ROBUSTBENCH_CV_COMPLETE"
-    if variable in os.environ:
-        sys.exit(shell_complete(cli, {}, PROGRAM, variable, os.environ[variable]))
+    if completion.VARIABLE in os.environ:
+        sys.exit(shell_complete(cli, {}, PROGRAM, completion.VARIABLE, os.environ[completion.VARIABLE]))
     sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from robustbench_cv.catalogue import DATASETS, MODELS
-from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import WHAT, option, titled_command
+from robustbench_cv.cli import completing, options
+from robustbench_cv.cli.titled import OTHER, WHAT, option, titled_command
 from robustbench_cv.terminal import plain, say
 
 EXAMPLES = [
@@ -17,12 +20,13 @@ EXAMPLES = [
 
 
 @titled_command("doctor", examples=EXAMPLES)
-@option("--model", title=WHAT, required=True, metavar="SPEC", help="The model.")
+@option("--model", title=WHAT, required=True, metavar="SPEC", shell_complete=completing.models, help="The model.")
 @option("--data", title=WHAT, required=True, metavar="SPEC", help="The data set, of which up to 64 samples are read.")
 @options.class_map
 @options.device
+@option("--json", "as_json", title=OTHER, is_flag=True, help="Machine-readable.")
 @options.plugin
-def command(model: str, data: str, device: str, class_map: str) -> int:
+def command(model: str, data: str, device: str, class_map: str, as_json: bool) -> int:
     """Is any number going to be wrong? Runs every check on a model and up to 64 samples."""
     from robustbench_cv.data.class_names import parse_overrides
 
@@ -33,12 +37,15 @@ def command(model: str, data: str, device: str, class_map: str) -> int:
     from robustbench_cv.api import examine_specs
     from robustbench_cv.runner.run import EXIT_CHECK
 
-    findings = examine_specs(model, data, device=device, class_map=pairs, announce=say)
-    _print_findings(findings)
+    findings = examine_specs(model, data, device=device, class_map=pairs, announce=partial(say, err=as_json))
+    if as_json:
+        say(json.dumps([dataclasses.asdict(f) for f in findings], indent=1))
+    else:
+        print_findings(findings)
     return EXIT_CHECK if any(f.verdict == "stop" for f in findings) else 0
 
 
-def _print_findings(findings: Sequence[Any]) -> None:
+def print_findings(findings: Sequence[Any]) -> None:
     """One row a check, the severest first, then one line that says what to do next."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

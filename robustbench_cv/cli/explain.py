@@ -66,9 +66,12 @@ def command(model: str, data: str, class_map: str, samples: int, method: str, to
 
     from robustbench_cv.api import explain
     from robustbench_cv.rendering.explanations import write
-    from robustbench_cv.runner.progress_bar import Bar
+    from robustbench_cv.rendering.terminal_table import to_terminal
+    from robustbench_cv.runner.progress_bar import progress_for
 
-    made = explain(model, data, method, samples=samples, tolerance=tolerance, device=device, class_map=pairs, progress=Bar, announce=say)
-    say(made.table().to_markdown())
+    made = explain(
+        model, data, method, samples=samples, tolerance=tolerance, device=device, class_map=pairs, progress=progress_for(), announce=say
+    )
+    say(to_terminal(made.table()))
     say(f"flagged: {', '.join(made.flagged) or 'no class'}")
     say(f"page: {write(made, folder)[-1].resolve()}")

@@ -6,26 +6,83 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.cli import completing, options
+from robustbench_cv.cli.titled import HOW, OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.suite import Suite
+from robustbench_cv.suite_overrides import KEY, override, split_override
 from robustbench_cv.terminal import say
+
+if TYPE_CHECKING:
+    from robustbench_cv.results import Results
+
+_AS_PAIRS = ("limit", "seed", "strength", "device", "batch_size")
+"""Options that may be written key=value."""
+
+MEANINGS = {0: "pass", 1: "a gate failed", 3: "a gate is inconclusive", 4: "a check said stop"}
+"""Exit codes of a finished run."""
 
 EXAMPLES = [
     ("robustbench-cv run quick", "the embedded data and models, all three tasks, minutes on a CPU"),
     ('robustbench-cv run "linf(eps=8/255)" --model my_model.py:build --data folder:/data/images', "your own model and data"),
+    (
+        "robustbench-cv run --attack autoattack --eps 1/255 --eps 8/255 --model timm:resnet18",
+        "a table of attacks and budgets, without a file",
+    ),
     ("robustbench-cv run my-suite.yaml --limit 200 --out runs/mine", "a suite of your own, on 200 samples"),
 ]
 
 
 @titled_command("run", examples=EXAMPLES)
-@click.argument("suite")
-@option("--model", "models", title=WHAT, multiple=True, metavar="SPEC", help="Model in place of the suite's; may be repeated.")
-@option("--data", title=WHAT, multiple=True, metavar="SPEC", help="Data in place of the suite's; may be repeated.")
+@click.argument("suite", required=False, shell_complete=completing.suites)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@option(
+    "--attack",
+    "attacks",
+    title=WHAT,
+    multiple=True,
+    metavar="SPEC",
+    shell_complete=completing.attacks,
+    help="Attack to run in place of a suite; may be repeated.",
+)
+@option(
+    "--eps",
+    "budgets",
+    title=WHAT,
+    multiple=True,
+    metavar="BUDGET",
+    help="Budget such as 8/255 of each --attack that names none; may be repeated.",
+)
+@option(
+    "--condition",
+    "edits",
+    title=WHAT,
+    multiple=True,
+    metavar="SPEC",
+    shell_complete=completing.edits,
+    help="Edit to run in place of a suite; may be repeated.",
+)
+@option(
+    "--model",
+    "models",
+    title=WHAT,
+    multiple=True,
+    metavar="SPEC",
+    shell_complete=completing.models,
+    help="Model in place of the suite's; may be repeated.",
+)
+@option(
+    "--data",
+    title=WHAT,
+    multiple=True,
+    metavar="SPEC",
+    shell_complete=completing.data,
+    help="Data in place of the suite's; may be repeated.",
+)
 @options.class_map
 @option("--limit", title=WHAT, type=options.COUNT, metavar="N", help="Use only N samples, the same ones every time.")
 @option("--seed", title=WHAT, type=options.SEED, metavar="N", help="Seed of every random choice; the suite's unless given.")
@@ -57,40 +114,109 @@ EXAMPLES = [
     metavar="TEXT",
     help="A sentence that readers of the report must know; may be repeated.",
 )
+@option("--dry-run", title=WRITES, is_flag=True, help="Check the whole plan, print it and end; nothing is computed or written.")
+@option("--quiet", "-q", title=OTHER, is_flag=True, help="Say only which gates did not pass, and where the report is.")
+@option("--verbose", "-v", title=OTHER, is_flag=True, help="Print the whole tables, in Markdown.")
 @options.plugin
-def command(suite: str, class_map: str, out: Path | None, **settings: Any) -> int:
+def command(
+    suite: str | None,
+    overrides: tuple[str, ...],
+    attacks: tuple[str, ...],
+    budgets: tuple[str, ...],
+    edits: tuple[str, ...],
+    class_map: str,
+    out: Path | None,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+    **settings: Any,
+) -> int:
     """Run SUITE (a name such as quick or "linf(eps=1/255)", or a YAML file) and write its report.
 
-    The same command again resumes what is left, and then does nothing.
+    In place of SUITE, --attack and --condition make one. KEY=VALUE is an option (limit=50) or changes a field of the suite
+    (tracks[0].samples=50). The same command again resumes what is left, and then does nothing.
     """
     from robustbench_cv.data.class_names import parse_overrides
-    from robustbench_cv.suite_files import check_specs, find_suite
+    from robustbench_cv.suite_files import check_specs
 
-    chosen, pairs = find_suite(suite), parse_overrides(class_map)
+    if suite is not None and KEY.match(suite) and "=" in suite and "(" not in suite.partition("=")[0]:
+        overrides, suite = (suite, *overrides), None
+    chosen, pairs = _chosen_suite(suite, attacks, budgets, edits), parse_overrides(class_map)
+    of_options, of_suite = _sorted_overrides(overrides)
+    settings |= of_options
+    chosen = override(chosen, of_suite) if of_suite else chosen
     check_specs(chosen, settings["models"], settings["data"])
+    if dry_run:
+        from robustbench_cv import api
+
+        say("\n".join(api.plan(chosen, class_map=pairs, **settings)))
+        return 0
     folder = options.usable_folder(out or Path("runs") / chosen.name)
-    say(f"writes {folder}/: records, pictures, report")
+    tell = (lambda text: None) if quiet else say
+    tell(f"writes {folder}/: records, pictures, report")
 
     from robustbench_cv import api
-    from robustbench_cv.runner.progress_bar import Bar
+    from robustbench_cv.runner.progress_bar import progress_for
 
     typed = shlex.join(["robustbench-cv", *sys.argv[1:]])
-    outcome = api.execute(chosen, out=folder, class_map=pairs, command=typed, progress=Bar, announce=say, **settings)
-    say(_summary(outcome.results))
-    say(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}")
+    outcome = api.execute(chosen, out=folder, class_map=pairs, command=typed, progress=progress_for(quiet=quiet), announce=tell, **settings)
+    if not quiet:
+        say("")
+        say(_summary(outcome.results, whole=verbose))
+        for note in outcome.results.run.notes:
+            say(f"note: {note}")
+    for line in _said_of_gates(outcome.results):
+        say(line)
+    tell(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}: {MEANINGS[outcome.exit_code]}")
     say(f"report: {RunFolder(folder).report_page.resolve()}")
     return outcome.exit_code
 
 
-def _summary(results: Any) -> str:
-    """As text the main tables, or those of numbers that a suite without them leads with."""
+def _sorted_overrides(overrides: Sequence[str]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Options by name, read as their own flags read them, and fields of the suite."""
+    context = click.get_current_context()
+    single = {p.name: p for p in context.command.params if isinstance(p, click.Option) and p.name in _AS_PAIRS}
+    of_options, of_suite = dict[str, Any](), list[tuple[str, str]]()
+    for text in overrides:
+        key, value = split_override(text)
+        if key in single:
+            of_options[key] = single[key].type_cast_value(context, value)
+        else:
+            of_suite.append((key, value))
+    return of_options, of_suite
+
+
+def _chosen_suite(name: str | None, attacks: Sequence[str], budgets: Sequence[str], edits: Sequence[str]) -> Suite:
+    from robustbench_cv.suite_files import find_suite
+    from robustbench_cv.typed_suite import suite_of
+
+    if budgets and not attacks:
+        raise click.UsageError("--eps is the budget of an --attack; name one, as in --attack pgd --eps 8/255")
+    if name is not None and (attacks or edits):
+        raise click.UsageError("a suite names its own attacks and edits: give SUITE, or --attack and --condition, not both")
+    if name is None and not (attacks or edits):
+        raise click.UsageError("name a SUITE (robustbench-cv list suites), or an attack, as in --attack pgd --eps 8/255")
+    return suite_of(attacks, edits, budgets) if name is None else find_suite(name)
+
+
+def _summary(results: Results, *, whole: bool = False) -> str:
+    """For a terminal the main tables, or those of numbers that a suite without them leads with."""
     from robustbench_cv.rendering.publish import build_items
     from robustbench_cv.rendering.table_cells import Number
     from robustbench_cv.rendering.tables import Table
+    from robustbench_cv.rendering.terminal_table import to_terminal
 
     def tables(reports: Sequence[str]) -> list[Table]:
         return [item for item in build_items(results, reports) if isinstance(item, Table)]
 
     leading = [] if "main-table" in results.run.reports else tables(results.run.reports[:1])
     numbers = [table for table in leading if any(isinstance(cell, Number) for cell in table.frame.to_numpy().ravel())]
-    return "\n".join(table.to_markdown() for table in numbers or tables(["main-table"]))
+    return "\n".join(table.to_markdown() if whole else to_terminal(table) for table in numbers or tables(["main-table"]))
+
+
+def _said_of_gates(results: Results) -> list[str]:
+    """A line for each gate that did not pass, and one for those that did."""
+    verdicts = results.gates
+    passed = sum(verdict.outcome == "pass" for verdict in verdicts)
+    lines = [str(verdict) for verdict in verdicts if verdict.outcome != "pass"]
+    return [*lines, *([f"{passed} of {len(verdicts)} gates pass"] if verdicts else [])]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from robustbench_cv.catalogue import DATASETS, REGISTRIES
-from robustbench_cv.cli import options
+from robustbench_cv.cli import completing, options
 from robustbench_cv.cli.titled import WRITES, option, titled_command
 from robustbench_cv.terminal import say
 
@@ -18,8 +18,8 @@ EXAMPLES = [
 
 
 @titled_command("show", examples=EXAMPLES)
-@click.argument("kind")
-@click.argument("name")
+@click.argument("kind", shell_complete=completing.kinds)
+@click.argument("name", shell_complete=completing.name_of_kind)
 @option("--out", title=WRITES, type=options.FILE, metavar="FILE.png", help="For data: the picture to write; NAME.png unless given.")
 @options.plugin
 def command(kind: str, name: str, out: Path | None) -> None:

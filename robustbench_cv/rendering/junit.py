@@ -76,7 +76,7 @@ def _check(suite: Element, finding: Finding) -> None:
 
 def _gate(suite: Element, verdict: gates.Verdict) -> None:
     gate, group = verdict.gate, verdict.group
-    name = f"{gate.metric} under {gate.condition} of {group.model} on {group.dataset} is at least {gate.at_least:g}"
+    name = f"{gate.metric} under {gate.condition} of {group.model} on {group.dataset} is {gate.word.replace('_', ' ')} {gate.bound:g}"
     case = SubElement(suite, "testcase", classname=f"gates.{escape.xml(gate.metric)}", name=escape.xml(name))
     if verdict.outcome == "fail":
         SubElement(case, "failure", message=escape.xml(verdict.evidence))

@@ -12,6 +12,9 @@ from robustbench_cv.metrics.metric import Estimate, Unit
 
 UNDEFINED = "–"
 
+WARNINGS, REMARKS = "†‡§¶", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ"
+"""Of which the marks of footnotes are made."""
+
 SUFFIXES: dict[Unit, str] = {"rate": ", %", "count": "", "count per image": ", per image", "pixels": ", px"}
 """What stands behind a name on the page whose numbers are in a unit."""
 
@@ -100,11 +103,11 @@ class Footnotes:
 
     def warning(self, text: str) -> str:
         """The mark († ‡ § ¶ †† ...) of a warning."""
-        return self._mark(text, "warning", "†‡§¶")
+        return self._mark(text, "warning", WARNINGS)
 
     def remark(self, text: str) -> str:
         """The mark (ᵃ ᵇ ᶜ ...) of a remark, such as why a number is undefined."""
-        return self._mark(text, "remark", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ")
+        return self._mark(text, "remark", REMARKS)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -99,6 +99,19 @@ def _with_units(frame: pandas.DataFrame) -> list[tuple[str, ...]]:
     return [(*name[:-1], name[-1] + SUFFIXES[next(iter(one))]) if len(one) == 1 else name for name, one in zip(names, units, strict=True)]
 
 
+def shown_headings(table: Table) -> list[tuple[str, ...]]:
+    """The headings of the columns that a page shows: (name,) or (group, name), with units."""
+    names = _with_units(table.frame)
+    return [names[i] for i in _shown_columns(table)]
+
+
+def shown_blocks(table: Table) -> Iterator[tuple[str, list[list[Cell]]]]:
+    """Each row-block's heading and rows, of the columns that a page shows."""
+    shown = _shown_columns(table)
+    for name, rows in _blocks(table):
+        yield name, [[row[i] for i in shown] for row in rows]
+
+
 def _shown_columns(table: Table) -> list[int]:
     return [i for i, heading in enumerate(_headings(table.frame)) if heading[-1] != table.blocks]
 

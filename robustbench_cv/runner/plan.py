@@ -13,7 +13,8 @@ import msgspec
 
 from robustbench_cv.adversary.combinators.transfer import surrogates
 from robustbench_cv.adversary.universal.judging import attack_of
-from robustbench_cv.catalogue import DATASETS, INTERVENTIONS
+from robustbench_cv.adversary.victim import TASK
+from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.data.source import HasModelView, NeedsDataset
 from robustbench_cv.errors import UserError
@@ -275,6 +276,7 @@ class _CellMaker:
     def _parts_of(self, condition: Condition, before: Sequence[Condition]) -> _Parts:
         edits, code = built_with_code(self._reader, lambda: [INTERVENTIONS.build(spec) for spec in condition.interventions])
         attack, attack_code = built_with_code(self._reader, lambda: attack_of(condition))
+        _require_task(condition, attack, self._track)
         asked = tuple(dict.fromkeys(surrogates(attack) if attack is not None else ()))
         for spec in asked:
             code |= self._describer.describe(spec).code
@@ -335,6 +337,18 @@ class _CellMaker:
         """What tells it from every other: spec, weights, and what it says of a few images."""
         answers = self._describer.answers(spec, pair.dataset, pair.indices, pair.fingerprints)
         return [spec, self._describer.describe(spec).row.weights_sha256, answers]
+
+
+def _require_task(condition: Condition, attack: Any, track: Track) -> None:
+    """UserError where a built attack reads another task's output: of a file's attack, or of one inside another, no name tells it."""
+    accepts = getattr(attack, "accepts", None)
+    task = TASK.get(accepts) if isinstance(accepts, type) else None
+    if task is not None and task != track.task:
+        fitting = sorted(e.name for e in ATTACKS.entries().values() if e.facts.get("task") == track.task)
+        raise UserError(
+            f"condition {condition.name!r}: attack {condition.attack} is for {task}, and the track is for {track.task}; "
+            f"there are {', '.join(fitting)}"
+        )
 
 
 def _bytes_of(parts: Sequence[object]) -> str:

@@ -151,4 +151,4 @@ class Plan:
         return tuple({(row.task, row.dataset): row for row in rows}.values())
 
     def pairings(self) -> tuple[Pairing, ...]:
-        return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe()) for p in self.pairs)
+        return tuple(Pairing(p.row.task, p.row.name, p.dataset_row.name, p.class_map.describe(), p.class_map.summary()) for p in self.pairs)

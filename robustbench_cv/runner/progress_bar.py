@@ -1,14 +1,22 @@
-"""Progress with the time left, on stderr."""
+"""Progress with the time left, on stderr: a bar in a terminal, plain lines on a pipe, where a bar would show at its end alone."""
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from robustbench_cv.terminal import elide, one_line
+from robustbench_cv.terminal import elide, one_line, say
 
 WIDTH = 48
 """Characters of a bar's text."""
+SILENCE_SECONDS = 30.0
+"""After which a line says that something is still being done."""
+LEAST_SECONDS = 1.0
+"""Between two lines: cells that are there in no time need none each."""
 
 
 class Progress(Protocol):
@@ -66,3 +74,65 @@ class Bar:
 
     def advance(self, samples: int) -> None:
         self._bar.advance(self._task, samples)
+
+
+class Lines:
+    """A plain line when something else is begun, and one every 30 seconds until then: for pipes, logs and CI."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._text = total, 0, ""
+        self._begun = time.monotonic()
+        self._said_at = -float("inf")
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._clock = threading.Thread(target=self._repeat, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._clock.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
+        self._ended.set()
+        self._clock.join()
+
+    def describe(self, text: str) -> None:
+        """text: names of others, shown on one line."""
+        if text != self._text:
+            self._text = text
+            self._say_after(LEAST_SECONDS)
+
+    def advance(self, samples: int) -> None:
+        self._done += samples
+        self._say_after(SILENCE_SECONDS)
+
+    def _repeat(self) -> None:
+        while not self._ended.wait(SILENCE_SECONDS / 3):
+            self._say_after(SILENCE_SECONDS)
+
+    def _say_after(self, seconds: float) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._said_at < seconds or not self._text:
+                return
+            self._said_at = now
+        say(progress_line(self._done, self._total, now - self._begun, self._text), err=True)
+
+
+def progress_line(done: int, total: int, seconds: float, text: str) -> str:
+    """Where a run is, and how long what is left will take if it goes on as it went.
+
+    >>> progress_line(64, 512, 60, "unet · clean")
+    ' 12 %  64 of 512, 0:07:00 left  unet · clean'
+    """
+    left = f", {_clock(seconds / done * (total - done))} left" if 0 < done < total else ""
+    return f"{100 * done // max(total, 1):3d} %  {done:,} of {total:,}{left}  {one_line(text)}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def progress_for(*, quiet: bool = False) -> Callable[[int], Progress]:
+    """A bar where stderr is a terminal, lines where it is none, nothing where nothing is wanted."""
+    return silent if quiet else Bar if sys.stderr.isatty() else Lines

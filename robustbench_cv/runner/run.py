@@ -25,7 +25,6 @@ from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.file_hashes import remembered_hashes
 from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
-from robustbench_cv.gates import judge
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.record_store import Place, RecordStore, place_of, readable
 from robustbench_cv.rendering.publish import publish
@@ -41,15 +40,17 @@ from robustbench_cv.runner.explanations import stored_explanations
 from robustbench_cv.runner.job import blank_record, build_job, build_metrics
 from robustbench_cv.runner.model_pool import ModelsByName, by_model
 from robustbench_cv.runner.plan import make_plan
+from robustbench_cv.runner.plan_text import missing_regions
 from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run_facts import architecture, with_facts
-from robustbench_cv.runner.strength import stored_strength
+from robustbench_cv.runner.strength import count_attacks, stored_strength
 from robustbench_cv.suite import Suite
 from robustbench_cv.types import BoxPrediction
 
 logger = logging.getLogger(__name__)
+
 
 EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_INCONCLUSIVE, EXIT_CHECK, EXIT_INFRASTRUCTURE = range(6)
 
@@ -66,10 +67,7 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """0 pass, 1 a gate failed, 3 a gate is inconclusive, 4 a check said stop."""
-        if any(f.verdict == "stop" for f in self.results.findings):
-            return EXIT_CHECK
-        outcomes = {v.outcome for v in judge(self.results)}
-        return EXIT_REGRESSION if "fail" in outcomes else EXIT_INCONCLUSIVE if "inconclusive" in outcomes else EXIT_PASS
+        return self.results.exit_code
 
 
 def run_suite(
@@ -102,7 +100,7 @@ def _run(
     plan = make_plan(suite, options, folder)
     for pair in plan.pairs:
         announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
-    for note in _data_notes(plan):
+    for note in (*_data_notes(plan), *missing_regions(plan)):
         announce(f"NOTE {note}")
     info = _run_info(plan, command, folder)
     examined = {
@@ -123,7 +121,8 @@ def _run(
     write_json(folder.run_info, info)
     RecordStore(folder).compact(c.row for c in wanted)
     _merge_predictions(folder, plan)
-    strengths = stored_strength(folder, plan)
+    with progress(count_attacks(plan)) as bar:
+        strengths = stored_strength(folder, plan, bar)
     _announce(strengths, announce)
     findings += strengths
 
@@ -131,10 +130,16 @@ def _run(
     typed = {*suite.reports, *(m for track in suite.tracks for m in track.metrics)}
     before = dataclasses.replace(Results.open(folder.root, typed), findings=tuple(findings))
     after = AfterRun(before, ModelsByName(plan.models, info.models), options.device, plan.reader.of(check_code("after")).sha256)
-    findings += [f for name in check_names("after") for f in CHECKS.build(name)(after)]
-    write_json(folder.findings, findings)
-    results = Results.open(folder.root, typed)
-    return Outcome(results, len(missing), len(wanted) - len(missing), publish(results, folder.root, results.run.reports))
+    with progress(2) as bar:
+        bar.describe("checks of what was measured")
+        findings += [f for name in check_names("after") for f in CHECKS.build(name)(after)]
+        write_json(folder.findings, findings)
+        bar.advance(1)
+        bar.describe("report")
+        results = Results.open(folder.root, typed)
+        written = publish(results, folder.root, results.run.reports)
+        bar.advance(1)
+    return Outcome(results, len(missing), len(wanted) - len(missing), written)
 
 
 def _missing(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool) -> list[PlannedCell]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.job import build_job
 from robustbench_cv.runner.model_pool import by_model
 from robustbench_cv.runner.planned_cells import Pair, Plan, PlannedCell
+from robustbench_cv.runner.progress_bar import Progress
 from robustbench_cv.suite import Condition
 from robustbench_cv.types import Sample
 
@@ -28,15 +29,21 @@ LOOKED_AT = 64
 """Samples, of those that an attack broke, of which is asked whether they were right before (project choice)."""
 
 
-def stored_strength(folder: RunFolder, plan: Plan, describe: Callable[[str], None] = lambda text: None) -> list[Finding]:
-    """The verdict on each attack on each model and data set, of those whose cells are all there."""
+def count_attacks(plan: Plan) -> int:
+    """How many verdicts there are at most."""
+    return sum(len(_attacks(plan, pair)) for pair in plan.pairs)
+
+
+def stored_strength(folder: RunFolder, plan: Plan, progress: Progress) -> list[Finding]:
+    """The verdict on each attack on each model and data set, of those whose cells are all there. progress: over verdicts."""
     findings = []
     for pair in by_model(plan.pairs, lambda p: p.row.spec):
         for condition in _attacks(plan, pair):
             cells = _cells(plan, pair, condition)
             if _are_done(folder, cells):
-                describe(f"{pair.row.name} · is {condition.name} strong?")
+                progress.describe(f"{pair.row.name} · is {condition.name} strong?")
                 findings.append(_stored_finding(folder, plan, pair, condition, cells))
+            progress.advance(1)
     return findings
 
 
