@@ -100,7 +100,8 @@ ROOMS = (
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("record_store", "estimate_cache"),
     ("results",),
-    ("context_results", "checks", "gates", "explain"),
+    ("context_results", "checks", "gates", "explain", "compare"),
+    ("joined",),
     ("rendering", "runner"),
     ("api", "cli", "sql"),
 )

@@ -16,7 +16,7 @@ import pytest
 from robustbench_cv.files import write_bytes
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.registry import load_file
-from robustbench_cv.rendering import latex, paper
+from robustbench_cv.rendering import citations, latex, paper
 from robustbench_cv.rendering.figures import Chart, save
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.publish import PRINTED, build_items
@@ -46,6 +46,7 @@ def write(results: Results, folder: Path, name: Name) -> str:
     (folder / "tables").mkdir(parents=True)
     source = paper.main_tex(results, items, venue)
     (folder / "main.tex").write_text(source, encoding="utf-8")
+    (folder / "references.bib").write_text(citations.bibtex(citations.of_run(results)), encoding="utf-8")
     for item in items:
         if isinstance(item, Table):
             (folder / "tables" / f"{item.label}.tex").write_text(item.to_latex(venue), encoding="utf-8")
@@ -63,10 +64,14 @@ def _any_figure() -> bytes:
     return chart.to_bytes("pdf")
 
 
-def compile_thrice(folder: Path) -> str:
+def compiled(folder: Path) -> str:
     """TeX's log of the last run."""
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "main.tex"]
-    for _ in range(3):
+    for i in range(4):
+        if i == 1:
+            made = subprocess.run(["bibtex", "main"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+            assert made.returncode == 0, made.stdout
+            assert "Warning" not in made.stdout
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
     return (folder / "main.log").read_text(encoding="utf-8", errors="replace")
@@ -76,7 +81,7 @@ def compile_thrice(folder: Path) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_main_tex_compiles_without_a_warning_about_its_content(name: Name, results: Results, tmp_path: Path) -> None:
     write(results, tmp_path, name)
-    log = compile_thrice(tmp_path)
+    log = compiled(tmp_path)
     assert re.findall(r"Overfull .*|LaTeX Warning: .*|.*[Uu]ndefined.*|Float too large.*", log) == []
     if shutil.which("pdffonts"):
         listed = subprocess.run(["pdffonts", "main.pdf"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()[2:]
@@ -101,11 +106,9 @@ def test_a_table_of_a_column_has_no_wider_panel(results: Results) -> None:
     venue = VENUES["two-column"]
     table = build_items(results, ["robustness"])[0]
     assert isinstance(table, Table)
-    from robustbench_cv.rendering.tables import _grid
-
-    for panel in latex.fitted(_grid(table), venue.column_points):
+    for panel in latex.fitted(table.grid(), venue.column_points):
         assert sum(c.points for c in panel) + 2 * latex.GAP * (len(panel) - 1) <= venue.column_points
-    shown = [c.name for panel in latex.fitted(_grid(table), venue.column_points) for c in panel[1:]]
+    shown = [c.name for panel in latex.fitted(table.grid(), venue.column_points) for c in panel[1:]]
     assert len(shown) == table.frame.shape[1] - 1, "each column stands in one panel"
 
 

@@ -323,13 +323,8 @@ def _stack(lines: Sequence[str], side: str) -> str:
 
 def _body(columns: Sequence[Column], grid: Grid) -> Iterator[str]:
     """Rows under their blocks; in a panel of further columns, only those that say something there."""
-    start, is_first = 0, True
-    is_part = len(columns) < len(grid.columns)
-    for block, n in grid.blocks:
-        rows = [r for r in range(start, start + n) if not is_part or any(c.cells[r] not in (None, "") for c in columns[grid.keys :])]
-        start += n
-        if not rows:
-            continue
+    is_first = True
+    for block, rows in rows_of(columns, grid):
         if not is_first:
             yield r"\addlinespace"
         if block:
@@ -340,6 +335,16 @@ def _body(columns: Sequence[Column], grid: Grid) -> Iterator[str]:
         is_first = False
         for row in rows:
             yield from _row([c.cells[row] for c in columns], columns, grid)
+
+
+def rows_of(columns: Sequence[Column], grid: Grid) -> Iterator[tuple[str, list[int]]]:
+    """The blocks of a panel with the rows that are shown in it: of further columns, those that say something there."""
+    start, is_part = 0, len(columns) < len(grid.columns)
+    for block, n in grid.blocks:
+        rows = [r for r in range(start, start + n) if not is_part or any(c.cells[r] not in (None, "") for c in columns[grid.keys :])]
+        start += n
+        if rows:
+            yield block, rows
 
 
 def _row(cells: Sequence[Cell], columns: Sequence[Column], grid: Grid) -> Iterator[str]:

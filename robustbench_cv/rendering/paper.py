@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from robustbench_cv.rendering import escape, latex, page, reporting, threats
+from robustbench_cv.rendering import citations, escape, latex, page, reporting, threats
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.report_items import Item
 from robustbench_cv.rendering.tables import Table
@@ -47,13 +47,13 @@ def main_tex(results: Results, items: Sequence[Item], venue: Venue) -> str:
             run=results.run,
             venue=venue,
             setup=latex.SETUP,
-            title=_title(results),
+            title=title_of(results),
             setup_texts=list(_setup(results)),
-            sentences=list(_sentences(results)),
+            sentences=list(sentences(results)),
             body=[_placed(item, venue) for item in body],
             supplement=[_placed(item, venue) for item in rest],
             supplement_texts=list(_supplement(results)),
-            cited=False,
+            cited=bool(citations.of_run(results)),
         )
     )
 
@@ -89,7 +89,8 @@ def _placed(item: Item, venue: Venue) -> Placed:
     return Placed(item.label, section, is_table=False, caption=caption, file=f"{item.label}.png")
 
 
-def _title(results: Results) -> str:
+def title_of(results: Results) -> str:
+    """What the paper is called."""
     n = len({group.model for group in results.groups()})
     return f"Robustness of {n} model{'' if n == 1 else 's'}: suite {results.run.suite}"
 
@@ -98,14 +99,30 @@ def _setup(results: Results) -> Iterator[str]:
     """What was run, on what, and what the checks said, as LaTeX."""
     for task in reporting.tasks_of(results):
         groups = reporting.groups_of(results, task)
-        models = _listed(dict.fromkeys(escape.latex(g.model) for g in groups))
-        data = _listed(dict.fromkeys(escape.latex(g.dataset) for g in groups))
-        attacks = dict.fromkeys(escape.latex(f"{threats.attack_title(results, task, c)}") for c in results.conditions(task, "attack"))
+        models = _listed(dict.fromkeys(_cited(g.model, "models", results.model_row(g).spec) for g in groups))
+        specs = {d.name: d.spec for d in results.run.datasets}
+        data = _listed(dict.fromkeys(_cited(g.dataset, "datasets", specs.get(g.dataset, "")) for g in groups))
+        measured = _listed(dict.fromkeys(_cited(name, "metrics", name) for name in results.metrics(task)))
+        attacks = dict.fromkeys(
+            _cited(threats.attacktitle_of(results, task, c), "attacks", c.attack or "") for c in results.conditions(task, "attack")
+        )
         said = f" Attacks: {_listed(attacks)}. {escape.latex(_adversary(results, task))}" if attacks else ""
-        yield rf"\textbf{{{escape.latex(reporting.TASK_TITLES[task])}.}} Models: {models}. Data: {data}.{said}"
-    yield escape.latex(threats.run_text(results))
+        yield rf"\textbf{{{escape.latex(reporting.TASK_TITLES[task])}.}} Models: {models}. Data: {data}. Metrics: {measured}.{said}"
+    rest = ",".join(reference.key for reference in citations.of_run(results) if reference.paper not in _named(results))
+    yield rf"{escape.latex(threats.run_text(results))} Intervals, tests and edits follow~\cite{{{rest}}}."
     yield from (escape.latex(note) for note in results.run.notes)
     yield from (escape.latex(alarm) for alarm in page.alarms(results))
+
+
+def _named(results: Results) -> set[str]:
+    """Papers that are cited where the thing is named."""
+    shown = ("models", "datasets", "attacks", "metrics")
+    return {paper for kind, spec in citations.used(results) if kind in shown for paper in citations.papers(kind, spec)}
+
+
+def _cited(text: str, kind: str, spec: str) -> str:
+    key = citations.key_of(kind, spec)
+    return rf"{escape.latex(text)}~\cite{{{key}}}" if key else escape.latex(text)
 
 
 def _adversary(results: Results, task: Task) -> str:
@@ -117,7 +134,7 @@ def _listed(names: Sequence[str] | dict[str, None]) -> str:
     return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
 
 
-def _sentences(results: Results) -> Iterator[str]:
+def sentences(results: Results) -> Iterator[str]:
     """The numbers that a reader looks for first, in words."""
     for group in results.groups():
         made = page.headline(results, group)

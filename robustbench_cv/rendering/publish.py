@@ -11,7 +11,7 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import REPORTS, build_stored
 from robustbench_cv.files import write_bytes
-from robustbench_cv.rendering import drawings, escape, paper, reporting
+from robustbench_cv.rendering import citations, drawings, escape, paper, pdf_report, reporting
 from robustbench_cv.rendering.figures import Chart, save
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.junit import junit_xml
@@ -58,6 +58,7 @@ def publish(results: Results, out: Path, reports: Sequence[str], venue: Venue = 
     }
     printed = [*(item for item in build_items(results, PRINTED) if item.label not in {i.label for i in items}), *items]
     texts[folder.report / "main.tex"] = paper.main_tex(results, printed, venue)
+    texts[folder.report / "references.bib"] = citations.bibtex(citations.of_run(results))
     for item in printed:
         if isinstance(item, Table):
             texts[tables / f"{item.label}.tex"] = item.to_latex(venue)
@@ -66,6 +67,9 @@ def publish(results: Results, out: Path, reports: Sequence[str], venue: Venue = 
     results.save_estimates()
     for path, content in ({path: text.encode("utf-8") for path, text in texts.items()} | pictures).items():
         write_bytes(path, content)
+    if pdf_report.is_available():
+        write_bytes(folder.report / "report.pdf", pdf_report.pdf_report(results, printed))
+        texts[folder.report / "report.pdf"] = ""
     charts = [path for item in items if isinstance(item, Chart) for path in save(item, figures)]
     drawings.keep(items, results, reports)
     return [*texts, *pictures, *charts]

@@ -72,14 +72,18 @@ class Table:
 
     def to_latex(self, venue: Venue = VENUES["two-column"]) -> str:
         """A float as wide as a column of the venue, or a longtable as wide as its page; see `latex` for what the preamble needs."""
-        grid = _grid(self)
+        grid = self.grid()
         if self.in_text and not latex.needs_pages(grid, venue.column_points, venue.rows):
             return latex.float_table(grid, venue.column_points, venue.rows)
         return latex.long_table(grid, venue.full_points)
 
+    def grid(self) -> latex.Grid:
+        """The table as it is fitted to a width."""
+        return _grid_of(self)
+
     def is_float(self, venue: Venue) -> bool:
         """Whether `to_latex` makes a float, which may stand among columns; a longtable needs a page of one column."""
-        return self.in_text and not latex.needs_pages(_grid(self), venue.column_points, venue.rows)
+        return self.in_text and not latex.needs_pages(self.grid(), venue.column_points, venue.rows)
 
 
 def cells_of(columns: Sequence[str | tuple[str, str]], rows: Sequence[Sequence[Cell]]) -> pandas.DataFrame:
@@ -211,7 +215,7 @@ def _html_note(note: str) -> str:
     return escape.html(note)
 
 
-def _grid(table: Table) -> latex.Grid:
+def _grid_of(table: Table) -> latex.Grid:
     shown = _shown_columns(table)
     headings, blocks = (_headings if table.in_text else _with_units)(table.frame), [(name, rows) for name, rows in _blocks(table)]
     rows = [row for _, part in blocks for row in part]
