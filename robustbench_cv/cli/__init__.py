@@ -15,7 +15,7 @@ import click
 from click.shell_completion import shell_complete
 
 from robustbench_cv import __version__, terminal
-from robustbench_cv.cli import cite, compare, doctor, explain, finetune, listing, profile, report, run, show, speed, train
+from robustbench_cv.cli import cite, compare, doctor, explain, finetune, leaderboard, listing, profile, report, run, show, speed, train
 from robustbench_cv.cli.exits import exit_code_of
 from robustbench_cv.runner.memory import keep_freed_memory
 
@@ -38,6 +38,7 @@ for _command in (
     explain.command,
     report.command,
     cite.command,
+    leaderboard.command,
     listing.command,
     show.command,
     train.command,

@@ -50,9 +50,20 @@ FORMATS = ("md", "tex", "csv", "html")
 @option("--rows", title=WHAT, metavar="NAMES", default="", help="Of the table robustness: models, by commas.")
 @option("--transpose", title=WHAT, is_flag=True, help="Of the table robustness: models as columns.")
 @option("--as", "kind", title=HOW, type=click.Choice(FORMATS), default="md", show_default=True, help="What --table prints.")
+@option(
+    "--export", "exports", title=WRITES, multiple=True, metavar="TRACKER:DIR", help="mlflow:DIR, wandb:DIR (offline) or tensorboard:DIR."
+)
 @options.plugin
 def command(
-    folders: tuple[Path, ...], out: Path | None, venue: Name, table: str, columns: str, rows: str, transpose: bool, kind: str
+    folders: tuple[Path, ...],
+    out: Path | None,
+    venue: Name,
+    table: str,
+    columns: str,
+    rows: str,
+    transpose: bool,
+    kind: str,
+    exports: tuple[str, ...],
 ) -> None:
     """Write the report of the run in FOLDERS again, from that folder alone; of several runs, one report of all their models."""
     if (columns or rows or transpose) and not table:
@@ -75,6 +86,11 @@ def command(
     files = RunFolder(target)
     say(f"writes {files.report}/ and {files.summary}")
     publish(results, target, results.run.reports, VENUES[venue])
+    if exports:
+        from robustbench_cv.rendering.exports import export
+
+        for exported in exports:
+            say(f"exported: {export(results, exported)}")
     say(f"report: {files.report_page.resolve()}")
 
 

@@ -68,7 +68,9 @@ def pdf_report(results: Results, items: Sequence[Item]) -> bytes:
         canvas.drawCentredString(width / 2, 0.45 * _INCH, str(document.page))
 
     out = io.BytesIO()
-    document = BaseDocTemplate(out, pagesize=(width, height), title=paper.title_of(results), author="", creator="robustbench-cv")
+    document = BaseDocTemplate(
+        out, pagesize=(width, height), title=paper.title_of(results), author="", creator="robustbench-cv", initialFontName="STIX"
+    )
     document.addPageTemplates(
         [
             PageTemplate("first", columns(tall - head), onPage=first),
@@ -128,7 +130,9 @@ def _flowables(item: Item, styles: Any, room: float, counts: dict[str, int], poi
 
     kind = "Table" if isinstance(item, Table) else "Figure"
     counts[kind] += 1
-    caption = Paragraph(f"<font name='STIXBol'>{kind} {counts[kind]}:</font> {_text(item.caption)}", styles["caption"])
+    caption = Paragraph(
+        f"<font name='STIXBol'>{kind} {counts[kind]}:</font> {_text(item.caption)}", styles["above" if kind == "Table" else "caption"]
+    )
     notes = [Paragraph(_text(note), styles["note"]) for note in item.notes]
     if isinstance(item, Table):
         return [caption, *_panels(item, styles, room / points, points), *notes, Spacer(1, 10)]
@@ -181,6 +185,7 @@ def _panels(table: Table, styles: Any, scale: float, points: float) -> Iterator[
                 ("TOPPADDING", (0, 0), (-1, -1), 0.5),
                 ("BOTTOMPADDING", (0, 0), (-1, -1), 1.5),
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),
+                ("FONTNAME", (0, 0), (-1, -1), "STIX"),
                 *rules,
             ]
         )
@@ -238,9 +243,12 @@ def _styles() -> dict[str, Any]:
     cell = ParagraphStyle("cell", fontName="STIX", fontSize=8, leading=9)
     return {
         "text": text,
-        "heading": ParagraphStyle("heading", fontName="STIXBol", fontSize=14, leading=17, spaceBefore=8, spaceAfter=6),
-        "subheading": ParagraphStyle("subheading", fontName="STIXBol", fontSize=12, leading=15, spaceBefore=8, spaceAfter=4),
+        "heading": ParagraphStyle("heading", fontName="STIXBol", fontSize=14, leading=17, spaceBefore=8, spaceAfter=6, keepWithNext=1),
+        "subheading": ParagraphStyle(
+            "subheading", fontName="STIXBol", fontSize=12, leading=15, spaceBefore=8, spaceAfter=4, keepWithNext=1
+        ),
         "caption": ParagraphStyle("caption", parent=text, fontSize=9, leading=10.5, spaceBefore=3, spaceAfter=5),
+        "above": ParagraphStyle("above", parent=text, fontSize=9, leading=10.5, spaceBefore=3, spaceAfter=5, keepWithNext=1),
         "note": ParagraphStyle("note", fontName="STIX", fontSize=7, leading=8.5, spaceAfter=1.5),
         "small": ParagraphStyle("small", fontName="STIX", fontSize=8.5, leading=10, spaceAfter=2.5),
         "cell": cell,
