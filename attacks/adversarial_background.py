@@ -7,7 +7,7 @@ from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import attack
 
 
-@attack(paper="arXiv:2006.09994", task="classification", gradient=False, needs="imagenet9: data")
+@attack(title="Adversarial backgrounds", paper="arXiv:2006.09994", task="classification", gradient=False, needs="imagenet9: data")
 def adversarial_background(backgrounds: PositiveInt = 32) -> BackgroundSearch:
     """The object pasted by its mask on pictures of only_bg_t of all nine classes, its own included, until the model is wrong.
 

@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1712.09665", task="classification", fitted=True, of_condition="plain, shuffled")
+@attack(title="Adversarial patch", paper="arXiv:1712.09665", task="classification", fitted=True, of_condition="plain, shuffled")
 def adversarial_patch(
     target: str = "",
     smallest: PositiveFraction = 0.05,

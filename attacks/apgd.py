@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:2003.01690", task="classification")
+@attack(title="APGD", paper="arXiv:2003.01690", task="classification")
 def apgd(
     norm: str = "linf",
     eps: Length = 8 / 255,
@@ -23,13 +23,13 @@ def apgd(
     return auto_pgd("apgd", classifier_objective(loss), norm=norm, eps=eps, steps=steps, restarts=restarts, rho=rho)
 
 
-@attack(paper="arXiv:2003.01690", task="classification")
+@attack(title="APGD-CE", paper="arXiv:2003.01690", task="classification")
 def apgd_ce(norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 100, restarts: PositiveInt = 1) -> Attack[Logits]:
     """APGD on cross-entropy: AutoAttack's first part."""
     return auto_pgd("apgd-ce", classifier_objective("ce"), norm, eps, steps, restarts)
 
 
-@attack(paper="arXiv:2003.01690", task="classification")
+@attack(title="APGD-DLR", paper="arXiv:2003.01690", task="classification")
 def apgd_dlr(norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 100, restarts: PositiveInt = 1) -> Attack[Logits]:
     """APGD on the difference of logits ratio, which no scaling of the logits can hide from. Three classes or more."""
     return auto_pgd("apgd-dlr", classifier_objective("dlr"), norm, eps, steps, restarts)

@@ -8,7 +8,7 @@ from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 
 
-@attack(paper="arXiv:2003.01690", task="classification")
+@attack(title="APGD-T", paper="arXiv:2003.01690", task="classification")
 def apgd_t(norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 100, targets: PositiveInt = 9) -> Targeted:
     """APGD on the targeted DLR loss towards each of the likeliest `targets` wrong classes in turn; any wrong class breaks the sample.
 

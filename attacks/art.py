@@ -16,7 +16,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Scalar
 
 
-@attack(paper="arXiv:1807.01069", task="classification", needs="adversarial-robustness-toolbox")
+@attack(title="ART", paper="arXiv:1807.01069", task="classification", needs="adversarial-robustness-toolbox")
 def art(name: str, by_sample: bool = True, **arguments: Scalar) -> External:
     """`art:ProjectedGradientDescent(eps=8/255, eps_step=2/255, max_iter=10)`: the library's class and its own arguments, untargeted.
 

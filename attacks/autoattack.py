@@ -9,7 +9,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:2003.01690", task="classification")
+@attack(title="AutoAttack", paper="arXiv:2003.01690", task="classification")
 def autoattack(
     norm: str = "linf", eps: Length = 8 / 255, version: Version = "standard", steps: PositiveInt = 100, queries: PositiveInt = 5000
 ) -> Ensemble[Logits]:

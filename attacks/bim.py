@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1607.02533", task="classification")
+@attack(title="BIM", paper="arXiv:1607.02533", task="classification")
 def bim(eps: Budget = 8 / 255, steps: PositiveInt | None = None, alpha: Budget = 1 / 255) -> Attack[Logits]:
     """Sign steps of one grey level from the clean image: PGD without a random start.
 

@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:2302.02213", task="segmentation", renamed="share=wrong_fraction")
+@attack(title="CosPGD", paper="arXiv:2302.02213", task="segmentation", renamed="share=wrong_fraction")
 def cospgd(
     norm: str = "linf",
     eps: Length = 8 / 255,

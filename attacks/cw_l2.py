@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1608.04644", task="classification")
+@attack(title="C&W L2", paper="arXiv:1608.04644", task="classification")
 def cw_l2(
     eps: Length | None = None,
     steps: PositiveInt = 100,

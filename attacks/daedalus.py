@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1902.02067", task="detection", reduced="steps=10")
+@attack(title="Daedalus", paper="arXiv:1902.02067", task="detection", reduced="steps=10")
 def daedalus(
     norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 40, alpha: Length | None = None, boxes: PositiveInt = 10
 ) -> Attack[Candidates, ImageFrame]:

@@ -11,7 +11,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1703.08603", task="detection", reduced="eps=8/255, steps=30, gamma=1/255")
+@attack(title="DAG", paper="arXiv:1703.08603", task="detection", reduced="eps=8/255, steps=30, gamma=1/255")
 def dag(eps: Budget | None = None, steps: PositiveInt = 150, gamma: Budget = 0.5 / 255) -> Attack[Candidates, AdversarialBoxLabels]:
     """Every proposal on an object to another class, until no object is reported as its own.
 

@@ -14,7 +14,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1511.04599", task="classification")
+@attack(title="DeepFool", paper="arXiv:1511.04599", task="classification")
 def deepfool(
     norm: str = "l2",
     eps: Length | None = None,

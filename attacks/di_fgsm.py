@@ -9,7 +9,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1803.06978", task="classification")
+@attack(title="DI-FGSM", paper="arXiv:1803.06978", task="classification")
 def di_fgsm(
     eps: Budget = 16 / 255,
     steps: PositiveInt = 10,

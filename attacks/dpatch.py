@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1806.02299", task="detection", fitted=True, of_condition="plain, shuffled", renamed="share=area")
+@attack(title="DPatch", paper="arXiv:1806.02299", task="detection", fitted=True, of_condition="plain, shuffled", renamed="share=area")
 def dpatch(
     target: str = "",
     area: Area = 0.083,

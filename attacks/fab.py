@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1907.02044", task="classification")
+@attack(title="FAB", paper="arXiv:1907.02044", task="classification")
 def fab(norm: str = "linf", eps: Length | None = 8 / 255, steps: PositiveInt = 100, restarts: PositiveInt = 1) -> Adversary[Logits]:
     """The closest misclassified image in 'linf', 'l2' or 'l1'. With eps a sample is settled by the first one inside.
 
@@ -20,7 +20,7 @@ def fab(norm: str = "linf", eps: Length | None = 8 / 255, steps: PositiveInt = 1
     return fast_boundary("fab", norm, eps, steps, restarts)
 
 
-@attack(paper="arXiv:2003.01690", task="classification")
+@attack(title="FAB-T", paper="arXiv:2003.01690", task="classification")
 def fab_t(norm: str = "linf", eps: Length | None = 8 / 255, steps: PositiveInt = 100, targets: PositiveInt = 9) -> Targeted:
     """FAB towards each of the likeliest `targets` wrong classes in turn: one backward pass a step.
 

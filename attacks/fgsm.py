@@ -11,7 +11,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1412.6572", task="classification")
+@attack(title="FGSM", paper="arXiv:1412.6572", task="classification")
 def fgsm(eps: Budget = 8 / 255) -> Attack[Logits]:
     """One sign step of the whole budget from the clean image. A sanity check, not an evaluation: PGD must do better."""
     ball = Linf(eps)

@@ -16,7 +16,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Scalar
 
 
-@attack(paper="doi:10.21105/joss.02607", task="classification", needs="foolbox")
+@attack(title="foolbox", paper="doi:10.21105/joss.02607", task="classification", needs="foolbox")
 def foolbox(name: str, eps: Length | None = None, norm: str | None = None, by_sample: bool = True, **arguments: Scalar) -> External:
     """`foolbox:LinfPGD(eps=8/255, steps=40)`: the library's class and its own arguments, untargeted, at the budget eps.
 

@@ -15,7 +15,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Raw
 
 
-@attack(paper="arXiv:1904.02144", task="any", gradient=False, reduced="eps=0.7, queries=300")
+@attack(title="HopSkipJump", paper="arXiv:1904.02144", task="any", gradient=False, reduced="eps=0.7, queries=300")
 def hop_skip_jump(
     norm: Literal["linf", "l2"] = "l2",
     eps: Length | None = None,

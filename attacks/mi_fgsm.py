@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1710.06081", task="classification")
+@attack(title="MI-FGSM", paper="arXiv:1710.06081", task="classification")
 def mi_fgsm(eps: Budget = 16 / 255, steps: PositiveInt = 10, decay: NonNegativeNumber = 1.0, alpha: Budget | None = None) -> Attack[Logits]:
     """PGD from the clean image whose sign step follows an accumulated, L1-normalised gradient. alpha: eps / steps, as in the paper."""
     ball = Linf(eps)

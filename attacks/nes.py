@@ -12,7 +12,9 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R
 
 
-@attack(paper="arXiv:1804.08598", task="classification", gradient=False, reduced="queries=200, probes=20", renamed="samples=probes")
+@attack(
+    title="NES", paper="arXiv:1804.08598", task="classification", gradient=False, reduced="queries=200, probes=20", renamed="samples=probes"
+)
 def nes(
     norm: str = "linf",
     eps: Length = 8 / 255,
@@ -33,6 +35,7 @@ def nes(
 
 
 @attack(
+    title="NES",
     paper="arXiv:1804.08598",
     task="segmentation",
     gradient=False,
@@ -55,7 +58,14 @@ def nes_pixels(
     )
 
 
-@attack(paper="arXiv:1804.08598", task="detection", gradient=False, reduced="eps=16/255, queries=120, probes=20", renamed="samples=probes")
+@attack(
+    title="NES",
+    paper="arXiv:1804.08598",
+    task="detection",
+    gradient=False,
+    reduced="eps=16/255, queries=120, probes=20",
+    renamed="samples=probes",
+)
 def nes_vanish(
     norm: str = "linf",
     eps: Length = 8 / 255,

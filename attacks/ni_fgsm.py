@@ -9,7 +9,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1908.06281", task="classification")
+@attack(title="NI-FGSM", paper="arXiv:1908.06281", task="classification")
 def ni_fgsm(
     eps: Budget = 16 / 255,
     steps: PositiveInt = 10,

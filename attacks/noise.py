@@ -13,7 +13,7 @@ from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 
 
-@attack(task="any")
+@attack(title="Random noise", task="any")
 def noise(norm: str = "linf", eps: Length = 8 / 255, draws: PositiveInt = 1, uniform: bool = False) -> Attack[Any]:
     """A random direction at the full radius (a random sign for each value in Linf), or uniform in the ball; the worst of `draws`.
 

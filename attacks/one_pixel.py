@@ -13,7 +13,9 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1710.08864", task="classification", gradient=False, reduced="pixels=8, population=10, generations=9")
+@attack(
+    title="One pixel", paper="arXiv:1710.08864", task="classification", gradient=False, reduced="pixels=8, population=10, generations=9"
+)
 def one_pixel(
     pixels: PositiveInt = 1, population: Annotated[int, Range(4, LARGEST_COUNT)] = 400, generations: NonNegativeInt = 100, loss: str = "ce"
 ) -> Attack[Logits]:

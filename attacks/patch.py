@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1801.02608", task="classification", renamed="share=area")
+@attack(title="LaVAN patch", paper="arXiv:1801.02608", task="classification", renamed="share=area")
 def patch(
     area: Area = 0.02, where: Place = "corner", steps: PositiveInt = 50, alpha: Length = 0.05, restarts: PositiveInt = 1
 ) -> Attack[Logits]:

@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1904.08653", task="detection", fitted=True, of_condition="plain, shuffled")
+@attack(title="Person patch", paper="arXiv:1904.08653", task="detection", fitted=True, of_condition="plain, shuffled")
 def person_patch(
     cls: str = "person",
     scale: PositiveNumber = 0.3,

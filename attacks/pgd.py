@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1706.06083", task="classification")
+@attack(title="PGD", paper="arXiv:1706.06083", task="classification")
 def pgd(
     norm: str = "linf",
     eps: Length = 8 / 255,

@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1909.05040", task="classification")
+@attack(title="PGD-L0", paper="arXiv:1909.05040", task="classification")
 def pgd_l0(
     pixels: PositiveInt = 10, steps: PositiveInt = 50, alpha: Length = 0.15, restarts: PositiveInt = 1, loss: str = "ce"
 ) -> Attack[Logits]:

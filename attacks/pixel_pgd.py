@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:1711.09856", task="segmentation", renamed="share=wrong_fraction")
+@attack(title="PGD", paper="arXiv:1711.09856", task="segmentation", renamed="share=wrong_fraction")
 def pixel_pgd(
     norm: str = "linf",
     eps: Length = 8 / 255,

@@ -11,7 +11,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1809.05962", task="detection", needs="proposals")
+@attack(title="RAP", paper="arXiv:1809.05962", task="detection", needs="proposals")
 def rap(eps: Budget = 8 / 255, steps: PositiveInt = 200, gamma: Budget = 20 / 255) -> Attack[Candidates, ConfidentProposals]:
     """The region proposal network finds background where objects were, and shifts what it still proposes. Two-stage detectors only.
 

@@ -12,7 +12,9 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1906.11897", task="detection", fitted=True, of_condition="plain, shuffled", renamed="share=area")
+@attack(
+    title="Robust DPatch", paper="arXiv:1906.11897", task="detection", fitted=True, of_condition="plain, shuffled", renamed="share=area"
+)
 def robust_dpatch(
     area: Area = 0.083,
     brightness: Fraction = 0.2,

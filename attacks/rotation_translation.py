@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1712.02779", task="classification", gradient=False)
+@attack(title="Rotation and translation", paper="arXiv:1712.02779", task="classification", gradient=False)
 def rotation_translation(
     eps: Annotated[float, Range(0, 1, meaning="a share of the range")] = 1.0,
     search: Literal["random", "grid"] = "random",

@@ -17,7 +17,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:2306.12941", task="segmentation", reduced="steps=5", renamed="share=wrong_fraction")
+@attack(title="SEA", paper="arXiv:2306.12941", task="segmentation", reduced="steps=5", renamed="share=wrong_fraction")
 def sea(
     norm: str = "linf", eps: Length = 8 / 255, steps: PositiveInt = 300, wrong_fraction: PositiveFraction = 0.5
 ) -> Ensemble[PixelLogits]:

@@ -17,6 +17,7 @@ from robustbench_cv.types import PixelLogits
 
 
 @attack(
+    title="DAG",
     paper="arXiv:1703.08603",
     task="segmentation",
     reduced="eps=16/255, steps=40, gamma=4/255, wrong_fraction=0.5",

@@ -13,7 +13,12 @@ from robustbench_cv.types import PixelLogits
 
 
 @attack(
-    paper="arXiv:2108.06179", task="segmentation", fitted=True, of_condition="plain, shuffled", renamed="share=area, wrong=wrong_fraction"
+    title="Patch",
+    paper="arXiv:2108.06179",
+    task="segmentation",
+    fitted=True,
+    of_condition="plain, shuffled",
+    renamed="share=area, wrong=wrong_fraction",
 )
 def seg_patch(
     area: Area = 0.1,

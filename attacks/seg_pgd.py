@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:2207.12391", task="segmentation", renamed="share=wrong_fraction")
+@attack(title="SegPGD", paper="arXiv:2207.12391", task="segmentation", renamed="share=wrong_fraction")
 def seg_pgd(
     norm: str = "linf",
     eps: Length = 8 / 255,

@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits
 
 
-@attack(paper="arXiv:1704.05712", task="segmentation", fitted=True, of_condition="plain, shuffled")
+@attack(title="Universal perturbation", paper="arXiv:1704.05712", task="segmentation", fitted=True, of_condition="plain, shuffled")
 def seg_universal(
     eps: Budget = 10 / 255,
     loss_against: str = "annotations",

@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1804.05810", task="detection", fitted=True, of_condition="plain, shuffled")
+@attack(title="ShapeShifter", paper="arXiv:1804.05810", task="detection", fitted=True, of_condition="plain, shuffled")
 def shapeshifter(
     cls: str = "car",
     target: str = "person",

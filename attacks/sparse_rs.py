@@ -11,7 +11,14 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:2006.12834", task="classification", gradient=False, reduced="pixels=8, queries=60", renamed="share=swap_fraction")
+@attack(
+    title="Sparse-RS",
+    paper="arXiv:2006.12834",
+    task="classification",
+    gradient=False,
+    reduced="pixels=8, queries=60",
+    renamed="share=swap_fraction",
+)
 def sparse_rs(
     pixels: PositiveInt = 24, queries: PositiveInt = 10_000, swap_fraction: PositiveFraction = 0.3, loss: str = "margin"
 ) -> Attack[Logits]:

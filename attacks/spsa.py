@@ -11,7 +11,14 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R
 
 
-@attack(paper="arXiv:1802.05666", task="classification", gradient=False, reduced="queries=200, probes=20", renamed="samples=probes")
+@attack(
+    title="SPSA",
+    paper="arXiv:1802.05666",
+    task="classification",
+    gradient=False,
+    reduced="queries=200, probes=20",
+    renamed="samples=probes",
+)
 def spsa(
     norm: str = "linf",
     eps: Length = 8 / 255,
@@ -31,6 +38,7 @@ def spsa(
 
 
 @attack(
+    title="SPSA",
     paper="arXiv:1802.05666",
     task="segmentation",
     gradient=False,
@@ -62,7 +70,14 @@ def spsa_pixels(
     )
 
 
-@attack(paper="arXiv:1802.05666", task="detection", gradient=False, reduced="eps=16/255, queries=120, probes=20", renamed="samples=probes")
+@attack(
+    title="SPSA",
+    paper="arXiv:1802.05666",
+    task="detection",
+    gradient=False,
+    reduced="eps=16/255, queries=120, probes=20",
+    renamed="samples=probes",
+)
 def spsa_vanish(
     norm: str = "linf",
     eps: Length = 8 / 255,

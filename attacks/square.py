@@ -10,7 +10,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits
 
 
-@attack(paper="arXiv:1912.00049", task="classification", gradient=False, renamed="share=area")
+@attack(title="Square", paper="arXiv:1912.00049", task="classification", gradient=False, renamed="share=area")
 def square(
     norm: str = "linf", eps: Length = 8 / 255, queries: PositiveInt = 5000, area: Area = 0.8, rescale: bool = True
 ) -> Attack[Logits]:
@@ -23,6 +23,7 @@ def square(
 
 
 @attack(
+    title="Square",
     paper="arXiv:1912.00049",
     task="segmentation",
     gradient=False,
@@ -44,7 +45,7 @@ def square_pixels(
     )
 
 
-@attack(paper="arXiv:1912.00049", task="detection", gradient=False, reduced="eps=16/255, queries=60", renamed="share=area")
+@attack(title="Square", paper="arXiv:1912.00049", task="detection", gradient=False, reduced="eps=16/255, queries=60", renamed="share=area")
 def square_vanish(
     norm: str = "linf", eps: Length = 8 / 255, queries: PositiveInt = 1000, area: Area = 0.8, rescale: bool = True
 ) -> Attack[Candidates]:

@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:1807.07769", task="detection", fitted=True, of_condition="plain, shuffled")
+@attack(title="Disappearance sticker", paper="arXiv:1807.07769", task="detection", fitted=True, of_condition="plain, shuffled")
 def sticker_hide(
     cls: str = "car",
     smallest: PositiveFraction = 0.5,

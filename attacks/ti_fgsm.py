@@ -9,7 +9,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1904.02884", task="classification")
+@attack(title="TI-FGSM", paper="arXiv:1904.02884", task="classification")
 def ti_fgsm(
     eps: Budget = 16 / 255,
     steps: PositiveInt = 10,

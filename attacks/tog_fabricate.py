@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:2004.04320", task="detection")
+@attack(title="TOG-fabrication", paper="arXiv:2004.04320", task="detection")
 def tog_fabricate(
     boxes: PositiveInt = 10,
     eps: Budget = 8 / 255,

@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:2004.04320", task="detection")
+@attack(title="TOG-mislabeling", paper="arXiv:2004.04320", task="detection")
 def tog_mislabel(
     towards: Literal["most-likely", "least-likely"] = "most-likely",
     eps: Budget = 8 / 255,

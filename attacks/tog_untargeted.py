@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:2004.04320", task="detection")
+@attack(title="TOG-untargeted", paper="arXiv:2004.04320", task="detection")
 def tog_untargeted(
     eps: Budget = 8 / 255, steps: PositiveInt = STEPS, alpha: Budget | None = None, decay: NonNegativeNumber = 1.0
 ) -> Attack[Candidates]:

@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates
 
 
-@attack(paper="arXiv:2004.04320", task="detection")
+@attack(title="TOG-vanishing", paper="arXiv:2004.04320", task="detection")
 def tog_vanish(
     eps: Budget = 8 / 255,
     steps: PositiveInt = STEPS,

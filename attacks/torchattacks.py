@@ -24,7 +24,7 @@ FEWEST_CLASSES = {"APGDT": 4, "AutoAttack": 4, "JSMA": 3}
 """Below, the library stops with an IndexError (version 3.5.1)."""
 
 
-@attack(paper="arXiv:2010.01950", task="classification")
+@attack(title="torchattacks", paper="arXiv:2010.01950", task="classification")
 def torchattacks(name: str, by_sample: bool = True, **arguments: Scalar) -> External:
     """`torchattacks:PGD(eps=8/255, alpha=2/255, steps=10)`: the library's class and its own arguments, untargeted.
 

@@ -10,7 +10,7 @@ from robustbench_cv.adversary.combinators.transfer import Transfer
 from robustbench_cv.catalogue import ATTACKS, attack
 
 
-@attack(paper="arXiv:1605.07277", task="any", gradient=False, needs="source")
+@attack(title="Transfer", paper="arXiv:1605.07277", task="any", gradient=False, needs="source")
 def transfer(source: str, attack: str, stop: bool = False) -> Transfer[Any, Any]:
     """`transfer(source='lenet5.scenes', attack='mi-fgsm(eps=8/255)')`: the attack runs on the surrogate, the victim sees the result.
 

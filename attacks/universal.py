@@ -12,7 +12,7 @@ from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits
 
 
-@attack(paper="arXiv:1610.08401", task="classification", fitted=True, of_condition="plain, shuffled")
+@attack(title="Universal perturbation", paper="arXiv:1610.08401", task="classification", fitted=True, of_condition="plain, shuffled")
 def universal(
     eps: Budget = 10 / 255,
     loss_against: str = "annotations",

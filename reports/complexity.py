@@ -9,7 +9,7 @@ import pandas
 from robustbench_cv.catalogue import report
 from robustbench_cv.palette import PALETTE, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.figures import Chart, say, shorten_label, value_axis
+from robustbench_cv.rendering.figures import Chart, points, say, shorten_label, value_axis
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -122,14 +122,16 @@ def _circles(axes: Axes, row: dict[str, Any], area: float) -> None:
         axes.plot([x, x], [worst, clean], color=hue, linewidth=1.2, alpha=0.4, zorder=1)
         axes.scatter(x, worst, s=area, facecolor="white", edgecolor=hue, linewidth=1.6, zorder=2, clip_on=False)
     axes.scatter(x, clean, s=area, color=hue, edgecolor="white", linewidth=0.6, zorder=3, clip_on=False)
-    axes.text(x, clean, str(row["number"]), color="white", fontsize=7, fontweight="bold", ha="center", va="center_baseline", zorder=4)
+    axes.text(
+        x, clean, str(row["number"]), color="white", fontsize=points(7), fontweight="bold", ha="center", va="center_baseline", zorder=4
+    )
 
 
 def _key(axes: Axes, entries: list[tuple[str, str]]) -> None:
     """Names at the right of the panel, in the order of the axis: a model's number, name and parameters."""
     gap = min(0.075, 1 / len(entries))
     for i, (text, hue) in enumerate(entries):
-        axes.text(1.03, 1 - gap * (i + 0.5), text, transform=axes.transAxes, color=hue, fontsize=min(8.0, 105 * gap), va="center")
+        axes.text(1.03, 1 - gap * (i + 0.5), text, transform=axes.transAxes, color=hue, fontsize=points(min(8.0, 105 * gap)), va="center")
 
 
 def _name(row: dict[str, Any], several: bool) -> str:

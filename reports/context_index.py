@@ -13,7 +13,7 @@ from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import NAME
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import EditPair, edit_pairs
-from robustbench_cv.rendering.figures import Chart, percent_axis, say
+from robustbench_cv.rendering.figures import Chart, percent_axis, points, say
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -127,4 +127,4 @@ def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
     percent_axis(axes.xaxis)
     axes.set_xlabel("context index: 0 % reads objects alone, 100 % contexts alone")
     axes.grid(axis="x")
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    axes.legend(frameon=False, fontsize=points(8), loc="upper left", bbox_to_anchor=(1.01, 1.0))

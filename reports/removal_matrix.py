@@ -15,7 +15,7 @@ from robustbench_cv.metrics.context import CHANGES, FEWEST, LEAST_IOU
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.escape import slug
-from robustbench_cv.rendering.figures import Chart
+from robustbench_cv.rendering.figures import Chart, points
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -201,7 +201,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
             colour = "white" if abs(value) > 0.6 * limit else "black"
             at = changed.index(row[1]), removed.index(row[0])
             text = f"{100 * value:+.{0 if limit > 0.1 else 1}f}".replace("-", "−")
-            axes.text(*at, text, ha="center", va="center", fontsize=7, color=colour, fontweight="bold" if row[4] else "normal")
+            axes.text(*at, text, ha="center", va="center", fontsize=points(7), color=colour, fontweight="bold" if row[4] else "normal")
     axes.set_xticks(range(len(changed)), changed, rotation=45, ha="right")
     axes.set_yticks(range(len(removed)), removed)
     axes.set_xlabel("changed class")

@@ -171,18 +171,39 @@ def _is_part(base: Results, new: Results, one: Group, other: Group) -> bool:
     return len(here) > 0 and bool(compute.all(compute.is_in(here, value_set=there)).as_py())
 
 
+def protocol_differences(base: Results, new: Results) -> Iterator[str]:
+    """What keeps two runs of different models out of one table: suite, version, seed, samples, conditions, budgets, metrics."""
+    a, b = base.run, new.run
+    if (a.suite, a.version) != (b.suite, b.version):
+        yield f"suite: {a.suite}, version {a.version}, and {b.suite}, version {b.version}"
+    if a.seed != b.seed:
+        yield f"seed: {a.seed} and {b.seed}"
+    for track in a.tracks:
+        other = next((t for t in b.tracks if t.task == track.task), None)
+        if other is None:
+            continue
+        for name in sorted({*track.datasets} ^ {*other.datasets}):
+            yield f"{track.task} data set {name!r} is in one of the runs alone"
+        for row in (d for d in a.datasets if d.task == track.task):
+            same = next((d for d in b.datasets if (d.name, d.task) == (row.name, row.task)), None)
+            if same is not None and same.ids_sha256 != row.ids_sha256:
+                yield f"samples of {row.name} ({row.task}): {row.n} and {same.n}, and not the same ones"
+        yield from _track_differences(track, other)
+
+
 def _track_differences(base: TrackRow, new: TrackRow) -> Iterator[str]:
     there = {c.name: c for c in base.conditions}
     here = {c.name: c for c in new.conditions}
     for name in sorted(there.keys() ^ here.keys()):
         yield f"{new.task} condition {name!r} is in the {'base' if name in there else 'new run'} alone"
     for name in (n for n in here if n in there and here[n] != there[n]):
-        yield f"{new.task} condition {name!r}: {_spelled(there[name])} in the base, {_spelled(here[name])} in the new run"
+        yield f"{new.task} condition {name!r}: {spelled(there[name])} in the base, {spelled(here[name])} in the new run"
     for name in sorted({m.name for m in base.metrics} ^ {m.name for m in new.metrics}):
         yield f"{new.task} metric {name!r} is in one of the runs alone"
 
 
-def _spelled(condition: Condition) -> str:
+def spelled(condition: Condition) -> str:
+    """What a condition does, as specs."""
     return ", ".join([*condition.interventions, *([condition.attack] if condition.attack else [])]) or "clean"
 
 

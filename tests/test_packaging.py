@@ -101,6 +101,7 @@ ROOMS = (
     ("record_store", "estimate_cache"),
     ("results",),
     ("context_results", "checks", "gates", "compare", "baselines", "power", "explain"),
+    ("joined",),
     ("suite_files",),
     ("rendering", "runner"),
     ("api", "benchmarking", "benchmark_cases", "cli", "sql", "pytest_plugin"),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.rendering import escape
+from robustbench_cv.rendering import escape, latex
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 
@@ -105,7 +105,7 @@ def test_text_stays_in_its_cell(text: str) -> None:
     rows = [line for line in made.to_markdown().split("\n") if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
     body = [line for line in made.to_latex().split("\n") if line.endswith(r" \\") and "multicolumn" not in line]
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {3}
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {4}
     assert not any(re.search(r"(?<!\\)%", line) for line in body)
 
 
@@ -119,7 +119,7 @@ def test_escaped_latex_is_balanced_ascii_or_accented(text: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles_with_booktabs_alone(tmp_path: Path) -> None:
+def test_latex_compiles_and_fits_with_any_text(tmp_path: Path) -> None:
     printable = "".join(chr(c) for c in (*range(32, 127), *range(0xC0, 0x180)))
     wide = Table(
         cells_of(("model", ("cost", "steps"), ("cost", "evidence")), [["[0] m", 10, "long " * 40], ["*", None, "ab12" * 16]]),
@@ -129,19 +129,24 @@ def test_latex_compiles_with_booktabs_alone(tmp_path: Path) -> None:
     )
     tables = [table(NASTY, printable, caption=printable), wide, Table(cells_of(("v",), [[BLOCKED], [UNDEFINED]]), "c", "l")]
     body = "\n".join(t.to_latex() for t in tables)
-    source = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\n\\end{document}\n"
+    packages = (
+        "\\usepackage{array, booktabs, longtable, siunitx}\n\\usepackage[textwidth=6.875in]{geometry}\n\\emergencystretch=3em\n"
+        + latex.SETUP
+    )
+    source = "\\documentclass{article}\n" + packages + "\n\\begin{document}\n" + body + "\n\\end{document}\n"
     (tmp_path / "t.tex").write_text(source, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
     assert (tmp_path / "t.pdf").stat().st_size > 1000
+    assert b"Overfull" not in done.stdout
 
 
 def test_row_blocks_are_headings_on_the_page_and_a_column_in_the_csv() -> None:
     rows = [["a", 1], ["a", 2], ["b", 3]]
     made = Table(cells_of(("model", "n"), rows), "c", "l", blocks="model")
     assert made.to_html().count('scope="rowgroup"') == 2
-    assert made.to_latex().count(r"\multicolumn{1}{@{}l}") == 2
+    assert made.to_latex().count(r"\multicolumn{1}{@{}l@{}}{\textbf") == 2
     assert made.to_csv() == "model,n\na,1\na,2\nb,3\n"
 
 

@@ -1,35 +1,110 @@
-"""report: a run's report, written again from its folder alone."""
+"""report: the report of a run, or of several in one, written from their folders alone; or one table of one's own choice."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import WRITES, option, titled_command
+from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.errors import UserError
+from robustbench_cv.rendering.venues import NAMES, VENUES, Name
 from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.specs import Spec
 from robustbench_cv.terminal import say
+
+if TYPE_CHECKING:
+    from robustbench_cv.results import Results
 
 EXAMPLES = [
     ("robustbench-cv report runs/quick", "the report of a run, written again in its folder"),
     ("robustbench-cv report runs/quick --out /tmp/quick", "the same, somewhere else"),
+    ("robustbench-cv report runs/a runs/b --out runs/both", "the models and conditions of two runs in one report"),
+    ("robustbench-cv report runs/quick --venue one-column", "main.tex and its figures for a paper of one column"),
+    (
+        'robustbench-cv report runs/quick --table robustness --columns "clean, pgd, worst case" --transpose --as tex',
+        "one table, of your own columns, models as columns",
+    ),
 ]
+
+FORMATS = ("md", "tex", "csv", "html")
 
 
 @titled_command("report", examples=EXAMPLES)
-@click.argument("folder", type=options.FOLDER)
+@click.argument("folders", type=options.FOLDER, nargs=-1, required=True)
 @option("--out", title=WRITES, type=options.FOLDER, metavar="FOLDER", help="Where to write; the run folder itself unless given.")
+@option(
+    "--venue",
+    title=HOW,
+    type=click.Choice(NAMES),
+    default="two-column",
+    show_default=True,
+    help="Widths and letters of main.tex, its tables and its figures.",
+)
+@option(
+    "--table", title=WHAT, metavar="REPORT", default="", help="Print the tables of one report alone, such as robustness; write nothing."
+)
+@option("--columns", title=WHAT, metavar="NAMES", default="", help="Of the table robustness: conditions, curves, worst case; by commas.")
+@option("--rows", title=WHAT, metavar="NAMES", default="", help="Of the table robustness: models, by commas.")
+@option("--transpose", title=WHAT, is_flag=True, help="Of the table robustness: models as columns.")
+@option("--as", "kind", title=HOW, type=click.Choice(FORMATS), default="md", show_default=True, help="What --table prints.")
+@option(
+    "--export", "exports", title=WRITES, multiple=True, metavar="TRACKER:DIR", help="mlflow:DIR, wandb:DIR (offline) or tensorboard:DIR."
+)
 @options.plugin
-def command(folder: Path, out: Path | None) -> None:
-    """Write the report of the run in FOLDER again, from that folder alone."""
-    target = options.usable_folder(out or folder)
+def command(
+    folders: tuple[Path, ...],
+    out: Path | None,
+    venue: Name,
+    table: str,
+    columns: str,
+    rows: str,
+    transpose: bool,
+    kind: str,
+    exports: tuple[str, ...],
+) -> None:
+    """Write the report of the run in FOLDERS again, from that folder alone; of several runs, one report of all their models."""
+    if (columns or rows or transpose) and not table:
+        raise UserError("--columns, --rows and --transpose choose what one table shows: add --table robustness")
+    if len(folders) > 1 and out is None and not table:
+        raise UserError("a report of several runs belongs to none of their folders: add --out FOLDER")
+    target = options.usable_folder(out or folders[0])
 
-    from robustbench_cv.rendering.publish import publish
+    from robustbench_cv.joined import join
     from robustbench_cv.results import Results
 
-    results = Results.open(folder)
+    results = join([Results.open(folder) for folder in folders])
+    if table:
+        chosen = {"columns": columns, "rows": rows, "transpose": transpose}
+        _print(results, str(_with(Spec.parse(table), {name: value for name, value in chosen.items() if value})), kind, venue)
+        return
+
+    from robustbench_cv.rendering.publish import publish
+
     files = RunFolder(target)
     say(f"writes {files.report}/ and {files.summary}")
-    publish(results, target, results.run.reports)
+    publish(results, target, results.run.reports, VENUES[venue])
+    if exports:
+        from robustbench_cv.rendering.exports import export
+
+        for exported in exports:
+            say(f"exported: {export(results, exported)}")
     say(f"report: {files.report_page.resolve()}")
+
+
+def _with(spec: Spec, more: dict[str, str | bool]) -> Spec:
+    return Spec(spec.name, {**spec.args, **more})
+
+
+def _print(results: Results, report: str, kind: str, venue: Name) -> None:
+    from robustbench_cv.rendering.publish import build_items
+    from robustbench_cv.rendering.tables import Table
+
+    tables = [item for item in build_items(results, [report], typed=[report]) if isinstance(item, Table)]
+    if not tables:
+        raise UserError(f"report {report!r} has no table to show of this run")
+    for made in tables:
+        texts = {"md": made.to_markdown, "csv": made.to_csv, "html": made.to_html}
+        say(made.to_latex(VENUES[venue]) if kind == "tex" else texts[kind]())

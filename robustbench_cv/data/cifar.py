@@ -37,7 +37,7 @@ _TEN = _Layout(
 _HUNDRED = _Layout("cifar-100", "meta", ("fine_label_names", "coarse_label_names"), {"train": ("train",), "test": ("test",)})
 
 
-@dataset(tasks="classification")
+@dataset(tasks="classification", paper="https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf")
 def cifar(path: str, *, split: str = "test", coarse: bool = False, task: Task = "classification", name: str | None = None) -> ArrayData:
     """Classification from the published folder of CIFAR-10 or CIFAR-100: cifar-10-batches-py, cifar-100-python, or the binary versions.
 

@@ -55,7 +55,7 @@ _NOTHING = 65_535
 """The label id -1 in 16 bits."""
 
 
-@dataset(tasks="segmentation, detection")
+@dataset(tasks="segmentation, detection", paper="arXiv:1604.01685")
 def cityscapes(path: str, *, split: str = "val", task: Task = "segmentation", name: str | None = None) -> Cityscapes:
     """Segmentation or detection from Cityscapes: leftImg8bit/<split>/<city>/ and gtFine/<split>/<city>/.
 

@@ -23,7 +23,7 @@ from robustbench_cv.tasks import Task
 from robustbench_cv.types import Contents, Labels, Sample
 
 
-@dataset(tasks="detection")
+@dataset(tasks="detection", paper="arXiv:1405.0312")
 def coco(
     path: str,
     *,

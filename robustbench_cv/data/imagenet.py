@@ -20,7 +20,7 @@ from robustbench_cv.types import Labels
 _SYNSET = re.compile(r"n\d{8}")
 
 
-@dataset(tasks="classification")
+@dataset(tasks="classification", paper="arXiv:1409.0575")
 def imagenet(path: str, *, names: str | None = None, task: Task = "classification", name: str | None = None) -> ImageFolder:
     """Classification from ImageNet's validation images: val/n01440764/*.JPEG, or val/*.JPEG with LOC_val_solution.csv beside or above.
 

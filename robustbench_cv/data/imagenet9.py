@@ -51,7 +51,7 @@ class Variant:
     others: int
 
 
-@dataset(tasks="classification")
+@dataset(tasks="classification", paper="arXiv:2006.09994")
 def imagenet9(path: str, *, task: Task = "classification", name: str | None = None) -> ImageNet9:
     """Classification from the published folders of ImageNet-9 (bg_challenge): original, its seven variants, and fg_mask.
 

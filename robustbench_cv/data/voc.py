@@ -32,7 +32,7 @@ CLASSES = (
 _SETS: dict[Task, str] = {"detection": "Main", "segmentation": "Segmentation"}
 
 
-@dataset(tasks="detection, segmentation")
+@dataset(tasks="detection, segmentation", paper="doi:10.1007/s11263-014-0733-5")
 def voc(path: str, *, split: str = "val", task: Task = "detection", classes: str | None = None, name: str | None = None) -> VocData:
     """Detection or segmentation from a Pascal VOC folder, such as VOCdevkit/VOC2012.
 

@@ -34,13 +34,13 @@ CONFUSION = pyarrow.list_(
 _BACKGROUNDS = ("background", "__background__", "bg")
 
 
-@metric(task="segmentation")
+@metric(task="segmentation", paper="doi:10.1007/s11263-014-0733-5")
 def miou() -> Metric:
     """Mean intersection over union of all classes, the background among them where there is one (as in PASCAL VOC)."""
     return MeanIoU("miou")
 
 
-@metric(task="segmentation")
+@metric(task="segmentation", paper="doi:10.1007/s11263-014-0733-5")
 def miou_foreground(labels: Labels) -> Metric:
     """Mean intersection over union of all classes but the background: the class of that name, or index 0 where classes are numbered.
 
@@ -51,7 +51,7 @@ def miou_foreground(labels: Labels) -> Metric:
     return MeanIoU("miou-foreground", background, required=True)
 
 
-@metric(task="segmentation")
+@metric(task="segmentation", paper="doi:10.1007/s11263-014-0733-5")
 def class_iou(of: str, labels: Labels) -> Metric:
     """Intersection over union of one class: class-iou(of='road')."""
     if of not in labels.names:
@@ -59,7 +59,7 @@ def class_iou(of: str, labels: Labels) -> Metric:
     return ClassIoU(labels.index(of), of)
 
 
-@metric(task="segmentation")
+@metric(task="segmentation", paper="doi:10.1007/s11263-014-0733-5")
 def pixel_accuracy() -> Metric:
     """Share of the scored pixels with the right class."""
     return Ratio(

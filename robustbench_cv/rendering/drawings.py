@@ -64,7 +64,8 @@ def _read(folder: Path, item: Chart | Gallery) -> Mapping[str, bytes]:
 
 
 def _path(folder: Path, item: Chart | Gallery, kind: str) -> Path:
-    return folder / f"{file_name(item.label)}.{kind}"
+    venue = f".{item.venue.name}" if isinstance(item, Chart) and kind != "svg" else ""
+    return folder / f"{file_name(item.label)}{venue}.{kind}"
 
 
 def _content(results: Results) -> str:

@@ -19,6 +19,7 @@ import pandas
 from robustbench_cv.files import write_bytes
 from robustbench_cv.palette import INK, MUTED, PALETTE, RULE
 from robustbench_cv.rendering import escape
+from robustbench_cv.rendering.venues import VENUES, Venue
 from robustbench_cv.results import MetricRow
 from robustbench_cv.tasks import Task
 
@@ -30,7 +31,7 @@ NOTHING = "every number here is blocked or undefined"
 
 _FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
-    "png": {"dpi": 160, "metadata": {"Software": None}},
+    "png": {"dpi": 300, "metadata": {"Software": None}},
     "svg": {"metadata": {"Date": None}},
 }
 
@@ -42,8 +43,8 @@ KINDS = tuple(_FORMATS)
 class Chart:
     """A frame and the function that draws it on axes.
 
-    frame: tidy, saved as csv beside the figure; shares and rates 0-1. size: inches. task, label and title: as of a Table. drawn: the figure
-    as it was drawn before, by kind.
+    frame: tidy, saved as csv beside the figure; shares and rates 0-1. size: inches, on the page. task, label and title: as of a Table.
+    drawn: the figure as it was drawn before, by kind. venue: where it is printed, as pdf and png, in that venue's width and letters.
     """
 
     frame: pandas.DataFrame
@@ -55,13 +56,22 @@ class Chart:
     title: str = ""
     size: tuple[float, float] = (6.4, 3.6)
     drawn: Mapping[str, bytes] = field(default_factory=dict)
+    venue: Venue = VENUES["two-column"]
 
-    def figure(self) -> Figure:
-        """The drawn figure, in the shared style."""
+    @property
+    def printed_size(self) -> tuple[float, float]:
+        """Inches: as wide as a column of the venue, with room for as many rows of its letters."""
+        wide, high = self.size
+        across = self.venue.full if wide > PAGE_WIDTH else self.venue.column
+        scale = self.venue.text / TEXT
+        return across, min(self.venue.highest, max(across / wide * high, 0.85 * scale * high))
+
+    def figure(self, *, is_printed: bool = False) -> Figure:
+        """The drawn figure, in the shared style: of the page, or as it is printed."""
         from matplotlib.figure import Figure
 
-        with style():
-            figure = Figure(figsize=self.size, layout="constrained")
+        with style(self.venue.text if is_printed else TEXT):
+            figure = Figure(figsize=self.printed_size if is_printed else self.size, layout="constrained")
             self.draw(figure.add_subplot(), _texts(self.frame, escape.plain))
             freeze(figure)
         return figure
@@ -83,7 +93,7 @@ class Chart:
     def to_bytes(self, kind: str) -> bytes:
         """The figure as "pdf", "png" or "svg"; the same bytes each time."""
         if kind not in self._made:
-            self._made[kind] = render(self._once, kind)
+            self._made[kind] = render(self._once if kind == "svg" else self._printed, kind)
         return self._made[kind]
 
     def everything(self) -> dict[str, bytes]:
@@ -97,6 +107,10 @@ class Chart:
     @functools.cached_property
     def _once(self) -> Figure:
         return self.figure()
+
+    @functools.cached_property
+    def _printed(self) -> Figure:
+        return self.figure(is_printed=True)
 
 
 def _texts(frame: pandas.DataFrame, escaped: Callable[[str], str]) -> pandas.DataFrame:
@@ -127,9 +141,26 @@ def save(chart: Chart, folder: Path) -> list[Path]:
     return paths
 
 
+TEXT = 9.0
+"""Points of the letters of a figure on the page."""
+
+PAGE_WIDTH = 6.4
+"""Inches of a figure on the page."""
+
+NARROW = 4.5
+"""Inches below which a figure has no room for names at the ends of its lines."""
+
+
+def points(size: float) -> float:
+    """A size of letters on the page, as it is in the style at hand."""
+    import matplotlib as mpl
+
+    return size * float(mpl.rcParams["font.size"]) / TEXT
+
+
 @contextmanager
-def style() -> Iterator[None]:
-    """The one look of all figures: seaborn's white style, few lines, the palette above, text as text in pdf."""
+def style(text: float = TEXT) -> Iterator[None]:
+    """The one look of all figures: seaborn's white style, few lines, the palette above, text as text in pdf. text: points of letters."""
     import matplotlib as mpl
     import seaborn
     from cycler import cycler
@@ -137,28 +168,28 @@ def style() -> Iterator[None]:
     shared: dict[str, Any] = {
         "axes.edgecolor": RULE,
         "axes.labelcolor": MUTED,
-        "axes.labelsize": 9,
+        "axes.labelsize": text,
         "axes.prop_cycle": cycler(color=PALETTE),
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.titlecolor": INK,
         "axes.titlelocation": "left",
-        "axes.titlesize": 10,
+        "axes.titlesize": text + 1,
         "axes.titleweight": "bold",
         "font.family": "DejaVu Sans",
-        "font.size": 9,
+        "font.size": text,
         "grid.color": RULE,
         "grid.linewidth": 0.7,
-        "lines.linewidth": 1.8,
-        "lines.markersize": 4.5,
+        "lines.linewidth": 0.2 * text,
+        "lines.markersize": 0.5 * text,
         "pdf.fonttype": 42,
         "svg.hashsalt": "robustbench-cv",
         "text.color": INK,
         "text.parse_math": False,  # a "$" in a name is a dollar
         "xtick.color": MUTED,
-        "xtick.labelsize": 8.5,
+        "xtick.labelsize": text - 0.5,
         "ytick.color": MUTED,
-        "ytick.labelsize": 8.5,
+        "ytick.labelsize": text - 0.5,
         "ytick.left": False,
     }
     settings: Any = {**seaborn.axes_style("white"), **shared}
@@ -193,7 +224,13 @@ def shorten_label(text: str, most: int = 32) -> str:
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write labels at the right ends of lines: (x, y, text, colour). Those that would touch are moved apart."""
+    """Write labels at the right ends of lines: (x, y, text, colour). Those that would touch are moved apart.
+
+    A figure too narrow for that names its lines below it.
+    """
+    if _is_narrow(axes):
+        _legend_below(axes, ends)
+        return
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     gap = (high - low) * 0.065
     ordered = sorted(ends, key=lambda end: (end[1], end[2]))
@@ -206,7 +243,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
             textcoords=axes.get_yaxis_transform(),
             color=colour,
             va="center",
-            fontsize=8.5,
+            fontsize=points(8.5),
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3},
         )
@@ -215,8 +252,42 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
 def legend_above(axes: Axes) -> None:
     """A legend over the axes, in as many columns (at most three) as its longest name leaves room for."""
     longest = max((len(name) for name in axes.get_legend_handles_labels()[1]), default=0)
-    columns = min(3, max(1, 56 // (longest + 6)))  # about 56 letters are as wide as the axes
-    axes.legend(frameon=False, fontsize=8, labelcolor=MUTED, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns)
+    letters = 56 if not _is_narrow(axes) else 34  # about as many as are as wide as the axes
+    columns = min(3, max(1, letters // (longest + 6)))
+    # In a narrow figure the names beside the axes leave these less room than the legend needs: it grows to the left.
+    loc, anchor = ("lower right", (1.0, 1.0)) if _is_narrow(axes) else ("lower left", (-0.02, 1.0))
+    axes.legend(frameon=False, fontsize=points(8), labelcolor=MUTED, loc=loc, bbox_to_anchor=anchor, ncols=columns)
+
+
+def _is_narrow(axes: Axes) -> bool:
+    figure = axes.get_figure(root=True)
+    return figure is not None and figure.get_figwidth() < NARROW
+
+
+def _legend_below(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names of lines by their colours, under the axes; a control's line is dashed, as it is drawn."""
+    from matplotlib.lines import Line2D
+
+    drawn = {(str(line.get_color()), float(line.get_ydata()[-1])): line for line in axes.get_lines() if len(line.get_ydata())}  # type: ignore[arg-type,index]
+    handles = []
+    for _, y, _, colour in ends:
+        line = drawn.get((colour, float(y)))
+        dashes = "-" if line is None else line.get_linestyle()
+        handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=points(1.5)))
+    longest = max((len(end[2]) for end in ends), default=0)
+    axes.legend(
+        handles,
+        [shorten_label(end[2], 44) for end in ends],
+        frameon=False,
+        fontsize=points(8),
+        labelcolor=MUTED,
+        loc="upper left",
+        bbox_to_anchor=(-0.12, -0.26),
+        ncols=2 if longest <= 18 else 1,
+        borderpad=0,
+        labelspacing=0.25,
+        handlelength=2.6,
+    )
 
 
 def say(axes: Axes, text: str) -> None:

@@ -66,7 +66,7 @@ def page(results: Results, items: Sequence[Item], template: str) -> str:
 
 
 def templates() -> Environment:
-    """Of reports/templates: html is escaped, and `markdown`, `plain` and `made` (an item as html) are filters."""
+    """Of reports/templates: html is escaped, and `latex`, `markdown`, `plain` and `made` (an item as html) are filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
 
@@ -79,6 +79,7 @@ def templates() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters["markdown"] = escape.markdown
+    made.filters["latex"] = escape.latex
     made.filters["plain"] = escape.plain
     made.filters["made"] = lambda item: Markup(item.to_html())  # noqa: S704  (to_html escapes every text)
     return made

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import REPORTS, build_stored
 from robustbench_cv.files import write_bytes
-from robustbench_cv.rendering import drawings, escape, reporting
+from robustbench_cv.rendering import citations, drawings, escape, hand_outs, paper, pdf_report, reporting
 from robustbench_cv.rendering.figures import Chart, save
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.junit import junit_xml
@@ -19,6 +19,7 @@ from robustbench_cv.rendering.page import page
 from robustbench_cv.rendering.report_items import Item
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.venues import VENUES, Venue
 from robustbench_cv.results import Group, Results
 from robustbench_cv.run_folder import RunFolder
 
@@ -41,12 +42,12 @@ _SUMMARY = (
 )
 
 
-def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
-    """Write summary.csv, junit.xml and report/ (index.html, report.md, tables/, figures/) under `out`; the paths written.
+def publish(results: Results, out: Path, reports: Sequence[str], venue: Venue = VENUES["two-column"]) -> list[Path]:
+    """Write summary.csv, junit.xml and report/ (index.html, report.md, main.tex, tables/, figures/) under `out`; the paths written.
 
-    reports: specs of registered reports, in the order of the page. UserError for one that is unknown.
+    reports: specs of registered reports, in the order of the page. venue: for what is printed. UserError for a report that is unknown.
     """
-    items = drawings.with_kept(build_items(results, reports), results, reports)
+    items = drawings.with_kept(paper.for_venue(build_items(results, reports), venue), results, reports)
     folder = RunFolder(out)
     tables, figures = folder.report / "tables", folder.report / "figures"
     texts = {
@@ -55,17 +56,30 @@ def publish(results: Results, out: Path, reports: Sequence[str]) -> list[Path]:
         folder.report_page: page(results, items, "index.html"),
         folder.report / "report.md": page(results, items, "report.md"),
     }
-    for item in items:
+    printed = [*(item for item in build_items(results, PRINTED) if item.label not in {i.label for i in items}), *items]
+    texts[folder.report / "main.tex"] = paper.main_tex(results, printed, venue)
+    texts[folder.report / "references.bib"] = citations.bibtex(citations.of_run(results))
+    for item in printed:
         if isinstance(item, Table):
-            texts[tables / f"{item.label}.tex"] = item.to_latex()
+            texts[tables / f"{item.label}.tex"] = item.to_latex(venue)
             texts[tables / f"{item.label}.csv"] = item.to_csv()
     pictures = {figures / f"{item.label}.png": item.to_png() for item in items if isinstance(item, Gallery)}
+    pictures |= {folder.report / "summary.parquet": hand_outs.summary_parquet(texts[folder.summary])}
+    texts[folder.report / "pull-request.md"] = hand_outs.short_markdown(results, printed)
+    texts |= {folder.report / "model-cards" / name: text for name, text in hand_outs.model_cards(results).items()}
     results.save_estimates()
     for path, content in ({path: text.encode("utf-8") for path, text in texts.items()} | pictures).items():
         write_bytes(path, content)
     charts = [path for item in items if isinstance(item, Chart) for path in save(item, figures)]
+    if pdf_report.is_available():
+        charts.append(folder.report / "report.pdf")
+        write_bytes(charts[-1], pdf_report.pdf_report(results, printed))
     drawings.keep(items, results, reports)
     return [*texts, *pictures, *charts]
+
+
+PRINTED = ("robustness",)
+"""Reports that a paper has besides those of the page."""
 
 
 def build_items(results: Results, reports: Sequence[str], typed: Collection[str] = ()) -> list[Item]:

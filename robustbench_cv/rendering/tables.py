@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import pandas
 
 from robustbench_cv.metrics.metric import Unit
-from robustbench_cv.rendering import escape
-from robustbench_cv.rendering.table_cells import SUFFIXES, Cell, Number, Quantity
+from robustbench_cv.rendering import escape, latex
+from robustbench_cv.rendering.table_cells import SUFFIXES, Cell, Number, Quantity, plain_text
+from robustbench_cv.rendering.text_width import BREAKABLE
+from robustbench_cv.rendering.venues import VENUES, Venue
 from robustbench_cv.tasks import Task
-
-_LONG = 34
-"""Characters beyond which a text column is wrapped in LaTeX."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +29,7 @@ class Table:
     _: KW_ONLY
     blocks: the column whose runs of equal values are row-blocks: a heading over each block on the page, a column in the csv.
     label: unique within a report; names files and anchors. task: the section it belongs to, None for the run as a whole.
+    in_text: a paper's text shows it, narrow and with intervals under their numbers; any other stands in the supplement.
     """
 
     frame: pandas.DataFrame
@@ -39,6 +39,7 @@ class Table:
     task: Task | None = None
     blocks: str | None = None
     title: str = ""
+    in_text: bool = False
 
     def to_csv(self) -> str:
         """Every value in full: a Number becomes value, low, high, n, excluded and status columns."""
@@ -69,9 +70,20 @@ class Table:
         """A <figure> around a <table>: all text escaped, classes instead of style."""
         return "\n".join(_html_lines(self))
 
-    def to_latex(self) -> str:
-        r"""A table environment that needs \usepackage{booktabs} and nothing else."""
-        return "\n".join(_latex_lines(self))
+    def to_latex(self, venue: Venue = VENUES["two-column"]) -> str:
+        """A float as wide as a column of the venue, or a longtable as wide as its page; see `latex` for what the preamble needs."""
+        grid = self.grid()
+        if self.in_text and not latex.needs_pages(grid, venue.column_points, venue.rows):
+            return latex.float_table(grid, venue.column_points, venue.rows)
+        return latex.long_table(grid, venue.full_points)
+
+    def grid(self) -> latex.Grid:
+        """The table as it is fitted to a width."""
+        return _grid_of(self)
+
+    def is_float(self, venue: Venue) -> bool:
+        """Whether `to_latex` makes a float, which may stand among columns; a longtable needs a page of one column."""
+        return self.in_text and not latex.needs_pages(self.grid(), venue.column_points, venue.rows)
 
 
 def cells_of(columns: Sequence[str | tuple[str, str]], rows: Sequence[Sequence[Cell]]) -> pandas.DataFrame:
@@ -137,15 +149,6 @@ def _is_numeric(frame: pandas.DataFrame, column: int) -> bool:
     )
 
 
-def _plain(cell: Cell) -> str:
-    """A cell as text, thousands separated."""
-    if isinstance(cell, Number | Quantity):
-        return cell.text
-    if cell is None or isinstance(cell, str):
-        return cell or ""
-    return f"{cell:,}" if isinstance(cell, int) else f"{cell:.4g}"
-
-
 def _csv_names(name: str, is_number: bool) -> list[str]:
     return [name, *(f"{name} {part}" for part in ("low", "high", "n", "excluded", "status"))] if is_number else [name]
 
@@ -167,7 +170,10 @@ def _pipes(cells: Sequence[str]) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    return cell.text.replace("|", r"\|") if isinstance(cell, Number) else escape.markdown(_plain(cell))
+    if isinstance(cell, Number):
+        text = cell.text.replace("|", r"\|")
+        return f"**{cell.value}**{text.removeprefix(cell.value)}" if cell.best else text
+    return escape.markdown(plain_text(cell))
 
 
 def _html_lines(table: Table) -> Iterator[str]:
@@ -207,8 +213,8 @@ def _html_cell(cell: Cell, *, numeric: bool) -> str:
     if isinstance(cell, Number):
         value, marks = f'<span class="value">{escape.html(cell.value)}</span>', _html_marks(cell.marks)
         rest = marks if cell.blocked else f' <span class="interval">{escape.html(cell.interval)}{marks}</span>'
-        return f'<td class="num {cell.state}">{value}{rest}</td>'
-    return f'<td class="{"num" if numeric else "text"}">{escape.html(_plain(cell))}</td>'
+        return f'<td class="num {cell.state}{" best" if cell.best else ""}">{value}{rest}</td>'
+    return f'<td class="{"num" if numeric else "text"}">{escape.html(plain_text(cell))}</td>'
 
 
 def _html_marks(marks: str) -> str:
@@ -222,60 +228,25 @@ def _html_note(note: str) -> str:
     return escape.html(note)
 
 
-def _latex_lines(table: Table) -> Iterator[str]:
+def _grid_of(table: Table) -> latex.Grid:
     shown = _shown_columns(table)
-    yield r"\begin{table}[htbp]"
-    yield r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"
-    yield rf"\caption{{{escape.latex(table.caption)}}}"
-    yield r"\par\medskip"
-    yield rf"\label{{tab:{escape.slug(table.label)}}}"
-    # Wider than the text, it reaches into both margins alike.
-    yield rf"\makebox[\linewidth]{{\begin{{tabular}}{{{_latex_columns(table, shown)}}}"
-    yield r"\toprule"
-    yield from _latex_headings(table, shown)
-    for i, (block, rows) in enumerate(_blocks(table)):
-        yield r"\midrule" if i == 0 else r"\addlinespace"
-        if block:
-            yield rf"\multicolumn{{{len(shown)}}}{{@{{}}l}}{{\textbf{{{escape.latex(block)}}}}} \\"
-        for row in rows:
-            yield " & ".join(_latex_cell(row[i]) for i in shown) + r" \\"
-    yield r"\bottomrule"
-    yield r"\end{tabular}}"
-    for note in table.notes:
-        yield rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\raggedright\scriptsize {escape.latex(note)}\end{{minipage}}"
-    yield r"\end{table}"
-    yield ""
+    headings, blocks = (_headings if table.in_text else _with_units)(table.frame), [(name, rows) for name, rows in _blocks(table)]
+    rows = [row for _, part in blocks for row in part]
+    columns = tuple(
+        latex.Column(headings[i], tuple(row[i] for row in rows), _is_numeric(table.frame, i) and not _has_words(rows, i)) for i in shown
+    )
+    leading = next((k for k, column in enumerate(columns) if column.has_numbers), 1)
+    return latex.Grid(
+        columns=columns,
+        blocks=tuple((name, len(part)) for name, part in blocks),
+        caption=table.caption,
+        label=table.label,
+        notes=table.notes,
+        keys=min(max(1, leading), 2, max(1, len(columns) - 1)),
+        stacked=table.in_text,
+    )
 
 
-def _latex_headings(table: Table, shown: Sequence[int]) -> Iterator[str]:
-    headings = [_with_units(table.frame)[i] for i in shown]
-    if table.frame.columns.nlevels == 2:
-        spans = [(name, len(list(group))) for name, group in itertools.groupby(heading[0] for heading in headings)]
-        yield " & ".join(rf"\multicolumn{{{n}}}{{c}}{{{escape.latex(name)}}}" for name, n in spans) + r" \\"
-        ends = list(itertools.accumulate(n for _, n in spans))
-        yield " ".join(rf"\cmidrule(lr){{{e - n + 1}-{e}}}" for (name, n), e in zip(spans, ends, strict=True) if name)
-    yield " & ".join(escape.latex(heading[-1]) for heading in headings) + r" \\"
-
-
-def _latex_columns(table: Table, shown: Sequence[int]) -> str:
-    """l for text, r for numbers, and p{...} for columns of long text, which share the width that the others leave."""
-    longest = {i: max((len(_plain(v)) for v in table.frame.iloc[:, i]), default=0) for i in shown}
-    wide = {i: min(n, 4 * _LONG) for i, n in longest.items() if n > _LONG and not _is_numeric(table.frame, i)}
-    left = max(0.35, 0.96 - 0.012 * sum(n for i, n in longest.items() if i not in wide) - 0.015 * len(shown))
-    shares = {i: rf"p{{{left * n / sum(wide.values()):.3f}\linewidth}}" for i, n in wide.items()}
-    return "@{}" + "".join(shares.get(i, "r" if _is_numeric(table.frame, i) else "l") for i in shown) + "@{}"
-
-
-def _latex_cell(cell: Cell) -> str:
-    if isinstance(cell, Number) and cell.interval:
-        return rf"{escape.latex(cell.value)} {{\scriptsize {escape.latex(cell.interval)}}}{escape.latex(cell.marks)}"
-    text = " ".join(_latex_word(word) for word in _plain(cell).split())
-    # A row that begins with "[" would be read as the optional argument of the \\ before it.
-    return "{}" + text if text.startswith(("[", "*")) else text
-
-
-def _latex_word(word: str) -> str:
-    """A word; a long one, such as a hash, may be broken every eight characters."""
-    if len(word) <= _LONG:
-        return escape.latex(word)
-    return r"\allowbreak{}".join(escape.latex(word[i : i + 8]) for i in range(0, len(word), 8))
+def _has_words(rows: Sequence[tuple[Cell, ...]], column: int) -> bool:
+    """Whether any cell would be too long to be kept on one line, digits or not."""
+    return any(isinstance(row[column], str) and len(plain_text(row[column])) > BREAKABLE for row in rows)

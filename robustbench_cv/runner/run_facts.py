@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from robustbench_cv.adversary.attack_facts import facts_of
+from robustbench_cv.adversary.threat_model import threat_model_of
 from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.errors import UserError
@@ -33,7 +34,9 @@ def condition_facts(condition: Condition) -> ConditionFacts:
     with warnings.catch_warnings():
         # Of steps that cannot reach the budget: whoever runs the attack is told when it is built for that.
         warnings.simplefilter("ignore", UserWarning)
-        return ConditionFacts(removes_objects=removes, attack=facts_of(attack_of(condition)), corruption=corruption)
+        built = attack_of(condition)
+        threat = threat_model_of(condition.attack, built)
+        return ConditionFacts(removes_objects=removes, attack=facts_of(built), corruption=corruption, threat=threat)
 
 
 def removes_objects(specs: Sequence[str]) -> bool:

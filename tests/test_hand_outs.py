@@ -1,0 +1,99 @@
+"""What a run hands to other places: the same numbers, typed, short, or in another tool's form."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pyarrow.parquet
+import pytest
+import yaml
+
+from robustbench_cv.errors import UserError
+from robustbench_cv.findings import Finding
+from robustbench_cv.registry import load_file
+from robustbench_cv.rendering import exports, hand_outs
+from robustbench_cv.rendering.leaderboard import leaderboard, leaderboard_html, ranked
+from robustbench_cv.rendering.publish import build_items, summary_csv
+from robustbench_cv.results import Results
+
+synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
+STOP = Finding("S21", "colour order", "stop", "e", "r", model="yolo-small")
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    made: Results = synthetic.make(n=8, findings=(STOP,))
+    return made
+
+
+def test_parquet_holds_what_the_csv_holds(results: Results) -> None:
+    text = summary_csv(results)
+    table = pyarrow.parquet.read_table(io.BytesIO(hand_outs.summary_parquet(text)))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert table.num_rows == len(rows)
+    assert [v is None for v in table["value"].to_pylist()] == [row["value"] == "" for row in rows]
+    assert [str(v) for v in table["n"].to_pylist()] == [row["n"] for row in rows]
+    assert table.schema.field("value").type == "double"
+
+
+def test_a_model_card_is_metadata_that_a_hub_reads(results: Results) -> None:
+    cards = hand_outs.model_cards(results)
+    _, head, text = cards["resnet-small.md"].split("---\n", 2)
+    (entry,) = yaml.safe_load(head)["model-index"]
+    (made,) = entry["results"]
+    assert (entry["name"], made["task"]["type"], made["dataset"]["name"]) == ("resnet-small", "image-classification", "scenes")
+    group = results.groups()[0]
+    clean = next(m for m in made["metrics"] if m["name"] == "top-1, clean")
+    assert clean["value"] == pytest.approx(results.estimate(group, "clean", "top-1").value)
+    assert "## Robustness" in text
+    assert yaml.safe_load(cards["yolo-small.md"].split("---\n", 2)[1])["model-index"][0]["results"] == [], (
+        "blocked numbers are not handed out"
+    )
+
+
+def test_the_comment_for_a_pull_request_is_short_and_names_gates(results: Results) -> None:
+    text = hand_outs.short_markdown(results, build_items(results, ["robustness", "main-table"]))
+    assert "gate **" in text
+    assert "resnet-small" in text
+    assert "forwards" not in text
+    assert len(text) < 6000
+
+
+def test_trackers_get_every_number_that_may_be_shown(results: Results) -> None:
+    found = dict(exports.numbers(results, "resnet-small"))
+    assert found["classification/scenes/clean/top-1"] == results.estimate(results.groups()[0], "clean", "top-1").value
+    assert dict(exports.numbers(results, "yolo-small")) == {}
+    with pytest.raises(UserError, match="mlflow:DIR, wandb:DIR, tensorboard:DIR"):
+        exports.export(results, "somewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "pattern"),
+    [("tensorboard", "tensorboard", "*/events*"), ("mlflow", "mlflow", "mlflow.db"), ("wandb", "wandb", "wandb/offline*")],
+)
+def test_an_export_writes_its_folder(name: str, module: str, pattern: str, results: Results, tmp_path: Path) -> None:
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    assert list(exports.export(results, f"{name}:{tmp_path}").glob(pattern))
+
+
+def test_the_leaderboard_ranks_and_shares_ranks() -> None:
+    runs = [synthetic.make(n=40, models={"classification": (name,)}, findings=()) for name in ("a", "b")]
+    results, tables = leaderboard(runs)
+    # the same records under two names: nobody is ahead
+    assert ranked(tables[0]) == [("1 =", "a"), ("1 =", "b")]
+    assert "worst case Linf 8/255" in list(tables[0].frame.columns)
+    html = leaderboard_html(results, tables)
+    assert "<script" not in html
+    assert 'id="leaderboard-classification"' in html
+
+
+def test_a_leaderboard_of_unequal_protocols_is_refused() -> None:
+    one = synthetic.make(n=4)
+    other = replace(one, run=msgspec.structs.replace(one.run, version=2))
+    with pytest.raises(UserError, match="not of one protocol"):
+        leaderboard([one, other])
