@@ -15,7 +15,7 @@ import click
 from click.shell_completion import shell_complete
 
 from robustbench_cv import __version__, terminal
-from robustbench_cv.cli import compare, doctor, explain, finetune, listing, profile, report, run, show, speed, train
+from robustbench_cv.cli import compare, doctor, explain, finetune, listing, profile, render, report, run, score, show, speed, train
 from robustbench_cv.cli.exits import exit_code_of
 from robustbench_cv.runner.memory import keep_freed_memory
 
@@ -34,6 +34,8 @@ def cli() -> None:
 for _command in (
     run.command,
     compare.command,
+    score.command,
+    render.command,
     doctor.command,
     explain.command,
     report.command,

@@ -57,6 +57,12 @@ EXAMPLES = [
     metavar="TEXT",
     help="A sentence that readers of the report must know; may be repeated.",
 )
+@option(
+    "--save-predictions",
+    title=WRITES,
+    is_flag=True,
+    help="Keep what classifiers and segmenters say of every sample, for `score`; detections are kept always.",
+)
 @options.plugin
 def command(suite: str, class_map: str, out: Path | None, **settings: Any) -> int:
     """Run SUITE (a name such as quick or "linf(eps=1/255)", or a YAML file) and write its report.
