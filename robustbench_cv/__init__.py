@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from robustbench_cv.errors import NotApplicable, UserError
     from robustbench_cv.registry import Spec
     from robustbench_cv.results import Results
+    from robustbench_cv.scoring.front_door import score
+    from robustbench_cv.scoring.render import render
     from robustbench_cv.sql import query
     from robustbench_cv.suite import Condition, Gate, Suite, Track
     from robustbench_cv.training.train_on_demand import build
@@ -37,8 +39,10 @@ _HOMES = {
     "build": "training.train_on_demand",
     "predict": "types",
     "query": "sql",
+    "render": "scoring.render",
     "report": "api",
     "run": "api",
+    "score": "scoring.front_door",
     "table": "api",
 }
 """The module of each public name: nothing is imported before it is used."""
@@ -58,8 +62,10 @@ __all__ = [
     "build",
     "predict",
     "query",
+    "render",
     "report",
     "run",
+    "score",
     "table",
 ]
 

@@ -61,8 +61,8 @@ class Detections:
 def read_coco_results(path: Path, reading: Reading) -> Read:
     """Boxes as they are, whether or not they leave the image, as COCO has it.
 
-    The class is `category`, a name, where all entries have one; else `category_id`, by the categories of the data's own file; where they have
-    none, or the user named the model's classes, the user must have said whether the first class is 0 or 1. UserError naming the entry
+    The class is `category`, a name, where all entries have one; else `category_id`, by the categories of the data's own file; where those
+    are none, or the user named the model's classes, the user must have said whether the first class is 0 or 1. UserError naming the entry
     for anything else: scores outside [0, 1], negative sides, numbers that are none.
     """
     entries = _parse(path)
