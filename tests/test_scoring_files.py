@@ -91,7 +91,7 @@ def test_coco_results_are_read_by_the_categories_of_the_data(coco: Path, tmp_pat
         ([{**detection(), "category": "Car"}], "no class is called 'Car'; did you mean 'car'?"),
         ([{**detection(), "category": "car"}, detection()], "entry 1 names no category, and entry 0 does"),
         ({"images": [], "annotations": []}, "looks like a file of annotations"),
-        ('[{"image_id": 139, "category_id": 7, "bbox": [1, 2, 3, 4], "score": NaN}]', "NaN at line 1, column 75 is no JSON number"),
+        ('[{"image_id": 139, "category_id": 7, "bbox": [1, 2, 3, 4], "score": NaN}]', "NaN at line 1, column 69 is no JSON number"),
         ('[{"image_id": 139, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 1e999}]', "1e999 at line 1"),
         ('[{"image_id": 139, "image_id": 1, "score": 1}]', "holds the key 'image_id' twice"),
         ("[" * 100_000, "is nested too deeply|not valid JSON"),

@@ -33,9 +33,11 @@ def command(condition: str, data: str, task: Task | None, limit: int | None, see
     Lossless PNG files, annotations in the task's form, and manifest.json: ids, hashes, seed, and what was left out and why. Attacks search
     for images on the model itself, so that they cannot be written without it.
     """
+    from robustbench_cv.catalogue import DATASETS
     from robustbench_cv.scoring.conditions import edit_condition
 
     edit_condition(condition)
+    DATASETS.check(data)
     folder = options.usable_folder(out)
 
     from robustbench_cv.runner.progress_bar import Bar

@@ -95,9 +95,17 @@ def command(class_map: str, out: Path | None, **settings: Any) -> int:
     CONDITION is an edit, such as "gaussian-noise(severity=3)"; without one, predictions are of the images as they are, or of those of
     a single --rendered. Attacks need the model itself. docs/scoring.md describes every form.
     """
+    from robustbench_cv.catalogue import DATASETS, METRICS
     from robustbench_cv.data.class_names import parse_overrides
+    from robustbench_cv.scoring.conditions import edit_condition, split_condition
 
     pairs = parse_overrides(class_map)
+    for text in settings["predictions"]:
+        edit_condition(split_condition(text)[0] or "clean")
+    if settings["data"]:
+        DATASETS.check(settings["data"])
+    for name in settings["metrics"]:
+        METRICS.check(name, given=("labels", "operating_score"))
     folder = options.usable_folder(out or Path("runs") / "score")
 
     from robustbench_cv.runner.progress_bar import Bar

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
-import pandas
+import pyarrow
+import pyarrow.csv
 import torch
 
 from robustbench_cv.data.class_names import unknown_name
@@ -112,26 +113,22 @@ def _some(labels: Labels) -> str:
 
 def _table(path: Path, text: str, names: Sequence[str]) -> tuple[list[str], numpy.ndarray]:
     """Ids, and finite scores, float64 (N, C), each the number that is nearest to what is written."""
-    columns = range(len(names))
-    try:
-        frame = pandas.read_csv(
-            io.StringIO(text),
-            header=None,
-            skiprows=1,
-            names=columns,
-            index_col=False,
-            dtype={k: "float64" if k else "str" for k in columns},
-            keep_default_na=False,
-            float_precision="round_trip",
-        )
-    except pandas.errors.EmptyDataError:
+    columns = list(map(str, range(len(names))))
+    types = {name: pyarrow.float64() if k else pyarrow.string() for k, name in enumerate(columns)}
+    if not text.partition("\n")[2].strip():
         return [], numpy.zeros((0, len(names) - 1))
-    except (ValueError, pandas.errors.ParserWarning) as error:
+    try:
+        table = pyarrow.csv.read_csv(
+            pyarrow.BufferReader(text.encode()),
+            read_options=pyarrow.csv.ReadOptions(skip_rows=1, column_names=columns),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
+        )
+    except pyarrow.ArrowException as error:
         raise UserError(_table_fault(path, text, names) or f"{path} is no table: {' '.join(str(error).split())[:200]}") from error
-    values = frame.iloc[:, 1:].to_numpy(dtype=numpy.float64)
+    values = numpy.stack([table[name].to_numpy() for name in columns[1:]], axis=1)
     if not numpy.isfinite(values).all():
         raise UserError(_table_fault(path, text, names) or f"{path} holds a number that is not finite")
-    return frame[0].str.strip().tolist(), values
+    return [id_.strip() for id_ in table["0"].to_pylist()], values
 
 
 def _table_fault(path: Path, text: str, names: Sequence[str]) -> str:

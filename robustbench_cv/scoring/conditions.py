@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS
 from robustbench_cv.errors import UserError
@@ -23,6 +24,29 @@ def edit_condition(text: str) -> Condition:
         )
     INTERVENTIONS.check(text)
     return Condition(text, (text,))
+
+
+def split_condition(text: str) -> tuple[str, Path]:
+    """Condition, empty where none is named, and path, of "CONDITION=PATH": the first "=" outside brackets and quotes divides them.
+
+    >>> split_condition("jpeg-compression(severity=3)=out/a.json")
+    ('jpeg-compression(severity=3)', PosixPath('out/a.json'))
+    """
+    if Path(text).exists():
+        return "", Path(text)
+    depth, quote, at = 0, "", None
+    for k, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "=" and depth == 0 and at is None:
+            at = k
+    return ("", Path(text)) if at is None else (text[:at].strip(), Path(text[at + 1 :]))
 
 
 def with_placebos(conditions: Sequence[Condition]) -> tuple[Condition, ...]:

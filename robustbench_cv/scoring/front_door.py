@@ -13,14 +13,12 @@ from robustbench_cv.results import Results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run import Outcome
-from robustbench_cv.scoring.conditions import edit_condition
+from robustbench_cv.scoring.conditions import edit_condition, split_condition
 from robustbench_cv.scoring.reading import Scores
 from robustbench_cv.scoring.rendered import Rendered
 from robustbench_cv.scoring.score import Request
 from robustbench_cv.scoring.score import score as score_request
 from robustbench_cv.suite import CLEAN, Gate
-
-_CLOSING = {")": "(", "]": "[", "}": "{"}
 
 
 def score(
@@ -98,7 +96,7 @@ def execute(
 ) -> Outcome:
     """As `score`, from what a command line holds: predictions as "CONDITION=PATH", gates as "METRIC=BOUND"."""
     folders = tuple(Rendered.open(Path(folder)) for folder in rendered)
-    by_condition = _by_condition([_split(one) if isinstance(one, str) else one for one in predictions], folders)
+    by_condition = _by_condition([split_condition(one) if isinstance(one, str) else one for one in predictions], folders)
     spec = data or _only([one.manifest.data for one in folders], "data")
     if spec is None:
         raise UserError("no data are given; say --data, such as --data coco:/data/coco/val2017, or --rendered FOLDER")
@@ -147,29 +145,6 @@ def _by_condition(named: Sequence[tuple[str, Path]], rendered: Sequence[Rendered
         by_condition[condition] = path
     # Unedited ones come first: they are what the others are compared with.
     return dict(sorted(by_condition.items(), key=lambda item: item[0] != CLEAN.name))
-
-
-def _split(text: str) -> tuple[str, Path]:
-    """Condition, empty where none is named, and path, of "CONDITION=PATH": the first "=" outside brackets and quotes divides them.
-
-    >>> _split("jpeg-compression(severity=3)=out/a.json")
-    ('jpeg-compression(severity=3)', PosixPath('out/a.json'))
-    """
-    if Path(text).exists():
-        return "", Path(text)
-    depth, quote, at = 0, "", None
-    for k, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "([{":
-            depth += 1
-        elif character in _CLOSING:
-            depth -= 1
-        elif character == "=" and depth == 0 and at is None:
-            at = k
-    return ("", Path(text)) if at is None else (text[:at].strip(), Path(text[at + 1 :]))
 
 
 def _only(values: Sequence[str], what: str) -> str | None:
