@@ -132,10 +132,10 @@ def _not_tried(name: str, stopped: Finding) -> Finding:
 def _examine_one(name: str, subject: Preflight) -> Finding:
     try:
         finding: Finding = CHECKS.build(name)(subject)
-    except NotApplicable as reason:
-        if reason.code != NEEDS_MODEL:
+    except NotApplicable as missing:
+        if missing.code != NEEDS_MODEL:
             raise
-        return Finding(*_id_and_title(name), "not applicable", str(reason))
+        return Finding(*_id_and_title(name), "not applicable", str(missing))
     except RobustBenchError:
         raise
     except (Exception, SystemExit) as error:

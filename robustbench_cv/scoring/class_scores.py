@@ -76,12 +76,12 @@ def read_class_scores(path: Path, reading: Reading) -> Read:
         raise UserError(f"{path} holds class scores: say --scores probabilities or --scores logits; which they are is never guessed")
     ids, values = _table(path, text, names)
     found, notes = reading.samples(ids, str(path))
-    values = _probabilities(path, values) if reading.scores == "probabilities" else _softmax(path, values)
+    probs = _probabilities(path, values) if reading.scores == "probabilities" else _softmax(path, values)
     rows = {found[id_]: k for k, id_ in enumerate(ids) if id_ in found}
     _refuse_doubles(path, ids, found)
     kind = f"{reading.scores} of {len(classes)} classes"
     sha256 = f"{file_sha256(path).hex()} {reading.scores}"
-    return Read(answers=ClassScores(rows, values), classes=classes, samples=frozenset(rows), sha256=sha256, kind=kind, notes=notes)
+    return Read(answers=ClassScores(rows, probs), classes=classes, samples=frozenset(rows), sha256=sha256, kind=kind, notes=notes)
 
 
 def _text(path: Path) -> str:

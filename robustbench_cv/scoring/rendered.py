@@ -86,6 +86,11 @@ class Rendered:
         return self.manifest.condition
 
     @functools.cached_property
+    def samples(self) -> frozenset[str]:
+        """Those that an image shows."""
+        return frozenset(image.sample for image in self.manifest.images)
+
+    @functools.cached_property
     def names(self) -> Mapping[Name, str]:
         """The sample of each name that a file has: its path with and without suffix, its name and stem, its number."""
         found: dict[Name, str] = {}

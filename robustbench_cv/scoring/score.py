@@ -163,24 +163,29 @@ def _model(request: Request, task: Task, read: Mapping[str, Read]) -> ClosedMode
 
 
 def _notes(request: Request, condition: str, read: Read, ids: Sequence[str], missing: Missing) -> Iterator[str]:
-    """What readers of the report must know. UserError where unedited samples have no prediction and should, or hardly any has one."""
+    """What readers of the report must know. UserError where samples have no prediction and should, or hardly any has one."""
     yield from read.notes
-    lacking = [id_ for id_ in ids if id_ not in read.samples]
-    # Which samples an edit can serve is not known before it is made.
-    if not lacking or condition != CLEAN.name:
+    shown = next((one.samples for one in request.rendered if one.condition == condition), None)
+    served = [id_ for id_ in ids if shown is None or id_ in shown]
+    lacking = [id_ for id_ in served if id_ not in read.samples]
+    if not lacking:
         return
-    some = f"{len(lacking)} of {len(ids)} samples, such as {lacking[0]!r},"
-    if missing == "error":
+    some = f"{len(lacking)} of {len(served)} samples, such as {lacking[0]!r},"
+    where = "" if condition == CLEAN.name else f" under {condition!r}"
+    # Which samples an edit can serve is not known before it is made, unless its images lie in a folder.
+    known = condition == CLEAN.name or shown is not None
+    if missing == "error" and known:
         raise UserError(
-            f"{some} have no prediction; give one for each, take --limit, or say --missing failed: such samples then count as failed, and "
-            "the numbers that they are missing from say so"
+            f"{some} have no prediction{where}; give one for each, take --limit, or say --missing failed: such samples then count as "
+            "failed, and the numbers that they are missing from say so"
         )
-    if missing == "failed":
-        yield f"{some} have no prediction, and count as failed"
-        return
-    if request.missing is None and len(lacking) > MOST_EMPTY * len(ids):
+    if missing == "failed" and known:
+        yield f"{some} have no prediction{where}, and count as failed"
+    if missing == "empty" and request.missing is None and len(lacking) > MOST_EMPTY * len(served):
         raise UserError(
-            f"{some} have no detection: is the file whole, and of these data? --missing empty says that nothing was found in them, "
+            f"{some} have no detection{where}: is the file whole, and of these data? --missing empty says that nothing was found in them, "
             "--missing failed that they have no prediction"
         )
-    yield f"{some} have no detection, and count as images in which nothing was found"
+    if missing == "empty":
+        whose = "and count" if known else "and where the edit serves them count"
+        yield f"{some} have no detection{where}, {whose} as images in which nothing was found"
