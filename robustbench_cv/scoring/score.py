@@ -93,8 +93,8 @@ def score(
     for condition, one in read.items():
         announce(f"{condition}: {one.kind}; {len(one.samples.intersection(ids))} of {len(ids)} samples have a prediction")
     notes = tuple(note for condition, one in read.items() for note in _notes(request, condition, one, ids, model.missing))
-    for one in request.rendered:
-        one.require_same(whole)
+    for folder in request.rendered:
+        folder.require_same(whole)
     wanted = replace(options, models=(model,), data=(request.data,), notes=(*options.notes, *notes), placebos=False)
     return run_suite(suite, out, wanted, command=command, progress=progress, announce=announce)
 
