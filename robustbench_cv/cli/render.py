@@ -14,7 +14,7 @@ from robustbench_cv.terminal import say
 
 EXAMPLES = [
     ('robustbench-cv render "fog(severity=3)" --data coco:/data/coco/val2017 --out fog', "images in fog, with COCO's annotations"),
-    ("robustbench-cv score --predictions fog.json --rendered fog", "then judge what the model said of them"),
+    ("robustbench-cv render remove --data scenes --task segmentation --limit 20 --out gone", "objects removed, with masks"),
 ]
 
 
