@@ -16,6 +16,7 @@ from robustbench_cv.errors import BadSample, UserError
 from robustbench_cv.scoring.front_door import score
 from robustbench_cv.scoring.predictions import read_predictions, task_of
 from robustbench_cv.scoring.reading import Read, Reading
+from robustbench_cv.scoring.render import render
 from robustbench_cv.scoring.sample_names import names_of
 from robustbench_cv.types import BoxPrediction, ClassPrediction, Dataset, Labels
 
@@ -213,6 +214,19 @@ def test_images_without_detections_count_as_empty_unless_hardly_any_has_one(coco
         score(written(tmp_path, ALL[:1]), data, out=tmp_path / "other")
     meant = score(written(tmp_path, []), data, out=tmp_path / "none", metrics=["ap50"], missing="empty")
     assert meant.estimate(meant.groups()[0], "clean", "ap50").value == 0
+
+
+def test_a_rendered_part_of_the_data_is_scored_as_that_part(coco: Path, tmp_path: Path) -> None:
+    """What answers as the annotations beside the rendered images say is perfect, by their numbers."""
+    folder = render("brightness(severity=1)", f"coco:{coco}", tmp_path / "bright", limit=2)
+    truth = json.loads((folder.folder / "instances.json").read_text())
+    assert {one["id"] for one in truth["categories"]} == {3, 7}
+    said = [detection(a["image_id"], a["category_id"], a["bbox"]) for a in truth["annotations"]]
+    results = score(written(tmp_path, said), rendered=folder.folder, out=tmp_path / "run", metrics=["ap50"])
+    (group,) = results.groups()
+    estimate = results.estimate(group, "brightness(severity=1)", "ap50")
+    assert (estimate.value, estimate.n) == (1, 2)
+    assert results.conditions("detection", "clean") == []
 
 
 def test_predicted_masks_have_the_size_of_the_image_and_indices_of_classes(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def execute(
     drawn = _only([str(one.manifest.seed) for one in folders], "seeds")
     if drawn is not None and seed is not None and int(drawn) != seed:
         raise UserError(f"--seed {seed}: the images of {folders[0].folder} were edited with the seed {drawn}; leave --seed out")
+    most = _only([str(one.manifest.limit) for one in folders], "numbers of samples") if limit is None else str(limit)
     request = Request(
         predictions=by_condition,
         data=spec,
@@ -119,7 +120,7 @@ def execute(
         name=name,
     )
     options = Options(
-        limit=limit,
+        limit=int(most) if most and most != "None" else None,
         seed=seed if drawn is None else int(drawn),
         skip_bad=skip_bad,
         class_map=class_map,

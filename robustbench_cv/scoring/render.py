@@ -21,6 +21,7 @@ from robustbench_cv import __version__
 from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.closed_model import ClosedModel
+from robustbench_cv.data.source import NumbersImages
 from robustbench_cv.errors import UserError
 from robustbench_cv.files import write_bytes, write_json
 from robustbench_cv.records import Record
@@ -35,7 +36,7 @@ from robustbench_cv.scoring.rendered import MANIFEST, Manifest, NotRendered, Ren
 from robustbench_cv.scoring.score import METRICS
 from robustbench_cv.suite import Suite, Track
 from robustbench_cv.tasks import Task
-from robustbench_cv.types import ABSENT, BoxTarget, ClassTarget, MaskTarget, ModelInfo, Sample
+from robustbench_cv.types import ABSENT, BoxTarget, ClassTarget, Dataset, MaskTarget, ModelInfo, Sample
 
 
 def render(
@@ -79,7 +80,8 @@ def render(
                 if isinstance(made, Record):
                     left_out.append(NotRendered(made.sample, made.status, made.reason))
                 else:
-                    written.append((_write(folder, made, len(written) + 1, cell.pair.fingerprint_of[i]), made))
+                    number = _image_id(cell.pair.dataset, i) or len(written) + 1
+                    written.append((_write(folder, made, number, cell.pair.fingerprint_of[i]), made))
                 bar.advance(1)
     images = [image for image, _ in written]
     manifest = Manifest(
@@ -88,7 +90,9 @@ def render(
         dataset=plan.pairs[0].dataset.name,
         task=built.task,
         seed=plan.suite.seed,
+        limit=limit,
         classes=built.labels.names,
+        categories=_category_ids(built),
         images=tuple(images),
         left_out=tuple(left_out),
         rounding=max((image.rounding for image in images), default=0.0),
@@ -97,6 +101,20 @@ def render(
     _ANNOTATE[built.task](folder, manifest, [sample for _, sample in written])
     write_json(folder / MANIFEST, manifest)
     return Rendered(folder, manifest)
+
+
+def _image_id(dataset: Dataset, index: int) -> int | None:
+    """The number that the data's own file gives an image; None where it gives none."""
+    number = dataset.image_id(index) if isinstance(dataset, NumbersImages) else None
+    return number if isinstance(number, int) else None
+
+
+def _category_ids(dataset: Dataset) -> tuple[int, ...]:
+    """Of each class: the data's own, else from 1, as COCO's."""
+    if not isinstance(dataset, NumbersImages):
+        return tuple(range(1, len(dataset.labels) + 1))
+    ids = {index: number for number, index in dataset.category_indices.items()}
+    return tuple(ids[index] for index in range(len(dataset.labels)))
 
 
 def _write(folder: Path, sample: Sample, number: int, fingerprint: str) -> RenderedImage:
@@ -132,7 +150,7 @@ def _png(pixels: numpy.ndarray) -> bytes:
 
 
 def _annotate_detection(folder: Path, manifest: Manifest, samples: Sequence[Sample]) -> None:
-    """instances.json, with ids of categories from 1, as COCO has them."""
+    """instances.json, with the ids of the data's own file where it has some."""
     annotations: list[dict[str, Any]] = []
     for image, sample in zip(manifest.images, samples, strict=True):
         target = sample.target
@@ -144,7 +162,7 @@ def _annotate_detection(folder: Path, manifest: Manifest, samples: Sequence[Samp
                 {
                     "id": len(annotations) + 1,
                     "image_id": image.image_id,
-                    "category_id": label + 1,
+                    "category_id": manifest.categories[label],
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "area": area,
                     "iscrowd": int(crowd),
@@ -155,7 +173,7 @@ def _annotate_detection(folder: Path, manifest: Manifest, samples: Sequence[Samp
             {"id": i.image_id, "file_name": i.file.removeprefix("images/"), "width": i.width, "height": i.height} for i in manifest.images
         ],
         "annotations": annotations,
-        "categories": [{"id": k + 1, "name": name} for k, name in enumerate(manifest.classes)],
+        "categories": [{"id": k, "name": name} for k, name in zip(manifest.categories, manifest.classes, strict=True)],
     }
     write_bytes(folder / "instances.json", msgspec.json.encode(content))
 

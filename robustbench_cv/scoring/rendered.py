@@ -23,7 +23,8 @@ SCHEMA_VERSION = 1
 
 
 class RenderedImage(msgspec.Struct, frozen=True):
-    """One file. image_id: its number in annotations of COCO's form. fingerprint: of the sample that it was made of. pixels_sha256: of the
+    """One file. image_id: its number in annotations of COCO's form, that of the data's own file where it has one. fingerprint: of
+    the sample that it was made of. pixels_sha256: of the
     8-bit RGB values, row by row, however they are packed. rounding: the most that a value was moved by storing it in 8 bits, of 1."""
 
     sample: str
@@ -46,14 +47,19 @@ class NotRendered(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a folder of edited images holds. condition, data: specs, as they were typed. rounding: the largest of all images."""
+    """What a folder of edited images holds. condition, data: specs, as they were typed. limit: to so many samples, None for all.
+
+    categories: the id of each class in instances.json. rounding: the largest of all images.
+    """
 
     condition: str
     data: str
     dataset: str
     task: Task
     seed: int
+    limit: int | None
     classes: tuple[str, ...]
+    categories: tuple[int, ...]
     images: tuple[RenderedImage, ...]
     left_out: tuple[NotRendered, ...]
     rounding: float

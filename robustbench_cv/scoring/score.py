@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.closed_model import ClosedModel, Missing
+from robustbench_cv.data.source import NumbersImages
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.run_folder import digest
@@ -36,6 +37,9 @@ METRICS: Mapping[Task, tuple[str, ...]] = {
 """What predictions are measured by, unless other metrics are named (project choice); each task's first leads."""
 
 REPORTS = ("overview", "main-table", "iou-by-class", "context-sensitivity", "corruptions", "gallery", "checks", "protocol")
+
+PAIRED_REPORTS = ("context-sensitivity", "corruptions")
+"""Those that need predictions of the images as they are, too."""
 
 MOST_EMPTY = 0.5
 """Share of images without any detection beyond which that must be said to be meant (project choice): a file cut off looks the same."""
@@ -102,7 +106,8 @@ def score(
 def _suite(request: Request, task: Task) -> Suite:
     conditions = with_placebos([edit_condition(text) for text in request.predictions])
     track = Track(task, (), (request.data,), conditions, request.metrics or METRICS[task])
-    return Suite("score", version=1, tracks=(track,), gates=request.gates, reports=REPORTS, strength=0)
+    reports = REPORTS if CLEAN.name in request.predictions else tuple(name for name in REPORTS if name not in PAIRED_REPORTS)
+    return Suite("score", version=1, tracks=(track,), gates=request.gates, reports=reports, strength=0)
 
 
 def _dataset(spec: str, task: Task, limit: int | None = None) -> Dataset:
@@ -116,12 +121,14 @@ def _dataset(spec: str, task: Task, limit: int | None = None) -> Dataset:
 
 def _read(request: Request, path: Path, task: Task, condition: str, dataset: Dataset) -> Read:
     more = [one.names for one in request.rendered if one.condition == condition]
+    # Annotations beside rendered images number the classes as the data's own file does, else from 1.
+    first = 1 if more and request.classes is None and not isinstance(dataset, NumbersImages) else None
     reading = Reading(
         dataset=dataset,
         names=names_of(dataset, more),
         classes=None if request.classes is None else Labels(class_names(request.classes)),
         scores=request.scores,
-        first_category=request.first_category,
+        first_category=request.first_category if request.first_category is not None else first,
         ignore_extra=request.extra == "ignore",
     )
     return read_predictions(path, task, reading)
