@@ -47,13 +47,15 @@ def run(
     strength: int | None = None,
     notes: Sequence[str] = (),
     reread: bool = False,
+    save_predictions: bool = False,
 ) -> Results:
     """Run a suite (a name, a YAML file, or a Suite) and read its results back.
 
     models: specs, or models you built (anything with `info`, `raw` and `decode`); data: specs. Both replace the suite's own for their task.
     out: the run folder, runs/<suite> unless given; the same call again resumes. strength: unbroken samples on which each attack is tested
     for weakness. notes: sentences that readers of the report must know. reread: read all data files again, also those whose size and times
-    are what they were when this folder's run read them. Raises UserError for what you can fix, ForeignError where a model's, attack's or
+    are what they were when this folder's run read them. save_predictions: keep what classifiers and segmenters said of every sample, as
+    `score` reads it; detections are kept always. Raises UserError for what you can fix, ForeignError where a model's, attack's or
     data set's own code fails.
     """
     return execute(
@@ -70,6 +72,7 @@ def run(
         strength=strength,
         notes=notes,
         reread=reread,
+        save_predictions=save_predictions,
     ).results
 
 
@@ -88,6 +91,7 @@ def execute(
     strength: int | None = None,
     notes: Sequence[str] = (),
     reread: bool = False,
+    save_predictions: bool = False,
     command: str = "",
     progress: Callable[[int], Progress] = silent,
     announce: Callable[[str], None] = lambda text: None,
@@ -179,6 +183,7 @@ def _asked(
         notes=tuple(map(encodable, notes)),
         strength=_in_range("strength", strength, 0, 2**31 - 1),
         reread=reread,
+        save_predictions=save_predictions,
     )
 
 

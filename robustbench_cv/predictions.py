@@ -25,7 +25,8 @@ def to_json(prediction: Prediction, operating_score: float) -> dict[str, Any]:
 
 def to_coco(sample: str, prediction: BoxPrediction, class_names: Sequence[str]) -> list[dict[str, Any]]:
     """Entries of a COCO results file (bbox as x, y, width, height). image_id is the sample's id, category_id the model's class index."""
-    low, high = prediction.boxes[:, :2], prediction.boxes[:, 2:]
+    # Sides are taken in double precision, so that x + width is the very corner again.
+    low, high = prediction.boxes[:, :2].double(), prediction.boxes[:, 2:].double()
     boxes = torch.cat([low, high - low], dim=1).tolist()
     return [
         {"image_id": sample, "category_id": label, "category": class_names[label], "bbox": box, "score": score}

@@ -99,6 +99,10 @@ class RunFolder:
         """A cell's detections."""
         return self.root / "predictions" / "cells" / f"{key}.json"
 
+    def cell_answers(self, key: str) -> Path:
+        """What a classifier or a segmenter said of a cell's samples, where that was asked for."""
+        return self.root / "predictions" / "cells" / f"{key}.safetensors"
+
     def predictions(self, model: str, dataset: str, condition: str) -> Path:
         """All detections of a model on a data set under a condition, in COCO results form."""
         parts = (model, dataset, condition)
@@ -151,10 +155,12 @@ class RunFolder:
 
     def remove_conclusions(self) -> None:
         """Delete what was concluded from all records together, where these are about to be others."""
-        for path in (self.findings, self.summary, self.junit, *(self.root / "predictions").glob("*.json")):
+        predictions = self.root / "predictions"
+        for path in (self.findings, self.summary, self.junit, *predictions.glob("*.json"), *predictions.glob("*.csv")):
             path.unlink(missing_ok=True)
-        if self.report.is_dir():
-            shutil.rmtree(self.report)
+        for path in (self.report, *predictions.glob("*/")):
+            if path.is_dir() and path.name != "cells":
+                shutil.rmtree(path)
 
     def remember(self, where: str, facts: object, storage: Storage[M, T], make: Callable[[], M]) -> T:
         """What `make` makes, made once for the same facts. where: a path under the folder in which {key} stands for the facts' hash.

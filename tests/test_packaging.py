@@ -177,7 +177,8 @@ def test_no_room_is_part_of_a_ring() -> None:
 def test_the_public_names_are_frozen() -> None:
     assert robustbench_cv.__all__ == [
         "Condition", "Gate", "Labels", "ModelInfo", "NotApplicable", "Results", "Sample",
-        "Spec", "Suite", "Track", "UserError", "build", "judge", "predict", "query", "report", "run", "table",
+        "Spec", "Suite", "Track", "UserError", "build", "judge", "predict", "query", "render", "report", "run",
+        "score", "table",
     ]  # fmt: skip
     for name in robustbench_cv.__all__:
         assert getattr(robustbench_cv, name) is not None

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.batching import BatchSize, in_batches
+from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
+from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import Finding
+from robustbench_cv.suite import CLEAN
 
 if TYPE_CHECKING:
     from robustbench_cv.checks.attacked import Attacked
@@ -44,6 +47,8 @@ class Preflight:
 
     def predictions(self, change: Change | None = None, first: int | None = None) -> list[Prediction]:
         """The prediction of each sample (or of the first few), its image changed first. In small batches of one shape."""
+        if isinstance(self.model, ClosedModel):
+            return self._looked_up(self.model, change, first)
         model = cast("Model[Any]", self.model)
 
         def work(images: Tensor, _: list[int]) -> Sequence[Prediction]:
@@ -52,6 +57,13 @@ class Preflight:
                 return list(model.decode(model.raw(images if change is None else change(images))))
 
         return in_batches(self.samples[:first], BatchSize(limit=_BATCH[self.task], pixels=_PIXELS), work)
+
+    def _looked_up(self, model: ClosedModel, change: Change | None, first: int | None) -> list[Prediction]:
+        """NotApplicable for changed images, which a closed model never saw."""
+        if change is not None:
+            raise NotApplicable("only this model's predictions are here, and this shows it changed images", NEEDS_MODEL)
+        found = [model.answer(CLEAN.name, sample) for sample in self.samples[:first]]
+        return [prediction for prediction in found if prediction is not None]
 
 
 @dataclass(frozen=True, eq=False)

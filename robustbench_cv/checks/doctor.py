@@ -12,10 +12,12 @@ from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.d04_sizes import odd_image
 from robustbench_cv.checks.data_survey import SKIP_BAD, refused_shapes, survey
+from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import SEVERITY, Finding
 from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.suite import CLEAN
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
 SAMPLES = 64
@@ -44,7 +46,7 @@ def diagnose(
     that go on without it; or a BadSample that names it, for runs that would not.
     """
     seen = survey(dataset, indices, skip_bad=bad == "warn", raises=bad == "raise")
-    seen = replace(seen, refused=refused_shapes(model, seen, device))
+    seen = seen if isinstance(model, ClosedModel) else replace(seen, refused=refused_shapes(model, seen, device))
     if bad == "raise" and seen.refused:
         raise BadSample(f"{odd_image(seen)}; {SKIP_BAD}")
     where = {"model": model.info.name, "dataset": dataset.name, "task": model.info.task}
@@ -68,6 +70,11 @@ def examine(model: AnyModel, dataset: Dataset, class_map: ClassMap, indices: Seq
         evidence = f"no sample could be read{f', the first because {faults[0]}' if faults else ': there is none'}"
         finding = Finding("S01", "image range", "stop", evidence, "give samples that can be read")
         return [replace(finding, model=info.name, dataset=dataset.name, task=info.task)]
+    if isinstance(model, ClosedModel):
+        samples = _answered(model, samples)
+    if not samples:
+        evidence = "no sample has a prediction without an edit"
+        return [Finding("S00", "better than chance", "not applicable", evidence, model=info.name, dataset=dataset.name, task=info.task)]
     findings = _one_cause(_examine_all(Preflight(model, info.task, samples, dataset.name, device)))
     return _severest_first([replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in findings])
 
@@ -85,6 +92,20 @@ def _readable(dataset: Dataset, class_map: ClassMap, indices: Sequence[int]) -> 
         except (BadSample, ForeignError, NotApplicable) as fault:
             faults.append(str(fault))
     return samples, faults
+
+
+def _answered(model: ClosedModel, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples of which the model's answer is there, as they are."""
+    if CLEAN.name not in model.answers:
+        return []
+    answered = []
+    for sample in samples:
+        try:
+            if model.answer(CLEAN.name, sample) is not None:
+                answered.append(sample)
+        except BadSample:
+            continue  # left to the run, which refuses or records it
+    return answered
 
 
 def _examine_all(subject: Preflight) -> list[Finding]:
@@ -111,6 +132,10 @@ def _not_tried(name: str, stopped: Finding) -> Finding:
 def _examine_one(name: str, subject: Preflight) -> Finding:
     try:
         finding: Finding = CHECKS.build(name)(subject)
+    except NotApplicable as missing:
+        if missing.code != NEEDS_MODEL:
+            raise
+        return Finding(*_id_and_title(name), "not applicable", str(missing))
     except RobustBenchError:
         raise
     except (Exception, SystemExit) as error:

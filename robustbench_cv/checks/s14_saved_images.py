@@ -16,6 +16,8 @@ from PIL import Image
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import After, AfterRun
+from robustbench_cv.closed_model import NEEDS_MODEL
+from robustbench_cv.errors import NotApplicable
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.findings import Finding
 from robustbench_cv.results import CellRow
@@ -43,7 +45,7 @@ class _Reread:
 def _examine(after_run: AfterRun) -> Sequence[Finding]:
     reread = list(_reread(after_run))
     if not any(r.images for r in reread):
-        return [Finding("S14", _TITLE, "not applicable", "no image was saved")]
+        return [Finding("S14", _TITLE, "not applicable", "no image was saved of a model that can be asked again")]
     stops = [_stop(r) for r in reread if r.flipped]
     if stops:
         return stops
@@ -74,7 +76,12 @@ def _reread(after_run: AfterRun) -> Iterator[_Reread]:
         facts = [cell.key, _hashes(folder.images(cell.key)), after_run.device, after_run.code_sha256]
         judge = partial(_flipped_samples, after_run, cell, entries, folder)
         kept = json_file(tuple[str, ...])
-        flipped = folder.remember(SAVED_IMAGES, facts, kept, judge) if after_run.code_sha256 else judge()
+        try:
+            flipped = folder.remember(SAVED_IMAGES, facts, kept, judge) if after_run.code_sha256 else judge()
+        except NotApplicable as reason:
+            if reason.code != NEEDS_MODEL:
+                raise
+            continue
         yield _Reread(cell, len(entries), flipped)
 
 

@@ -117,6 +117,12 @@ EXAMPLES = [
 @option("--dry-run", title=WRITES, is_flag=True, help="Check the whole plan, print it and end; nothing is computed or written.")
 @option("--quiet", "-q", title=OTHER, is_flag=True, help="Say only which gates did not pass, and where the report is.")
 @option("--verbose", "-v", title=OTHER, is_flag=True, help="Print the whole tables, in Markdown.")
+@option(
+    "--save-predictions",
+    title=WRITES,
+    is_flag=True,
+    help="Keep what classifiers and segmenters say of every sample, for `score`; detections are kept always.",
+)
 @options.plugin
 def command(
     suite: str | None,

@@ -101,6 +101,17 @@ def _close(name: str, names: Sequence[str]) -> list[str]:
     return [plain[match] for match in difflib.get_close_matches(_plain(name), plain, n=3)]
 
 
+def unknown_name(name: str, names: Sequence[str]) -> str:
+    """What to say of a name that is none of these.
+
+    >>> unknown_name("Car", ["car", "boat"])
+    "no class is called 'Car'; did you mean 'car'?"
+    """
+    close = _close(name, names)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {_some(names)}"
+    return f"no class is called {_shorten(name)!r}; {hint}"
+
+
 def _resolve(data: Sequence[str], model: Sequence[str], overrides: Mapping[str, str]) -> dict[int, int]:
     given: dict[int, int] = {}
     for name, partner in overrides.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -104,6 +104,15 @@ class CocoInstances:
         """The classes that the file says of an image, crowds aside."""
         annotated = [a for a in self.file.annotations[self.images[index].id] if not a.iscrowd]
         return Contents.of(self.labels.names[self.file.indices[a.category_id]] for a in annotated if a.category_id in self.file.indices)
+
+    @property
+    def category_indices(self) -> Mapping[int, int]:
+        """Class index by category id."""
+        return self.file.indices
+
+    def image_id(self, index: int, /) -> int | str:
+        """As the JSON numbers it."""
+        return self.images[index].id
 
     @property
     def others(self) -> None:

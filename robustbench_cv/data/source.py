@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import NamedTuple, Protocol, Self, runtime_checkable
@@ -39,6 +39,18 @@ class FromFiles(Protocol):
     def others(self) -> Sequence[Path] | None: ...
     def file_of(self, index: int, /) -> Path | None:
         """The file that a fault of this sample is looked for in; None where its name leads nowhere."""
+
+
+@runtime_checkable
+class NumbersImages(Protocol):
+    """A data set whose own file numbers images and categories, as COCO's does: files of predictions speak of them by these numbers."""
+
+    @property
+    def category_indices(self) -> Mapping[int, int]:
+        """Class index by category id."""
+        ...
+
+    def image_id(self, index: int, /) -> int | str: ...
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from torch import Tensor
 from robustbench_cv.adversary.attack import ChoosesSamples
 from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
+from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
 from robustbench_cv.foreign_code import calling, name_samples, one_by_one
 from robustbench_cv.metrics.evidence import array_of
@@ -27,12 +28,14 @@ from robustbench_cv.runner.context_counts import with_compatibility
 from robustbench_cv.runner.edit_rules import require_rules, require_same
 from robustbench_cv.runner.job import Job
 from robustbench_cv.runner.own_copy import own_copy
+from robustbench_cv.suite import CLEAN
 from robustbench_cv.types import Evidence, Model, Prediction, Sample
 
 EDITED_TWICE = 8
 """Samples on which an intervention of a user's is asked twice for the same edit (project choice)."""
 
 NOT_FINITE = "the model's output is not finite (NaN or infinity)"
+NO_PREDICTION = "no prediction was given for this sample"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,15 +100,21 @@ def _with_broken_before(job: Job, output: CellOutput) -> CellOutput:
 
 def condition_sample(job: Job, index: int) -> Sample | None:
     """One sample as the job's condition hands it to the attack, in the model's class indices; None where it cannot serve."""
+    entry = prepared_sample(job, index)
+    return None if isinstance(entry, Record) else entry
+
+
+def prepared_sample(job: Job, index: int) -> Sample | Record:
+    """As `condition_sample`, or the record that says why it cannot serve."""
     entry = _prepare(job, index)
-    return None if isinstance(entry, Record) else entry.after
+    return entry if isinstance(entry, Record) else entry.after
 
 
 def _judge(job: Job, served: Sequence[tuple[_Pair, Attacked | None]], records: dict[str, Record]) -> CellOutput:
     """Predict and measure what is left; `records` already holds the samples that are not."""
     # Pictures are of the first samples: those that the attack had something to do on.
     served = sorted(served, key=lambda one: one[1] is not None and one[1].skipped != "")
-    predictions = _predict(job, [p.after for p, _ in served])
+    predictions = _predict(job, [p.after for p, _ in served], job.condition.name)
     originals = _predict_originals(job, [p.before for p, _ in served], predictions)
     shots: list[Shot] = []
     predicted: dict[str, Prediction] = {}
@@ -121,7 +130,7 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, Attacked | None]], records: d
             continue
         records[id_] = record if made is None else _with_trace(record, made)
         predicted[id_] = prediction
-        if len(shots) < job.pictures:
+        if original is not None and len(shots) < job.pictures:
             shots.append(Shot(id_, pair.before.image, pair.after.image, original, prediction))
     return CellOutput([records[job.dataset.ids[i]] for i in job.indices], shots, predicted)
 
@@ -132,8 +141,8 @@ def _with_trace(record: Record, made: Attacked) -> Record:
 
 
 def _code_of(reason: str) -> str:
-    """Of a failure: the model's NaN, or code that broke down."""
-    return "not-finite" if reason == NOT_FINITE else "foreign-error"
+    """Of a failure: the model's NaN, a prediction that a closed model lacks, or code that broke down."""
+    return {NOT_FINITE: "not-finite", NO_PREDICTION: "no-prediction"}.get(reason, "foreign-error")
 
 
 def _prepare(job: Job, index: int) -> _Pair | Record:
@@ -174,8 +183,10 @@ def _edit(job: Job, sample: Sample, index: int) -> Sample:
     return sample
 
 
-def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | str]:
-    """A prediction for each sample, in the evaluated classes; the reason where there is none."""
+def _predict(job: Job, samples: Sequence[Sample], condition: str) -> list[Prediction | str]:
+    """A prediction for each sample, in the evaluated classes; the reason where there is none. condition: that the images are under."""
+    if isinstance(job.model, ClosedModel):
+        return [_look_up(job, job.model, sample, condition) for sample in samples]
     model = cast("Model[Any]", job.model)
 
     def work(images: Tensor, positions: list[int]) -> list[Prediction | str]:
@@ -188,26 +199,43 @@ def _predict(job: Job, samples: Sequence[Sample]) -> list[Prediction | str]:
     return in_batches(samples, job.batch_size, one_by_one(work, str if job.skip_bad else None))
 
 
-def _predict_originals(job: Job, befores: Sequence[Sample], predictions: list[Prediction | str]) -> list[Prediction | str]:
-    """Of the unedited images: all of them where pairs are measured, those that are shown where an attack is, none again where clean."""
+def _look_up(job: Job, model: ClosedModel, sample: Sample, condition: str) -> Prediction | str:
+    try:
+        said = model.answer(condition, sample)
+    except BadSample as fault:
+        if not job.skip_bad:
+            raise
+        return str(fault)
+    return NO_PREDICTION if said is None else job.class_map.prediction(said)
+
+
+def _predict_originals(
+    job: Job, befores: Sequence[Sample], predictions: Sequence[Prediction | str]
+) -> Sequence[Prediction | str] | Sequence[None]:
+    """Of the unedited images: all of them where pairs are measured, those that are shown where an attack is, none again where clean.
+
+    None of a closed model that was never shown them: then there are no pairs.
+    """
     kept = job.original_predictions
     if job.interventions:
+        if isinstance(job.model, ClosedModel) and CLEAN.name not in job.model.answers:
+            return [None] * len(befores)
         missing = [sample for sample in befores if kept.get(sample.id) is None]
-        made = dict(zip([sample.id for sample in missing], _predict(job, missing), strict=True))
+        made = dict(zip([sample.id for sample in missing], _predict(job, missing, CLEAN.name), strict=True))
         kept.keep({id_: prediction for id_, prediction in made.items() if not isinstance(prediction, str)})
         return [made.get(sample.id) or kept.get(sample.id) or NOT_FINITE for sample in befores]
     if job.attack is None:
         kept.keep({s.id: p for s, p in zip(befores, predictions, strict=True) if not isinstance(p, str)})
-    shown = _predict(job, befores[: job.pictures]) if job.attack is not None else []
+    shown = _predict(job, befores[: job.pictures], CLEAN.name) if job.attack is not None else []
     return [*shown, *predictions[len(shown) :]]
 
 
-def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction) -> Record:
+def _record(job: Job, pair: _Pair, prediction: Prediction, original: Prediction | None) -> Record:
     reference: dict[str, Evidence] = {}
     edit = None if pair.after.edit is None else replace(pair.after.edit, original=original)
     try:
         evidence, excluded = _measure(job.metrics, prediction, replace(pair.after, edit=edit))
-        if edit is not None:
+        if edit is not None and original is not None:
             reference, _ = _measure(job.metrics, original, replace(pair.before, target=edit.before, edit=edit))
     except ForeignError as fault:
         if not job.skip_bad:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.code_lookups import Lookup
 from robustbench_cv.runner import cell, job, saved_images
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
@@ -35,6 +36,7 @@ def engine_code(reader: DependencyReader, condition: Condition, *, is_fitted: bo
 def model_code(reader: DependencyReader, model: AnyModel) -> Dependencies:
     """Of a model that was handed over built: the code of its class, and of its modules' classes."""
     parts = [model, *(model.module.modules() if isinstance(model, HasModule) else ())]
+    parts += model.answers.values() if isinstance(model, ClosedModel) else ()
     return reader.of(_roots({type(part).__module__ for part in parts}))
 
 

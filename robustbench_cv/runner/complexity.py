@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.errors import BadSample, ForeignError
 from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.models.complexity.profile import count
@@ -25,8 +26,11 @@ def _count_operations(pair: Pair) -> ComplexityRow:
     except (BadSample, ForeignError) as reason:
         return ComplexityRow(pair.row.task, name, data, None, (), f"its first image cannot be read: {reason}")
     size = (image.shape[-2], image.shape[-1])
+    model = pair.model
+    if isinstance(model, ClosedModel):
+        return ComplexityRow(pair.row.task, name, data, None, size, "only its predictions are here")
     try:
-        seen = count(pair.model, image)
+        seen = count(model, image)
     except (Exception, SystemExit) as error:  # a foreign model may do anything; without this figure the run is as good as before
         return ComplexityRow(pair.row.task, name, data, None, size, f"it could not be watched: {type(error).__name__}: {error}")
     if seen.macs == 0:

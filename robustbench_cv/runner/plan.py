@@ -62,7 +62,7 @@ def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -
     pairs: list[Pair] = []
     cells: list[PlannedCell] = []
     for track, chosen in _pairs_by_track(suite, options, list(asked), describer, pool=pool, reader=reader, folder=folder):
-        conditions = with_controls(track.conditions)
+        conditions = with_controls(track.conditions) if options.placebos else track.conditions
         metrics = tuple(_metric_row(name, chosen[0].row) for name in track.metrics)
         names = tuple(dict.fromkeys(p.row.name for p in chosen)), tuple(dict.fromkeys(p.dataset_row.name for p in chosen))
         tracks.append(TrackRow(track.task, *names, conditions, metrics))
@@ -220,12 +220,17 @@ def _require_text(whose: str, names: Sequence[str]) -> None:
 
 def _choose_samples(dataset: Dataset, spec: str, most: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The positions of the samples of a run, and their fingerprints."""
-    count = len(dataset) if most is None else min(most, len(dataset))
-    if count == 0:
+    indices = chosen_indices(dataset, most)
+    if not indices:
         raise UserError(f"data {spec!r} holds no sample")
-    # by a hash of the id: any limit is a fair draw (folders are sorted by class), and a larger one holds a smaller one's shards
-    indices = tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
     return indices, tuple(dataset.fingerprint(i) for i in indices)
+
+
+def chosen_indices(dataset: Dataset, most: int | None) -> tuple[int, ...]:
+    """The positions of the samples of a run of at most so many, in its order."""
+    count = len(dataset) if most is None else min(most, len(dataset))
+    # by a hash of the id: any limit is a fair draw (folders are sorted by class), and a larger one holds a smaller one's shards
+    return tuple(sorted(range(len(dataset)), key=lambda i: digest(dataset.ids[i]))[:count])
 
 
 @dataclass(frozen=True, eq=False)
@@ -389,4 +394,4 @@ def _refuse_equal_names(pairs: Sequence[Pair]) -> None:
             )
 
 
-__all__ = ["PICTURES", "SHARD", "Options", "Pair", "Plan", "PlannedCell", "make_plan", "with_controls"]
+__all__ = ["PICTURES", "SHARD", "Options", "Pair", "Plan", "PlannedCell", "chosen_indices", "make_plan", "with_controls"]

@@ -28,7 +28,8 @@ class Options:
 
     notes: what readers of the report must know (data or weights that differ from the published ones). strength: samples that an attack
     did not break on which others are tried, to say whether it was strong; 0 tries none, None as many as the suite says.
-    reread: read every file of the data again, also where its size and times say that it is as it was.
+    reread: read every file of the data again, also where its size and times say that it is as it was. placebos: whether the control of
+    each edit is added. save_predictions: keep what classifiers and segmenters said of every sample; detections are kept always.
     """
 
     models: tuple[str | AnyModel, ...] = ()
@@ -42,6 +43,8 @@ class Options:
     notes: tuple[str, ...] = ()
     strength: int | None = None
     reread: bool = False
+    placebos: bool = True
+    save_predictions: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -30,7 +30,7 @@ from robustbench_cv.record_store import Place, RecordStore, place_of, readable
 from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import ComplexityRow, ExplanationRow, Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder, read_json
-from robustbench_cv.runner import saved_images
+from robustbench_cv.runner import saved_images, saved_predictions
 from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
 from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.changed_inputs import require_unchanged
@@ -111,7 +111,7 @@ def _run(
     _announce(findings, announce)
     going_on = {pair for pair, of_pair in examined.items() if not any(f.verdict == "stop" for f in of_pair)}
     wanted = [c for c in plan.cells if c.pair in going_on]
-    missing = _missing(folder, wanted, skip_bad=options.skip_bad)
+    missing = _missing(folder, wanted, skip_bad=options.skip_bad, save_predictions=options.save_predictions)
     if missing or info != _earlier_info(folder) or read_json(folder.findings, tuple[Finding, ...]) is None:
         folder.remove_conclusions()
     write_json(folder.run_info, info)
@@ -142,8 +142,11 @@ def _run(
     return Outcome(results, len(missing), len(wanted) - len(missing), written)
 
 
-def _missing(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool) -> list[PlannedCell]:
-    """The cells of which a file is not there, or not whole, and those with records that only --skip-bad makes, unless it is given."""
+def _missing(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool, save_predictions: bool) -> list[PlannedCell]:
+    """The cells of which a file is not there, or not whole, and those with records that only --skip-bad makes, unless it is given.
+
+    save_predictions: whether what was said of each sample must be there, too.
+    """
     planned: dict[Place, list[PlannedCell]] = {}
     for cell in cells:
         planned.setdefault(place_of(cell.row), []).append(cell)
@@ -151,7 +154,8 @@ def _missing(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool)
     for place, those in planned.items():
         if readable(RecordStore(folder), place):
             done |= _done(folder, those, skip_bad=skip_bad)
-    return [c for c in cells if c.row.key not in done or _has_damaged_files(folder, c)]
+    unsaved = {c.row.key for c in cells if save_predictions and c.row.task != "detection" and not saved_predictions.has_cell(folder, c)}
+    return [c for c in cells if c.row.key not in done - unsaved or _has_damaged_files(folder, c)]
 
 
 def _done(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool) -> set[str]:
@@ -167,7 +171,7 @@ def _done(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool) ->
     refused: set[str] = set()
     for key, status, code in skipped:
         there[key] += 1
-        if status == "failed" and code != "not-finite" and not skip_bad:
+        if status == "failed" and code not in ("not-finite", "no-prediction") and not skip_bad:
             refused.add(key)
     return {c.row.key for c in cells if there[c.row.key] == c.row.n} - refused
 
@@ -222,6 +226,8 @@ def _compute(
             started = time.perf_counter()
             output = _output(plan, cell, batch_size, folder)
             require_unchanged(cell)
+            if plan.options.save_predictions and cell.row.task != "detection":
+                saved_predictions.save_cell(folder, cell, output.predictions)
             _store_cell(folder, cell, output, evidence_types(build_metrics(plan, cell).values()))
             write_json(folder.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
             bar.advance(cell.row.n)
@@ -266,6 +272,8 @@ def _merge_predictions(folder: RunFolder, plan: Plan) -> None:
             merged.setdefault((cell.row.model, cell.row.dataset, cell.row.condition), []).extend(entries)
     for where, entries in merged.items():
         write_json(folder.predictions(*where), entries)
+    if plan.options.save_predictions:
+        saved_predictions.merge(folder, plan)
 
 
 def _data_notes(plan: Plan) -> list[str]:
