@@ -31,7 +31,7 @@ CLASSES = {
 METRIC_NAMES = {
     "classification": ("top-1", "hallucination-rate"),
     "segmentation": ("miou", "pixel-accuracy", "hallucination-rate"),
-    "detection": ("ap", "ap50", "hallucination-rate", "fabricated-per-image"),
+    "detection": ("ap", "ap50", "hallucination-rate", "fabricated-per-image", "errors-per-image"),
 }
 MODELS = {"classification": "resnet-small", "segmentation": "unet_small", "detection": "yolo-small"}
 REPORTS = (
@@ -197,7 +197,7 @@ def _evidence(task: str, rng: numpy.random.Generator, strength: float, classes: 
     if task == "classification":
         return {"top-1": bool(luck > 0.06 + 0.9 * strength)}
     sample, prediction = _segmented(rng, strength, len(classes)) if task == "segmentation" else _detected(rng, luck, strength)
-    names = (METRIC_NAMES[task][0], "fabricated-per-image") if task == "detection" else METRIC_NAMES[task][:1]
+    names = (METRIC_NAMES[task][0], "fabricated-per-image", "errors-per-image") if task == "detection" else METRIC_NAMES[task][:1]
     metrics = [METRICS.build(name, operating_score=0.25) for name in names]
     return {metric.evidence_key: metric.measure(prediction, sample) for metric in metrics}
 

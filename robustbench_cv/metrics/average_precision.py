@@ -24,7 +24,7 @@ from robustbench_cv.metrics.ratios import quotient, whole
 from robustbench_cv.types import Evidence, Prediction, Sample
 
 RECALLS = numpy.linspace(0.0, 1.0, 101)
-_CELLS = 1_000_000  # of one working array, (D, b) float64: it bounds memory, not the result
+CELLS = 1_000_000  # of one working array, (D, b) float64: it bounds memory, not the result
 
 
 @metric(task="detection")
@@ -109,9 +109,9 @@ class AveragePrecision:
         weights = numpy.ascontiguousarray(counts.T, dtype=numpy.float64)
         total, classes = numpy.zeros(len(counts)), numpy.zeros(len(counts))
         for ranked in by_class(evidence, self.size):
-            step = max(1, _CELLS // max(1, len(ranked.image)))
+            step = max(1, CELLS // max(1, len(ranked.image)))
             for b in range(0, len(counts), step):
-                value, objects = _class_precision(ranked, weights[:, b : b + step], self.thresholds)
+                value, objects = class_precision(ranked, weights[:, b : b + step], self.thresholds)
                 total[b : b + step] += value
                 classes[b : b + step] += objects > 0
         return quotient(total, classes)
@@ -160,7 +160,7 @@ def of_size(items: pyarrow.Array, size: int) -> numpy.ndarray:
     return every[:, size].astype(numpy.int64)
 
 
-def _class_precision(ranked: Ranked, weights: numpy.ndarray, thresholds: Sequence[int]) -> tuple[numpy.ndarray, numpy.ndarray]:
+def class_precision(ranked: Ranked, weights: numpy.ndarray, thresholds: Sequence[int]) -> tuple[numpy.ndarray, numpy.ndarray]:
     """weights (N, b) -> average precision (b,), 0 where a weighting draws no object, and the number of objects (b,)."""
     objects = ranked.truths @ weights
     drawn = weights[ranked.image]

@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, array_of
 from robustbench_cv.types import Labels, Sample
-from tests.reference import coco, occlusion, plain, voc, worlds
+from tests.reference import coco, occlusion, plain, tide, voc, worlds
 
 SCORE = 0.3
 
@@ -79,6 +79,9 @@ CASES = [
         for task in ("classification", "segmentation", "detection")
     ),
     Case("class-recall(of='cow')", "detection", coco_recall(3)),
+    *(Case(f"ap50-lost(to='{kind}')", "detection", tide.lost(kind)) for kind in tide.KINDS),
+    Case("errors-per-image", "detection", tide.per_image("any", SCORE)),
+    *(Case(f"errors-per-image(kind='{kind}')", "detection", tide.per_image(kind, SCORE)) for kind in tide.KINDS),
     *(
         Case(f"{state}-{by}recall", "detection", occlusion.recall(state, by, SCORE), world="occlusion")
         for state in ("whole", "occluded", "separated")
