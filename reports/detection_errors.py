@@ -51,16 +51,6 @@ def _items(results: Results) -> list[Item]:
     return [*(_chart(results, group) for group in groups), _counts(results, groups), _costs(results, groups)]
 
 
-def _shown(results: Results) -> list[Condition]:
-    """Of a corruption the most severe step alone: all of them would fill pages."""
-    steps = {c.name: f for c in results.conditions("detection") if (f := results.facts("detection", c.name).corruption) is not None}
-    worst: dict[tuple[str, str], int] = {}
-    for f in steps.values():
-        worst[f.name, f.where] = max(f.severity, worst.get((f.name, f.where), 0))
-    every = reporting.ordered_conditions(results, "detection")
-    return [c for c in every if (f := steps.get(c.name)) is None or f.severity == worst[f.name, f.where]]
-
-
 def _per_image(kind: Mistake) -> str:
     return f"errors-per-image(kind={kind!r})"
 
@@ -68,7 +58,7 @@ def _per_image(kind: Mistake) -> str:
 def _counts(results: Results, groups: list[Group]) -> Table:
     notes, rows = Footnotes(), list[list[Cell]]()
     for group in groups:
-        for condition in _shown(results):
+        for condition in reporting.most_severe(results, "detection"):
             name = f"↳ {condition.name}" if condition.kind == "control" else condition.name
             numbers = [reporting.metric_cell(results, group, condition.name, _per_image(kind), notes) for kind in MISTAKES]
             n, excluded = (None, None) if numbers[0].blocked else (numbers[0].estimate.n, numbers[0].estimate.excluded)
@@ -123,7 +113,7 @@ def _added(results: Results, group: Group, condition: Condition, metric: str) ->
 def _costs(results: Results, groups: list[Group]) -> Table:
     notes, rows = Footnotes(), list[list[Cell]]()
     for group in groups:
-        for condition in (c for c in _shown(results) if c.kind != "control"):
+        for condition in (c for c in reporting.most_severe(results, "detection") if c.kind != "control"):
             costs = [reporting.metric_cell(results, group, condition.name, f"ap50-lost(to={kind!r})", notes) for kind in MISTAKES]
             n = None if costs[0].blocked else costs[0].estimate.n
             rows.append([reporting.title_of(group), condition.name, *costs, n])
@@ -149,7 +139,7 @@ def _costs(results: Results, groups: list[Group]) -> Table:
 
 def _chart(results: Results, group: Group) -> Chart:
     notes, rows = Footnotes(), []
-    conditions = [c for c in _shown(results) if c.kind != "control"]
+    conditions = [c for c in reporting.most_severe(results, "detection") if c.kind != "control"]
     for condition in conditions:
         for kind in MISTAKES:
             e = reporting.metric_cell(results, group, condition.name, _per_image(kind), notes).estimate

@@ -17,7 +17,18 @@ LEVELS = (1, 2, 4, 8)
 """Of the curve, in grey levels of 255."""
 PATCH = "area=0.2, limit=64, steps=80"
 """Share of the image's area, and what the fit costs."""
-REPORTS = ("main-table", "detection-attacks", "detection-errors", "budget-curve", "perturbations", "gallery", "checks", "protocol")
+REPORTS = (
+    "main-table",
+    "detection-attacks",
+    "detection-errors",
+    "by-size",
+    "budget-curve",
+    "perturbations",
+    "query-cost",
+    "gallery",
+    "checks",
+    "protocol",
+)
 
 
 @suite()

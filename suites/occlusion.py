@@ -35,7 +35,7 @@ _METRICS: dict[Task, tuple[str, ...]] = {
 }
 _REPORTS = (
     *("overview", "occlusion-levels", "occlusion-recall", "occlusion-curve", "main-table", "context-sensitivity"),
-    *("detection-errors", "gallery", "checks", "protocol"),
+    *("detection-errors", "by-class", "by-size", "gallery", "checks", "protocol"),
 )
 
 

@@ -64,6 +64,7 @@ CASES = [
     Case("ap", "detection", _average_precision()),
     Case("ap50", "detection", _average_precision(thresholds=[0.5])),
     Case("ap75", "detection", _average_precision(thresholds=[0.75])),
+    Case("class-ap(of='cow')", "detection", lambda pairs: coco.average_precision([coco.only(*pair, 3) for pair in pairs])),
     Case("ap-small", "detection", _average_precision(size="small")),
     Case("ap-medium", "detection", _average_precision(size="medium")),
     Case("ap-large", "detection", _average_precision(size="large")),

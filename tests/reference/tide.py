@@ -29,11 +29,7 @@ def lost(kind):
 
 def _ap50(pairs, c):
     # averaged over the class alone
-    return coco.average_precision([_only(*pair, c) for pair in pairs], thresholds=[0.5])
-
-
-def _only(prediction, sample, c):
-    return prediction.select(prediction.labels == c), replace(sample, target=sample.target.select(sample.target.labels == c))
+    return coco.average_precision([coco.only(*pair, c) for pair in pairs], thresholds=[0.5])
 
 
 def per_image(kind, score):
