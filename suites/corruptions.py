@@ -9,9 +9,9 @@ from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 from robustbench_cv.tasks import Task
 
 _TRACKS: dict[Task, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "classification": (("cifar-resnet20.scenes", "lenet5.scenes"), ("top-1",)),
-    "segmentation": (("unet.scenes",), ("miou", "pixel-accuracy")),
-    "detection": (("yolov3-small.scenes",), ("ap", "ap50", "errors-per-image")),
+    "classification": (("cifar-resnet20.scenes", "lenet5.scenes"), ("top-1", "ece")),
+    "segmentation": (("unet.scenes",), ("miou", "pixel-accuracy", "ece")),
+    "detection": (("yolov3-small.scenes",), ("ap", "ap50", "errors-per-image", "ece")),
 }
 
 
@@ -36,7 +36,10 @@ def corruptions(
     # pictures of one severity: of all five they would weigh 40 MB
     shown = ("gallery",) if len(steps) == 1 else ()
     return Suite(
-        "corruptions", version=1, tracks=tracks, reports=("overview", "corruptions", "detection-errors", *shown, "checks", "protocol")
+        "corruptions",
+        version=1,
+        tracks=tracks,
+        reports=("overview", "corruptions", "detection-errors", "reliability", "by-class", *shown, "checks", "protocol"),
     )
 
 

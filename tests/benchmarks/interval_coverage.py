@@ -18,6 +18,7 @@ import numpy
 import pyarrow
 
 from robustbench_cv.catalogue import METRICS
+from robustbench_cv.metrics.calibration import CALIBRATION
 from robustbench_cv.metrics.coco_matching import MATCHES
 from robustbench_cv.metrics.detection_errors import ERRORS, MISTAKES, RIGHT
 from robustbench_cv.metrics.detection_rates import OBJECTS
@@ -226,6 +227,20 @@ def edited(rng: numpy.random.Generator, n: int) -> list[pyarrow.Array]:
     return [pyarrow.StructArray.from_arrays([pyarrow.array((region * share).astype(int)), pyarrow.array(region)], fields=list(kind))]
 
 
+def unsure(rng: numpy.random.Generator, n: int, *, temper: float, answers: int = 1) -> list[pyarrow.Array]:
+    """Answers of a model that is too sure: right as often as its confidence says once tempered; those of an image share their luck."""
+    ease = rng.normal(1.2, 1.0, (n, 1)) + 0.5 * rng.normal(size=(n, answers))
+    sure = 0.5 + 0.5 / (1 + numpy.exp(-temper * ease))
+    right = rng.random((n, answers)) < 0.5 + 0.5 / (1 + numpy.exp(-ease))
+    offsets = _offsets(numpy.full(n, answers))
+    parts = [
+        pyarrow.ListArray.from_arrays(offsets, pyarrow.array(sure.ravel().astype(numpy.float32))),
+        pyarrow.ListArray.from_arrays(offsets, pyarrow.array(right.ravel())),
+        *[pyarrow.array(numpy.where(right, 2 * (1 - sure) ** 2, 2 * sure**2).sum(axis=1))] * 2,
+    ]
+    return [pyarrow.StructArray.from_arrays(parts, names=["confidence", "right", "brier", "nll"]).cast(CALIBRATION)]
+
+
 ONE, TWO, FOUR = (0.0,), (0.0, 0.25), (-0.5, 0.0, -0.1, 0.0)
 _SMALL, _AP = (32, 64, 200), (30, 100, 300)
 
@@ -244,6 +259,10 @@ ROWS = (
         Row(f"AP50 lost to the {kind}", f"ap50-lost(to={kind!r})", functools.partial(mistakes, shifts=ONE), "one", _AP)
         for kind in ("missed", "hallucinated", "confused", "mislocalised", "duplicated")
     ),
+    Row("ECE", "ece", functools.partial(unsure, temper=4.0), "one", (64, 200, 1000)),
+    Row("ECE of pixels", "ece", functools.partial(unsure, temper=4.0, answers=64), "one", (20, 64, 200)),
+    Row("ECE, nearly calibrated", "ece", functools.partial(unsure, temper=1.3), "one", (64, 200, 1000)),
+    Row("Brier score", "brier", functools.partial(unsure, temper=4.0), "one", _SMALL),
     Row("mistakes per image", "errors-per-image", functools.partial(mistakes, shifts=ONE), "one", _SMALL),
     Row("mistakes, effect of an edit", "errors-per-image", functools.partial(mistakes, shifts=(-0.5, 0.0)), "two", _SMALL),
     Row("AP50 lost to the missed, effect", "ap50-lost(to='missed')", functools.partial(mistakes, shifts=(-0.5, 0.0)), "two", _AP),

@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, array_of
 from robustbench_cv.types import Labels, Sample
-from tests.reference import coco, occlusion, plain, tide, voc, worlds
+from tests.reference import calibration, coco, occlusion, plain, tide, voc, worlds
 
 SCORE = 0.3
 
@@ -73,6 +73,16 @@ CASES = [
     Case("mask-ap", "detection", _average_precision(masks=True)),
     Case("mask-ap50", "detection", _average_precision(thresholds=[0.5], masks=True)),
     Case("shape-bias", "classification", functools.partial(plain.shape_bias, names=worlds.NAMES)),
+    *(
+        Case(name, task, reference(SCORE), world=world)
+        for name, reference in (("ece", calibration.ece), ("debiased-calibration-error", calibration.debiased))
+        for task, world in (("classification", ""), ("segmentation", "unsure pixels"), ("detection", ""))
+    ),
+    *(
+        Case(name, task, reference, world=world)
+        for name, reference in (("brier", calibration.brier), ("nll", calibration.nll))
+        for task, world in (("classification", ""), ("segmentation", "unsure pixels"))
+    ),
     Case("label-probability", "classification", plain.label_probability),
     *(Case("object-recall", task, plain.object_recall(SCORE), sparse=True) for task in ("classification", "segmentation", "detection")),
     *(
