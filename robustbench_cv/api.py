@@ -113,6 +113,7 @@ def execute(
         strength=strength,
         notes=notes,
         reread=reread,
+        save_predictions=save_predictions,
     )
     folder = Path(out) if out is not None else Path("runs") / chosen.name
     return run_suite(chosen, folder, options, command=encodable(command), progress=progress, announce=announce)
@@ -132,6 +133,7 @@ def plan(
     strength: int | None = None,
     notes: Sequence[str] = (),
     reread: bool = False,
+    save_predictions: bool = False,
 ) -> list[str]:
     """What `run` would do, in lines for people; everything that it would refuse before its first cell is refused. Writes nothing."""
     chosen, options = _asked(
@@ -147,6 +149,7 @@ def plan(
         strength=strength,
         notes=notes,
         reread=reread,
+        save_predictions=save_predictions,
     )
     made = make_plan(chosen, options)
     return [*plan_in_words(made), *(f"NOTE {note}" for note in missing_regions(made))]
@@ -166,6 +169,7 @@ def _asked(
     strength: int | None,
     notes: Sequence[str],
     reread: bool,
+    save_predictions: bool,
 ) -> tuple[Suite, Options]:
     """The suite and the options of a run, checked."""
     chosen = find_suite(suite) if isinstance(suite, str) else suite

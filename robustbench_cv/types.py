@@ -270,10 +270,22 @@ class ClassPrediction:
 
 
 @dataclass(frozen=True, eq=False)
+class PixelProbabilities:
+    """Class probabilities at some of the pixels: positions int64 (P,) in the flattened image, values float32 (P, C)."""
+
+    positions: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class MaskPrediction:
-    """Predicted label of every pixel: int64 (H, W). Values that name no evaluated class (see ClassMap) count as wrong, for no class."""
+    """Predicted label of every pixel: int64 (H, W). Values that name no evaluated class (see ClassMap) count as wrong, for no class.
+
+    sampled: how sure the model is of some of the pixels, for calibration; None from models that do not tell.
+    """
 
     labels: Tensor
+    sampled: PixelProbabilities | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,4 +73,4 @@ def attacks_classification(samples: PositiveInt = 32, eps: Budget = 8 / 255, len
     return Suite("attacks-classification", version=3, tracks=(track,), reports=REPORTS)
 
 
-REPORTS = ("main-table", "budget-curve", "perturbations", "gallery", "checks", "protocol")
+REPORTS = ("main-table", "budget-curve", "perturbations", "query-cost", "gallery", "checks", "protocol")

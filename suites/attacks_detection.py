@@ -17,7 +17,18 @@ LEVELS = (1, 2, 4, 8)
 """Of the curve, in grey levels of 255."""
 PATCH = "area=0.2, limit=64, steps=80"
 """Share of the image's area, and what the fit costs."""
-REPORTS = ("main-table", "detection-attacks", "budget-curve", "perturbations", "gallery", "checks", "protocol")
+REPORTS = (
+    "main-table",
+    "detection-attacks",
+    "detection-errors",
+    "by-size",
+    "budget-curve",
+    "perturbations",
+    "query-cost",
+    "gallery",
+    "checks",
+    "protocol",
+)
 
 
 @suite()
@@ -53,6 +64,6 @@ def attacks_detection(samples: PositiveInt = 32, eps: Budget = 8 / 255) -> Suite
         ),
         Condition("sticker on cars", attack="sticker-hide(limit=64, steps=80)"),
     )
-    metrics = ("ap50", "ap", "fabricated-per-image")
+    metrics = ("ap50", "ap", "fabricated-per-image", "errors-per-image")
     track = Track("detection", tuple(f"{name}.scenes" for name in MODELS), ("scenes",), conditions, metrics, samples)
     return Suite("attacks-detection", version=3, tracks=(track,), reports=REPORTS)

@@ -7,7 +7,7 @@ from robustbench_cv.suite import CLEAN, Condition, Suite, Track, budgets
 MODELS = ("fcn8s", "segnet", "unet", "pspnet", "deeplabv3plus")
 LEVELS = (1, 2, 4, 8)
 """Of the curves, in grey levels of 255."""
-REPORTS = ("main-table", "budget-curve", "perturbations", "gallery", "checks", "protocol")
+REPORTS = ("main-table", "budget-curve", "perturbations", "query-cost", "by-class", "gallery", "checks", "protocol")
 
 
 @suite()

@@ -9,9 +9,9 @@ from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 from robustbench_cv.tasks import Task
 
 _TRACKS: dict[Task, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "classification": (("cifar-resnet20.scenes", "lenet5.scenes"), ("top-1",)),
-    "segmentation": (("unet.scenes",), ("miou", "pixel-accuracy")),
-    "detection": (("yolov3-small.scenes",), ("ap", "ap50")),
+    "classification": (("cifar-resnet20.scenes", "lenet5.scenes"), ("top-1", "ece")),
+    "segmentation": (("unet.scenes",), ("miou", "pixel-accuracy", "ece")),
+    "detection": (("yolov3-small.scenes",), ("ap", "ap50", "errors-per-image", "ece")),
 }
 
 
@@ -35,7 +35,12 @@ def corruptions(
     tracks = tuple(Track(task, models, ("scenes",), conditions, metrics, samples) for task, (models, metrics) in _TRACKS.items())
     # pictures of one severity: of all five they would weigh 40 MB
     shown = ("gallery",) if len(steps) == 1 else ()
-    return Suite("corruptions", version=1, tracks=tracks, reports=("overview", "corruptions", *shown, "checks", "protocol"))
+    return Suite(
+        "corruptions",
+        version=1,
+        tracks=tracks,
+        reports=("overview", "corruptions", "detection-errors", "reliability", "by-class", *shown, "checks", "protocol"),
+    )
 
 
 def _condition(name: str, severity: int, where: str) -> Condition:

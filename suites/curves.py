@@ -20,4 +20,6 @@ def curves(samples: PositiveInt = 200, steps: PositiveInt = 40, queries: Positiv
         *budgets("square", f"square(eps={{eps}}, queries={queries})", LEVELS, warm=True),
     )
     track = Track("classification", ("cifar-resnet20.scenes", "lenet5.scenes"), ("scenes",), conditions, ("top-1",), samples)
-    return Suite("curves", version=1, tracks=(track,), reports=("budget-curve", "main-table", "perturbations", "checks", "protocol"))
+    return Suite(
+        "curves", version=1, tracks=(track,), reports=("budget-curve", "main-table", "perturbations", "query-cost", "checks", "protocol")
+    )

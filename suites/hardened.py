@@ -31,7 +31,12 @@ def hardened(samples: PositiveInt = 32, eps: Budget = 4 / 255, steps: PositiveIn
         _track("classification", "cifar-resnet20.scenes", classifiers, ("top-1",), samples),
         _track("detection", "retinanet-small.scenes", detectors, ("ap50", "ap", "fabricated-per-image"), samples),
     )
-    return Suite("hardened", version=1, tracks=tracks, reports=("overview", "main-table", "budget-curve", "gallery", "checks", "protocol"))
+    return Suite(
+        "hardened",
+        version=1,
+        tracks=tracks,
+        reports=("overview", "main-table", "budget-curve", "comparison", "gallery", "checks", "protocol"),
+    )
 
 
 def _track(task: Task, twin: str, conditions: tuple[Condition, ...], metrics: tuple[str, ...], samples: int) -> Track:

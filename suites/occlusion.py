@@ -21,13 +21,21 @@ _METRICS: dict[Task, tuple[str, ...]] = {
     "classification": ("top-1", "object-recall"),
     "segmentation": ("miou", "object-recall", "pixel-accuracy"),
     "detection": (
-        *("ap50", "object-recall", "fabricated-per-image", "whole-box-recall", "occluded-box-recall", "separated-box-recall"),
+        *(
+            "ap50",
+            "object-recall",
+            "fabricated-per-image",
+            "errors-per-image",
+            "whole-box-recall",
+            "occluded-box-recall",
+            "separated-box-recall",
+        ),
         *("whole-recall", "occluded-recall", "separated-recall"),
     ),
 }
 _REPORTS = (
     *("overview", "occlusion-levels", "occlusion-recall", "occlusion-curve", "main-table", "context-sensitivity"),
-    *("gallery", "checks", "protocol"),
+    *("detection-errors", "by-class", "by-size", "gallery", "checks", "protocol"),
 )
 
 

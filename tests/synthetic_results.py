@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pai
 from robustbench_cv.runner.cell import evidence_types
 from robustbench_cv.runner.run_facts import architecture, condition_facts
 from robustbench_cv.suite import Condition, Gate
-from robustbench_cv.types import BoxPrediction, BoxTarget, Labels, MaskPrediction, MaskTarget, Sample
+from robustbench_cv.types import BoxPrediction, BoxTarget, Labels, MaskPrediction, MaskTarget, PixelProbabilities, Sample
 
 CLASSES = {
     "classification": ("car", "boat", "cow", "skier", "chair", "plane"),
@@ -29,9 +30,9 @@ CLASSES = {
     "detection": ("car", "boat", "cow"),
 }
 METRIC_NAMES = {
-    "classification": ("top-1", "hallucination-rate"),
-    "segmentation": ("miou", "pixel-accuracy", "hallucination-rate"),
-    "detection": ("ap", "ap50", "hallucination-rate", "fabricated-per-image"),
+    "classification": ("top-1", "hallucination-rate", "ece"),
+    "segmentation": ("miou", "pixel-accuracy", "hallucination-rate", "ece"),
+    "detection": ("ap", "ap50", "hallucination-rate", "fabricated-per-image", "errors-per-image", "ece"),
 }
 MODELS = {"classification": "resnet-small", "segmentation": "unet_small", "detection": "yolo-small"}
 REPORTS = (
@@ -195,9 +196,12 @@ def _records(task: str, model: str, dataset: str, condition: Condition, n: int, 
 def _evidence(task: str, rng: numpy.random.Generator, strength: float, classes: tuple[str, ...]) -> dict[str, object]:
     luck = rng.random()
     if task == "classification":
-        return {"top-1": bool(luck > 0.06 + 0.9 * strength)}
+        sure = numpy.float32(0.55 + 0.4 * luck).item()
+        right = bool(luck > 0.06 + 0.9 * strength)
+        sums = {"brier": 2 * (1 - sure if right else sure) ** 2, "nll": -math.log(sure if right else 1 - sure)}
+        return {"top-1": right, "calibration@0.25": {"confidence": [sure], "right": [right], **sums}}
     sample, prediction = _segmented(rng, strength, len(classes)) if task == "segmentation" else _detected(rng, luck, strength)
-    names = (METRIC_NAMES[task][0], "fabricated-per-image") if task == "detection" else METRIC_NAMES[task][:1]
+    names = (METRIC_NAMES[task][0], "fabricated-per-image", "errors-per-image", "ece") if task == "detection" else ("miou", "ece")
     metrics = [METRICS.build(name, operating_score=0.25) for name in names]
     return {metric.evidence_key: metric.measure(prediction, sample) for metric in metrics}
 
@@ -206,7 +210,9 @@ def _segmented(rng: numpy.random.Generator, strength: float, classes: int) -> tu
     truth = torch.from_numpy(rng.integers(0, classes, (8, 8)))
     wrong = torch.from_numpy(rng.random((8, 8)) < 0.05 + 0.9 * strength)
     sample = Sample("x", torch.zeros(3, 8, 8), MaskTarget(truth))
-    return sample, MaskPrediction(torch.where(wrong, (truth + 1) % classes, truth))
+    said = torch.where(wrong, (truth + 1) % classes, truth)
+    probs = 0.7 * torch.eye(classes)[said.flatten()[::4]] + 0.3 / classes
+    return sample, MaskPrediction(said, PixelProbabilities(torch.arange(0, 64, 4), probs))
 
 
 def _detected(rng: numpy.random.Generator, luck: float, strength: float) -> tuple[Sample, BoxPrediction]:

@@ -172,7 +172,7 @@ def test_the_chunks_in_which_it_is_computed_do_not_show(monkeypatch):
     evidence = [METRIC["ap"].measure(*pair) for pair in worlds.pairs("detection", 20)]
     counts = numpy.random.default_rng(0).integers(0, 3, (40, 20))
     whole = METRIC["ap"].resample(evidence, counts)
-    monkeypatch.setattr("robustbench_cv.metrics.average_precision._CELLS", 70)
+    monkeypatch.setattr("robustbench_cv.metrics.average_precision.CELLS", 70)
     numpy.testing.assert_array_equal(METRIC["ap"].resample(evidence, counts), whole)
 
 

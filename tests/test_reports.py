@@ -50,6 +50,7 @@ def numbers(items: list[Any]) -> list[Number]:
 
 NONE_HERE = {
     "background-gap",
+    "background-variants",
     "before-after",
     "context-compatibility",
     "context-curves",

@@ -15,7 +15,7 @@ _MOST = 0.5
 
 @check(stage="data")
 def d05_objects() -> OfData:
-    """Of label maps: which classes count as objects, where nothing but their names tells. Removals, swaps and occlusions are about these."""
+    """Which classes of label maps are objects, where nothing but their names tells: removals, swaps and occlusions are about these."""
     return _examine
 
 

@@ -37,8 +37,8 @@ class DataSurvey:
 
     faults: why a sample cannot be read, by index. turned: the EXIF orientation that its pixels were not turned by, by index. shapes: the
     indices of the samples of each size. refused: why the model fails on a size, of those that were tried, where it takes others. pixels:
-    how many there are of each label, over all masks, in the data's own classes. skip_bad: whether a run goes on without bad samples. guessed_objects, guessed_surfaces: classes of label maps
-    that are told apart by their names alone.
+    how many there are of each label, over all masks, in the data's own classes. skip_bad: whether a run goes on without bad samples.
+    guessed_objects, guessed_surfaces: classes of label maps that are told apart by their names alone.
     """
 
     dataset: Dataset

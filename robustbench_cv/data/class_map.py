@@ -85,7 +85,7 @@ class ClassMap:
             keep = self._is_judged(prediction.labels)
             return prediction.select(keep)
         if isinstance(prediction, MaskPrediction):
-            return MaskPrediction(prediction.labels.where(self._is_judged(prediction.labels), -1))
+            return replace(prediction, labels=prediction.labels.where(self._is_judged(prediction.labels), -1))
         return prediction
 
     def describe(self) -> str:

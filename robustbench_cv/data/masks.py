@@ -38,7 +38,8 @@ def masks(
     An image and its mask have the same path but for the suffix; links to files and folders are followed. classes: path of the class list;
     otherwise classes.txt of the folder, or of the one above it, where splits share one. objects: the classes that are objects and not
     surfaces, "car,person"; without it every class is an object but for those named like a surface (sky, road, wall ...), which the check
-    D05 lists. upright: turn photos as their EXIF orientation says, for masks that were drawn on what a viewer shows; without it pixels stay as they are stored.
+    D05 lists. upright: turn photos as their EXIF orientation says, for masks that were drawn on what a viewer shows; without it pixels stay
+    as they are stored.
     """
     check_task("masks", task, ("segmentation",))
     root = existing_folder(path, "images/, masks/ and classes.txt")

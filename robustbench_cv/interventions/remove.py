@@ -65,7 +65,10 @@ def remove_control(
     max_share: PositiveFraction = 0.3,
     shadow: bool = False,
 ) -> Intervention:
-    """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object, and keeps off them where it can (project choice)."""
+    """The placebo of `remove`: the same shape, filled in the same way, at a random place that touches no object.
+
+    Where it can, it keeps a few pixels off them, more than fills read (project choice).
+    """
     return Placebo(Removal(what=what, fill=fill, dilate=dilate, max_share=max_share, shadow=shadow))
 
 

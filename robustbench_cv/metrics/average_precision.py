@@ -15,16 +15,17 @@ import numpy
 import pyarrow
 
 from robustbench_cv.catalogue import metric
+from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.coco_matching import IOU_THRESHOLDS, MATCHES, SIZES, coco_mask_matches, coco_matches
 from robustbench_cv.metrics.evidence import Values, array_of, row_of
 from robustbench_cv.metrics.influence import GROUPS, left_out
-from robustbench_cv.metrics.metric import Metric, Unit
+from robustbench_cv.metrics.metric import Labels, Metric, Unit
 from robustbench_cv.metrics.precision_influence import precision_influence
 from robustbench_cv.metrics.ratios import quotient, whole
 from robustbench_cv.types import Evidence, Prediction, Sample
 
 RECALLS = numpy.linspace(0.0, 1.0, 101)
-_CELLS = 1_000_000  # of one working array, (D, b) float64: it bounds memory, not the result
+CELLS = 1_000_000  # of one working array, (D, b) float64: it bounds memory, not the result
 
 
 @metric(task="detection", paper="arXiv:1405.0312")
@@ -64,6 +65,14 @@ def ap_large() -> Metric:
 
 
 @metric(task="detection", paper="arXiv:1405.0312")
+def class_ap(of: str, labels: Labels) -> Metric:
+    """COCO AP of one class: class-ap(of='car'). UserError where the model has no such class."""
+    if of not in labels.names:
+        raise UserError(f"class-ap(of={of!r}): the model has no such class; it has {', '.join(labels.names)}")
+    return AveragePrecision(f"class-ap(of={of!r})", only=labels.index(of))
+
+
+@metric(task="detection", paper="arXiv:1405.0312")
 def mask_ap() -> Metric:
     """COCO AP of instance masks ("segm"): mean over IoU thresholds 0.50, 0.55 .. 0.95 and classes."""
     return AveragePrecision("mask-ap", masks=True)
@@ -77,12 +86,13 @@ def mask_ap50() -> Metric:
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """thresholds: positions in IOU_THRESHOLDS. size: a key of SIZES. masks: overlap is that of masks, not of boxes."""
+    """thresholds: positions in IOU_THRESHOLDS. size: a key of SIZES. masks: overlap is that of masks, not of boxes. only: of one class."""
 
     name: str
     thresholds: tuple[int, ...] = tuple(range(len(IOU_THRESHOLDS)))
     size: str = "all"
     masks: bool = False
+    only: int | None = None
     higher_is_better: bool = field(default=True, init=False)
     is_rate: bool = field(default=False, init=False)
     unit: Unit = field(default="rate", init=False)
@@ -103,15 +113,16 @@ class AveragePrecision:
         return coco_mask_matches(prediction, sample) if self.masks else coco_matches(prediction, sample)
 
     def reduce(self, evidence: Values, /) -> float:
-        return whole(self, evidence, f"no class has an annotated object{'' if self.size == 'all' else f' of size {self.size}'}")
+        which = "no class has an" if self.only is None else "the class has no"
+        return whole(self, evidence, f"{which} annotated object{'' if self.size == 'all' else f' of size {self.size}'}")
 
     def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
         weights = numpy.ascontiguousarray(counts.T, dtype=numpy.float64)
         total, classes = numpy.zeros(len(counts)), numpy.zeros(len(counts))
-        for ranked in by_class(evidence, self.size):
-            step = max(1, _CELLS // max(1, len(ranked.image)))
+        for ranked in by_class(evidence, self.size, self.only):
+            step = max(1, CELLS // max(1, len(ranked.image)))
             for b in range(0, len(counts), step):
-                value, objects = _class_precision(ranked, weights[:, b : b + step], self.thresholds)
+                value, objects = class_precision(ranked, weights[:, b : b + step], self.thresholds)
                 total[b : b + step] += value
                 classes[b : b + step] += objects > 0
         return quotient(total, classes)
@@ -121,7 +132,7 @@ class AveragePrecision:
         values = array_of(evidence, MATCHES)
         if len(values) <= GROUPS:
             return left_out(self, values, self.reduce(values))
-        parts = [precision_influence(*ranked, self.thresholds) for ranked in by_class(evidence, self.size)]
+        parts = [precision_influence(*ranked, self.thresholds) for ranked in by_class(evidence, self.size, self.only)]
         mean: numpy.ndarray = numpy.mean(parts, axis=0)
         return mean
 
@@ -135,8 +146,8 @@ class Ranked(NamedTuple):
     truths: numpy.ndarray
 
 
-def by_class(evidence: Values, size: str = "all") -> Iterator[Ranked]:
-    """The classes with an annotated object of this size, rising. Equal scores rank by image, then as the model had them."""
+def by_class(evidence: Values, size: str = "all", only: int | None = None) -> Iterator[Ranked]:
+    """The classes with an annotated object of this size, rising, or one of them. Equal scores rank by image, then as the model had them."""
     matches, s = array_of(evidence, MATCHES), list(SIZES).index(size)
     lists = {name: matches.field(k) for k, name in enumerate(("classes", "truths", "labels", "scores", "right", "wrong"))}
     items = {name: column.flatten() for name, column in lists.items()}
@@ -146,7 +157,7 @@ def by_class(evidence: Values, size: str = "all") -> Iterator[Ranked]:
     labels, image = labels[order], image[order]
     right, wrong = (of_size(items[name], s)[order] for name in ("right", "wrong"))
     classes, held_by = items["classes"].to_numpy(), row_of(lists["classes"])
-    for c in numpy.unique(classes[truths > 0]):
+    for c in numpy.unique(classes[(truths > 0) & ((classes == only) if only is not None else True)]):
         first, last = numpy.searchsorted(labels, [c, c + 1])
         here = classes == c
         objects = numpy.zeros(len(matches))
@@ -160,7 +171,7 @@ def of_size(items: pyarrow.Array, size: int) -> numpy.ndarray:
     return every[:, size].astype(numpy.int64)
 
 
-def _class_precision(ranked: Ranked, weights: numpy.ndarray, thresholds: Sequence[int]) -> tuple[numpy.ndarray, numpy.ndarray]:
+def class_precision(ranked: Ranked, weights: numpy.ndarray, thresholds: Sequence[int]) -> tuple[numpy.ndarray, numpy.ndarray]:
     """weights (N, b) -> average precision (b,), 0 where a weighting draws no object, and the number of objects (b,)."""
     objects = ranked.truths @ weights
     drawn = weights[ranked.image]

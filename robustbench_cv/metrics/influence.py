@@ -39,6 +39,14 @@ class HasBiasExponent(Protocol):
     def bias_exponent(self) -> float: ...
 
 
+@runtime_checkable
+class HasFewest(Protocol):
+    """A metric whose intervals need more samples than others to hold, by simulation (docs/intervals.md). None: none of them does."""
+
+    @property
+    def fewest(self) -> int | None: ...
+
+
 def influence_of(metric: Metric, evidence: Values, value: float) -> numpy.ndarray:
     """Of each sample, or of each of GROUPS groups: the same groups for every evidence of as many samples. float64, of sum 0.
 

@@ -17,7 +17,7 @@ import pyarrow
 from robustbench_cv.arrow import compute
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, Side, Values, aligned, all_ids, array_of
-from robustbench_cv.metrics.influence import half_sample_bias, influence_of
+from robustbench_cv.metrics.influence import HasFewest, half_sample_bias, influence_of
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.score_intervals import Interval, tango, wilson
 from robustbench_cv.metrics.student import Spread, interval_of, spread_of
@@ -50,9 +50,13 @@ def estimate(metric: Metric, evidence: Values, *, excluded: int = 0, level: floa
         return _without_interval(side.value, excluded)
     if _is_mean_of_outcomes(metric, side):
         return with_caution(Estimate(side.value, *wilson(round(side.value * n), n, level=level), n, excluded), None)
+    if _fewest(metric) is None:
+        return Estimate(side.value, None, None, n, excluded, reason=_NONE_HOLDS)
     spread = spread_of(side.influence, floor=unseen_error(metric, [side], side.influence))
     centre = side.value - _limited(side.bias, spread.error)
-    return with_caution(_around(side.value, interval_of(centre, spread, metric.range, n, level=level), n, excluded), spread)
+    return with_caution(
+        _around(side.value, interval_of(centre, spread, metric.range, n, level=level), n, excluded), spread, _fewest(metric)
+    )
 
 
 def paired_difference(metric: Metric, a: Side, b: Side, *, level: float = 0.95) -> Estimate:
@@ -126,13 +130,16 @@ def _difference(
         bounds = tango(*discordant(*values), n, level=level)
         return with_caution(_around(value, bounds, n, excluded), None)
     combined = Moments(value, _signed([side.influence for side in sides], signs), float(_signed([side.bias for side in sides], signs)))
-    return estimate_of(metric, combined, sides, _largest_difference(metric, len(sides) // 2), n, excluded, level=level)
+    return _cut(estimate_of(metric, combined, sides, None, n, excluded, level=level), metric, len(sides) // 2)
 
 
-def _largest_difference(metric: Metric, differences: int) -> tuple[float, float] | None:
-    """How far the sum of so many differences of a metric can lie from 0; None where the metric has no largest value."""
+def _cut(made: Estimate, metric: Metric, differences: int) -> Estimate:
+    """An interval of the sum of so many differences of a metric, less what lies where no such sum can."""
     low, high = metric.range
-    return None if high is None else (-differences * (high - low), differences * (high - low))
+    if high is None or made.low is None or made.high is None:
+        return made
+    most = differences * (high - low)
+    return replace(made, low=max(made.low, -most), high=min(made.high, most))
 
 
 def difference_of(metric: Metric, number: Moments, parts: Sequence[Moments], n: int, excluded: int = 0, *, level: float = 0.95) -> Estimate:
@@ -154,8 +161,10 @@ def estimate_of(
     assert number.value is not None
     if n == 1:
         return _without_interval(number.value, excluded)
+    if _fewest(metric) is None:
+        return Estimate(number.value, None, None, n, excluded, reason=_NONE_HOLDS)
     centre, spread = centre_and_spread(metric, number, parts)
-    return with_caution(_around(number.value, interval_of(centre, spread, limits, n, level=level), n, excluded), spread)
+    return with_caution(_around(number.value, interval_of(centre, spread, limits, n, level=level), n, excluded), spread, _fewest(metric))
 
 
 def centre_and_spread(metric: Metric, number: Moments, parts: Sequence[Moments]) -> tuple[float, Spread]:
@@ -213,12 +222,19 @@ def _without_interval(value: float, excluded: int) -> Estimate:
     return Estimate(value, None, None, 1, excluded, reason="no interval: one sample shows no spread")
 
 
-def with_caution(estimate: Estimate, spread: Spread | None = None) -> Estimate:
-    """The estimate with what must be said of its interval, where it has one."""
+_NONE_HOLDS = "no interval: by simulation none of this metric holds"
+
+
+def _fewest(metric: Metric) -> int | None:
+    return metric.fewest if isinstance(metric, HasFewest) else FEWEST
+
+
+def with_caution(estimate: Estimate, spread: Spread | None = None, fewest: int | None = FEWEST) -> Estimate:
+    """The estimate with what must be said of its interval, where it has one. fewest: samples with which intervals like it hold."""
     if estimate.low is None:
         return estimate
-    if estimate.n < FEWEST:
-        return replace(estimate, caution=f"{estimate.n} samples are too few for an interval to be relied on ({FEWEST} are enough)")
+    if fewest is not None and estimate.n < fewest:
+        return replace(estimate, caution=f"{estimate.n} samples are too few for an interval to be relied on ({fewest} are enough)")
     if spread is not None and spread.df < FEWEST_DF and spread.error > 0:
         return replace(estimate, caution="a handful of the samples carries all of this number: its interval may be too narrow")
     return estimate

@@ -11,8 +11,8 @@ import pyarrow
 from robustbench_cv.metrics.evidence import Values
 from robustbench_cv.types import Evidence, Labels, Prediction, Sample
 
-Unit: TypeAlias = Literal["rate", "count", "count per image", "pixels"]
-"""What a metric's number is: a share of something in [0, 1] (shown in percent), or a number of things, as it is."""
+Unit: TypeAlias = Literal["rate", "count", "count per image", "pixels", "score"]
+"""What a metric's number is: a share in [0, 1] (shown in percent), a number of things, or a score on its own scale, as it is."""
 
 
 class Metric(Protocol):

@@ -42,10 +42,14 @@ def spread_of(influence: numpy.ndarray, *, floor: float = 0.0) -> Spread:
 def interval_of(centre: float, spread: Spread, bounds: tuple[float, float | None] | None, n: int, *, level: float = 0.95) -> Interval:
     """Of a number around its centre. bounds: its least and largest value, None for no limit; n: samples behind it.
 
-    Symmetric on the logit scale for a number in [0, 1], on the log scale for one from 0 without a largest value, else as it is, cut where
-    no value can lie. A number that lies
-    at an end, without any spread, has the end that n samples with one outcome would have: Wilson's, or Poisson's for a count.
+    Symmetric on the logit scale for a number in [0, a] or [-a, a], on the log scale for one without a largest value, else as it is. A
+    number that lies at an end, without any spread, has the end that n samples with one outcome would have: Wilson's, or Poisson's for a
+    count.
     """
+    if bounds is not None and bounds[1] is not None and bounds != (0.0, 1.0) and bounds[0] in (0.0, -bounds[1]):
+        low, side = bounds[0], bounds[1] - bounds[0]
+        made = interval_of((centre - low) / side, Spread(spread.error / side, spread.df), (0.0, 1.0), n, level=level)
+        return Interval(low + side * made.low, low + side * made.high)
     step = student(spread.df, level) * spread.error
     if bounds == (0.0, 1.0):
         if centre <= _END:
@@ -57,8 +61,7 @@ def interval_of(centre: float, spread: Spread, bounds: tuple[float, float | None
         if centre <= 0.0:
             return Interval(0.0, max(step, -math.log((1 - level) / 2) / n))
         return _on_scale(centre, step / centre, math.log, math.exp)
-    least, most = bounds or (-math.inf, math.inf)
-    return Interval(max(centre - step, least), min(centre + step, math.inf if most is None else most))
+    return Interval(centre - step, centre + step)
 
 
 def _on_scale(centre: float, step: float, there: Callable[[float], float], back: Callable[[float], float]) -> Interval:

@@ -47,7 +47,9 @@ def table(comparisons: Comparisons) -> Table:
 def _row(row: Comparison, comparisons: Comparisons, notes: Footnotes) -> list[Cell]:
     result = row.result
     unit = comparisons.new.metric_row(row.new.task, row.metric).unit
-    numbers = (Number(result.base, unit), Number(result.new, unit), Number(result.change, unit, signed=True))
+    check = row.blocked.partition(" ")[0]
+    sides = ((result.base, False), (result.new, False), (result.change, True))
+    numbers = [Number(estimate, unit, signed=signed, blocked=check) for estimate, signed in sides]
     mark = notes.warning(f"{row.failed} samples failed in one of the runs: no comparison with them passes.") if row.failed else ""
     if row.blocked:
         mark += notes.warning(f"{row.blocked}: a comparison of such numbers decides nothing.")

@@ -85,6 +85,16 @@ def ordered_conditions(results: Results, task: Task) -> list[Condition]:
     return [*kinds["clean"], *kinds["attack"], *paired, *(c for c in kinds["control"] if c not in paired)]
 
 
+def most_severe(results: Results, task: Task) -> list[Condition]:
+    """All conditions in order, of each corruption the most severe step alone: every step of all of them would fill pages."""
+    steps = {c.name: f for c in results.conditions(task) if (f := results.facts(task, c.name).corruption) is not None}
+    worst: dict[tuple[str, str], int] = {}
+    for f in steps.values():
+        worst[f.name, f.where] = max(f.severity, worst.get((f.name, f.where), 0))
+    every = ordered_conditions(results, task)
+    return [c for c in every if (f := steps.get(c.name)) is None or f.severity == worst[f.name, f.where]]
+
+
 def metric_cell(results: Results, group: Group, condition: str, metric: str, notes: Footnotes, *, paired: bool = False) -> Number:
     """A metric under a condition as a cell: blocked where a check said stop, marked where one warned. paired: as in Results.estimate."""
     number = results.estimate(group, condition, metric, paired=paired)

@@ -15,7 +15,7 @@ UNDEFINED = "–"
 WARNINGS, REMARKS = "†‡§¶", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ"
 """Of which the marks of footnotes are made."""
 
-SUFFIXES: dict[Unit, str] = {"rate": ", %", "count": "", "count per image": ", per image", "pixels": ", px"}
+SUFFIXES: dict[Unit, str] = {"rate": ", %", "count": "", "count per image": ", per image", "pixels": ", px", "score": ""}
 """What stands behind a name on the page whose numbers are in a unit."""
 
 
@@ -77,6 +77,8 @@ def _in_unit(value: float, unit: Unit) -> str:
     """Shares in percent; whole numbers of things without decimals, all others with two."""
     if unit == "rate":
         return f"{value * 100:.1f}"
+    if unit == "score":
+        return f"{value:.3f}"
     return f"{value:,.0f}" if unit in ("count", "pixels") and float(value).is_integer() else f"{value:,.2f}"
 
 

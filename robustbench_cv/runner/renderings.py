@@ -99,5 +99,5 @@ def _prediction_size(prediction: Prediction) -> int:
     elif isinstance(prediction, BoxPrediction):
         tensors = [prediction.boxes, prediction.scores, prediction.labels, prediction.masks]
     else:
-        tensors = [prediction.labels]
+        tensors = [prediction.labels, None if prediction.sampled is None else prediction.sampled.values]
     return sum(t.numel() * t.element_size() for t in tensors if t is not None)

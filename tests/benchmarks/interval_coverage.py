@@ -18,7 +18,9 @@ import numpy
 import pyarrow
 
 from robustbench_cv.catalogue import METRICS
+from robustbench_cv.metrics.calibration import CALIBRATION
 from robustbench_cv.metrics.coco_matching import MATCHES
+from robustbench_cv.metrics.detection_errors import ERRORS, MISTAKES, RIGHT
 from robustbench_cv.metrics.detection_rates import OBJECTS
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate
@@ -149,6 +151,59 @@ def _matches(scene: Scene, boxes: Boxes, n: int, classes: int) -> pyarrow.Array:
     return pyarrow.StructArray.from_arrays(lists, names=list(flat)).cast(MATCHES)
 
 
+def mistakes(rng: numpy.random.Generator, n: int, *, shifts: Sequence[float], classes: int = 5) -> list[pyarrow.Array]:
+    """Objects that are found, found twice, misplaced, named otherwise or missed, and boxes on nothing; ease is shared by the sides."""
+    scene = _scene(rng, n, classes)
+    return [_mistakes(rng, scene, shift, n, classes) for shift in shifts]
+
+
+def _mistakes(rng: numpy.random.Generator, scene: Scene, shift: float, n: int, classes: int) -> pyarrow.Array:
+    quality = shift + scene.ease[scene.image] + 0.8 * scene.luck + 0.6 * rng.normal(size=len(scene.image))
+    luck = quality + rng.normal(size=len(quality))
+    fate = numpy.select([luck < -1.6, luck < -1.0, luck < -0.6], [0, MISTAKES.index("confused"), MISTAKES.index("mislocalised")], -2)
+    score = 1 / (1 + numpy.exp(-(1.0 + 0.9 * quality + 0.7 * rng.normal(size=len(quality)))))
+    ghosts = numpy.repeat(numpy.arange(n), rng.poisson(1.2 * numpy.exp(-0.3 * scene.ease - 0.2 * shift)))
+    right, twice, odd = fate == -2, (fate == -2) & (rng.random(len(fate)) < 0.15), fate > 0
+    parts = [
+        (scene.image[right], scene.label[right], score[right], numpy.full(right.sum(), RIGHT), numpy.full(right.sum(), -1)),
+        (
+            scene.image[twice],
+            scene.label[twice],
+            0.8 * score[twice],
+            numpy.full(twice.sum(), MISTAKES.index("duplicated")),
+            numpy.full(twice.sum(), -1),
+        ),
+        (
+            scene.image[odd],
+            numpy.where(fate[odd] == MISTAKES.index("confused"), (scene.label[odd] + 1) % classes, scene.label[odd]),
+            0.9 * score[odd],
+            fate[odd],
+            scene.label[odd],
+        ),
+        (
+            ghosts,
+            rng.integers(0, classes, len(ghosts)),
+            1 / (1 + numpy.exp(0.6 - rng.normal(size=len(ghosts)))),
+            numpy.full(len(ghosts), MISTAKES.index("hallucinated")),
+            numpy.full(len(ghosts), -1),
+        ),
+    ]
+    image, label, scores, kinds, mended = (numpy.concatenate(column) for column in zip(*parts, strict=True))
+    order = numpy.lexsort((-scores, label, image))
+    of_object, of_box = (_offsets(numpy.bincount(places, minlength=n)) for places in (scene.image, image))
+    columns = {
+        "classes": (of_object, scene.label),
+        "found": (of_object, numpy.where(right, score, -1.0)),
+        "claimed": (of_object, numpy.where(odd, 0.9 * score, -1.0)),
+        "labels": (of_box, label[order]),
+        "scores": (of_box, scores[order]),
+        "kinds": (of_box, kinds[order]),
+        "mended": (of_box, mended[order]),
+    }
+    lists = [pyarrow.ListArray.from_arrays(offsets, pyarrow.array(items)) for offsets, items in columns.values()]
+    return pyarrow.StructArray.from_arrays(lists, names=list(columns)).cast(ERRORS)
+
+
 def objects(rng: numpy.random.Generator, n: int, *, shifts: Sequence[float]) -> list[pyarrow.Array]:
     """What became of each object (found or vanished), and boxes on nothing, at one score."""
     scene = _scene(rng, n, 5)
@@ -172,6 +227,20 @@ def edited(rng: numpy.random.Generator, n: int) -> list[pyarrow.Array]:
     return [pyarrow.StructArray.from_arrays([pyarrow.array((region * share).astype(int)), pyarrow.array(region)], fields=list(kind))]
 
 
+def unsure(rng: numpy.random.Generator, n: int, *, temper: float, answers: int = 1) -> list[pyarrow.Array]:
+    """Answers of a model that is too sure: right as often as its confidence says once tempered; those of an image share their luck."""
+    ease = rng.normal(1.2, 1.0, (n, 1)) + 0.5 * rng.normal(size=(n, answers))
+    sure = 0.5 + 0.5 / (1 + numpy.exp(-temper * ease))
+    right = rng.random((n, answers)) < 0.5 + 0.5 / (1 + numpy.exp(-ease))
+    offsets = _offsets(numpy.full(n, answers))
+    parts = [
+        pyarrow.ListArray.from_arrays(offsets, pyarrow.array(sure.ravel().astype(numpy.float32))),
+        pyarrow.ListArray.from_arrays(offsets, pyarrow.array(right.ravel())),
+        *[pyarrow.array(numpy.where(right, 2 * (1 - sure) ** 2, 2 * sure**2).sum(axis=1))] * 2,
+    ]
+    return [pyarrow.StructArray.from_arrays(parts, names=["confidence", "right", "brier", "nll"]).cast(CALIBRATION)]
+
+
 ONE, TWO, FOUR = (0.0,), (0.0, 0.25), (-0.5, 0.0, -0.1, 0.0)
 _SMALL, _AP = (32, 64, 200), (30, 100, 300)
 
@@ -186,6 +255,17 @@ ROWS = (
     Row("detection rate", "detection-rate", functools.partial(objects, shifts=ONE), "one", _SMALL),
     Row("fabricated boxes per image", "fabricated-per-image", functools.partial(objects, shifts=ONE), "one", _SMALL),
     Row("hallucinated area", "hallucinated-area", edited, "one", _SMALL),
+    *(
+        Row(f"AP50 lost to the {kind}", f"ap50-lost(to={kind!r})", functools.partial(mistakes, shifts=ONE), "one", _AP)
+        for kind in ("missed", "hallucinated", "confused", "mislocalised", "duplicated")
+    ),
+    Row("ECE", "ece", functools.partial(unsure, temper=4.0), "one", (64, 200, 1000)),
+    Row("ECE of pixels", "ece", functools.partial(unsure, temper=4.0, answers=64), "one", (20, 64, 200)),
+    Row("ECE, nearly calibrated", "ece", functools.partial(unsure, temper=1.3), "one", (64, 200, 1000)),
+    Row("Brier score", "brier", functools.partial(unsure, temper=4.0), "one", _SMALL),
+    Row("mistakes per image", "errors-per-image", functools.partial(mistakes, shifts=ONE), "one", _SMALL),
+    Row("mistakes, effect of an edit", "errors-per-image", functools.partial(mistakes, shifts=(-0.5, 0.0)), "two", _SMALL),
+    Row("AP50 lost to the missed, effect", "ap50-lost(to='missed')", functools.partial(mistakes, shifts=(-0.5, 0.0)), "two", _AP),
     Row("rate, two models", "top-1", functools.partial(classifier, shifts=(0.0, 0.085), noise=0.6, level=0.9), "two", _SMALL),
     Row("AP, two models", "ap", functools.partial(detector, shifts=TWO), "two", _AP),
     Row("mIoU, two models", "miou", functools.partial(segmenter, shifts=TWO), "two", (30, 64, 200)),

@@ -14,7 +14,7 @@ from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, array_of
 from robustbench_cv.types import Labels, Sample
-from tests.reference import coco, occlusion, plain, voc, worlds
+from tests.reference import calibration, coco, occlusion, plain, tide, voc, worlds
 
 SCORE = 0.3
 
@@ -64,6 +64,7 @@ CASES = [
     Case("ap", "detection", _average_precision()),
     Case("ap50", "detection", _average_precision(thresholds=[0.5])),
     Case("ap75", "detection", _average_precision(thresholds=[0.75])),
+    Case("class-ap(of='cow')", "detection", lambda pairs: coco.average_precision([coco.only(*pair, 3) for pair in pairs])),
     Case("ap-small", "detection", _average_precision(size="small")),
     Case("ap-medium", "detection", _average_precision(size="medium")),
     Case("ap-large", "detection", _average_precision(size="large")),
@@ -72,6 +73,16 @@ CASES = [
     Case("mask-ap", "detection", _average_precision(masks=True)),
     Case("mask-ap50", "detection", _average_precision(thresholds=[0.5], masks=True)),
     Case("shape-bias", "classification", functools.partial(plain.shape_bias, names=worlds.NAMES)),
+    *(
+        Case(name, task, reference(SCORE), world=world)
+        for name, reference in (("ece", calibration.ece), ("debiased-calibration-error", calibration.debiased))
+        for task, world in (("classification", ""), ("segmentation", "unsure pixels"), ("detection", ""))
+    ),
+    *(
+        Case(name, task, reference, world=world)
+        for name, reference in (("brier", calibration.brier), ("nll", calibration.nll))
+        for task, world in (("classification", ""), ("segmentation", "unsure pixels"))
+    ),
     Case("label-probability", "classification", plain.label_probability),
     *(Case("object-recall", task, plain.object_recall(SCORE), sparse=True) for task in ("classification", "segmentation", "detection")),
     *(
@@ -79,6 +90,9 @@ CASES = [
         for task in ("classification", "segmentation", "detection")
     ),
     Case("class-recall(of='cow')", "detection", coco_recall(3)),
+    *(Case(f"ap50-lost(to='{kind}')", "detection", tide.lost(kind)) for kind in tide.KINDS),
+    Case("errors-per-image", "detection", tide.per_image("any", SCORE)),
+    *(Case(f"errors-per-image(kind='{kind}')", "detection", tide.per_image(kind, SCORE)) for kind in tide.KINDS),
     *(
         Case(f"{state}-{by}recall", "detection", occlusion.recall(state, by, SCORE), world="occlusion")
         for state in ("whole", "occluded", "separated")

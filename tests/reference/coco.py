@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from robustbench_cv.types import BoxPrediction, Sample
 
@@ -47,6 +48,12 @@ def _one(pairs: Sequence[Pair], c: int, threshold: float, area: tuple[float, flo
         # 0.01 k, not k / 100: numpy.linspace's last bits, hence the standard's.
         total += max([p for r, p in points if r >= min(k * 0.01, 1.0)], default=0.0)
     return total / 101
+
+
+def only(prediction, sample, c):
+    """A pair with one class alone."""
+    target = sample.target.select(sample.target.labels == c)
+    return prediction.select(prediction.labels == c), replace(sample, target=target)
 
 
 def matched(prediction, sample, c, threshold):

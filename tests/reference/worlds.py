@@ -17,6 +17,7 @@ from robustbench_cv.types import (
     Edit,
     MaskPrediction,
     MaskTarget,
+    PixelProbabilities,
     Sample,
 )
 
@@ -76,7 +77,10 @@ def perfect(pair):
         right = target.label if target.label != ABSENT else next(c for c in range(len(NAMES)) if c not in gone)
         return ClassPrediction(torch.eye(len(NAMES))[right]), pair[1]
     if isinstance(target, MaskTarget):
-        return MaskPrediction(target.labels.where(target.labels != 255, 0)), pair[1]
+        labels, sampled = target.labels.where(target.labels != 255, 0), pair[0].sampled
+        if sampled is not None:
+            sampled = replace(sampled, values=torch.eye(len(NAMES))[labels.flatten()[sampled.positions]])
+        return MaskPrediction(labels, sampled), pair[1]
     keep = ~target.crowd
     masks = None if target.masks is None else target.masks[keep]
     return BoxPrediction(target.boxes[keep], torch.ones(int(keep.sum())), target.labels[keep], masks), pair[1]
@@ -107,6 +111,15 @@ def _segmented(rng, name, edited):
         if rng.random() < 0.5:
             predicted[predicted == gone] = 0
     return MaskPrediction(torch.from_numpy(predicted)), sample
+
+
+def _unsure(rng, name, edited):
+    """A segmentation that tells how sure it is of some pixels, mostly of what it says there."""
+    prediction, sample = _segmented(rng, name, edited)
+    positions = torch.from_numpy(numpy.sort(rng.permutation(SIDE * SIDE)[:40]))
+    said = prediction.labels.flatten()[positions].clamp(min=0)
+    probs = torch.from_numpy(rng.integers(1, 5, (40, len(NAMES)))).float() + 12 * torch.eye(len(NAMES))[said]
+    return replace(prediction, sampled=PixelProbabilities(positions, probs / probs.sum(dim=1, keepdim=True))), sample
 
 
 def _detected(rng, name, edited):
@@ -206,4 +219,10 @@ def _shape(rng):
     return out
 
 
-_MAKERS = {"classification": _classified, "segmentation": _segmented, "detection": _detected, "occlusion": _stacked}
+_MAKERS = {
+    "classification": _classified,
+    "segmentation": _segmented,
+    "detection": _detected,
+    "occlusion": _stacked,
+    "unsure pixels": _unsure,
+}
