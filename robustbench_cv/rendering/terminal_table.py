@@ -58,7 +58,7 @@ def to_terminal(table: Table, width: int = WIDTH) -> str:
     notes = [note for note in table.notes if _mark(note) and _mark(note) in shown]
     for note in notes:
         lines += _wrapped(note, width)
-    left_out = [names[i][-1] for i in range(len(names)) if i not in chosen and any(columns[i].cells)]
+    left_out = [names[i][-1] for i in range(len(names)) if i not in chosen and set(columns[i].cells) - {"", "0"}]
     if left_out:
         lines += _wrapped(f"The report also has: {', '.join(dict.fromkeys(left_out))}.", width)
     return "\n".join([*lines, ""])

@@ -130,11 +130,12 @@ def _run(
     typed = {*suite.reports, *(m for track in suite.tracks for m in track.metrics)}
     before = dataclasses.replace(Results.open(folder.root, typed), findings=tuple(findings))
     after = AfterRun(before, ModelsByName(plan.models, info.models), options.device, plan.reader.of(check_code("after")).sha256)
-    with progress(2) as bar:
+    with progress(1) as bar:
         bar.describe("checks of what was measured")
         findings += [f for name in check_names("after") for f in CHECKS.build(name)(after)]
         write_json(folder.findings, findings)
         bar.advance(1)
+    with progress(1) as bar:
         bar.describe("report")
         results = Results.open(folder.root, typed)
         written = publish(results, folder.root, results.run.reports)
