@@ -11,7 +11,7 @@ import pandas
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.escape import slug
-from robustbench_cv.rendering.figures import NOTHING, Chart, say, shorten_label
+from robustbench_cv.rendering.figures import NOTHING, Chart, say, wrap_label
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -103,8 +103,8 @@ def _draw(number: str, axes: Axes, frame: pandas.DataFrame) -> None:
     for (y, x), value in numpy.ndenumerate(values):
         if numpy.isfinite(value):
             axes.text(x, y, f"{100 * value:.0f}", ha="center", va="center", fontsize=7.5, color="white" if value > 0.7 else "black")
-    axes.set_xticks(range(len(classes)), [shorten_label(name, 16) for name in classes], rotation=40, ha="right")
-    axes.set_yticks(range(len(conditions)), [shorten_label(name) for name in conditions])
+    axes.set_xticks(range(len(classes)), [wrap_label(name, 16) for name in classes], rotation=40, ha="right")
+    axes.set_yticks(range(len(conditions)), [wrap_label(name) for name in conditions])
     axes.set_xlabel(f"{number} by class, %")
 
 

@@ -18,6 +18,9 @@ _VERDICTS: dict[Verdict, str] = {
 }
 _COLUMNS = ("verdict", "check", "question", "where", "evidence", "what to do")
 
+_MOST = 3
+"""Places that a row names where a check said the same of many."""
+
 
 @report()
 def checks() -> Report:
@@ -31,12 +34,18 @@ def _table(results: Results) -> Table:
         key = (_VERDICTS[finding.verdict], finding.check, finding.title, finding.evidence, finding.remedy)
         rows.setdefault(key, []).append(_where(finding))
     cells: list[list[Cell]] = [
-        [verdict, check, title, "; ".join(dict.fromkeys(where)), evidence, remedy]
+        [verdict, check, title, _places(list(dict.fromkeys(where))), evidence, remedy]
         for (verdict, check, title, evidence, remedy), where in rows.items()
     ]
     caption = "Validity checks, before and after the run. Ids are stable; a stop blocks numbers, a warning marks them."
     notes = () if cells else ("No check has run: nothing here says that the numbers are right.",)
-    return Table(cells_of(_COLUMNS, cells), caption, "checks", notes, blocks="verdict", title="Checks")
+    return Table(cells_of(_COLUMNS, cells), caption, "checks", notes, blocks="verdict", title="Checks", folded=("pass", "not applicable"))
+
+
+def _places(where: list[str]) -> str:
+    """All of a few, the first of many with how many more; findings.json holds all."""
+    more = f"; and {len(where) - _MOST} more" if len(where) > _MOST + 1 else ""
+    return "; ".join(where[:_MOST] if more else where) + more
 
 
 def _where(finding: Finding) -> str:

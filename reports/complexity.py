@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.palette import PALETTE, RULE
+from robustbench_cv.palette import RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.figures import Chart, points, say, shorten_label, value_axis
+from robustbench_cv.rendering.figures import Chart, points, say, value_axis, wrap_label
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -50,7 +51,7 @@ def _chart(results: Results, task: Task) -> Chart:
                 rows.append((*head, e.value, e.low, e.high, e.n, e.excluded))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS))
     frame = frame.astype(dict.fromkeys(("parameters", "macs", "value", "low", "high"), float))
-    scale = results.metric_row(task, metric)
+    scale, hues = results.metric_row(task, metric), reporting.model_hues(results, task)
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} against multiply-adds per image (1 MAC = 2 FLOP). Full circles: clean images; "
         "open circles: the worst case over the attacks of one budget. A circle's area is proportional to the parameters, down to a tenth "
@@ -59,20 +60,20 @@ def _chart(results: Results, task: Task) -> Chart:
     every = (*missing, *notes.notes)
     return Chart(
         frame=frame,
-        draw=lambda axes, f: _draw(axes, f, scale),
+        draw=lambda axes, f: _draw(axes, f, scale, hues),
         caption=caption,
         label=f"complexity-{task}",
         notes=every,
         task=task,
-        title="Complexity",
+        title="Accuracy against compute",
         size=(6.8, 3.9),
     )
 
 
-def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
+def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow, hues: Mapping[str, str]) -> None:
     drawn = _drawable(frame)
     axes.set_xlabel("GMAC per image, at the data's own image size")
-    axes.set_ylabel(metric.name)
+    axes.set_ylabel(metric.words)
     value_axis(axes.yaxis, axes.set_ylim, metric, margin=0.08)  # room for a large circle at either end
     axes.grid(axis="y")
     axes.set_axisbelow(True)
@@ -82,7 +83,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
         return
     several = drawn["dataset"].nunique() > 1
     rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in drawn.to_dict("records")]
-    numbered: list[dict[str, Any]] = [{"number": i + 1, "hue": PALETTE[i % len(PALETTE)]} | row for i, row in enumerate(rows)]
+    numbered: list[dict[str, Any]] = [{"number": i + 1, "hue": hues[str(row["model"])]} | row for i, row in enumerate(rows)]
     most = float(drawn["parameters"].max())
     for row in sorted(numbered, key=lambda row: -row["parameters"]):  # small circles over large ones
         _circles(axes, row, _area(row["parameters"], most))
@@ -135,7 +136,7 @@ def _key(axes: Axes, entries: list[tuple[str, str]]) -> None:
 
 
 def _name(row: dict[str, Any], several: bool) -> str:
-    return shorten_label(f"{row['model']} · {row['dataset']}" if several else str(row["model"]), 32)
+    return wrap_label(f"{row['model']} · {row['dataset']}" if several else str(row["model"]), 32)
 
 
 def _count(parameters: float) -> str:
@@ -163,7 +164,7 @@ def _table(results: Results, task: Task) -> Table:
         f"{reporting.TASK_TITLES[task]}: what each model costs and what it is worth. 1 MAC = one multiply-add = 2 FLOP, per image "
         "of the data, from pixels to raw output."
     )
-    return Table(cells_of(columns, rows), caption, f"complexity-table-{task}", notes.notes, task, title="Complexity")
+    return Table(cells_of(columns, rows), caption, f"complexity-table-{task}", notes.notes, task, title="What each model costs")
 
 
 def _clean(results: Results, group: Group, metric: str, notes: Footnotes) -> Number:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pandas
@@ -11,9 +12,10 @@ from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import NAME
+from robustbench_cv.palette import INK
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import EditPair, edit_pairs
-from robustbench_cv.rendering.figures import Chart, percent_axis, points, say
+from robustbench_cv.rendering.figures import Chart, percent_axis, points, say, wrap_label
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -58,7 +60,7 @@ def _items(results: Results, task: Task) -> list[Item]:
     if dropped:
         every.append("No row for exact counterfactuals: the data were not rendered from descriptions, so that there are none.")
     table = Table(cells_of(_COLUMNS, rows), caption, f"context-index-{task}", tuple(every), task, blocks="model", title="Context index")
-    return [table, _chart(points, task)]
+    return [table, _chart(results, points, task)]
 
 
 def _row(results: Results, group: Group, pair: EditPair, notes: Footnotes) -> tuple[list[Cell], Estimate]:
@@ -97,31 +99,38 @@ def _disagreements(results: Results, task: Task, pairs: list[EditPair]) -> Itera
             yield f"{reporting.title_of(group)}: the fills do not agree on the sign of its object reliance ({said})."
 
 
-def _chart(points: list[tuple[str, str, float | None, float | None, float | None]], task: Task) -> Chart:
+def _chart(results: Results, points: list[tuple[str, str, float | None, float | None, float | None]], task: Task) -> Chart:
     frame = pandas.DataFrame(points, columns=["model", "edits", "context index", "low", "high"])
     frame = frame.astype({"context index": float, "low": float, "high": float})
     lines = frame["model"].nunique() + 1
     caption = f"{reporting.TASK_TITLES[task]}: the context index of each model with its 95 % interval, by how the edits were made."
-    size = (6.4, 1.1 + 0.42 * max(2, lines))
+    groups, own = reporting.groups_of(results, task), reporting.model_hues(results, task)
+    hues = {reporting.short_title(results, group): own[group.model] for group in groups}
     return Chart(
-        frame=frame, draw=_draw, caption=caption, label=f"context-index-chart-{task}", task=task, title="Context index by model", size=size
+        frame=frame,
+        draw=lambda axes, shown: _draw(axes, shown, hues),
+        caption=caption,
+        label=f"context-index-chart-{task}",
+        task=task,
+        title="Context index by model",
+        size=(6.4, 1.1 + 0.42 * max(2, lines)),
     )
 
 
-def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
+def _draw(axes: Axes, frame: pandas.DataFrame, hues: Mapping[str, str]) -> None:
     """A line for each model, a point and its interval for each way of editing."""
-    from robustbench_cv.rendering.figures import colours, shorten_label
-
     models, edits = list(dict.fromkeys(frame["model"])), list(dict.fromkeys(frame["edits"]))
-    hues = colours(edits)
+    markers = dict(zip(edits, itertools.cycle("osD^v"), strict=False))
     if frame["context index"].isna().all():
         say(axes, "no model has a context index")
     for row in frame.itertuples(index=False):
         model, edit, value, low, high = row
         y = models.index(model) + 0.6 * ((edits.index(edit) + 0.5) / len(edits) - 0.5)
-        axes.plot([low, high], [y, y], "-", color=hues[edit], alpha=0.55, solid_capstyle="butt")
-        axes.plot([value], [y], "o", color=hues[edit], label=edit if model == models[0] else "_")
-    axes.set_yticks(range(len(models)), [shorten_label(name, 40) for name in models])
+        axes.plot([low, high], [y, y], "-", color=hues[model], alpha=0.55, solid_capstyle="butt")
+        axes.plot([value], [y], markers[edit], color=hues[model])
+    for edit in edits:
+        axes.plot([], [], markers[edit], color=INK, linestyle="", label=edit)
+    axes.set_yticks(range(len(models)), [wrap_label(name, 40) for name in models])
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
     percent_axis(axes.xaxis)

@@ -13,7 +13,7 @@ from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.palette import INK, PALETTE
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.escape import slug
-from robustbench_cv.rendering.figures import NOTHING, Chart, legend_above, say, shorten_label
+from robustbench_cv.rendering.figures import NOTHING, Chart, legend_above, say, wrap_label
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -172,7 +172,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
             left[name] += float(value)
     if not frame["value"].notna().any():
         say(axes, NOTHING)
-    axes.set_yticks(range(len(names)), [shorten_label(name) for name in names])
+    axes.set_yticks(range(len(names)), [wrap_label(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

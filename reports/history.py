@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.palette import BY_KIND, RULE
+from robustbench_cv.palette import INK, PAPER, RULE
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.figures import NOTHING, Chart, legend_above, say, value_axis
 from robustbench_cv.rendering.report_items import Report
@@ -93,33 +95,34 @@ def _chart(results: Results, task: Task) -> Chart:
             facts = (entry.year, entry.name, entry.family, entry.parameters)
             rows.append((*facts, condition.name, condition.kind, e.value, e.low, e.high, e.n))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
-    scale = results.metric_row(task, metric)
+    scale, hues = results.metric_row(task, metric), reporting.model_hues(results, task)
     caption = f"{reporting.TASK_TITLES[task]}: {metric} of every architecture, oldest first; bars are 95 % intervals."
     said = (*notes.notes, *reporting.scoring_note(results, task))
     size = (6.4, 1.3 + 0.3 * len(entries))
     return Chart(
         frame=frame,
-        draw=lambda axes, f: _draw(axes, f, scale),
+        draw=lambda axes, f: _draw(axes, f, scale, hues),
         caption=caption,
         label=f"history-{task}",
         notes=said,
         task=task,
-        title="History",
+        title="Thirty years, oldest first",
         size=size,
     )
 
 
-def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
+def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow, hues: Mapping[str, str]) -> None:
     models = list(dict.fromkeys(frame["model"]))
     conditions = list(dict.fromkeys(zip(frame["condition"], frame["kind"], strict=True)))
-    drawn: dict[str, int] = {}
-    for name, kind in conditions:
-        marker = "os^Dv"[drawn.get(kind, 0) % 5]
-        drawn[kind] = drawn.get(kind, 0) + 1
+    for (name, kind), marker in zip(conditions, itertools.cycle("osD^vP"), strict=False):
+        is_edited = kind == "intervention"
         part = frame[(frame["condition"] == name) & frame["value"].notna()]
         heights = [models.index(model) for model in part["model"]]
-        axes.hlines(heights, part["low"], part["high"], color=BY_KIND[kind], alpha=0.25, linewidth=2.4)
-        axes.plot(part["value"], heights, marker, color=BY_KIND[kind], label=name)
+        for height, row in zip(heights, part.itertuples(), strict=True):
+            hue = hues[str(row.model)]
+            axes.plot([row.low, row.high], [height, height], color=hue, alpha=0.25, linewidth=2.4, solid_capstyle="butt")
+            axes.plot(row.value, height, marker, color=hue, markerfacecolor=PAPER if is_edited else hue)
+        axes.plot([], [], marker, color=INK, markerfacecolor=PAPER if is_edited else INK, linestyle="", label=name)
     if not frame["value"].notna().any():
         say(axes, NOTHING)
     years = dict(zip(frame["model"], frame["year"], strict=True))
@@ -129,7 +132,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(metric.name)
+    axes.set_xlabel(metric.words)
     value_axis(axes.xaxis, axes.set_xlim, metric)
     for y in range(1, len(models)):
         axes.axhline(y - 0.5, color=RULE, linewidth=0.4)

@@ -14,7 +14,7 @@ from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.results import Group, Results
 from robustbench_cv.tasks import Task
 
-_CAPTION = "the covered share of the object; dashed, the control: the same cover where no object is."
+_CAPTION = "the covered share of the object; pale with open dots, the control: the same cover where no object is."
 
 _COLUMNS = ("model", "occluder", "metric", "area under the curve", "occ50", "n", "excluded")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.palette import BY_KIND, PAPER, RULE
+from robustbench_cv.palette import PAPER, RULE
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.figures import NOTHING, Chart, colours, legend_above, say, shorten_label, value_axis
+from robustbench_cv.rendering.figures import NOTHING, Chart, legend_above, say, value_axis, wrap_label
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.results import MetricRow, Results
@@ -41,14 +42,17 @@ def _chart(results: Results, task: Task) -> Chart:
             e = cell.estimate
             rows.append((group.model, group.dataset, name, kind, e.value, e.low, e.high, e.n, e.excluded))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
-    scale = results.metric_row(task, metric)
+    scale, hues = results.metric_row(task, metric), reporting.model_hues(results, task)
     heights = 0.9 + 0.24 * frame["condition"].nunique() * max(1, len(reporting.groups_of(results, task)) * 0.7)
-    caption = f"{reporting.TASK_TITLES[task]}: {metric} under every condition, dots with 95 % intervals; edited images are open dots."
+    caption = (
+        f"{reporting.TASK_TITLES[task]}: {metric} under every condition, with 95 % intervals: dots, open where images "
+        "are edited; diamonds for worst cases."
+    )
     missing = int(frame["value"].isna().sum())
     hidden = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
     return Chart(
         frame=frame,
-        draw=lambda axes, f: _draw(axes, f, scale),
+        draw=lambda axes, f: _draw(axes, f, scale, hues),
         caption=caption,
         label=f"overview-{task}",
         notes=(*hidden, *reporting.scoring_note(results, task), *notes.notes),
@@ -58,21 +62,25 @@ def _chart(results: Results, task: Task) -> Chart:
     )
 
 
-def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow) -> None:
+def _draw(axes: Axes, frame: pandas.DataFrame, metric: MetricRow, hues: Mapping[str, str]) -> None:
     names = _rank(frame)
     series = list(dict.fromkeys(zip(frame["model"], frame["dataset"], strict=True)))
-    hues = colours([f"{m} · {d}" for m, d in series])
+    several = len({dataset for _, dataset in series}) > 1
+    markers = dict(zip(dict.fromkeys(dataset for _, dataset in series), itertools.cycle("os^v"), strict=False))
     for k, (model, dataset) in enumerate(series):
         part = frame[(frame["model"] == model) & (frame["dataset"] == dataset) & frame["value"].notna()]
         shift = 0.0 if len(series) == 1 else (k / (len(series) - 1) - 0.5) * 0.55
         for row in part.itertuples():
-            hue = BY_KIND[str(row.kind)] if len(series) == 1 else hues[f"{model} · {dataset}"]
+            hue = hues[str(model)]
             y = names.index(str(row.condition)) + shift
             axes.plot([row.low, row.high], [y, y], color=hue, linewidth=2.4, alpha=0.35, solid_capstyle="round")
             is_edited = row.kind in ("intervention", "control")
-            axes.plot(row.value, y, "D" if row.kind == "worst case" else "o", color=hue, markerfacecolor=PAPER if is_edited else hue)
+            axes.plot(
+                row.value, y, "D" if row.kind == "worst case" else markers[dataset], color=hue, markerfacecolor=PAPER if is_edited else hue
+            )
         if len(series) > 1:
-            axes.plot([], [], "o", color=hues[f"{model} · {dataset}"], label=shorten_label(f"{model} · {dataset}", 40))
+            name = f"{model} · {dataset}" if several else str(model)
+            axes.plot([], [], markers[dataset], color=hues[str(model)], linestyle="", label=wrap_label(name, 40))
     if not frame["value"].notna().any():
         say(axes, NOTHING)
     _finish(axes, names, metric, legend=len(series) > 1)
@@ -86,13 +94,13 @@ def _rank(frame: pandas.DataFrame) -> list[str]:
 
 
 def _finish(axes: Axes, names: Sequence[str], metric: MetricRow, *, legend: bool) -> None:
-    axes.set_yticks(range(len(names)), [shorten_label(name) for name in names])
+    axes.set_yticks(range(len(names)), [wrap_label(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(metric.name)
+    axes.set_xlabel(metric.words)
     value_axis(axes.xaxis, axes.set_xlim, metric)
     for y in range(1, len(names)):
         axes.axhline(y - 0.5, color=RULE, linewidth=0.4)

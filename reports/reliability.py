@@ -12,7 +12,7 @@ from robustbench_cv.metrics.calibration import reliability as reliability_of
 from robustbench_cv.palette import MUTED
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.escape import slug
-from robustbench_cv.rendering.figures import NOTHING, Chart, colours, legend_above, percent_axis, say, shorten_label
+from robustbench_cv.rendering.figures import NOTHING, Chart, colours, legend_above, percent_axis, say, wrap_label
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -133,7 +133,7 @@ def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
     for name, part in frame.groupby("condition", sort=False):
         hue, share = hues[str(name)], part["answers"] / part["answers"].sum()
         axes.vlines(part["confidence"], part["low"], part["high"], color=hue, alpha=0.3, linewidth=1.4)
-        axes.plot(part["confidence"], part["value"], color=hue, linewidth=1.2, label=shorten_label(str(name)))
+        axes.plot(part["confidence"], part["value"], color=hue, linewidth=1.2, label=wrap_label(str(name)))
         axes.scatter(
             part["confidence"], part["value"], s=12 + 160 * share, color=hue, edgecolor="white", linewidth=0.5, zorder=3, clip_on=False
         )

@@ -18,7 +18,7 @@ from robustbench_cv.metrics.over_places import OverPlaces
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.escape import slug
-from robustbench_cv.rendering.figures import Chart, colours, legend_above, percent_axis, points, say, shorten_label
+from robustbench_cv.rendering.figures import Chart, colours, legend_above, percent_axis, points, say, wrap_label
 from robustbench_cv.rendering.report_items import Item, Report
 from robustbench_cv.rendering.table_cells import SUFFIXES, Cell, Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
@@ -194,7 +194,7 @@ def _draw_places(axes: Axes, frame: pandas.DataFrame) -> None:
                 left + column + 0.5, top + row + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=points(7), color=colour
             )
         axes.imshow(values, cmap="viridis", vmin=0, vmax=1, extent=(left, left + CELLS, top + CELLS, top))
-        axes.text(left, top - 0.2, shorten_label(model, 28), ha="left", va="bottom", fontsize=points(8))
+        axes.text(left, top - 0.2, wrap_label(model, 28), ha="left", va="bottom", fontsize=points(8))
     axes.set_xlim(0, step * ABREAST - 1)
     axes.set_ylim(height * max(1, -(-len(models) // ABREAST)) - 1.5, -0.9)
     axes.set_aspect("equal")

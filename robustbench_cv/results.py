@@ -6,7 +6,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -82,7 +82,8 @@ class DatasetRow(msgspec.Struct, frozen=True):
 class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
     """A metric of a track, by the name it was asked for, with what it declares of itself (see Metric).
 
-    high: None where there is no largest value. definition: the first line of its documentation.
+    high: None where there is no largest value. definition: the first line of its documentation. title: its name in words, "" where that is
+    the name itself.
     """
 
     name: str
@@ -94,6 +95,12 @@ class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
     counts_absent: bool
     definition: str = ""
+    title: str = ""
+
+    @property
+    def words(self) -> str:
+        """What people call it: "mean IoU" for miou, "pixel accuracy" for pixel-accuracy."""
+        return self.title or (self.name.replace("-", " ") if self.name.replace("-", "").isalpha() else self.name)
 
     @classmethod
     def of(cls, name: str, metric: Metric) -> MetricRow:
@@ -216,7 +223,11 @@ class ArchitectureRow(msgspec.Struct, frozen=True):
 
 
 class RunInfo(msgspec.Struct, frozen=True):
-    """What run.json holds: everything needed to repeat the run and to read its records."""
+    """What run.json holds: everything needed to repeat the run and to read its records.
+
+    licences, limits: by the spec of a model or data set, where one is declared: under what it may be used, and what its pictures are not
+    good for. environment: the interpreter and the operating system.
+    """
 
     suite: str
     version: int
@@ -238,6 +249,9 @@ class RunInfo(msgspec.Struct, frozen=True):
     explanations: tuple[ExplanationRow, ...] = ()
     architectures: tuple[ArchitectureRow, ...] = ()
     associations: tuple[AssociationRow, ...] = ()
+    licences: dict[str, str] = {}
+    limits: dict[str, str] = {}
+    environment: dict[str, str] = {}
     schema_version: int = SCHEMA_VERSION
 
     def track(self, task: Task) -> TrackRow:
@@ -299,7 +313,10 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A sample before and after a condition, as saved: PNG paths, and predictions in the form of `predictions.to_json`."""
+    """A sample before and after a condition, as saved: PNG paths, and predictions in the form of `predictions.to_json`.
+
+    before_truth, after_truth: what is right of each, in the same form without scores; empty in runs that did not keep it.
+    """
 
     group: Group
     condition: str
@@ -309,6 +326,8 @@ class Picture:
     before_prediction: dict[str, Any]
     after_prediction: dict[str, Any]
     class_names: tuple[str, ...]
+    before_truth: dict[str, Any] = field(default_factory=dict)
+    after_truth: dict[str, Any] = field(default_factory=dict)
 
 
 def undefined(blocked: str) -> Estimate:
@@ -704,6 +723,8 @@ class Results:
                     before_prediction=item["before"]["prediction"],
                     after_prediction=item["after"]["prediction"],
                     class_names=self.model_row(group).classes,
+                    before_truth=item["before"].get("truth", {}),
+                    after_truth=item["after"].get("truth", {}),
                 )
                 selected.append(picture)
         return selected

@@ -238,7 +238,11 @@ def _write_pictures(folder: Path, task: str, condition: Condition, classes: int,
         entry: dict[str, object] = {"sample": f"scene/{k:05d}"}
         for name, pixels, moved in (("before", before, 0), ("after", after, condition.name != "clean")):
             Image.fromarray(pixels).save(folder / f"{k}-{name}.png")
-            entry[name] = {"image": f"{k}-{name}.png", "prediction": _prediction(folder, f"{k}-{name}", task, int(moved), classes, side)}
+            entry[name] = {
+                "image": f"{k}-{name}.png",
+                "prediction": _prediction(folder, f"{k}-{name}", task, int(moved), classes, side),
+                "truth": _prediction(folder, f"{k}-{name}-truth", task, 0, classes, side),
+            }
         index.append(entry)
     (folder / "index.json").write_text(json.dumps(index))
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy
 import pyarrow
 import pytest
@@ -18,9 +19,12 @@ from robustbench_cv.metrics.label_probability import PROBABILITY
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import RECALLED
 from robustbench_cv.metrics.occlusion_robustness import occ50, occlusion_robustness
+from robustbench_cv.rendering import question, reporting
 from robustbench_cv.rendering.context_edits import curves_of, disagreeing_fills
 from robustbench_cv.rendering.figures import Chart
+from robustbench_cv.rendering.page import headline
 from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.table_cells import Number
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.results import Effect, Group, Results
 from robustbench_cv.runner.planned_cells import Options
@@ -275,3 +279,34 @@ def test_a_class_is_told_with_without_and_removed(tmp_path: Path) -> None:
     assert isinstance(table, Table)
     assert "tent" not in table.frame["class"].tolist()
     assert "without tent" in table.frame.columns
+
+
+def test_the_question_is_answered_first_with_its_interval_and_whether_it_differs_from_the_placebo(results: Results) -> None:
+    said = question.answers(results)
+    for group in results.groups():
+        lead = question.lead(results, group.task)
+        assert lead is not None
+        assert lead.name == "removed, telea"
+        metric = question.leading_metric(results, group, lead.name)
+        assert metric is not None
+        difference = results.effect(group, lead.name, metric).difference
+        assert difference is not None
+        shown = Number(difference, reporting.unit_of(results, group.task, metric), signed=True).text
+        (answer,) = [a for a in said if a.text.startswith(f"{reporting.title_of(group)}, {lead.name}:")]
+        assert shown in answer.text
+        assert difference.low is not None
+        assert difference.high is not None
+        apart = difference.low > 0 or difference.high < 0
+        assert answer.verdict == ("differs" if apart else "can't tell")
+        assert ("the two differ" in answer.text) == apart
+        name, number = headline(results, group).numbers[-1]
+        assert name.startswith(f"{lead.name}, effect")
+        assert shown.startswith(number.value)
+
+
+def test_a_run_of_attacks_asks_no_such_question(results: Results) -> None:
+    run = results.run
+    attacked = tuple(
+        msgspec.structs.replace(track, conditions=(*track.conditions, Condition("pgd", attack="pgd()"))) for track in run.tracks
+    )
+    assert question.answers(replace(results, run=msgspec.structs.replace(run, tracks=attacked))) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import itertools
 from pathlib import Path
 
@@ -106,24 +105,12 @@ def test_a_mask_is_painted_but_for_ignored_pixels() -> None:
     assert [tuple(p) for p in painted[0]] == [(0x4E, 0x79, 0xA7), (0xF2, 0x8E, 0x2B), (200, 200, 200)]
 
 
-@pytest.mark.parametrize(("side", "kind", "size"), [(32, "png", 32), (900, "jpeg", 256)])
-def test_images_are_embedded_small(side: int, kind: str, size: int) -> None:
-    pixels = numpy.random.default_rng(0).integers(0, 256, (side // 2, side, 3), dtype=numpy.uint8)
-    uri = film_strips.data_uri(pixels)
-    head, data = uri.split(",")
-    assert head == f"data:image/{kind};base64"
-    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-        assert image.size == (size, size // 2)
-        if kind == "png":
-            numpy.testing.assert_array_equal(numpy.asarray(image), pixels)
-
-
-@pytest.mark.parametrize(("count", "rows"), [(1, 1), (12, 1), (13, 2), (30, 3)])
+@pytest.mark.parametrize(("count", "rows"), [(1, 1), (8, 1), (9, 2), (22, 3)])
 def test_a_printed_strip_wraps_and_repeats_its_first_frame(count: int, rows: int) -> None:
     frames = tuple(film_strips.Frame(f"condition {k}", Path(f"{k}.png"), {}) for k in range(count))
     parts = film_strips._wrapped(film_strips.Strip("a sample", frames, ("car",)))
     assert len(parts) == rows
-    assert all(part.frames[0] is frames[0] and len(part.frames) <= 12 for part in parts)
+    assert all(part.frames[0] is frames[0] and len(part.frames) <= 8 for part in parts)
     assert [frame for part in parts for frame in part.frames[1:]] == list(frames[1:])
 
 

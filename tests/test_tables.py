@@ -152,7 +152,7 @@ def test_row_blocks_are_headings_on_the_page_and_a_column_in_the_csv() -> None:
 
 def test_grouped_headings_span_their_columns() -> None:
     made = Table(cells_of(("x", ("cost", "a"), ("cost", "b")), [["r", 1, 2]]), "c", "l")
-    assert '<th colspan="2" class="group">cost</th>' in made.to_html()
+    assert '<th colspan="2" class="group" scope="colgroup">cost</th>' in made.to_html()
     assert r"\multicolumn{2}{c}{cost}" in made.to_latex()
     assert r"\cmidrule(lr){2-3}" in made.to_latex()
     assert "| x | cost: a | cost: b |" in made.to_markdown()

@@ -105,6 +105,7 @@ class Attack(Generic[R, G]):
             restarts=self.restarts,
             queries=None if each is None else self.restarts * (self.steps * each + self.optimizer.queries_beside),
             is_control=self.objective == indifferent(),
+            knowledge="gradients" if each is None else "scores",
         )
 
     def search(self, victim: Victim[R, G], /) -> SearchResult:

@@ -19,6 +19,11 @@ Judged: TypeAlias = Literal["", "sampled", "plain", "shuffled"]
 """Of a perturbation that all samples share: under its random conditions, straight on in even light, or with its control in its place."""
 
 
+Knowledge: TypeAlias = Literal["gradients", "scores", "decisions", "another model", ""]
+"""What a search sees of the model under attack: its gradients; the scores that it gives; its decisions alone; nothing but what another
+model gives; "" where that is not declared."""
+
+
 class AttackFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A built attack's budget and cost.
 
@@ -28,7 +33,8 @@ class AttackFacts(msgspec.Struct, frozen=True, kw_only=True):
     no gradient and of what is fitted beforehand; None for the others. is_control: it attacks nothing (random noise).
     fitted: all samples share what it found on others; steps are then those of the fit. fit: equal for attacks that show the same fit.
     parts: the facts of an ensemble's parts, where these differ. swaps_background: it leaves the object's pixels alone and chooses what is
-    behind them, among as many backgrounds as it has queries.
+    behind them, among as many backgrounds as it has queries. knowledge: of an ensemble, the most that any part has. goal: its criterion,
+    in words: when a sample counts as broken.
     """
 
     norm: Norm = ""
@@ -42,6 +48,8 @@ class AttackFacts(msgspec.Struct, frozen=True, kw_only=True):
     judged: Judged = ""
     parts: tuple[AttackFacts, ...] = ()
     swaps_background: bool = False
+    knowledge: Knowledge = ""
+    goal: str = ""
 
 
 @runtime_checkable
@@ -52,6 +60,10 @@ class _DeclaresFacts(Protocol):
     def facts(self) -> AttackFacts: ...
 
 
+MOST_FIRST: tuple[Knowledge, ...] = ("gradients", "scores", "decisions", "another model")
+"""Who knows the former can do what the latter do."""
+
+
 def facts_of(attack: Any) -> AttackFacts:
     """What anything that `run` can run says of itself; an adversary without `facts`, by its `constraint` and `steps` where it has them.
 
@@ -60,10 +72,11 @@ def facts_of(attack: Any) -> AttackFacts:
     >>> facts.norm, facts.radius, facts.steps
     ('l2', None, 140)
     """
+    goal = str(getattr(getattr(attack, "success", None), "criterion", ""))
     if isinstance(attack, _DeclaresFacts):
-        return attack.facts
+        return msgspec.structs.replace(attack.facts, goal=goal)
     steps, region = getattr(attack, "steps", None), getattr(attack, "constraint", None)
-    return within(getattr(region, "norm", ""), getattr(region, "radius", None), steps=steps if isinstance(steps, int) else None)
+    return within(getattr(region, "norm", ""), getattr(region, "radius", None), steps=steps if isinstance(steps, int) else None, goal=goal)
 
 
 def within(norm: Norm, radius: float | None, **facts: Any) -> AttackFacts:
@@ -86,6 +99,7 @@ def facts_of_parts(parts: Sequence[AttackFacts]) -> AttackFacts:
         steps=_total([None if p.steps is None else p.steps * p.restarts for p in parts]),
         queries=_total([p.queries for p in parts]),
         parts=tuple(parts),
+        knowledge=next((name for name in MOST_FIRST if name in {part.knowledge for part in parts}), ""),
     )
 
 

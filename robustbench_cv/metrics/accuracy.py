@@ -9,13 +9,13 @@ from robustbench_cv.metrics.ratios import Rate, finite, need
 from robustbench_cv.types import ABSENT, ClassPrediction, ClassTarget, Labels, Prediction, Sample
 
 
-@metric(task="classification")
+@metric(task="classification", title="top-1 accuracy")
 def top_1(labels: Labels | None = None) -> Metric:
     """Share of images whose most probable class is the right one (also called accuracy)."""
     return _top(1, labels)
 
 
-@metric(task="classification")
+@metric(task="classification", title="top-5 accuracy")
 def top_5(labels: Labels | None = None) -> Metric:
     """Share of images whose right class is among the five most probable. Means nothing for models of five classes or fewer."""
     return _top(5, labels)

@@ -28,37 +28,37 @@ RECALLS = numpy.linspace(0.0, 1.0, 101)
 CELLS = 1_000_000  # of one working array, (D, b) float64: it bounds memory, not the result
 
 
-@metric(task="detection", paper="arXiv:1405.0312")
+@metric(task="detection", title="AP", paper="arXiv:1405.0312")
 def ap() -> Metric:
     """COCO AP: mean over IoU thresholds 0.50, 0.55 .. 0.95 and classes."""
     return AveragePrecision("ap")
 
 
-@metric(task="detection", paper="arXiv:1405.0312")
+@metric(task="detection", title="AP50", paper="arXiv:1405.0312")
 def ap50() -> Metric:
     """COCO AP at IoU 0.50."""
     return AveragePrecision("ap50", thresholds=(0,))
 
 
-@metric(task="detection", paper="arXiv:1405.0312")
+@metric(task="detection", title="AP75", paper="arXiv:1405.0312")
 def ap75() -> Metric:
     """COCO AP at IoU 0.75."""
     return AveragePrecision("ap75", thresholds=(5,))
 
 
-@metric(task="detection", paper="arXiv:1405.0312")
+@metric(task="detection", title="AP, small objects", paper="arXiv:1405.0312")
 def ap_small() -> Metric:
     """COCO AP of objects up to 32 x 32 pixels."""
     return AveragePrecision("ap-small", size="small")
 
 
-@metric(task="detection", paper="arXiv:1405.0312")
+@metric(task="detection", title="AP, medium objects", paper="arXiv:1405.0312")
 def ap_medium() -> Metric:
     """COCO AP of objects from 32 x 32 to 96 x 96 pixels."""
     return AveragePrecision("ap-medium", size="medium")
 
 
-@metric(task="detection", paper="arXiv:1405.0312")
+@metric(task="detection", title="AP, large objects", paper="arXiv:1405.0312")
 def ap_large() -> Metric:
     """COCO AP of objects from 96 x 96 pixels."""
     return AveragePrecision("ap-large", size="large")
@@ -72,13 +72,13 @@ def class_ap(of: str, labels: Labels) -> Metric:
     return AveragePrecision(f"class-ap(of={of!r})", only=labels.index(of))
 
 
-@metric(task="detection", paper="arXiv:1405.0312")
+@metric(task="detection", title="mask AP", paper="arXiv:1405.0312")
 def mask_ap() -> Metric:
     """COCO AP of instance masks ("segm"): mean over IoU thresholds 0.50, 0.55 .. 0.95 and classes."""
     return AveragePrecision("mask-ap", masks=True)
 
 
-@metric(task="detection", paper="arXiv:1405.0312")
+@metric(task="detection", title="mask AP50", paper="arXiv:1405.0312")
 def mask_ap50() -> Metric:
     """COCO AP of instance masks at IoU 0.50."""
     return AveragePrecision("mask-ap50", thresholds=(0,), masks=True)

@@ -34,13 +34,13 @@ CONFUSION = pyarrow.list_(
 _BACKGROUNDS = ("background", "__background__", "bg")
 
 
-@metric(task="segmentation", paper="doi:10.1007/s11263-014-0733-5")
+@metric(task="segmentation", title="mean IoU", paper="doi:10.1007/s11263-014-0733-5")
 def miou() -> Metric:
     """Mean intersection over union of all classes, the background among them where there is one (as in PASCAL VOC)."""
     return MeanIoU("miou")
 
 
-@metric(task="segmentation", paper="doi:10.1007/s11263-014-0733-5")
+@metric(task="segmentation", title="mean IoU without background", paper="doi:10.1007/s11263-014-0733-5")
 def miou_foreground(labels: Labels) -> Metric:
     """Mean intersection over union of all classes but the background: the class of that name, or index 0 where classes are numbered.
 

@@ -40,13 +40,13 @@ _IOU = 0.5
 _TENTHS = tuple(k / 10 for k in range(11))
 
 
-@metric(task="detection", paper="doi:10.1007/s11263-014-0733-5")
+@metric(task="detection", title="VOC 2007 AP", paper="doi:10.1007/s11263-014-0733-5")
 def ap_voc07() -> Metric:
     """Pascal VOC's average precision of 2007: the mean over recalls 0, 0.1 .. 1 of the best precision at that recall or more, IoU 0.5."""
     return VocAveragePrecision("ap-voc07")
 
 
-@metric(task="detection", paper="doi:10.1007/s11263-014-0733-5")
+@metric(task="detection", title="VOC 2010 AP", paper="doi:10.1007/s11263-014-0733-5")
 def ap_voc10() -> Metric:
     """Pascal VOC's average precision since 2010: the area under the precision-recall curve made falling, IoU 0.5."""
     return VocAveragePrecision("ap-voc10")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas
 
+from robustbench_cv.palette import PAPER
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.escape import slug
-from robustbench_cv.rendering.figures import NOTHING, Chart, colours, label_ends, percent_axis, say, value_axis
+from robustbench_cv.rendering.figures import NOTHING, Chart, label_ends, line_styles, percent_axis, say, value_axis
 from robustbench_cv.rendering.table_cells import Footnotes
 from robustbench_cv.results import Group, MetricRow, Results
 from robustbench_cv.suite import Condition, Kind
@@ -72,10 +73,12 @@ def curve_charts(
     series = list(dict.fromkeys(frame["series"]))
     text = f"{reporting.TASK_TITLES[task]}: {metric} against {caption} Bands are 95 % intervals; the point at 0 is the clean image."
 
+    names = [c.curve for c in results.conditions(task, kind) if c.curve and c.severity is not None]
+    look = _Look(reporting.model_hues(results, task), line_styles(names))
     scale = _Scale(results.metric_row(task, metric), axis, _abscissa(results, task, kind))
 
     def draw(axes: Axes, part: pandas.DataFrame) -> None:
-        _draw_curves(axes, part, scale)
+        _draw_curves(axes, part, scale, look)
 
     lines = len(frame[["model", "dataset", "series", "placebo"]].drop_duplicates())
     if lines <= MOST_LINES or len(series) == 1:
@@ -86,6 +89,14 @@ def curve_charts(
         Chart(frame=part, draw=draw, caption=text, label=f"{label}-{task}-{slug(name)}", notes=every, task=task, title=f"{title}: {name}")
         for name, part in parts.items()
     ]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Colours by model, lines by series."""
+
+    hues: Mapping[str, str]
+    lines: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -105,22 +116,23 @@ def _abscissa(results: Results, task: Task, kind: Kind) -> Literal["grey levels"
     return "grey levels" if norms == {"linf"} else "plain"
 
 
-def _draw_curves(axes: Axes, frame: pandas.DataFrame, scale: _Scale) -> None:
-    """Lines with bands, named at their ends; placebos dashed in the same colour."""
+def _draw_curves(axes: Axes, frame: pandas.DataFrame, scale: _Scale, look: _Look) -> None:
+    """Lines with bands, named at their ends: a colour for each model, a line for each series; placebos pale, with open points."""
     keys = list(dict.fromkeys(zip(frame["model"], frame["dataset"], frame["series"], strict=True)))
-    hues, ends = colours([str(key) for key in keys]), []
+    ends = []
     for key in keys:
         part = frame[(frame["model"] == key[0]) & (frame["dataset"] == key[1]) & (frame["series"] == key[2])]
         for placebo, line in part[part["value"].notna()].groupby("placebo", sort=True):
-            hue = hues[str(key)]
+            hue, dash = look.hues[str(key[0])], look.lines[str(key[2])]
             axes.fill_between(line["x"], line["low"], line["high"], color=hue, alpha=0.08 if placebo else 0.16, linewidth=0)
-            axes.plot(line["x"], line["value"], "--o" if placebo else "-o", color=hue, alpha=0.6 if placebo else 1.0, clip_on=False)
+            point, pale = (PAPER, 0.55) if placebo else (hue, 1.0)
+            axes.plot(line["x"], line["value"], "o", color=hue, linestyle=dash, markerfacecolor=point, alpha=pale, clip_on=False)
             last = line.iloc[-1]
             ends.append((float(last["x"]), float(last["value"]), _name(key, frame, placebo=bool(placebo)), hue))
     if not ends:
         say(axes, NOTHING)
     axes.set_xlabel(scale.axis)
-    axes.set_ylabel(scale.metric.name)
+    axes.set_ylabel(scale.metric.words)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     _fit_axes(axes, frame, scale)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ import pandas
 from robustbench_cv.files import write_bytes
 from robustbench_cv.palette import INK, MUTED, PALETTE, RULE
 from robustbench_cv.rendering import escape
+from robustbench_cv.rendering.table_html import in_words
 from robustbench_cv.rendering.venues import VENUES, Venue
 from robustbench_cv.results import MetricRow
 from robustbench_cv.tasks import Task
@@ -32,8 +35,11 @@ NOTHING = "every number here is blocked or undefined"
 _FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
     "png": {"dpi": 300, "metadata": {"Software": None}},
-    "svg": {"metadata": {"Date": None}},
+    "svg": {"metadata": {"Date": None}, "transparent": True},
 }
+
+_PIXELS_PER_INCH = 110
+"""Of a figure on the page."""
 
 KINDS = tuple(_FORMATS)
 """What a figure is saved as."""
@@ -76,13 +82,16 @@ class Chart:
             freeze(figure)
         return figure
 
-    def to_html(self) -> str:
-        """A <figure> around the chart as SVG in a data URI, so that charts on one page cannot disturb each other."""
-        source = base64.b64encode(self.to_bytes("svg")).decode()
-        notes = "".join(f"<li>{escape.html(note)}</li>" for note in self.notes)
+    def to_html(self, words: Mapping[str, str] | None = None) -> str:
+        """A <figure> around the chart as SVG in a data URI, so that charts on one page cannot disturb each other. words: as of a Table."""
+        source = base64.b64encode(slim_svg(self.to_bytes("svg"))).decode()
+        notes = "".join(f"<li>{escape.html(in_words(note, words or {}))}</li>" for note in self.notes)
+        caption = escape.html(in_words(self.caption, words or {}))
+        width, height = (round(side * _PIXELS_PER_INCH) for side in self.size)
         return (
-            f'<figure class="chart" id="{escape.html(self.label)}"><figcaption>{escape.html(self.caption)}</figcaption>'
-            f'<img src="data:image/svg+xml;base64,{source}" alt="{escape.html(self.caption)}">'
+            f'<figure class="chart" id="{escape.html(self.label)}"><figcaption>{caption}</figcaption>'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{escape.html(self.title or self.label)}">'
+            f'<img src="data:image/svg+xml;base64,{source}" alt="{caption}" width="{width}" height="{height}"></div>'
             f"{f'<ul class=notes>{notes}</ul>' if notes else ''}</figure>"
         )
 
@@ -111,6 +120,13 @@ class Chart:
     @functools.cached_property
     def _printed(self) -> Figure:
         return self.figure(is_printed=True)
+
+
+def slim_svg(drawn: bytes) -> bytes:
+    """An SVG of matplotlib without what no reader sees: comments, metadata, and of coordinates the digits beyond a hundredth of a point."""
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<!DOCTYPE.*?>", "", drawn.decode(), flags=re.DOTALL)
+    text = re.sub(r"([1-9]\d*\.\d{2})\d+", r"\1", text)  # numbers below 1 may be scales, of glyphs
+    return re.sub(r">\s+<", "><", text).encode()
 
 
 def _texts(frame: pandas.DataFrame, escaped: Callable[[str], str]) -> pandas.DataFrame:
@@ -218,9 +234,22 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
 
 
-def shorten_label(text: str, most: int = 32) -> str:
-    """A name that fits beside an axis; the frame and the tables hold it whole."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+def wrap_label(text: str, most: int = 32) -> str:
+    """A name that fits beside an axis, whole: in lines of at most that many letters.
+
+    >>> wrap_label("tog-fabricate within 2/255 of the image", 20).split("\\n")
+    ['tog-fabricate within', '2/255 of the image']
+    """
+    return "\n".join(textwrap.wrap(text, most)) or text
+
+
+LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (10, 2)), (0, (2, 1)))
+"""Of attacks, or whatever else a model is drawn under, in order; they repeat."""
+
+
+def line_styles(names: Sequence[str]) -> dict[str, Any]:
+    """A line for each name, in order of first appearance."""
+    return {name: LINES[i % len(LINES)] for i, name in enumerate(dict.fromkeys(names))}
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
@@ -232,20 +261,30 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
         _legend_below(axes, ends)
         return
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    gap = (high - low) * 0.065
+    most = max((wrap_label(end[2]).count("\n") + 1 for end in ends), default=1)
+    gap = (high - low) * 0.065 * most
     ordered = sorted(ends, key=lambda end: (end[1], end[2]))
     places = spread([end[1] for end in ordered], gap, low + gap / 2, high - gap / 2)
     for (x, y, text, colour), place in zip(ordered, places, strict=True):
         axes.annotate(
-            shorten_label(text),
+            wrap_label(text),
             (min(max(x, left), right), min(max(y, low), high)),
-            xytext=(1.02, place),
+            xytext=(1.04, place),
             textcoords=axes.get_yaxis_transform(),
             color=colour,
             va="center",
             fontsize=points(8.5),
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3},
+            # From the middle of the label's left edge, and behind every label: it crosses none.
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "alpha": 0.35,
+                "linewidth": 0.7,
+                "shrinkA": 1,
+                "shrinkB": 3,
+                "relpos": (0.0, 0.5),
+            },
         )
 
 
@@ -277,7 +316,7 @@ def _legend_below(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> 
     longest = max((len(end[2]) for end in ends), default=0)
     axes.legend(
         handles,
-        [shorten_label(end[2], 44) for end in ends],
+        [wrap_label(end[2], 44) for end in ends],
         frameon=False,
         fontsize=points(8),
         labelcolor=MUTED,

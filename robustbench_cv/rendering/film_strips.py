@@ -1,23 +1,24 @@
-"""Pictures of what a condition did to a sample: the image before and after, their difference, and the predictions drawn on them.
+"""Pictures of what a condition did to a sample: the image before and after, their difference, truth and predictions drawn on them.
 
-A gallery is made of film strips, one for each sample: the unedited image first, then one frame for each condition.
+A gallery is made of film strips, one for each sample: the unedited image first, then one frame for each condition. What is here draws them
+for print; gallery_html.py does for the page.
 """
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy
 from PIL import Image
 
-from robustbench_cv.palette import CLASSES, INK, MUTED, rgb
+from robustbench_cv.palette import INK, MUTED, class_colour, rgb, text_on
 from robustbench_cv.rendering import escape
+from robustbench_cv.rendering.answers import Answer, Shown, answer, class_name, label_map, reported_boxes
 from robustbench_cv.rendering.figures import render, style
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import IGNORE
@@ -29,24 +30,25 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = numpy.ndarray
 """uint8 (H, W, 3), RGB."""
 
-Shown: TypeAlias = Mapping[str, Any]
-"""A prediction as it is stored: {"label", "score"} or {"labels": path of an index PNG} or {"boxes", "scores", "labels"}."""
+Outcome: TypeAlias = Literal["broken", "held", ""]
+"""Of a frame: whether the condition broke what the model said of the unedited image; "" where that cannot be said."""
 
-_SIDE = 256
-_ACROSS = 11  # frames beside the first one in a row of the printed picture
+_ACROSS = 7  # frames beside the first one in a row of the printed picture
 _PITCH, _TOP, _INSIDE = 1.3, 0.2, 0.92  # of a printed cell: row height, room above the image, the image's side
 _GAINS = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image of a strip with the model's prediction on it. before: the image it differs from; None for the first of a strip.
-    Where it has another size, no difference is drawn."""
+    """One image of a strip with its truth and the model's prediction. before: the image it differs from; None for the first of a strip.
+    Where it has another size, no difference is drawn. image: None where the run kept none of this sample under this condition."""
 
     heading: str
-    image: Path
+    image: Path | None
     prediction: Shown
     before: Path | None = None
+    truth: Shown = field(default_factory=dict)
+    outcome: Outcome = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +60,21 @@ class Strip:
     classes: tuple[str, ...]
     threshold: float = 0.0
 
+    @property
+    def broken(self) -> int:
+        """How many conditions broke it."""
+        return sum(frame.outcome == "broken" for frame in self.frames)
+
+    def answer(self, frame: Frame) -> Answer:
+        """What is said of a frame."""
+        if frame.image is None:
+            return Answer("", None)
+        return answer(frame.prediction, frame.truth, self.classes, frame.image.parent, self.threshold)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Gallery:
-    """Film strips of one task, with a legend of the classes that occur. label, task, title: as of a Table. drawn: as of a Chart."""
+    """Film strips of one model, with a legend of the classes that occur. label, task, title: as of a Table. drawn: as of a Chart."""
 
     strips: tuple[Strip, ...]
     caption: str
@@ -69,25 +82,30 @@ class Gallery:
     notes: tuple[str, ...] = ()
     task: Task | None = None
     title: str = ""
+    model: str = ""
     drawn: Mapping[str, bytes] = field(default_factory=dict)
 
     def to_html(self) -> str:
-        """A <figure> with every image inside as a data URI; boxes and labels are drawn as inline SVG."""
-        return self.everything()["html"].decode()
+        """A <figure> with every image inside as a data URI; boxes and label maps are drawn over it."""
+        return self._html.decode()
 
     def to_png(self) -> bytes:
         """The same strips as one picture, for print."""
-        return self.everything()["png"]
+        return self._png
 
     def everything(self) -> Mapping[str, bytes]:
         """The page's part ("html") and the picture ("png")."""
-        return self._made
+        return {"html": self._html, "png": self._png}
 
     @functools.cached_property
-    def _made(self) -> Mapping[str, bytes]:
-        if self.drawn:
-            return self.drawn
-        return {"html": "\n".join(_html_lines(self)).encode(), "png": render(self.figure(), "png")}
+    def _html(self) -> bytes:
+        from robustbench_cv.rendering.gallery_html import gallery_html
+
+        return self.drawn.get("html") or gallery_html(self).encode()
+
+    @functools.cached_property
+    def _png(self) -> bytes:
+        return self.drawn.get("png") or render(self.figure(), "png")
 
     def figure(self) -> Figure:
         """The strips on one figure: a column for each frame; rows of images, predicted masks and differences."""
@@ -138,159 +156,58 @@ def amplify_difference(before: Pixels, after: Pixels) -> tuple[Pixels, int]:
 
 def blend(image: Pixels, labels: numpy.ndarray, opacity: float = 0.7) -> Pixels:
     """An image under its label map (int (H, W)), each class in its colour; ignored pixels are left as they are."""
-    palette = numpy.array([rgb(colour) for colour in CLASSES], dtype=numpy.float64)
-    painted = image * (1 - opacity) + palette[labels % len(palette)] * opacity
+    seen, position = numpy.unique(labels, return_inverse=True)
+    palette = numpy.array([rgb(class_colour(label)) for label in seen.tolist()], dtype=numpy.float64)
+    painted = image * (1 - opacity) + palette[position.reshape(labels.shape)] * opacity
     return numpy.where((labels == IGNORE)[..., None], image, painted.round()).astype(numpy.uint8)
 
 
-def data_uri(pixels: Pixels) -> str:
-    """An image as a data URI no larger than 256 px: PNG where small, JPEG where large."""
-    image = Image.fromarray(pixels)
-    large = max(image.size) > _SIDE
-    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    if large:
-        image.save(out, "JPEG", quality=90, subsampling=0)
-    else:
-        image.save(out, "PNG", optimize=True)
-    return f"data:image/{'jpeg' if large else 'png'};base64,{base64.b64encode(out.getvalue()).decode()}"
-
-
-def _colour(label: int) -> str:
-    return CLASSES[label % len(CLASSES)]
-
-
-def _class(classes: Sequence[str], label: int) -> str:
-    return classes[label] if 0 <= label < len(classes) else f"class {label}"
-
-
-def _label_map(frame: Frame) -> numpy.ndarray | None:
-    """The predicted label of every pixel, from an index PNG beside the image (or an absolute path)."""
-    stored = frame.prediction.get("labels")
-    if not isinstance(stored, str | Path):
-        return None
-    with Image.open(frame.image.parent / stored) as image:
-        return numpy.asarray(image).astype(numpy.int64)
-
-
-def _boxes(frame: Frame, threshold: float) -> list[tuple[list[float], float, int]]:
-    """Drawn boxes with score and label, the surest last, so that they lie on top."""
-    p = frame.prediction
-    if "boxes" not in p:
-        return []
-    scored_boxes = [(b, float(s), int(c)) for b, s, c in zip(p["boxes"], p["scores"], p["labels"], strict=True) if s >= threshold]
-    return sorted(scored_boxes, key=lambda box: box[1])
-
-
-def _says(frame: Frame, strip: Strip) -> str:
-    """A prediction in words."""
-    p = frame.prediction
-    if "label" in p:
-        return f"{_class(strip.classes, int(p['label']))} {float(p['score']):.2f}"
-    if "boxes" in p:
-        count = len(_boxes(frame, strip.threshold))
-        return f"{count} box{'' if count == 1 else 'es'}"
-    return ""
-
-
-def _seen_classes(strip: Strip) -> set[int]:
+def seen_classes(strips: Sequence[Strip]) -> list[int]:
+    """Of all label maps and boxes that are drawn, truths included."""
     seen: set[int] = set()
-    for frame in strip.frames:
-        labels = _label_map(frame)
-        if labels is not None:
-            seen |= set(numpy.unique(labels).tolist()) - {IGNORE}
-        seen |= {label for _, _, label in _boxes(frame, strip.threshold)}
-    return seen
+    for strip in strips:
+        for frame in strip.frames:
+            for shown, threshold in ((frame.prediction, strip.threshold), (frame.truth, 0.0)):
+                labels = None if frame.image is None else label_map(shown, frame.image.parent)
+                if labels is not None:
+                    seen |= set(numpy.unique(labels).tolist()) - {IGNORE}
+                seen |= {label for _, _, label in reported_boxes(shown, threshold)}
+    return sorted(label for label in seen if label >= 0)
 
 
-def _html_lines(gallery: Gallery) -> Iterator[str]:
-    yield f'<figure class="gallery" id="{escape.html(gallery.label)}">'
-    yield f"<figcaption>{escape.html(gallery.caption)}</figcaption>"
-    for strip in gallery.strips:
-        yield f'<div class="strip"><p class="sample">{escape.html(strip.title)}</p><div class="film" tabindex="0">'
-        yield from (_html_frame(frame, strip) for frame in strip.frames)
-        yield "</div>"
-        yield from _html_legend(strip)
-        yield "</div>"
-    if gallery.notes:
-        yield '<ul class="notes">' + "".join(f"<li>{escape.html(note)}</li>" for note in gallery.notes) + "</ul>"
-    yield "</figure>"
-
-
-def _html_frame(frame: Frame, strip: Strip) -> str:
-    pixels, labels = read(frame.image), _label_map(frame)
-    alt = f"{strip.title}, {frame.heading}"
-    parts = [f'<p class="heading">{escape.html(frame.heading)}</p>', _html_image(pixels, alt, _svg_boxes(frame, strip, pixels))]
-    says = _says(frame, strip)
-    if says:
-        changed = " changed" if says.rpartition(" ")[0] != _says(strip.frames[0], strip).rpartition(" ")[0] else ""
-        parts.append(f'<p class="says{changed}">{escape.html(says)}</p>')
-    if labels is not None:
-        parts += [_html_image(blend(pixels, labels), f"{alt}, predicted classes"), '<p class="says">prediction</p>']
-    if (made := _difference(frame, pixels)) is not None:
-        difference, caption = made
-        parts += [_html_image(difference, f"{alt}, difference"), f'<p class="says">{caption}</p>']
-    return f'<div class="frame">{"".join(parts)}</div>'
-
-
-def _html_image(pixels: Pixels, alt: str, overlay: str = "") -> str:
-    small = ' class="pixels"' if max(pixels.shape[:2]) < 64 else ""
-    return f'<div class="image"><img{small} src="{data_uri(pixels)}" alt="{escape.html(alt)}">{overlay}</div>'
-
-
-def _svg_boxes(frame: Frame, strip: Strip, pixels: Pixels) -> str:
-    """Boxes in image coordinates, with class and score above each (or inside, at the top edge)."""
-    height, width = pixels.shape[:2]
-    size = max(height, width) * 0.062
-    parts = []
-    for (x1, y1, x2, y2), score, label in _boxes(frame, strip.threshold):
-        text, colour = f"{_class(strip.classes, label)} {score:.2f}", _colour(label)
-        wide = len(text) * size * 0.56 + size * 0.5
-        left = max(0.0, min(x1, width - wide))
-        top = y1 - size * 1.3 if y1 >= size * 1.3 else y1
-        parts += [
-            f'<rect class="box" x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" stroke="{colour}"/>',
-            f'<rect x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{size * 1.3:.1f}" fill="{colour}"/>',
-            f'<text x="{left + size * 0.25:.1f}" y="{top + size:.1f}" font-size="{size:.1f}">{escape.html(text)}</text>',
-        ]
-    return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(parts)}</svg>' if parts else ""
-
-
-def _html_legend(strip: Strip) -> Iterator[str]:
-    if any(isinstance(frame.prediction.get("labels"), str | Path) for frame in strip.frames):
-        chips = (
-            f'<li><i style="background:{_colour(k)}"></i>{escape.html(_class(strip.classes, k))}</li>' for k in sorted(_seen_classes(strip))
-        )
-        yield '<ul class="legend">' + "".join(chips) + "</ul>"
+def difference(frame: Frame, pixels: Pixels) -> tuple[Pixels, int] | None:
+    """The frame's amplified difference and its gain; None where there is nothing to compare, or an image of another size."""
+    before = None if frame.before is None else read(frame.before)
+    return None if before is None or before.shape != pixels.shape else amplify_difference(before, pixels)
 
 
 def _print_rows(strip: Strip) -> Iterator[tuple[Strip, str]]:
     yield strip, "image"
-    if any(_label_map(frame) is not None for frame in strip.frames):
+    if any(_map(frame, frame.truth) is not None for frame in strip.frames):
+        yield strip, "truth"
+    if any(_map(frame, frame.prediction) is not None for frame in strip.frames):
         yield strip, "prediction"
     if any(frame.before is not None for frame in strip.frames):
         yield strip, "difference"
 
 
+def _map(frame: Frame, shown: Shown) -> numpy.ndarray | None:
+    return None if frame.image is None else label_map(shown, frame.image.parent)
+
+
 def _print_frame(axes: Axes, frame: Frame, strip: Strip, part: str, x: float, y: float) -> None:
-    pixels, labels = read(frame.image), _label_map(frame)
     if part == "image":
         _print_text(axes, x + 0.5, y + 0.13, frame.heading, INK, 7.5)
-        _print_image(axes, pixels, x, y, _says(frame, strip))
+    if frame.image is None:
+        return
+    pixels, labels = read(frame.image), _map(frame, frame.truth if part == "truth" else frame.prediction)
+    if part == "image":
+        _print_image(axes, pixels, x, y, strip.answer(frame).text)
         _print_boxes(axes, frame, strip, pixels, x, y)
-    elif part == "prediction" and labels is not None:
-        _print_image(axes, blend(pixels, labels), x, y, "prediction")
-    elif part == "difference" and (made := _difference(frame, pixels)) is not None:
-        _print_image(axes, made[0], x, y, made[1])
-
-
-def _difference(frame: Frame, pixels: Pixels) -> tuple[Pixels, str] | None:
-    """The frame's difference and its caption; None where there is nothing to compare, or an image of another size."""
-    before = None if frame.before is None else read(frame.before)
-    if before is None or before.shape != pixels.shape:
-        return None
-    difference, gain = amplify_difference(before, pixels)
-    return difference, f"difference × {gain}"
+    elif part in ("truth", "prediction") and labels is not None:
+        _print_image(axes, blend(pixels, labels), x, y, part)
+    elif part == "difference" and (made := difference(frame, pixels)) is not None:
+        _print_image(axes, made[0], x, y, f"difference × {made[1]}")
 
 
 def _fit(pixels: Pixels, x: float, y: float) -> tuple[float, float, float]:
@@ -307,19 +224,23 @@ def _print_image(axes: Axes, pixels: Pixels, x: float, y: float, text: str) -> N
 
 
 def _print_boxes(axes: Axes, frame: Frame, strip: Strip, pixels: Pixels, x: float, y: float) -> None:
+    """The truth in dashes, what is reported in full lines with its class."""
     from matplotlib.patches import Rectangle
 
     left, top, scale = _fit(pixels, x, y)
-    for (x1, y1, x2, y2), _, label in _boxes(frame, strip.threshold):
-        corner, size = (left + x1 * scale, top + y1 * scale), ((x2 - x1) * scale, (y2 - y1) * scale)
-        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=_colour(label), linewidth=1.4))
-        name = _class(strip.classes, label)
-        axes.text(*corner, escape.plain(name), fontsize=5, color="white", va="bottom", bbox=_chip(label))
+    for shown, threshold, is_truth in ((frame.truth, 0.0, True), (frame.prediction, strip.threshold, False)):
+        for (x1, y1, x2, y2), _, label in reported_boxes(shown, threshold):
+            corner, size = (left + x1 * scale, top + y1 * scale), ((x2 - x1) * scale, (y2 - y1) * scale)
+            edge = {"edgecolor": "white", "linestyle": "--", "linewidth": 0.9} if is_truth else {"edgecolor": class_colour(label)}
+            axes.add_patch(Rectangle(corner, *size, fill=False, **({"linewidth": 1.4} | edge)))
+            if not is_truth:
+                name, colour = escape.plain(class_name(strip.classes, label)), text_on(class_colour(label))
+                axes.text(*corner, name, fontsize=5, color=colour, va="bottom", bbox=_chip(label))
 
 
 def _chip(label: int) -> dict[str, Any]:
-    return {"facecolor": _colour(label), "edgecolor": "none", "pad": 0.8}
+    return {"facecolor": class_colour(label), "edgecolor": "none", "pad": 0.8}
 
 
 def _print_text(axes: Axes, x: float, y: float, text: str, colour: str, size: float) -> None:
-    axes.text(x, y, escape.plain(text), ha="center", va="center", fontsize=size, color=colour)
+    axes.text(x, y, escape.plain("\n".join(textwrap.wrap(text, 22))), ha="center", va="center", fontsize=size, color=colour)

@@ -10,7 +10,7 @@ from torch import Tensor
 from robustbench_cv.explain.survey import Case
 from robustbench_cv.palette import MUTED, PALETTE, PAPER
 from robustbench_cv.rendering import escape
-from robustbench_cv.rendering.figures import render, shorten_label, style
+from robustbench_cv.rendering.figures import render, style, wrap_label
 from robustbench_cv.types import Labels
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _panel(axes: Axes, case: Case, title: str, relevance: Tensor | None = None) 
     for x1, y1, x2, y2 in case.answer.boxes.tolist():
         axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=PAPER, linewidth=1.2, linestyle="--")
     axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.set_title(escape.plain(shorten_label(title)), fontsize=8, color=MUTED, loc="left")
+    axes.set_title(escape.plain(wrap_label(title)), fontsize=8, color=MUTED, loc="left")
     axes.set_axis_off()
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.metric import Estimate, Unit
+from robustbench_cv.palette import model_colour
 from robustbench_cv.rendering.table_cells import Footnotes, Number, Quantity
 from robustbench_cv.results import Budget, Effect, Group, Results
 from robustbench_cv.suite import Condition
@@ -30,6 +31,17 @@ def short_title(results: Results, group: Group) -> str:
     """The model alone where the task has one data set; for the lines of a chart."""
     several = len({other.dataset for other in groups_of(results, group.task)}) > 1
     return title_of(group) if several else group.model
+
+
+def model_hues(results: Results, task: Task) -> dict[str, str]:
+    """The colour of each model of a task, by name: the same in every figure."""
+    models = dict.fromkeys(group.model for group in groups_of(results, task))
+    return {model: model_colour(place) for place, model in enumerate(models)}
+
+
+def metric_words(results: Results) -> dict[str, str]:
+    """What people call each metric of the run, by name."""
+    return {row.name: row.words for track in results.run.tracks for row in track.metrics}
 
 
 def signed(cell: Number) -> Number:

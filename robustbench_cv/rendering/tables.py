@@ -6,8 +6,7 @@ import csv
 import io
 import itertools
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas
@@ -15,6 +14,7 @@ import pandas
 from robustbench_cv.metrics.metric import Unit
 from robustbench_cv.rendering import escape, latex
 from robustbench_cv.rendering.table_cells import SUFFIXES, Cell, Number, Quantity, plain_text
+from robustbench_cv.rendering.table_html import Grid, table_html
 from robustbench_cv.rendering.text_width import BREAKABLE
 from robustbench_cv.rendering.venues import VENUES, Venue
 from robustbench_cv.tasks import Task
@@ -29,7 +29,8 @@ class Table:
     _: KW_ONLY
     blocks: the column whose runs of equal values are row-blocks: a heading over each block on the page, a column in the csv.
     label: unique within a report; names files and anchors. task: the section it belongs to, None for the run as a whole.
-    in_text: a paper's text shows it, narrow and with intervals under their numbers; any other stands in the supplement.
+    in_text: a paper's text shows it, narrow and with intervals under their numbers; any other stands in the supplement. folded: blocks that
+    the page shows only on demand.
     """
 
     frame: pandas.DataFrame
@@ -40,6 +41,7 @@ class Table:
     blocks: str | None = None
     title: str = ""
     in_text: bool = False
+    folded: tuple[str, ...] = ()
 
     def to_csv(self) -> str:
         """Every value in full: a Number becomes value, low, high, n, excluded and status columns."""
@@ -66,9 +68,9 @@ class Table:
         notes = [f"<sub>{escape.markdown(note)}</sub>  " for note in self.notes]
         return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
 
-    def to_html(self) -> str:
-        """A <figure> around a <table>: all text escaped, classes instead of style."""
-        return "\n".join(_html_lines(self))
+    def to_html(self, words: Mapping[str, str] | None = None) -> str:
+        """A <figure> around a <table>: all text escaped, classes instead of style. words: what metrics are called, by name."""
+        return table_html(_grid(self), words or {})
 
     def to_latex(self, venue: Venue = VENUES["two-column"]) -> str:
         """A float as wide as a column of the venue, or a longtable as wide as its page; see `latex` for what the preamble needs."""
@@ -176,56 +178,20 @@ def _markdown_cell(cell: Cell) -> str:
     return escape.markdown(plain_text(cell))
 
 
-def _html_lines(table: Table) -> Iterator[str]:
+def _grid(table: Table) -> Grid:
     shown = _shown_columns(table)
-    numeric = {i for i in shown if _is_numeric(table.frame, i)}
-    yield f'<figure class="table" id="{escape.html(table.label)}">'
-    yield f"<figcaption>{escape.html(table.caption)}</figcaption>"
-    yield '<div class="scroll" tabindex="0"><table>'
-    yield "<thead>"
-    yield from _html_headings(table, shown)
-    yield "</thead>"
-    for block, rows in _blocks(table):
-        yield "<tbody>"
-        if block:
-            yield f'<tr class="block"><th colspan="{len(shown)}" scope="rowgroup">{escape.html(block)}</th></tr>'
-        for row in rows:
-            yield "<tr>" + "".join(_html_cell(row[i], numeric=i in numeric) for i in shown) + "</tr>"
-        yield "</tbody>"
-    yield "</table></div>"
-    if table.notes:
-        yield '<ul class="notes">' + "".join(f"<li>{_html_note(note)}</li>" for note in table.notes) + "</ul>"
-    yield "</figure>"
-
-
-def _html_headings(table: Table, shown: Sequence[int]) -> Iterator[str]:
-    headings = [_with_units(table.frame)[i] for i in shown]
-    kinds = ["num" if _is_numeric(table.frame, i) else "text" for i in shown]
-    if table.frame.columns.nlevels == 2:
-        spans = [(name, len(list(group))) for name, group in itertools.groupby(heading[0] for heading in headings)]
-        cells = (f'<th colspan="{n}" class="group{"" if name else " blank"}">{escape.html(name)}</th>' for name, n in spans)
-        yield "<tr>" + "".join(cells) + "</tr>"
-    cells = (f'<th scope="col" class="{k}">{escape.html(h[-1])}</th>' for h, k in zip(headings, kinds, strict=True))
-    yield "<tr>" + "".join(cells) + "</tr>"
-
-
-def _html_cell(cell: Cell, *, numeric: bool) -> str:
-    if isinstance(cell, Number):
-        value, marks = f'<span class="value">{escape.html(cell.value)}</span>', _html_marks(cell.marks)
-        rest = marks if cell.blocked else f' <span class="interval">{escape.html(cell.interval)}{marks}</span>'
-        return f'<td class="num {cell.state}{" best" if cell.best else ""}">{value}{rest}</td>'
-    return f'<td class="{"num" if numeric else "text"}">{escape.html(plain_text(cell))}</td>'
-
-
-def _html_marks(marks: str) -> str:
-    return f"<sup>{escape.html(unicodedata.normalize('NFKD', marks))}</sup>" if marks else ""
-
-
-def _html_note(note: str) -> str:
-    mark, _, text = note.partition(" ")
-    if mark and not any(c.isascii() for c in mark):
-        return f"{_html_marks(mark)} {escape.html(text)}"
-    return escape.html(note)
+    headings = _with_units(table.frame)
+    return Grid(
+        label=table.label,
+        title=table.title,
+        caption=table.caption,
+        notes=table.notes,
+        headings=[headings[i] for i in shown],
+        blocks=[(name, [[row[i] for i in shown] for row in rows]) for name, rows in _blocks(table)],
+        numeric=[_is_numeric(table.frame, i) for i in shown],
+        plain=plain_text,
+        folded=frozenset(table.folded),
+    )
 
 
 def _grid_of(table: Table) -> latex.Grid:

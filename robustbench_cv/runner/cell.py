@@ -40,13 +40,17 @@ NO_PREDICTION = "no prediction was given for this sample"
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """One sample before and after a condition, with what the model said of both."""
+    """One sample before and after a condition, with its truth and what the model said of both."""
 
-    sample: str
-    before: Tensor
-    after: Tensor
+    before: Sample
+    after: Sample
     before_prediction: Prediction
     after_prediction: Prediction
+
+    @property
+    def sample(self) -> str:
+        """Its id."""
+        return self.after.id
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +135,7 @@ def _judge(job: Job, served: Sequence[tuple[_Pair, Attacked | None]], records: d
         records[id_] = record if made is None else _with_trace(record, made)
         predicted[id_] = prediction
         if original is not None and len(shots) < job.pictures:
-            shots.append(Shot(id_, pair.before.image, pair.after.image, original, prediction))
+            shots.append(Shot(pair.before, pair.after, original, prediction))
     return CellOutput([records[job.dataset.ids[i]] for i in job.indices], shots, predicted)
 
 

@@ -43,7 +43,7 @@ from robustbench_cv.types import AnyModel, Dataset, Labels
 SHARD = 64
 """Samples in a cell: what a kill can lose."""
 
-PICTURES = 4
+PICTURES = 8
 
 
 def make_plan(suite: Suite, options: Options, folder: RunFolder | None = None) -> Plan:

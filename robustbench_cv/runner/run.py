@@ -44,7 +44,7 @@ from robustbench_cv.runner.plan_text import missing_regions
 from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
-from robustbench_cv.runner.run_facts import architecture, with_facts
+from robustbench_cv.runner.run_facts import architecture, environment, licences, limits, with_facts
 from robustbench_cv.runner.strength import count_attacks, stored_strength
 from robustbench_cv.suite import Suite
 from robustbench_cv.types import BoxPrediction
@@ -302,6 +302,9 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
         reports=plan.suite.reports,
         notes=tuple(dict.fromkeys([*plan.options.notes, *(note for p in plan.pairs for note in p.class_map.notes), *_data_notes(plan)])),
         associations=plan.associations(),
+        licences=licences([p.row.spec for p in plan.pairs], [p.dataset_row.spec for p in plan.pairs]),
+        limits=limits([p.dataset_row.spec for p in plan.pairs]),
+        environment=environment(),
         architectures=tuple(architecture(spec) for spec in dict.fromkeys(p.row.spec for p in plan.pairs)),
     )
     earlier = _earlier_info(folder)

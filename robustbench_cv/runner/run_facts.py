@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,10 +12,11 @@ import msgspec
 from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.adversary.threat_model import threat_model_of
 from robustbench_cv.adversary.universal.judging import attack_of
-from robustbench_cv.catalogue import INTERVENTIONS, METRICS, MODELS
+from robustbench_cv.catalogue import DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.context_facts import ContextFacts, HasContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts, HasCorruptionFacts
+from robustbench_cv.models.weights.initial_weights import bundled_tags
 from robustbench_cv.registry import Entry, Registry, Spec
 from robustbench_cv.results import ArchitectureRow, ConditionFacts, TrackRow
 from robustbench_cv.suite import Condition
@@ -22,7 +24,7 @@ from robustbench_cv.suite import Condition
 
 def with_facts(track: TrackRow) -> TrackRow:
     """The track with the facts of each of its conditions, and the definitions of its metrics."""
-    defined = tuple(msgspec.structs.replace(m, definition=_summary(m.name)) for m in track.metrics)
+    defined = tuple(msgspec.structs.replace(m, definition=_summary(m.name), title=_title(m.name)) for m in track.metrics)
     return msgspec.structs.replace(track, metrics=defined, facts={c.name: condition_facts(c) for c in track.conditions})
 
 
@@ -61,6 +63,35 @@ def architecture(spec: str) -> ArchitectureRow:
     entry = _entry(MODELS, spec)
     year, family = (None, "") if entry is None else (entry.facts.get("year"), entry.facts.get("family"))
     return ArchitectureRow(spec, year if isinstance(year, int) else None, str(family or ""))
+
+
+def licences(models: Iterable[str], datasets: Iterable[str]) -> dict[str, str]:
+    """By spec, of those that declare one: in their registration, or as weights that this package brings along."""
+    made = {spec: str(entry.facts.get("licence", "")) for spec in datasets if (entry := _entry(DATASETS, spec)) is not None}
+    for spec in models:
+        name, _, tag = Spec.parse(spec).name.partition(".") if _entry(MODELS, spec) is not None else ("", "", "")
+        made[spec] = BUNDLED_LICENCE if tag and tag in bundled_tags(name) else ""
+    return {spec: licence for spec, licence in made.items() if licence}
+
+
+def limits(datasets: Iterable[str]) -> dict[str, str]:
+    """By spec, of the data sets whose registration says what they are not good for."""
+    made = {spec: str(entry.facts.get("limit", "")) for spec in datasets if (entry := _entry(DATASETS, spec)) is not None}
+    return {spec: limit for spec, limit in made.items() if limit}
+
+
+BUNDLED_LICENCE = "Apache-2.0, trained by this package's own recipe"
+"""Of the weights that come with the package."""
+
+
+def environment() -> dict[str, str]:
+    """What a run depends on beside its packages."""
+    return {"Python": f"{platform.python_version()} ({platform.python_implementation()})", "operating system": platform.platform()}
+
+
+def _title(metric: str) -> str:
+    entry = _entry(METRICS, metric)
+    return "" if entry is None else str(entry.facts.get("title", ""))
 
 
 def _summary(metric: str) -> str:

@@ -53,7 +53,7 @@ class Transfer(Generic[R, G]):
     @property
     def facts(self) -> AttackFacts:
         """The attack's own, which the victim is asked once."""
-        return msgspec.structs.replace(facts_of(self.attack), queries=1)
+        return msgspec.structs.replace(facts_of(self.attack), queries=1, knowledge="another model")
 
     @property
     def constraint(self) -> Constraint | None:

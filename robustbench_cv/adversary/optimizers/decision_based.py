@@ -53,7 +53,7 @@ class Decisions(Generic[R]):
 
     @property
     def facts(self) -> AttackFacts:
-        return within(self.constraint.norm, self.constraint.radius, queries=self.queries + 1)
+        return within(self.constraint.norm, self.constraint.radius, queries=self.queries + 1, knowledge="decisions")
 
     def search(self, victim: Victim[R], /) -> SearchResult:
         """The nearest broken image of each sample, or what is left of it inside the budget."""

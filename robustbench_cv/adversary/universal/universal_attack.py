@@ -89,7 +89,17 @@ class UniversalAttack(Generic[R]):
         judged: Judged = "shuffled" if self.shuffled else "plain" if self.judged_on is not None else "sampled"
         steps = self.training.steps if self.theta is None else None
         surface = self.judged_on or self.surface
-        return within(surface.norm, surface.radius, steps=steps, queries=1, is_control=self.shuffled, fitted=True, fit=fit, judged=judged)
+        return within(
+            surface.norm,
+            surface.radius,
+            steps=steps,
+            queries=1,
+            is_control=self.shuffled,
+            fitted=True,
+            fit=fit,
+            judged=judged,
+            knowledge="gradients",
+        )
 
     def with_theta(self, theta: Tensor, fitted_on: Sequence[str]) -> UniversalAttack[R]:
         return dataclasses.replace(self, theta=theta, fitted_on=tuple(fitted_on))

@@ -24,7 +24,10 @@ SMALLEST, LARGEST = 32, 1024
 """Sides in pixels between which the drawing is meant to be looked at."""
 
 
-@dataset()
+@dataset(
+    licence="Apache-2.0, rendered by this package",
+    limit="embedded data, rendered pictures and no photographs: numbers on them compare methods and say nothing of a deployment",
+)
 def scenes(
     split: str = "test",
     samples: Annotated[int, Range(1, MOST)] = 500,
