@@ -30,17 +30,9 @@ def command(kind: str, name: str, out: Path | None) -> None:
     registry = REGISTRIES.get(kind if kind.endswith("s") else kind + "s")
     if registry is None:
         raise click.BadParameter(f"{kind!r} is none of data, {', '.join(k[:-1] for k in sorted(REGISTRIES))}", param_hint="KIND")
-    import inspect
+    from robustbench_cv.documentation import as_text, document
 
-    entry = registry.entry(name)
-    factory = registry.factory(name)
-    module = inspect.getmodule(factory)
-    say(f"{entry.name}{entry.signature}\n")
-    for text in dict.fromkeys([inspect.getdoc(factory), inspect.getdoc(module) if module else None]):
-        if text:
-            say(text + "\n")
-    for fact, value in entry.facts.items():
-        say(f"{fact}: {value}")
+    say(as_text(document(registry, name)))
 
 
 def _show_data(spec: str, out: Path | None) -> None:
