@@ -327,7 +327,7 @@ def _names(metadata: Mapping[str, Any], classes: Sequence[str] | None, what: str
 
 
 def _ask(model: MaiteModel, images: Tensor) -> list[Any]:
-    """Targets of images. A model that turns them into numpy arrays refuses such as record gradients: it is asked without, and gives none."""
+    """Targets of images. One that computes in numpy refuses images that record gradients: it is asked without, and gives none."""
     if images.requires_grad:
         try:
             return list(model(list(images)))
