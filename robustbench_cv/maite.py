@@ -84,7 +84,7 @@ class ClassifierFromMaite:
 
     def raw(self, images: Tensor, /) -> Logits:
         """Differentiable where theirs is. UserError where it returns another number of scores than it has classes."""
-        said = [_tensor(target).float().to(images.device) for target in self.model(list(images * self.scale))]
+        said = [_tensor(target).float().to(images.device) for target in _ask(self.model, images * self.scale)]
         _require_one_each(self.info.name, said, images)
         for one in said:
             if one.shape != (len(self.info.classes),):
@@ -112,7 +112,7 @@ class DetectorFromMaite:
 
     def raw(self, images: Tensor, /) -> Candidates:
         """Of scores (N, C), that of each detection's own label counts."""
-        said = list(self.model(list(images * self.scale)))
+        said = _ask(self.model, images * self.scale)
         _require_one_each(self.info.name, said, images)
         rows = [self._rows(target, images.device) for target in said]
         most = max(len(labels) for _, labels, _ in rows)
@@ -324,6 +324,16 @@ def _names(metadata: Mapping[str, Any], classes: Sequence[str] | None, what: str
     if missing:
         raise UserError(f"the MAITE {what} {metadata['id']!r} numbers its classes with gaps: {missing[0]} of index2label is missing")
     return Labels(tuple(str(named[k]) for k in range(len(named))))
+
+
+def _ask(model: MaiteModel, images: Tensor) -> list[Any]:
+    """Targets of images. One that computes in numpy refuses images that record gradients: it is asked without, and gives none."""
+    if images.requires_grad:
+        try:
+            return list(model(list(images)))
+        except (RuntimeError, TypeError):
+            images = images.detach()  # a fault of another kind comes again
+    return list(model(list(images)))
 
 
 def _tensor(values: Any) -> Tensor:
