@@ -309,12 +309,6 @@ def test_the_banner_names_the_gate_that_failed_and_those_that_nobody_can_decide(
     assert "1 gate inconclusive: top-1 under clean of resnet-small" in said.text
 
 
-def test_nothing_is_green_above_attacks_that_nobody_judged() -> None:
-    said = banner(without_gates(synthetic.make(findings=(synthetic.PASS,), n=4)))
-    assert said.tone == "warn"
-    assert "12 of 12 attacks not judged" in said.text
-
-
 def test_an_unfinished_run_says_so(results: Results) -> None:
     part = synthetic.with_records(results, results.records.iloc[:100])
     assert banner(part).title == "Unfinished"
