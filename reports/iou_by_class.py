@@ -66,7 +66,7 @@ def _row(results: Results, group: Group, condition: Condition, name: str, notes:
     after = reporting.metric_cell(results, group, condition.name, metric, scratch, paired=True)
     if before.state == after.state == "undefined":
         return []
-    before = reporting.shown_before(results, group, condition.name, metric, notes, paired=True)
+    before = reporting.mark_unlearned(reporting.shown_before(results, group, condition.name, metric, notes, paired=True), notes)
     after = reporting.metric_cell(results, group, condition.name, metric, notes, paired=True)
     effect, control, difference = reporting.shown_effect(results, group, condition.name, metric, notes)
     block = f"{reporting.title_of(group)}: {condition.name}"

@@ -14,15 +14,18 @@ import torch
 from PIL import Image
 
 from robustbench_cv import palette
+from robustbench_cv.adversary.attack_facts import facts_of
+from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.predictions import to_json
-from robustbench_cv.rendering import thumbnails
+from robustbench_cv.rendering import reporting, thumbnails
 from robustbench_cv.rendering.answers import answer, truth_text
 from robustbench_cv.rendering.figures import slim_svg, wrap_label
-from robustbench_cv.rendering.table_cells import Number
+from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.runner import saved_images
 from robustbench_cv.runner.cell import Shot
+from robustbench_cv.runner.run_facts import licences
 from robustbench_cv.types import (
     IGNORE,
     BoxPrediction,
@@ -210,3 +213,33 @@ def test_a_slim_svg_keeps_scales_and_drops_what_nobody_sees() -> None:
     glyph = b'<g transform="scale(0.015625 -0.015625)">'
     drawn = b"<!DOCTYPE svg><svg><!-- a --><metadata>b</metadata>\n " + glyph + b'<path d="M 12.345678 3.2"/></g></svg>'
     assert slim_svg(drawn) == b"<svg>" + glyph + b'<path d="M 12.34 3.2"/></g></svg>'
+
+
+def test_a_class_that_was_never_learned_is_marked_and_no_other() -> None:
+    notes = Footnotes()
+    unlearned = Number(Estimate(0.0, 0.0, 0.0, 30))
+    marked = reporting.mark_unlearned(unlearned, notes)
+    assert marked.text == f"{unlearned.text}{marked.marks}"
+    assert notes.notes[0].startswith(f"{marked.marks} not learned")
+    for other in (Number(Estimate(0.0, 0.0, 0.1, 30)), Number(Estimate(0.2, 0.1, 0.3, 30)), Number(Estimate(None, None, None, 0))):
+        assert reporting.mark_unlearned(other, notes) is other
+
+
+@pytest.mark.parametrize(
+    ("attack", "knowledge", "goal"),
+    [
+        ("pgd(eps=1/255)", "gradients", "misclassified"),
+        ("square(eps=1/255)", "scores", "misclassified"),
+        ("autoattack(eps=1/255)", "gradients", "misclassified"),
+        ("seg-pgd(eps=1/255)", "gradients", "at least 50% of the scored pixels wrong"),
+    ],
+)
+def test_attacks_declare_what_they_know_and_want(attack: str, knowledge: str, goal: str) -> None:
+    facts = facts_of(ATTACKS.build(attack))
+    assert (facts.knowledge, facts.goal) == (knowledge, goal)
+
+
+def test_licences_are_those_that_are_declared() -> None:
+    said = licences(["unet.scenes", "mine.py:model"], ["scenes(samples=4)", "coco('x')"])
+    assert set(said) == {"unet.scenes", "scenes(samples=4)"}
+    assert all(text.startswith("Apache-2.0") for text in said.values())

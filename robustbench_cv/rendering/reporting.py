@@ -113,6 +113,15 @@ def metric_cell(results: Results, group: Group, condition: str, metric: str, not
     return estimate_cell(results, group, [condition], unit_of(results, group.task, metric), number, notes)
 
 
+def mark_unlearned(cell: Number, notes: Footnotes) -> Number:
+    """A class's number on clean images, marked where it is 0 throughout: what was never learned cannot be lost."""
+    e = cell.estimate
+    if cell.state != "shown" or e.value != 0 or e.high not in (0, None):
+        return cell
+    mark = notes.remark("not learned: nothing of this class is found in the unedited images, so that no edit can take anything from it.")
+    return replace(cell, marks=cell.marks + mark)
+
+
 def shown_before(results: Results, group: Group, condition: str, metric: str, notes: Footnotes, *, paired: bool = False) -> Number:
     """A metric of the unedited images of an intervention's pairs, scored against what the edit left alone, as a cell."""
     before = results.estimate(group, condition, metric, reference=True, paired=paired)
