@@ -77,7 +77,7 @@ def command(
 
     results = join([Results.open(folder) for folder in folders])
     if table:
-        chosen = {"columns": columns, "rows": rows, "transpose": transpose}
+        chosen: dict[str, str | bool] = {"columns": columns, "rows": rows, "transpose": transpose}
         _print(results, str(_with(Spec.parse(table), {name: value for name, value in chosen.items() if value})), kind, venue)
         return
 

@@ -294,8 +294,10 @@ def legend_above(axes: Axes) -> None:
     letters = 56 if not _is_narrow(axes) else 34  # about as many as are as wide as the axes
     columns = min(3, max(1, letters // (longest + 6)))
     # In a narrow figure the names beside the axes leave these less room than the legend needs: it grows to the left.
-    loc, anchor = ("lower right", (1.0, 1.0)) if _is_narrow(axes) else ("lower left", (-0.02, 1.0))
-    axes.legend(frameon=False, fontsize=points(8), labelcolor=MUTED, loc=loc, bbox_to_anchor=anchor, ncols=columns)
+    at: dict[str, Any] = (
+        {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0)} if _is_narrow(axes) else {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0)}
+    )
+    axes.legend(frameon=False, fontsize=points(8), labelcolor=MUTED, ncols=columns, **at)
 
 
 def _is_narrow(axes: Axes) -> bool:

@@ -212,7 +212,8 @@ def _cell_width(cell: Cell, column: Column, grid: Grid) -> float:
         return value
     interval = width(cell.interval.replace(" ", ""), SMALL) + THIN
     # The widest number sets the room of all, since they stand under one another by their decimal points.
-    widest = max(width(_bold_room(c) + "0", SIZE) for c in column.cells if isinstance(c, Number) and c.state == "shown")
+    shown = [c for c in column.cells if isinstance(c, Number) and c.state == "shown"]
+    widest = max(width(_bold_room(c) + "0", SIZE) for c in shown) + max(width(c.marks, SMALL) for c in shown)
     return max(value, widest, interval) if grid.stacked else max(value, widest) + 2 * GAP + interval
 
 

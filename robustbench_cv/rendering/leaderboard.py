@@ -74,7 +74,7 @@ def _leading_budget(results: Results, task: Task, metric: str) -> Budget | None:
 def _fallback(results: Results, task: Task) -> str:
     """The strongest single condition: the attack, or else the edit, of the greatest severity; clean where there is none."""
     for kind in ("attack", "intervention"):
-        every = results.conditions(task, kind)  # type: ignore[arg-type]
+        every = results.conditions(task, kind)
         if every:
             return max(every, key=lambda c: c.severity or 0.0).name
     return results.conditions(task, "clean")[0].name

@@ -104,7 +104,7 @@ def _setup(results: Results) -> Iterator[str]:
         data = _listed(dict.fromkeys(_cited(g.dataset, "datasets", specs.get(g.dataset, "")) for g in groups))
         measured = _listed(dict.fromkeys(_cited(name, "metrics", name) for name in results.metrics(task)))
         attacks = dict.fromkeys(
-            _cited(threats.attacktitle_of(results, task, c), "attacks", c.attack or "") for c in results.conditions(task, "attack")
+            _cited(threats.attack_title(results, task, c), "attacks", c.attack or "") for c in results.conditions(task, "attack")
         )
         said = f" Attacks: {_listed(attacks)}. {escape.latex(_adversary(results, task))}" if attacks else ""
         yield rf"\textbf{{{escape.latex(reporting.TASK_TITLES[task])}.}} Models: {models}. Data: {data}. Metrics: {measured}.{said}"

@@ -28,7 +28,7 @@ _WIDTHS = {letter: width for letters, width in _WIDE.items() for letter in lette
 _CUT = {5: 1.37, 6: 1.23, 7: 1.14, 8: 1.07, 9: 1.03}
 """How much wider than scaled ten-point letters those of a smaller size are."""
 
-BREAKABLE = 12
+BREAKABLE = 16
 """Letters of a word that is never broken."""
 
 
@@ -42,10 +42,10 @@ def width(text: str, points: float) -> float:
 
 
 def pieces(text: str) -> list[str]:
-    """A text in parts between which a line may end: words, and long words after punctuation and every twelve letters.
+    """A text in parts between which a line may end: words, and long words after punctuation and every sixteen letters.
 
     >>> pieces("pgd(eps=1/255, norm='linf')")
-    ['pgd(eps=', '1/255, ', "norm='linf')"]
+    ['pgd(eps=1/255, ', "norm='linf')"]
     """
     found: list[str] = []
     for word in re.findall(r"\S+\s*|\s+", text):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.adversary.threat_model import ThreatModel, below_own_strength
+from robustbench_cv.findings import Verdict
 from robustbench_cv.rendering import reporting
 from robustbench_cv.results import Results
 from robustbench_cv.suite import Condition
@@ -79,8 +80,8 @@ def run_text(results: Results) -> str:
 
 def checks_text(results: Results) -> str:
     """How many checks said what, and how many attacks nobody judged."""
-    counts = Counter(f.verdict for f in results.findings)
-    words = (("stop", "stopped"), ("warn", "warned"), ("pass", "passed"), ("note", "noted"))
+    counts: Counter[Verdict] = Counter(f.verdict for f in results.findings)
+    words: tuple[tuple[Verdict, str], ...] = (("stop", "stopped"), ("warn", "warned"), ("pass", "passed"), ("note", "noted"))
     said = ", ".join(f"{counts[verdict]} {word}" for verdict, word in words if counts[verdict])
     attacks = [(g, c) for g in results.groups() for c in results.conditions(g.task, "attack")]
     judged = sum(reporting.strength_of(results, g, c.name) in ("strong", "weak", "nothing to break") for g, c in attacks)
