@@ -20,7 +20,7 @@ DETECTOR = Track("detection", ("yolov3-small.scenes",), ("scenes(samples=2)",), 
 def pixels(tmp_path: Path) -> str:
     """Images without masks or boxes."""
     rng = numpy.random.default_rng(0)
-    numpy.savez(tmp_path / "d.npz", images=rng.integers(0, 255, (3, 32, 32, 3), dtype=numpy.uint8), labels=numpy.arange(3))
+    numpy.savez(tmp_path / "d.npz", images=rng.integers(0, 255, (10, 32, 32, 3), dtype=numpy.uint8), labels=numpy.arange(10))
     return f"npz:{tmp_path / 'd.npz'}"
 
 

@@ -293,11 +293,11 @@ def test_a_suite_of_a_users_file_is_validated_and_its_faults_are_its_own(tmp_pat
     path = _write(tmp_path / "mine.py", head + "def build(): return Suite('mine', 1, ())\ndef broken(): return 1 / 0\ndef no(): pass\n")
     with pytest.raises(UserError, match="a suite needs a track"):
         find_suite(f"{path}")
-    with pytest.raises(ForeignError, match=r"mine\.py, function broken, line 3, column \d+: ZeroDivisionError"):
+    with pytest.raises(ForeignError, match=r"mine\.py, function broken, line 3: ZeroDivisionError"):
         find_suite(f"{path}:broken")
     with pytest.raises(ForeignError, match=r"mine\.py, function no must return a suite; it returned nothing"):
         find_suite(f"{path}:no")
-    with pytest.raises(ForeignError, match=r"mine\.py, line 1, column \d+: RuntimeError: ran"):
+    with pytest.raises(ForeignError, match=r"mine\.py, line 1: RuntimeError: ran"):
         find_suite(str(_write(tmp_path / "mine.py", "raise RuntimeError('ran')")))
 
 
