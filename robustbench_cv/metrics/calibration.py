@@ -281,6 +281,8 @@ def reliability(evidence: Column, excluded: int = 0) -> Reliability:
 
     def mean(values: numpy.ndarray, chosen: numpy.ndarray, bounds: tuple[float, float]) -> Estimate:
         above, below = (numpy.bincount(image[chosen], weights=v[chosen], minlength=n) for v in (values, numpy.ones(len(values))))
+        if not chosen.all():  # of a bin, only images with an answer in it: the others say nothing of its spread
+            above, below = above[below > 0], below[below > 0]
         sums = pyarrow.StructArray.from_arrays([pyarrow.array(part, pyarrow.float64()) for part in (above, below)], fields=list(_SUMS))
         return estimate(_mean_of(bounds), sums, excluded=excluded)
 
