@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reports.md"
 PICTURES = ROOT / "docs" / "images" / "reports"
 
-WIDTH, TALLEST, COLOURS = 720, 900, 48
+WIDTH, TALLEST, COLOURS = 720, 900, 160
 """Of a picture, in pixels; a taller one is cut."""
 
 _ROWS, _COLUMNS, _LONGEST = 9, 10, 26
