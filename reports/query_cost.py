@@ -116,6 +116,8 @@ def _curve(results: Results, group: Group, condition: Condition, notes: Footnote
 
 
 def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     hues, ends = colours(list(frame["condition"])), []
     furthest = max(2.0, float(frame["queries"].max()))
     for name, line in frame[frame["value"].notna()].groupby("condition", sort=False):
@@ -127,6 +129,8 @@ def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
     if not ends:
         say(axes, NOTHING)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda passes, _: f"{passes:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(1, furthest)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("forward passes, on a logarithmic scale")

@@ -23,8 +23,11 @@ from robustbench_cv.tasks import Task
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_LINES = 6
+MOST_LINES = 4
 """Conditions in one diagram: the unedited images, and those with the largest calibration errors."""
+
+FEWEST_ANSWERS = 5
+"""In a bin that is drawn; the data beside the figure have all (project choice)."""
 
 _COLUMNS = ("model", "dataset", "condition", "confidence", "value", "low", "high", "answers", "n")
 
@@ -109,7 +112,8 @@ def _chart(results: Results, group: Group) -> Chart:
         draw=_draw,
         caption=(
             f"{task}: reliability of {name}: the share of right answers against how sure it is, by 15 bins of confidence. Circles are as "
-            "large as their share of the answers; bars are 95 % intervals. Below the diagonal it is too sure."
+            f"large as their share of the answers; bars are 95 % intervals; bins of fewer than {FEWEST_ANSWERS} answers are left out. "
+            "Below the diagonal it is too sure."
         ),
         label=f"reliability-{group.task}-{slug(name)}",
         notes=notes.notes,
@@ -130,8 +134,9 @@ def _drawn(results: Results, group: Group) -> list[Condition]:
 def _draw(axes: Axes, frame: pandas.DataFrame) -> None:
     axes.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=0.9, zorder=0)
     hues = colours(list(frame["condition"]))
-    for name, part in frame.groupby("condition", sort=False):
-        hue, share = hues[str(name)], part["answers"] / part["answers"].sum()
+    for name, every in frame.groupby("condition", sort=False):
+        part = every[every["answers"] >= FEWEST_ANSWERS]
+        hue, share = hues[str(name)], part["answers"] / every["answers"].sum()
         axes.vlines(part["confidence"], part["low"], part["high"], color=hue, alpha=0.3, linewidth=1.4)
         axes.plot(part["confidence"], part["value"], color=hue, linewidth=1.2, label=wrap_label(str(name)))
         axes.scatter(

@@ -129,13 +129,15 @@ def compare(
 def compare_models(results: Results, *, margin: float = MARGIN) -> Comparisons:
     """Each further model of a run against the first one of its task, on the same data: the primary metric under every condition.
 
-    One family: the chance that any comparison is called a regression although no model lost more than the margin is 5 % at most.
+    Conditions under which no sample has the metric are left out. One family: the chance that any comparison is called a regression although
+    no model lost more than the margin is 5 % at most.
     """
     if not 0 <= margin < 1:
         raise UserError(f"margin={margin} must be a loss from 0 up, below 1: 0.02 is two points of percent")
     groups = results.groups()
     pairs = [(next(g for g in groups if (g.task, g.dataset) == (group.task, group.dataset)), group) for group in groups]
-    made = list(_rows(results, results, [(first, other) for first, other in pairs if first != other], margin, ()))
+    every = _rows(results, results, [(first, other) for first, other in pairs if first != other], margin, ())
+    made = [row for row in every if row.result.change.n]
     adjusted = holm([row.result.p_regression for row in made])
     return Comparisons(results, results, margin, [replace(row, adjusted=p) for row, p in zip(made, adjusted, strict=True)])
 

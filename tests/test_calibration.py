@@ -136,4 +136,12 @@ def test_the_report_shows_each_model_beside_the_diagonal():
     assert rows["pgd-8"][3].estimate.value == results.estimate(group, "pgd-8", "top-1").value
     assert rows["pgd-8"][4].estimate.value == pytest.approx(rows["pgd-8"][2].estimate.value - rows["pgd-8"][3].estimate.value)
     frame = charts[0].frame
-    assert (frame.groupby("condition")["answers"].sum() == frame.groupby("condition")["n"].first()).all()
+    assert (frame["answers"] == frame["n"]).all()
+    assert frame.groupby("condition")["answers"].sum().to_dict()["clean"] == results.estimate(group, "clean", "ece").n
+
+
+def test_none_right_of_a_handful_is_little_to_go_by():
+    evidence = answers(*[(0.9, True)] * 35, *[(0.3, False)] * 5)
+    made = reliability(Column(pyarrow.array([f"{i:02}" for i in range(40)]), evidence))
+    assert (made.bins[0].right.value, made.bins[0].right.n) == (0.0, 5)
+    assert made.bins[0].right.high > 0.35

@@ -135,7 +135,7 @@ class _Sums(NamedTuple):
     """Of each image and bin (N, 15): confidence less right, summed, and how many answers."""
 
     gap: numpy.ndarray
-    count: numpy.ndarray
+    answers: numpy.ndarray
 
 
 def _sums(evidence: Values) -> _Sums:
@@ -191,12 +191,13 @@ class CalibrationError:
 
     def resample(self, evidence: Values, counts: numpy.ndarray, /) -> numpy.ndarray:
         sums, weights = _sums(evidence), counts.astype(numpy.float64)
-        gap, count = weights @ sums.gap, weights @ sums.count
+        gap, count = weights @ sums.gap, weights @ sums.answers
         if not self.is_debiased:
             return quotient(numpy.abs(gap).sum(axis=1), count.sum(axis=1))
         chance = weights @ sums.gap**2
         square = numpy.divide(gap**2 - chance, count, out=numpy.zeros_like(gap), where=count > 0).sum(axis=1)
-        return numpy.sqrt(quotient(square.clip(min=0), count.sum(axis=1)))
+        root: numpy.ndarray = numpy.sqrt(quotient(square.clip(min=0), count.sum(axis=1)))
+        return root
 
 
 def calibration(prediction: Prediction, sample: Sample, operating_score: float) -> Evidence:
@@ -280,6 +281,8 @@ def reliability(evidence: Column, excluded: int = 0) -> Reliability:
 
     def mean(values: numpy.ndarray, chosen: numpy.ndarray, bounds: tuple[float, float]) -> Estimate:
         above, below = (numpy.bincount(image[chosen], weights=v[chosen], minlength=n) for v in (values, numpy.ones(len(values))))
+        if not chosen.all():  # of a bin, only images with an answer in it: the others say nothing of its spread
+            above, below = above[below > 0], below[below > 0]
         sums = pyarrow.StructArray.from_arrays([pyarrow.array(part, pyarrow.float64()) for part in (above, below)], fields=list(_SUMS))
         return estimate(_mean_of(bounds), sums, excluded=excluded)
 
