@@ -17,12 +17,12 @@ from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.training.train_on_demand import build
 from robustbench_cv.types import (
-    AnyModel,
     BoxTarget,
     ClassPrediction,
     ClassTarget,
     MaskPrediction,
     MaskTarget,
+    Model,
     Prediction,
     Target,
     predict,
@@ -43,7 +43,7 @@ CASES = Path(__file__).with_name("benchmark_cases.py")
 class Case:
     """A model with a batch of images (N, 3, H, W), its own answers to them as targets, and an attack of its task."""
 
-    model: AnyModel
+    model: Model[Any]
     images: Tensor
     targets: Sequence[Target]
     attack: Any
