@@ -18,7 +18,7 @@ ROOT = HERE.parent
 
 project = "robustbench-cv"
 version = release = robustbench_cv.__version__
-copyright = "the authors of robustbench-cv"  # noqa: A001  Sphinx's name for it
+copyright = "the authors of robustbench-cv"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 html_theme = "furo"
 html_title = "robustbench-cv"

@@ -18,7 +18,7 @@ from robustbench_cv.specs import Scalar
 
 @dataclass(frozen=True)
 class ArgumentText:
-    """An argument: its default as its file writes it ("" where there is none), and what it may be, in words ("" where that is not declared)."""
+    """An argument: its default as its file writes it, and what it may be, in words; either is "" where there is none."""
 
     name: str
     default: str
@@ -27,7 +27,7 @@ class ArgumentText:
 
 @dataclass(frozen=True)
 class Documentation:
-    """call: how it is written with its defaults. texts: the docstrings of the factory and its file, each once. paper: a web address, or ""."""
+    """call: how it is written with its defaults. texts: docstrings of the factory and of its file. paper: a web address, or ""."""
 
     kind: str
     name: str
@@ -60,7 +60,9 @@ def _arguments(entry: Entry) -> tuple[ArgumentText, ...]:
     assert isinstance(function, ast.FunctionDef)
     named = [*function.args.posonlyargs, *function.args.args]
     written = dict(zip([a.arg for a in reversed(named)], reversed(function.args.defaults), strict=False))
-    written |= {a.arg: default for a, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if default is not None}
+    written |= {
+        a.arg: default for a, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if default is not None
+    }
     found = read_arguments(entry)
     return tuple(
         ArgumentText(
