@@ -90,8 +90,11 @@ def _growth(results: Results, group: Group, condition: Condition) -> str | None:
     """ "hallucinated +1.20 [+0.80, +1.60]": of an edit what it adds on the same images, of an attack what it adds to the clean ones."""
     if condition.kind == "clean":
         return None
-    added = [(kind, _added(results, group, condition, _per_image(kind))) for kind in MISTAKES]
-    grown = [(kind, e) for kind, e in added if e is not None and e.value is not None and e.low is not None and e.low > 0]
+    grown: list[tuple[Mistake, Estimate]] = []
+    for kind in MISTAKES:
+        added = _added(results, group, condition, _per_image(kind))
+        if added is not None and added.value is not None and added.low is not None and added.low > 0:
+            grown.append((kind, added))
     if not grown:
         return None
     kind, most = max(grown, key=lambda one: one[1].value or 0.0)

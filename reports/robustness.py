@@ -62,13 +62,14 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _tasks(results: Results, wanted: _Wanted) -> list[Task]:
-    tasks = [task for task in reporting.tasks_of(results) if wanted.task in ("", task)]
+    tasks: list[Task] = [task for task in reporting.tasks_of(results) if wanted.task in ("", task)]
     if not tasks:
         raise UserError(f"the run has no {wanted.task!r}; it has {', '.join(reporting.tasks_of(results))}")
     if wanted.metric and not wanted.task:
-        tasks = [task for task in tasks if wanted.metric in results.metrics(task)]
+        asked: list[Task] = [one for one in tasks if wanted.metric in results.metrics(one)]
+        tasks = asked
     for kind, names in (("model", wanted.rows), ("condition", wanted.columns)):
-        known = {name for task in tasks for name in _known(results, task, kind)}
+        known = {name for one in tasks for name in _known(results, one, kind)}
         for name in names:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)

@@ -119,7 +119,7 @@ def _run(runs: Sequence[Results], named: Sequence[dict[tuple[Task, str], str]]) 
     first = infos[0]
     suites = list(dict.fromkeys(info.suite for info in infos))
     rename = list(zip(infos, named, strict=True))
-    tasks = list(dict.fromkeys(t.task for info in infos for t in info.tracks))
+    tasks: list[Task] = list(dict.fromkeys(t.task for info in infos for t in info.tracks))
     models = {
         (m.task, names[m.task, m.name]): msgspec.structs.replace(m, name=names[m.task, m.name])
         for info, names in reversed(rename)

@@ -51,11 +51,11 @@ def suite_of(attacks: Sequence[str], edits: Sequence[str] = (), budgets: Sequenc
     for spec in read:
         _require_kind(spec, ATTACKS, INTERVENTIONS, "--condition")
     asked = [None if spec.name.endswith(".py") else ATTACKS.entry(spec.name).facts.get("task", "any") for spec in read]
-    tasks = [task for task in TASKS if task in asked] or list(TASKS)
+    tasks: list[Task] = [task for task in TASKS if task in asked] or list(TASKS)
     for text in edits:
         _require_kind(Spec.parse(text), INTERVENTIONS, ATTACKS, "--attack")
         INTERVENTIONS.check(text)
-    tracks = []
+    tracks: list[Track] = []
     for task in tasks:
         of_task = [text for text, of in zip(attacks, asked, strict=True) if of in (task, "any", None)]
         attacked = [condition for text in of_task for condition in at_budgets(text, budgets)]

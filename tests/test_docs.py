@@ -15,7 +15,9 @@ from robustbench_cv.suite import Condition, Gate, Suite, Track
 from robustbench_cv.suite_files import check_specs, find_suite
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "index.md"]  # the site's front page is made from the README
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))  # what they hold is run by test_tutorials
 
 
 def _blocks(language: str) -> list[tuple[str, str]]:
@@ -62,7 +64,7 @@ def test_commands_were_found() -> None:
     assert {shlex.split(example)[1] for example in _examples()} == set(cli.commands)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*DOCUMENTS, *TUTORIALS], ids=lambda p: p.name)
 def test_links_lead_to_files(path: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
         assert (path.parent / target).exists(), f"{path.name} links {target}"

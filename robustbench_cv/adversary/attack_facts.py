@@ -92,6 +92,7 @@ def facts_of_parts(parts: Sequence[AttackFacts]) -> AttackFacts:
         runs = sum(part.restarts for part in parts)
         queries = None if first.queries is None else first.queries // first.restarts * runs
         return msgspec.structs.replace(first, restarts=runs, queries=queries)
+    most = min((part.knowledge for part in parts if part.knowledge), key=MOST_FIRST.index, default=first.knowledge)
     shared = first if all((p.norm, p.radius) == (first.norm, first.radius) for p in parts) else AttackFacts()
     return AttackFacts(
         norm=shared.norm,
@@ -99,7 +100,7 @@ def facts_of_parts(parts: Sequence[AttackFacts]) -> AttackFacts:
         steps=_total([None if p.steps is None else p.steps * p.restarts for p in parts]),
         queries=_total([p.queries for p in parts]),
         parts=tuple(parts),
-        knowledge=next((name for name in MOST_FIRST if name in {part.knowledge for part in parts}), ""),
+        knowledge=most,
     )
 
 

@@ -70,7 +70,7 @@ def command(
         raise UserError("--columns, --rows and --transpose choose what one table shows: add --table robustness")
     if len(folders) > 1 and out is None and not table:
         raise UserError("a report of several runs belongs to none of their folders: add --out FOLDER")
-    target = options.usable_folder(out or folders[0])
+    target = options.usable_folder(out or next(iter(folders)))
 
     from robustbench_cv.joined import join
     from robustbench_cv.results import Results

@@ -57,7 +57,7 @@ def _facts(results: Results, model: str) -> dict[str, str]:
 
 
 def _to_mlflow(results: Results, folder: Path) -> None:
-    import mlflow
+    import mlflow  # pyright: ignore[reportMissingImports]
 
     mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
     mlflow.set_experiment(results.run.suite)
@@ -68,7 +68,7 @@ def _to_mlflow(results: Results, folder: Path) -> None:
 
 
 def _to_wandb(results: Results, folder: Path) -> None:
-    import wandb
+    import wandb  # pyright: ignore[reportMissingImports]
 
     for model in _models(results):
         started: Any = wandb.init(

@@ -231,8 +231,8 @@ def _print_boxes(axes: Axes, frame: Frame, strip: Strip, pixels: Pixels, x: floa
     for shown, threshold, is_truth in ((frame.truth, 0.0, True), (frame.prediction, strip.threshold, False)):
         for (x1, y1, x2, y2), _, label in reported_boxes(shown, threshold):
             corner, size = (left + x1 * scale, top + y1 * scale), ((x2 - x1) * scale, (y2 - y1) * scale)
-            edge = {"edgecolor": "white", "linestyle": "--", "linewidth": 0.9} if is_truth else {"edgecolor": class_colour(label)}
-            axes.add_patch(Rectangle(corner, *size, fill=False, **({"linewidth": 1.4} | edge)))
+            edge, line, width = ("white", "--", 0.9) if is_truth else (class_colour(label), "-", 1.4)
+            axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=edge, linestyle=line, linewidth=width))
             if not is_truth:
                 name, colour = escape.plain(class_name(strip.classes, label)), text_on(class_colour(label))
                 axes.text(*corner, name, fontsize=5, color=colour, va="bottom", bbox=_chip(label))
