@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from robustbench_cv import context_results
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.context_edits import removals, swaps
+from robustbench_cv.rendering.context_edits import EditPair, edit_pairs, removals, swaps
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
@@ -43,11 +44,33 @@ def answers(results: Results) -> list[Answer]:
 
 def _of_task(results: Results, task: Task) -> Iterator[Answer]:
     leading = [found[0] for found in (removals(results, task), swaps(results, task)) if found]
+    pairs = edit_pairs(results, task)
     for group in reporting.groups_of(results, task):
+        if pairs:
+            yield from _of_index(results, group, next((pair for pair in pairs if pair.exact), pairs[0]), pairs[0])
         for condition, facts in leading:
             yield from _of_edit(results, group, condition)
             if task == "segmentation" and facts.choice.named is not None and facts.experiment == "remove-object":
                 yield from _of_classes(results, group, condition, facts.choice.named)
+
+
+def _of_index(results: Results, group: Group, best: EditPair, usual: EditPair) -> Iterator[Answer]:
+    """By exact counterfactuals where there are some, else by the first fill."""
+    for pair in dict.fromkeys((best, usual)):
+        made = context_results.reliance(results, group, pair.removal, pair.swap)
+        conditions = reporting.with_controls(results, group.task, [pair.removal, pair.swap])
+        index = reporting.estimate_cell(results, group, conditions, "rate", made.context_index, Footnotes())
+        who, how = reporting.title_of(group), "exact counterfactuals" if pair.exact else f"the {pair.name} fill"
+        if index.blocked:
+            yield Answer(f"{who}, context index: {index.value}.", "blocked")
+            return
+        if index.estimate.value is not None:
+            text = f"{who}: its context index is {_of(index)} of 100 by {how} (n = {index.estimate.n}; {_SCALE})."
+            yield Answer(text, "can't tell" if index.estimate.low is None else "differs")
+            return
+
+
+_SCALE = "0: it reads objects alone, 100: contexts alone"
 
 
 def leading_metric(results: Results, group: Group, condition: str) -> str | None:

@@ -111,12 +111,18 @@ def test_the_raw_output_is_of_the_task_s_kind(model: Any) -> None:
         assert raw.values.shape[-2:] == SHAPE
 
 
+def _tensors(prediction: Any) -> list[torch.Tensor]:
+    """All that a prediction holds, also of a part of it."""
+    values = [value for value in vars(prediction).values() if value is not None]
+    return [t for value in values for t in ([value] if isinstance(value, torch.Tensor) else _tensors(value))]
+
+
 def test_decoding_the_raw_output_is_the_prediction(model: Any) -> None:
     x = photos()
     raw = model.raw(x)
     for found, expected in zip(model.decode(raw), predict(model, x), strict=True):
         assert type(found) is type(expected)
-        for a, b in zip(vars(found).values(), vars(expected).values(), strict=True):
+        for a, b in zip(_tensors(found), _tensors(expected), strict=True):
             torch.testing.assert_close(a, b)
 
 
@@ -130,6 +136,8 @@ def test_predictions_are_what_their_type_says(model: Any) -> None:
             assert prediction.labels.shape == SHAPE
             assert prediction.labels.dtype == torch.int64
             assert 0 <= int(prediction.labels.min()) <= int(prediction.labels.max()) < len(model.info.classes)
+            sampled = prediction.sampled
+            assert sampled is None or sampled.values.shape == (len(sampled.positions), len(model.info.classes))
         else:
             assert isinstance(prediction, BoxPrediction)
             assert prediction.boxes.shape == (*prediction.scores.shape, 4)
@@ -140,8 +148,7 @@ def test_predictions_are_what_their_type_says(model: Any) -> None:
             if prediction.masks is not None:
                 assert prediction.masks.shape == (len(prediction.scores), *SHAPE)
                 assert prediction.masks.dtype == torch.bool
-        values = [value for value in vars(prediction).values() if value is not None]
-        assert all(tensor.device.type == "cpu" and not tensor.requires_grad for tensor in values)
+        assert all(tensor.device.type == "cpu" and not tensor.requires_grad for tensor in _tensors(prediction))
 
 
 def test_the_gradient_reaches_every_image(model: Any) -> None:
