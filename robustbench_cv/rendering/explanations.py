@@ -88,7 +88,11 @@ def write(explanations: Explanations, folder: Path) -> list[Path]:
         paths.append(path)
         source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
         pictures.append(Picture(case.sample.id, _caption(case), source, f"pictures/{path.name}"))
-    page = templates().get_template("explain.html.j2").render(it=explanations, table=table, pictures=pictures, colours=palette.css())
+    page = (
+        templates()
+        .get_template("explain.html.j2")
+        .render(it=explanations, table=table, pictures=pictures, colours=palette.css(), night=palette.css(dark=True))
+    )
     write_bytes(folder / "index.html", page.encode("utf-8"))
     return [*paths, folder / "index.html"]
 

@@ -33,7 +33,14 @@ def leaderboard_html(results: Results, tables: Sequence[Table]) -> str:
     """One self-contained page."""
     details = [item for item in build_items(results, ["robustness"]) if isinstance(item, Table)]
     made = page.templates().get_template("leaderboard.html.j2")
-    return made.render(run=results.run, tables=tables, details=details, checks=threats.checks_text(results), colours=palette.css())
+    return made.render(
+        run=results.run,
+        tables=tables,
+        details=details,
+        checks=threats.checks_text(results),
+        colours=palette.css(),
+        night=palette.css(dark=True),
+    )
 
 
 def _table(results: Results, task: Task) -> Table:
