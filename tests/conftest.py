@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +23,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+WHOLE_RUNS = frozenset(
+    """
+    test_before_after test_bench test_ci_examples test_context_compatibility test_explanations_in_runs test_hand_outs test_hard_negatives
+    test_imagenet9 test_incremental test_init test_joined test_maite test_occlusion test_page test_paper test_pytest_plugin test_run_reports
+    test_scoring test_scoring_files test_transplant test_tutorials
+    """.split()
+)
+"""Files whose tests are whole runs, or a browser: minutes together, so they are marked slow (`uv run pytest -m slow`)."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(str(item.fspath)).stem in WHOLE_RUNS:
+            item.add_marker(pytest.mark.slow)
