@@ -10,7 +10,7 @@ import pandas
 
 from robustbench_cv.catalogue import report
 from robustbench_cv.palette import PAPER, RULE
-from robustbench_cv.rendering import escape, reporting
+from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.figures import NOTHING, Chart, legend_above, say, value_axis, wrap_label
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Footnotes, Number
@@ -42,9 +42,7 @@ def _chart(results: Results, task: Task) -> Chart:
             e = cell.estimate
             rows.append((group.model, group.dataset, name, kind, e.value, e.low, e.high, e.n, e.excluded))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
-    scale = results.metric_row(task, metric)
-    # a chart draws names without what no figure can show
-    hues = {escape.plain(model): hue for model, hue in reporting.model_hues(results, task).items()}
+    scale, hues = results.metric_row(task, metric), reporting.model_hues(results, task)
     heights = 0.9 + 0.24 * frame["condition"].nunique() * max(1, len(reporting.groups_of(results, task)) * 0.7)
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} under every condition, with 95 % intervals: dots, open where images "

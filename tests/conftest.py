@@ -26,11 +26,29 @@ def one_thread() -> Iterator[None]:
 
 
 WHOLE_RUNS = frozenset(
-    """
-    test_before_after test_bench test_ci_examples test_context_compatibility test_explanations_in_runs test_hand_outs test_hard_negatives
-    test_imagenet9 test_incremental test_init test_joined test_maite test_occlusion test_page test_paper test_pytest_plugin test_run_reports
-    test_scoring test_scoring_files test_transplant test_tutorials
-    """.split()
+    (
+        "test_before_after",
+        "test_bench",
+        "test_ci_examples",
+        "test_context_compatibility",
+        "test_explanations_in_runs",
+        "test_hand_outs",
+        "test_hard_negatives",
+        "test_imagenet9",
+        "test_incremental",
+        "test_init",
+        "test_joined",
+        "test_maite",
+        "test_occlusion",
+        "test_page",
+        "test_paper",
+        "test_pytest_plugin",
+        "test_run_reports",
+        "test_scoring",
+        "test_scoring_files",
+        "test_transplant",
+        "test_tutorials",
+    )
 )
 """Files whose tests are whole runs, or a browser: minutes together, so they are marked slow (`uv run pytest -m slow`)."""
 

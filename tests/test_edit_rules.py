@@ -113,7 +113,8 @@ def test_an_honest_edit_passes(edit: str, tmp_path: Path) -> None:
     run(tmp_path, edit, "honest")
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     differences = page.count('<p class="gain">difference')
-    assert differences == (2 * 4 if edit == "on_the_object" else 4)  # images of two sizes have none
+    assert differences > 0
+    assert (differences > 4) == (edit == "on_the_object")  # images of two sizes have none, and there are four samples
     assert "placebo" in page
 
 

@@ -10,6 +10,7 @@ from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.metric import Estimate, Unit
 from robustbench_cv.palette import model_colour
+from robustbench_cv.rendering import escape
 from robustbench_cv.rendering.table_cells import Footnotes, Number, Quantity
 from robustbench_cv.results import Budget, Effect, Group, Results
 from robustbench_cv.suite import Condition
@@ -34,9 +35,9 @@ def short_title(results: Results, group: Group) -> str:
 
 
 def model_hues(results: Results, task: Task) -> dict[str, str]:
-    """The colour of each model of a task, by name: the same in every figure."""
+    """The colour of each model of a task, by name, also as figures write it: the same in every figure."""
     models = dict.fromkeys(group.model for group in groups_of(results, task))
-    return {model: model_colour(place) for place, model in enumerate(models)}
+    return {name: model_colour(place) for place, model in enumerate(models) for name in (model, escape.plain(model))}
 
 
 def metric_words(results: Results) -> dict[str, str]:
