@@ -43,6 +43,15 @@ def summary_parquet(summary: str) -> bytes:
     return out.getvalue()
 
 
+def _without_controls(value: Any) -> Any:
+    """The same, its texts without characters that steer a terminal or the direction of writing."""
+    if isinstance(value, dict):
+        return {key: _without_controls(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_controls(part) for part in value]
+    return escape.plain(value) if isinstance(value, str) else value
+
+
 def _type(name: str) -> pyarrow.DataType:
     return pyarrow.float64() if name in _NUMBERS else pyarrow.int64() if name in _COUNTS else pyarrow.string()
 
@@ -75,7 +84,7 @@ def model_cards(results: Results) -> dict[str, str]:
 
 def _card(results: Results, model: str) -> str:
     entry = {"name": model, "results": list(_index(results, model))}
-    head = yaml.safe_dump({"tags": ["robustness"], "model-index": [entry]}, sort_keys=False, allow_unicode=True)
+    head = yaml.safe_dump({"tags": ["robustness"], "model-index": [_without_controls(entry)]}, sort_keys=False, allow_unicode=True)
     return "\n".join(["---", head.rstrip("\n"), "---", "", "## Robustness", "", *_words(results, model), ""])
 
 
