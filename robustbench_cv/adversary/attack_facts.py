@@ -92,7 +92,10 @@ def facts_of_parts(parts: Sequence[AttackFacts]) -> AttackFacts:
         runs = sum(part.restarts for part in parts)
         queries = None if first.queries is None else first.queries // first.restarts * runs
         return msgspec.structs.replace(first, restarts=runs, queries=queries)
-    most = min((part.knowledge for part in parts if part.knowledge), key=MOST_FIRST.index, default=first.knowledge)
+    most: Knowledge = ""
+    for knowledge in reversed(MOST_FIRST):
+        if any(part.knowledge == knowledge for part in parts):
+            most = knowledge
     shared = first if all((p.norm, p.radius) == (first.norm, first.radius) for p in parts) else AttackFacts()
     return AttackFacts(
         norm=shared.norm,
