@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas
+from typing_extensions import TypedDict, Unpack
 
 from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.checks.doctor import diagnose
@@ -76,118 +77,66 @@ def run(
     ).results
 
 
+class RunOptions(TypedDict, total=False):
+    """What `run` takes beside a suite and a folder; see there."""
+
+    models: Sequence[str | AnyModel]
+    data: str | Sequence[str]
+    limit: int | None
+    seed: int | None
+    device: str
+    batch_size: int | None
+    skip_bad: bool
+    class_map: Mapping[str, str] | None
+    strength: int | None
+    notes: Sequence[str]
+    reread: bool
+    save_predictions: bool
+
+
 def execute(
     suite: str | Suite,
     *,
-    models: Sequence[str | AnyModel] = (),
-    data: str | Sequence[str] = (),
-    limit: int | None = None,
-    seed: int | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
     out: str | Path | None = None,
-    skip_bad: bool = False,
-    class_map: Mapping[str, str] | None = None,
-    strength: int | None = None,
-    notes: Sequence[str] = (),
-    reread: bool = False,
-    save_predictions: bool = False,
     command: str = "",
     progress: Callable[[int], Progress] = silent,
     announce: Callable[[str], None] = lambda text: None,
+    **asked: Unpack[RunOptions],
 ) -> Outcome:
     """As `run`, with what the call did beside its results: cells computed and reused, the exit code of `robustbench-cv run`.
 
     command: the command line, for run.json. progress: a bar over samples. announce: is given lines for people.
     """
-    chosen, options = _asked(
-        suite,
-        models,
-        data,
-        limit=limit,
-        seed=seed,
-        device=device,
-        batch_size=batch_size,
-        skip_bad=skip_bad,
-        class_map=class_map,
-        strength=strength,
-        notes=notes,
-        reread=reread,
-        save_predictions=save_predictions,
-    )
+    chosen, options = _checked(suite, **asked)
     folder = Path(out) if out is not None else Path("runs") / chosen.name
     return run_suite(chosen, folder, options, command=encodable(command), progress=progress, announce=announce)
 
 
-def plan(
-    suite: str | Suite,
-    *,
-    models: Sequence[str | AnyModel] = (),
-    data: str | Sequence[str] = (),
-    limit: int | None = None,
-    seed: int | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
-    skip_bad: bool = False,
-    class_map: Mapping[str, str] | None = None,
-    strength: int | None = None,
-    notes: Sequence[str] = (),
-    reread: bool = False,
-    save_predictions: bool = False,
-) -> list[str]:
+def plan(suite: str | Suite, **asked: Unpack[RunOptions]) -> list[str]:
     """What `run` would do, in lines for people; everything that it would refuse before its first cell is refused. Writes nothing."""
-    chosen, options = _asked(
-        suite,
-        models,
-        data,
-        limit=limit,
-        seed=seed,
-        device=device,
-        batch_size=batch_size,
-        skip_bad=skip_bad,
-        class_map=class_map,
-        strength=strength,
-        notes=notes,
-        reread=reread,
-        save_predictions=save_predictions,
-    )
-    made = make_plan(chosen, options)
+    made = make_plan(*_checked(suite, **asked))
     return [*plan_in_words(made), *(f"NOTE {note}" for note in missing_regions(made))]
 
 
-def _asked(
-    suite: str | Suite,
-    models: Sequence[str | AnyModel],
-    data: str | Sequence[str],
-    *,
-    limit: int | None,
-    seed: int | None,
-    device: str,
-    batch_size: int | None,
-    skip_bad: bool,
-    class_map: Mapping[str, str] | None,
-    strength: int | None,
-    notes: Sequence[str],
-    reread: bool,
-    save_predictions: bool,
-) -> tuple[Suite, Options]:
+def _checked(suite: str | Suite, **asked: Unpack[RunOptions]) -> tuple[Suite, Options]:
     """The suite and the options of a run, checked."""
     chosen = find_suite(suite) if isinstance(suite, str) else suite
+    models, data = asked.get("models", ()), asked.get("data", ())
     specs = (data,) if isinstance(data, str) else tuple(data)
     check_specs(chosen, models, specs)
     return chosen, Options(
         models=tuple(models),
         data=specs,
-        limit=_in_range("limit", limit, 1, 2**31 - 1),
-        seed=_in_range("seed", seed, 0, 2**63 - 1),
-        device=choose_device(device),
-        batch_size=_in_range("batch_size", batch_size, 1, 999_999),
-        skip_bad=skip_bad,
-        class_map=class_map,
-        notes=tuple(map(encodable, notes)),
-        strength=_in_range("strength", strength, 0, 2**31 - 1),
-        reread=reread,
-        save_predictions=save_predictions,
+        limit=_in_range("limit", asked.get("limit"), 1, 2**31 - 1),
+        seed=_in_range("seed", asked.get("seed"), 0, 2**63 - 1),
+        device=choose_device(asked.get("device", "auto")),
+        batch_size=_in_range("batch_size", asked.get("batch_size"), 1, 999_999),
+        skip_bad=asked.get("skip_bad", False),
+        class_map=asked.get("class_map"),
+        notes=tuple(map(encodable, asked.get("notes", ()))),
+        strength=_in_range("strength", asked.get("strength"), 0, 2**31 - 1),
+        reread=asked.get("reread", False),
+        save_predictions=asked.get("save_predictions", False),
     )
 
 

@@ -57,7 +57,7 @@ def _own(name: str) -> AttackFacts | None:
 
 
 def below_own_strength(facts: AttackFacts, threat: ThreatModel) -> str:
-    """What an attack was given less of than its catalogue entry, which follows its paper, gives it: "50 queries"; empty where of nothing.
+    """What an attack was given less of than its catalogue entry gives by itself: "50 queries"; empty where of nothing.
 
     >>> own = AttackFacts(steps=40, restarts=2)
     >>> below_own_strength(AttackFacts(steps=10, restarts=2), ThreatModel(own=own))

@@ -68,7 +68,7 @@ def weakened_text(results: Results, task: Task, conditions: Sequence[Condition])
     attacks = [c for c in conditions if c.kind == "attack"]
     if not any(below_own_strength(*_facts_of(results, task, c)) for c in attacks):
         return ""
-    return "Steps or queries stand in the name of an attack that had fewer of them than its catalogue entry, which follows its paper."
+    return "Steps or queries stand in the name of an attack that had fewer of them than its catalogue entry gives by itself."
 
 
 def run_text(results: Results) -> str:

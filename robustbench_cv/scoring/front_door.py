@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.closed_model import Missing
@@ -19,6 +19,8 @@ from robustbench_cv.scoring.rendered import Rendered
 from robustbench_cv.scoring.score import Request
 from robustbench_cv.scoring.score import score as score_request
 from robustbench_cv.suite import CLEAN, Gate
+
+T = TypeVar("T")
 
 
 def score(
@@ -101,10 +103,10 @@ def execute(
     if spec is None:
         raise UserError("no data are given; say --data, such as --data coco:/data/coco/val2017, or --rendered FOLDER")
     DATASETS.check(spec)
-    drawn = _only([str(one.manifest.seed) for one in folders], "seeds")
-    if drawn is not None and seed is not None and int(drawn) != seed:
+    drawn = _only([one.manifest.seed for one in folders], "seeds")
+    if drawn is not None and seed is not None and drawn != seed:
         raise UserError(f"--seed {seed}: the images of {folders[0].folder} were edited with the seed {drawn}; leave --seed out")
-    most = _only([str(one.manifest.limit) for one in folders], "numbers of samples") if limit is None else str(limit)
+    most = _only([one.manifest.limit for one in folders], "numbers of samples") if limit is None else limit
     request = Request(
         predictions=by_condition,
         data=spec,
@@ -120,8 +122,8 @@ def execute(
         name=name,
     )
     options = Options(
-        limit=int(most) if most and most != "None" else None,
-        seed=seed if drawn is None else int(drawn),
+        limit=most,
+        seed=seed if drawn is None else drawn,
         skip_bad=skip_bad,
         class_map=class_map,
         notes=tuple(notes),
@@ -148,11 +150,11 @@ def _by_condition(named: Sequence[tuple[str, Path]], rendered: Sequence[Rendered
     return dict(sorted(by_condition.items(), key=lambda item: item[0] != CLEAN.name))
 
 
-def _only(values: Sequence[str], what: str) -> str | None:
+def _only(values: Sequence[T], what: str) -> T | None:
     """The one that all of these are; None where there are none. UserError where they differ."""
     different = list(dict.fromkeys(values))
     if len(different) > 1:
-        raise UserError(f"the rendered folders are of different {what}: {' and '.join(different[:2])}; score them one by one")
+        raise UserError(f"the rendered folders are of different {what}: {' and '.join(map(str, different[:2]))}; score them one by one")
     return different[0] if different else None
 
 
