@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from robustbench_cv.arguments import PositiveNumber
 from robustbench_cv.catalogue import DATASETS, dataset
 from robustbench_cv.data.source import check_task
 from robustbench_cv.maite import DatasetFromMaite, dataset_from_maite
@@ -16,7 +17,7 @@ _THEIRS = Product("a MAITE data set (metadata, __getitem__, __len__)", ("metadat
 
 @dataset(tasks="classification, detection")
 def maite(
-    path: str, *, scale: float, task: Task = "classification", classes: str | None = None, name: str | None = None
+    path: str, *, scale: PositiveNumber, task: Task = "classification", classes: str | None = None, name: str | None = None
 ) -> DatasetFromMaite:
     """maite:file.py:factory(scale=255): what the factory returns gives an image (C, H, W), a target and metadata by index.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from robustbench_cv.arguments import PositiveNumber
 from robustbench_cv.catalogue import MODELS, model
 from robustbench_cv.maite import model_from_maite
 from robustbench_cv.models.labels import class_names
@@ -18,7 +19,7 @@ def maite(
     path: str,
     *,
     task: Literal["classification", "detection"],
-    scale: float,
+    scale: PositiveNumber,
     scores: Literal["probabilities", "logits"] | None = None,
     classes: str | None = None,
 ) -> AnyModel:
