@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustbench_cv.adversary.attack_facts import AttackFacts, Knowledge
+from robustbench_cv.adversary.attack_facts import AttackFacts
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell
 from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.rendering.threats import KNOWLEDGE
 from robustbench_cv.results import Results
 from robustbench_cv.suite import Condition
 
@@ -25,15 +26,6 @@ def _items(results: Results) -> list[Table]:
     return [*threats, _limits(results), _run(results), _models(results), _data(results), _conditions(results), _metrics(results)]
 
 
-_KNOWLEDGE: dict[Knowledge, str] = {
-    "gradients": "white box: weights and gradients",
-    "scores": "black box: the model's scores",
-    "decisions": "black box: the model's decisions",
-    "another model": "nothing of this model: found on another one",
-    "": "not declared",
-}
-
-
 def _threats(results: Results) -> Table:
     """What each attack may know, wants, and may change."""
     rows: list[list[Cell]] = []
@@ -43,7 +35,7 @@ def _threats(results: Results) -> Table:
             if facts is None:
                 continue
             norm, budget = reporting.NORMS[facts.norm] or "not declared", reporting.budget_of(facts) or "not declared"
-            knowledge = "attacks nothing: a control" if facts.is_control else _KNOWLEDGE[facts.knowledge]
+            knowledge = "attacks nothing: a control" if facts.is_control else KNOWLEDGE[facts.knowledge]
             fitted = "; fitted once, on other samples" if facts.fitted else ""
             rows.append([track.task, condition.name, knowledge + fitted, facts.goal or "not declared", norm, budget, *_effort(facts)])
     caption = (

@@ -73,7 +73,7 @@ def _tasks(results: Results, wanted: _Wanted) -> list[Task]:
         for name in names:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
+                hint = f"; did you mean {close[0]!r}?" if close else "."
                 raise UserError(f"no {kind} of the run is called {name!r}{hint} It has {', '.join(sorted(known))}")
     return tasks
 
@@ -195,7 +195,8 @@ def _caption(
     datasets = " and ".join(dict.fromkeys(g.dataset for g in groups))
     counts = sorted({n.estimate.n for n in numbers.values() if n.state == "shown"})
     size = "no number" if not counts else f"n = {counts[0]:,}" if len(counts) == 1 else f"n = {counts[0]:,} to {counts[-1]:,}"
-    unit = {"rate": " in %", "count": "", "count per image": " per image", "pixels": " in pixels"}[reporting.unit_of(results, task, metric)]
+    units = {"rate": " in %", "count": "", "count per image": " per image", "pixels": " in pixels", "score": ""}
+    unit = units[reporting.unit_of(results, task, metric)]
     better = "higher" if results.metric_row(task, metric).higher_is_better else "lower"
     parts = [
         f"{reporting.TASK_TITLES[task]} on {datasets} ({size}): {metric}{unit} ({better} is better), with 95 % intervals.",

@@ -15,7 +15,7 @@ import numpy
 import pyarrow
 
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
-from robustbench_cv.adversary.threat_model import ThreatModel
+from robustbench_cv.adversary.entry_facts import EntryFacts
 from robustbench_cv.arrow import compute
 from robustbench_cv.catalogue import METRICS, build_stored
 from robustbench_cv.errors import NotApplicable, UserError
@@ -125,13 +125,13 @@ class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class ConditionFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the built parts of a condition declare. removes_objects: an edit takes objects away. attack, corruption, context: None where
-    there is none. threat: who attacks; None also of runs by versions that did not store it."""
+    there is none. entry: of the attack in the catalogue; None also of runs by versions that did not store it."""
 
     removes_objects: bool = False
     attack: AttackFacts | None = None
     corruption: CorruptionFacts | None = None
     context: ContextFacts | None = None
-    threat: ThreatModel | None = None
+    entry: EntryFacts | None = None
 
 
 class CellRow(msgspec.Struct, frozen=True):

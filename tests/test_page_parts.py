@@ -231,6 +231,7 @@ def test_a_class_that_was_never_learned_is_marked_and_no_other() -> None:
         ("pgd(eps=1/255)", "gradients", "misclassified"),
         ("square(eps=1/255)", "scores", "misclassified"),
         ("autoattack(eps=1/255)", "gradients", "misclassified"),
+        ("universal(eps=1/255)", "gradients", "misclassified"),
         ("seg-pgd(eps=1/255)", "gradients", "at least 50% of the scored pixels wrong"),
     ],
 )

@@ -127,7 +127,7 @@ def test_the_caption_says_what_a_reader_must_know(results: Results) -> None:
     for words in (
         "scenes (n = 24)",
         "L∞",
-        "white-box",
+        "white box",
         "misclassified",
         "seed 7",
         "Suite synthetic, version 1",

@@ -56,7 +56,8 @@ class BackgroundSearch:
     @property
     def facts(self) -> AttackFacts:
         """queries: no more than there are backgrounds, once those are known."""
-        return AttackFacts(queries=min(self.limit, len(self.pool)) if self.pool else self.limit, swaps_background=True)
+        queries = min(self.limit, len(self.pool)) if self.pool else self.limit
+        return AttackFacts(queries=queries, swaps_background=True, knowledge="decisions")
 
     @property
     def files(self) -> Sequence[Path]:

@@ -243,21 +243,15 @@ def _doubts(results: Results) -> list[str]:
     """What no check says: samples without an outcome, attacks that nobody judged, and gates that cannot be decided."""
     failed, every = reporting.count_records(results, "failed"), reporting.count_records(results)
     doubts = [f"{failed} of {every} records failed: what they touch is inconclusive."] if failed else []
-    attacks = [(g, c) for g in results.groups() for c in results.conditions(g.task, "attack") if not _is_control(results, g.task, c.name)]
-    unjudged = sum(reporting.strength_of(results, group, c.name) not in ("strong", "weak", "nothing to break") for group, c in attacks)
+    unjudged, attacks = reporting.unjudged_attacks(results)
     if unjudged:
-        doubts.append(f"{unjudged} of {_count(len(attacks), 'attack')} not judged: nothing says whether they are strong (--strength 8).")
+        doubts.append(f"{unjudged} of {_count(attacks, 'attack')} not judged: nothing says whether they are strong (--strength 8).")
     undecided = [
         f"{v.gate.metric} under {v.gate.condition} of {v.group.model}" for v in gates.judge(results) if v.outcome == "inconclusive"
     ]
     if undecided:
         doubts.append(f"{_count(len(undecided), 'gate')} inconclusive: {'; '.join(undecided)}.")
     return doubts
-
-
-def _is_control(results: Results, task: Task, condition: str) -> bool:
-    facts = results.facts(task, condition).attack
-    return facts is not None and facts.is_control
 
 
 def alarms(results: Results) -> list[str]:

@@ -40,6 +40,14 @@ def model_hues(results: Results, task: Task) -> dict[str, str]:
     return {name: model_colour(place) for place, model in enumerate(models) for name in (model, escape.plain(model))}
 
 
+def unjudged_attacks(results: Results) -> tuple[int, int]:
+    """Of how many attacks nobody said whether they are strong, and how many there are; controls, which attack nothing, are none."""
+    facts = ((g, c.name, results.facts(g.task, c.name).attack) for g in results.groups() for c in results.conditions(g.task, "attack"))
+    attacks = [(group, name) for group, name, attack in facts if attack is None or not attack.is_control]
+    judged = sum(strength_of(results, group, name) in ("strong", "weak", "nothing to break") for group, name in attacks)
+    return len(attacks) - judged, len(attacks)
+
+
 def metric_words(results: Results) -> dict[str, str]:
     """What people call each metric of the run, by name."""
     return {row.name: row.words for track in results.run.tracks for row in track.metrics}

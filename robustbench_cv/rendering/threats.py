@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
-from robustbench_cv.adversary.threat_model import ThreatModel, below_own_strength
+from robustbench_cv.adversary.attack_facts import AttackFacts, Knowledge, Norm
+from robustbench_cv.adversary.entry_facts import EntryFacts, below_own_strength
 from robustbench_cv.findings import Verdict
 from robustbench_cv.rendering import reporting
 from robustbench_cv.results import Results
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
-_KNOWLEDGE = {
-    "white-box": "white-box (the adversary has the model's gradients)",
-    "black-box": "black-box (the adversary has the model's answers, or another model)",
-    "fitted beforehand": "fitted beforehand on other samples",
+KNOWLEDGE: dict[Knowledge, str] = {
+    "gradients": "white box: weights and gradients",
+    "scores": "black box: the model's scores",
+    "decisions": "black box: the model's decisions",
+    "another model": "nothing of this model: found on another one",
+    "": "not declared",
 }
+"""What an adversary sees, in words."""
+
 _CHANGES: dict[Norm, str] = {
     "linf": "a change of at most the stated budget in every pixel (L∞)",
     "l2": "a change whose L2 norm is at most the stated budget",
@@ -30,9 +34,9 @@ _CHANGES: dict[Norm, str] = {
 
 def attack_title(results: Results, task: Task, condition: Condition) -> str:
     """What a heading calls an attack, with what it was given less of than its entry's own: "AutoAttack, 50 queries"."""
-    facts, threat = _facts_of(results, task, condition)
-    title = threat.title or condition.curve or condition.name
-    less = below_own_strength(facts, threat)
+    facts, entry = _facts_of(results, task, condition)
+    title = entry.title or condition.curve or condition.name
+    less = below_own_strength(facts, entry)
     return f"{title}, {less}" if less else title
 
 
@@ -46,15 +50,17 @@ def budget_heading(results: Results, task: Task, condition: Condition) -> str:
 
 def adversary_text(results: Results, task: Task, conditions: Sequence[Condition]) -> str:
     """What these attacks may do, know and are out for, in sentences; empty where there is none."""
-    every = [_facts_of(results, task, c) for c in conditions if c.kind == "attack"]
-    real = [(facts, threat) for facts, threat in every if not facts.is_control]
+    every = [_facts_of(results, task, c)[0] for c in conditions if c.kind == "attack"]
+    real = [facts for facts in every if not facts.is_control]
     if not real:
         return ""
-    allowed = list(dict.fromkeys(_CHANGES[f.norm] for f, _ in real if f.norm in _CHANGES and f.radius is not None))
-    free = [f for f, _ in real if f.radius is None]
+    allowed = list(dict.fromkeys(_CHANGES[f.norm] for f in real if f.norm in _CHANGES and f.radius is not None))
+    free = [f for f in real if f.radius is None]
     changes = [*allowed, *(["as small a change as they find, without a bound"] if free else [])]
-    known = list(dict.fromkeys(_KNOWLEDGE[t.knowledge] for _, t in real if t.knowledge in _KNOWLEDGE))
-    goals = list(dict.fromkeys(t.goal for _, t in real if t.goal))
+    known = list(
+        dict.fromkeys(KNOWLEDGE[f.knowledge] + (", fitted once on other samples" if f.fitted else "") for f in real if f.knowledge)
+    )
+    goals = list(dict.fromkeys(f.goal for f in real if f.goal))
     parts = [
         f"Attacks make {' or '.join(changes)}." if changes else "",
         f"Knowledge: {'; '.join(known)}." if known else "The runs do not say what the adversary knows.",
@@ -83,12 +89,11 @@ def checks_text(results: Results) -> str:
     counts: Counter[Verdict] = Counter(f.verdict for f in results.findings)
     words: tuple[tuple[Verdict, str], ...] = (("stop", "stopped"), ("warn", "warned"), ("pass", "passed"), ("note", "noted"))
     said = ", ".join(f"{counts[verdict]} {word}" for verdict, word in words if counts[verdict])
-    attacks = [(g, c) for g in results.groups() for c in results.conditions(g.task, "attack")]
-    judged = sum(reporting.strength_of(results, g, c.name) in ("strong", "weak", "nothing to break") for g, c in attacks)
-    rest = f" {len(attacks) - judged} of {len(attacks)} attacks not judged for strength." if judged < len(attacks) else ""
+    unjudged, attacks = reporting.unjudged_attacks(results)
+    rest = f" {unjudged} of {attacks} attacks not judged for strength." if unjudged else ""
     return (f"Checks: {said}." if said else "No check has run.") + rest
 
 
-def _facts_of(results: Results, task: Task, condition: Condition) -> tuple[AttackFacts, ThreatModel]:
+def _facts_of(results: Results, task: Task, condition: Condition) -> tuple[AttackFacts, EntryFacts]:
     facts = results.facts(task, condition.name)
-    return facts.attack or AttackFacts(), facts.threat or ThreatModel()
+    return facts.attack or AttackFacts(), facts.entry or EntryFacts()

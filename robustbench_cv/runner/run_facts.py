@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from robustbench_cv.adversary.attack_facts import facts_of
-from robustbench_cv.adversary.threat_model import threat_model_of
+from robustbench_cv.adversary.entry_facts import entry_facts_of
 from robustbench_cv.adversary.universal.judging import attack_of
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.errors import UserError
@@ -37,8 +37,8 @@ def condition_facts(condition: Condition) -> ConditionFacts:
         # Of steps that cannot reach the budget: whoever runs the attack is told when it is built for that.
         warnings.simplefilter("ignore", UserWarning)
         built = attack_of(condition)
-        threat = threat_model_of(condition.attack, built)
-        return ConditionFacts(removes_objects=removes, attack=facts_of(built), corruption=corruption, threat=threat)
+        entry = entry_facts_of(condition.attack)
+        return ConditionFacts(removes_objects=removes, attack=facts_of(built), corruption=corruption, entry=entry)
 
 
 def removes_objects(specs: Sequence[str]) -> bool:
