@@ -235,7 +235,7 @@ def test_pictures_are_of_samples_that_were_attacked(model: str, data: str, tmp_p
     assert list(rows.index) == list(results.records[results.records.condition == "clean"]["sample"])
     assert (rows.reason == "this image shows a dark").any()
     shown = [p for p in results.pictures() if p.condition == "attack 0"]
-    assert len(shown) == 4
+    assert len(shown) == 8
     for picture in shown:
         assert rows.reason[picture.sample] == ""
         assert (pixels(picture.before) != pixels(picture.after)).any()

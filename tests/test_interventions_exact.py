@@ -32,7 +32,7 @@ def test_exact_removal_is_the_scene_without_the_object() -> None:
         assert sample.scene is not None
         (main,) = (k for k in range(9) if _equal(sample.regions.get(f"instance:{k}"), sample.regions["object"]))
         truth = sample.scene.without([main])
-        after = edit("remove(fill='exact')", sample)
+        after = edit("remove(what='object', fill='exact')", sample)
         assert torch.equal(after.image, truth.image)
         assert after.target.label == ABSENT
         assert after.edit.before.label == sample.target.label

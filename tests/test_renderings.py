@@ -14,6 +14,7 @@ from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
 from robustbench_cv.runner import renderings
+from robustbench_cv.runner.cell import EDITED_TWICE
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.renderings import OriginalPredictions, Renderings
 from robustbench_cv.runner.run import run_suite
@@ -193,8 +194,8 @@ def darker(factor): return Darker(factor)
 
 def test_a_run_reads_edits_and_predicts_each_image_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "counted.py").write_text(COUNTED)
-    images = numpy.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=numpy.uint8)
-    numpy.savez(tmp_path / "data.npz", images=images, labels=numpy.arange(6) % 2, classes=numpy.array(["light", "dark"]))
+    images = numpy.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=numpy.uint8)
+    numpy.savez(tmp_path / "data.npz", images=images, labels=numpy.arange(10) % 2, classes=numpy.array(["light", "dark"]))
     read: Counter[int] = Counter()
 
     def counting(dataset: Dataset, index: int) -> Sample:
@@ -214,10 +215,11 @@ def test_a_run_reads_edits_and_predicts_each_image_once(monkeypatch: pytest.Monk
         track = Track("classification", models, (f"npz:{tmp_path / 'data.npz'}",), conditions, ("top-1",))
         run_suite(Suite("counted", 1, (track,), reports=("main-table",)), tmp_path / f"run {len(conditions)}", Options(strength=0))
         counts.append({name: Counter((tmp_path / name).read_text().split()) for name in ("edits", "first", "second")})
-        assert read == Counter(dict.fromkeys(range(6), 1))
+        assert read == Counter(dict.fromkeys(range(10), 1))
         assert not (tmp_path / f"run {len(conditions)}" / "edited").exists()
 
     clean, edited = counts
-    assert list(edited["edits"].values()) == [len(edits)] * 6  # once for each factor, not for each model
+    # Once for each factor, not for each model; the first samples twice, to see that the same edit comes out.
+    assert list(edited["edits"].values()) == [2 * len(edits)] * EDITED_TWICE + [len(edits)] * (10 - EDITED_TWICE)
     for name in ("first", "second"):  # what an edit is compared with was predicted once, with the clean condition
         assert all(edited[name][image] == clean[name][image] > 0 for image in edited["edits"])

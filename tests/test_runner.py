@@ -376,7 +376,7 @@ def test_pictures_are_saved_losslessly_with_predictions(suite: Suite, tmp_path: 
     pictures = results.pictures()
     assert {p.condition for p in pictures} == {"clean", "pgd"}
     attacked = [p for p in pictures if p.condition == "pgd"]
-    assert len(attacked) == 4
+    assert len(attacked) == 8
     for picture in attacked:
         assert picture.before.read_bytes() != picture.after.read_bytes()
         assert set(picture.after_prediction) == {"label", "score"}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 from PIL import Image
 
+from robustbench_cv.metrics.coco_matching import Objects, overlaps
 from robustbench_cv.types import IGNORE
 
 Shown: TypeAlias = Mapping[str, Any]
@@ -94,15 +95,13 @@ def _matches(reported: Sequence[tuple[list[float], float | None, int]], objects:
     """How many objects have a box of their class on them, each box serving one: the surest chooses first."""
     if not reported or not objects:
         return 0
-    import torch
-
-    from robustbench_cv.boxes import iou
-
-    overlaps = iou(torch.tensor([box for box, _, _ in reported]), torch.tensor([box for box, _, _ in objects])).tolist()
+    own, truths = (numpy.array([box for box, _, _ in boxes], float) for boxes in (reported, objects))
+    nobody = numpy.zeros(len(truths), bool)
+    overlap = overlaps(own, Objects(truths, (truths[:, 2:] - truths[:, :2]).prod(axis=1), crowd=nobody))
     free, found = set(range(len(objects))), 0
     for i in reversed(range(len(reported))):
-        able = [j for j in free if objects[j][2] == reported[i][2] and overlaps[i][j] >= OVERLAP]
+        able = [j for j in free if objects[j][2] == reported[i][2] and overlap[i, j] >= OVERLAP]
         if able:
-            free.remove(max(able, key=lambda j: overlaps[i][j]))
+            free.remove(max(able, key=lambda j: overlap[i, j]))
             found += 1
     return found
