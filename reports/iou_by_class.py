@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.metrics.context import CHANGES, changed_images
+from robustbench_cv.metrics.removal_response import CHANGES, changed_images
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell, Footnotes

@@ -11,7 +11,7 @@ import pandas
 from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.context_results import ClassEffect
-from robustbench_cv.metrics.context import CHANGES, FEWEST, LEAST_IOU
+from robustbench_cv.metrics.removal_response import CHANGES, FEWEST, LEAST_IOU
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.escape import slug

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from robustbench_cv.arrow import compute
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column, aligned
+from robustbench_cv.metrics.non_inferiority import Outcome, Regression, regression_of
 from robustbench_cv.metrics.paired_tests import holm
-from robustbench_cv.metrics.regression import Outcome, Regression, regression_of
 from robustbench_cv.results import Group, Results, TrackRow
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task

@@ -14,7 +14,6 @@ from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alo
 from robustbench_cv.metrics.compatibility_bins import ByCompatibility, ShiftBin
 from robustbench_cv.metrics.compatibility_bins import by_compatibility as bins_of_recall
 from robustbench_cv.metrics.compatibility_bins import shift_by_compatibility as bins_of_shift
-from robustbench_cv.metrics.context import Affected, affected_images
 from robustbench_cv.metrics.context_compatibility import COMPATIBILITY, CONTEXT_COMPATIBILITY
 from robustbench_cv.metrics.context_index import ContextReliance, Sides, context_reliance
 from robustbench_cv.metrics.context_shift import ContextShift, context_shift
@@ -31,6 +30,7 @@ from robustbench_cv.metrics.occlusion_gap import OcclusionGap, occlusion_gap
 from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
 from robustbench_cv.metrics.over_places import Cell, OverPlaces, by_place, label_entropy, over_places, ring_change
 from robustbench_cv.metrics.ratios import Background, Ratio
+from robustbench_cv.metrics.removal_response import Affected, affected_images
 from robustbench_cv.results import Effect, Group, Results, undefined
 
 

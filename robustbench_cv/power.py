@@ -14,7 +14,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column, aligned
 from robustbench_cv.metrics.intervals import discordant, moments_of
 from robustbench_cv.metrics.metric import Metric
-from robustbench_cv.metrics.regression import SIZE, detectable, detectable_loss, needed_samples, regression_of
+from robustbench_cv.metrics.non_inferiority import SIZE, detectable, detectable_loss, needed_samples, regression_of
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Suite
 from robustbench_cv.tasks import Task

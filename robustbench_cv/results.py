@@ -24,13 +24,13 @@ from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts
-from robustbench_cv.metrics.base_rates import BaseRates, base_rates
 from robustbench_cv.metrics.context_association import Association
 from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
 from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack
 from robustbench_cv.metrics.evidence import Column, shared_ids
 from robustbench_cv.metrics.failures import with_failures
 from robustbench_cv.metrics.hallucination import REPORTED
+from robustbench_cv.metrics.hallucination_base_rates import BaseRates, base_rates
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate, paired_difference
 from robustbench_cv.metrics.metric import Estimate, Metric, Unit
 from robustbench_cv.metrics.ratios import Background

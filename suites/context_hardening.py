@@ -44,5 +44,5 @@ def context_hardening(
         "context-hardening",
         version=1,
         tracks=tracks,
-        reports=(f"before-after(most_lost={most_lost!r}, least_gained={least_gained!r})", *_REPORTS),
+        reports=(f"hardening(most_lost={most_lost!r}, least_gained={least_gained!r})", *_REPORTS),
     )

@@ -27,7 +27,7 @@ def one_thread() -> Iterator[None]:
 
 WHOLE_RUNS = frozenset(
     (
-        "test_before_after",
+        "test_hardening_report",
         "test_bench",
         "test_ci_examples",
         "test_context_compatibility",

@@ -39,7 +39,7 @@ Every report of the catalogue, by name: a pure function of a run's records. A su
 any finished run `results.table("by-class")` is the first table, or the data of the first chart, of any report whose metrics it measured.
 
 `robustbench-cv show report NAME` prints the arguments of one. What is looked for under another word: corruption robustness is
-`corruptions`, the context matrix `removal-matrix`, what in-painting does to pictures `fill-fidelity`, hardening `before-after`, accuracy
+`corruptions`, the context matrix `removal-matrix`, what in-painting does to pictures `fill-fidelity`, hardening `hardening`, accuracy
 against multiply-adds `complexity`. The pictures are of real runs on the embedded data, made as `tests/docs_reports.py` says; of a table
 they show the first rows and columns.
 """

@@ -20,7 +20,7 @@ from robustbench_cv.compare import compare
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import paired_difference
-from robustbench_cv.metrics.regression import detectable_loss, needed_samples, regression_of
+from robustbench_cv.metrics.non_inferiority import detectable_loss, needed_samples, regression_of
 from robustbench_cv.record_store import InMemory
 from robustbench_cv.records import Record
 from robustbench_cv.rendering.comparison import table, text, verdict, write

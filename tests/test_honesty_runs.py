@@ -20,7 +20,7 @@ from robustbench_cv.models.build import build
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace
 from robustbench_cv.results import Results
-from robustbench_cv.runner import strength
+from robustbench_cv.runner import attack_verdicts
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.run import EXIT_CHECK, EXIT_PASS, Outcome, run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
@@ -89,7 +89,7 @@ def test_every_attack_on_every_model_gets_one_verdict_once(data: str, tmp_path: 
     assert "the same attack on twin, transferred" in found["tiny", "pgd"].evidence
     assert (found["tiny", "fgsm"].check, found["tiny", "fgsm"].verdict) == ("S11", "warn")
 
-    monkeypatch.setattr(strength, "judge", lambda subject: pytest.fail("judged again"))
+    monkeypatch.setattr(attack_verdicts, "judge", lambda subject: pytest.fail("judged again"))
     again = run(tmp_path / "out", data, *specs)
     assert again.computed == 0
     assert again.results.findings == first.results.findings
@@ -176,6 +176,6 @@ def test_gradients_that_are_zero_count_on_samples_that_were_not_broken() -> None
         AttackTrace(success=s, size=0.1, radius=0.1, forwards=1, backwards=1, zero_grads=z)
         for z, s in ((1.0, True), (1.0, False), (0.5, False))
     )
-    assert strength.zero_share([broken, partly]) == 0
-    assert strength.zero_share([broken, whole, partly, partly]) == 0.25
-    assert strength.zero_share([]) == 0
+    assert attack_verdicts.zero_share([broken, partly]) == 0
+    assert attack_verdicts.zero_share([broken, whole, partly, partly]) == 0.25
+    assert attack_verdicts.zero_share([]) == 0

@@ -13,7 +13,7 @@ from robustbench_cv.metrics.intervals import FEWEST, difference_in_differences, 
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.precision_influence import precision_influence
 from robustbench_cv.metrics.score_intervals import tango, wilson
-from robustbench_cv.metrics.student import Spread, interval_of, student
+from robustbench_cv.metrics.t_intervals import Spread, interval_of, student
 from tests.benchmarks import interval_coverage
 from tests.reference import worlds
 

@@ -8,10 +8,10 @@ import torch
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.metrics.context import affected_images, changed_images
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import estimate
 from robustbench_cv.metrics.iou import CONFUSION, ClassIoU
+from robustbench_cv.metrics.removal_response import affected_images, changed_images
 from robustbench_cv.types import Labels, MaskPrediction, MaskTarget, Sample
 
 MIOU, ACCURACY = METRICS.build("miou"), METRICS.build("pixel-accuracy")

@@ -14,7 +14,7 @@ from robustbench_cv.compare import compare
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import moments_of
-from robustbench_cv.metrics.regression import detectable, needed_samples, regression_of
+from robustbench_cv.metrics.non_inferiority import detectable, needed_samples, regression_of
 from robustbench_cv.power import _deviation, power_of_run, power_of_suite
 from robustbench_cv.rendering.power import power_text
 from robustbench_cv.suite_files import find_suite

@@ -54,7 +54,7 @@ def numbers(items: list[Any]) -> list[Number]:
 NONE_HERE = {
     "background-gap",
     "background-variants",
-    "before-after",
+    "hardening",
     "context-compatibility",
     "context-curves",
     "context-index",

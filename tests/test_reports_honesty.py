@@ -20,7 +20,7 @@ from robustbench_cv import catalogue, gates
 from robustbench_cv.catalogue import REPORTS, add_plugin
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
-from robustbench_cv.metrics.base_rates import base_rates
+from robustbench_cv.metrics.hallucination_base_rates import base_rates
 from robustbench_cv.metrics.score_intervals import wilson
 from robustbench_cv.record_store import RecordStore
 from robustbench_cv.registry import load_file

@@ -14,7 +14,7 @@ import torch
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.compare import compare_models
 from robustbench_cv.errors import UserError
-from robustbench_cv.metrics.regression import regression_of
+from robustbench_cv.metrics.non_inferiority import regression_of
 from robustbench_cv.records import AttackTrace
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering.figures import Chart

@@ -13,7 +13,7 @@ import numpy
 
 from robustbench_cv.metrics.intervals import with_caution
 from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.metrics.student import interval_of, spread_of
+from robustbench_cv.metrics.t_intervals import interval_of, spread_of
 
 MARGIN = 0.05
 """Mean relevance mass below the object's share of area plus this is no concentration."""

@@ -11,10 +11,10 @@ from robustbench_cv.arguments import PositiveNumber
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.degrade_context import AT
-from robustbench_cv.interventions.elsewhere import Area, Elsewhere
 from robustbench_cv.interventions.fill import blur_known_pixels
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import choice_of, needed_regions, select
+from robustbench_cv.interventions.placebo import Area, Elsewhere
 from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec

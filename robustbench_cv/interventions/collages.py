@@ -10,7 +10,7 @@ from torch import Tensor
 from robustbench_cv.boxes import from_mask
 from robustbench_cv.interventions.cutout_placing import Placed
 from robustbench_cv.interventions.cutouts import Cutout
-from robustbench_cv.interventions.elsewhere import Collage
+from robustbench_cv.interventions.placebo import Collage
 from robustbench_cv.types import BoxTarget, Sample, Target
 
 

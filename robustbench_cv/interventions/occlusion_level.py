@@ -11,15 +11,15 @@ from torch import Tensor
 from robustbench_cv.arguments import Range as Bounds
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions.borrowing import Borrowing, BorrowingElsewhere
 from robustbench_cv.interventions.context_facts import ContextFacts, OcclusionLevels
-from robustbench_cv.interventions.covers import Cover, Range, cover_by
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.interventions.elsewhere import Area, Elsewhere
+from robustbench_cv.interventions.growing_occluders import Cover, Range, cover_by
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import choice_of, main_class, needed_regions, objects, select, share
+from robustbench_cv.interventions.occluded_objects import cover_objects, paint_over
 from robustbench_cv.interventions.occluders import SILHOUETTE, style_of
-from robustbench_cv.interventions.painting_over import cover_objects, paint_over
+from robustbench_cv.interventions.other_samples import Borrowing, BorrowingElsewhere
+from robustbench_cv.interventions.placebo import Area, Elsewhere
 from robustbench_cv.interventions.target_update import paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec

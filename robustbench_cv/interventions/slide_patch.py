@@ -12,9 +12,9 @@ from torch import Tensor
 from robustbench_cv.arguments import NonNegativeInt, PositiveInt
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.interventions.elsewhere import Area, Elsewhere
 from robustbench_cv.interventions.fill import fill_region, known_fill
 from robustbench_cv.interventions.intervention import Intervention
+from robustbench_cv.interventions.placebo import Area, Elsewhere
 from robustbench_cv.interventions.shapes import scale_length
 from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise

@@ -15,7 +15,7 @@ from robustbench_cv.metrics.detection_rates import OBJECTS
 from robustbench_cv.metrics.evidence import Column, aligned, all_ids
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate, moments_of, unseen_error, with_caution
 from robustbench_cv.metrics.metric import Estimate, Metric
-from robustbench_cv.metrics.student import interval_of, spread_of
+from robustbench_cv.metrics.t_intervals import interval_of, spread_of
 
 FEWEST_IMAGES = 10
 """Of fewer images no number is told (project choice, as of the cells of the class matrix)."""

@@ -14,7 +14,7 @@ import numpy
 from robustbench_cv.metrics.evidence import Column, Side, aligned, all_ids
 from robustbench_cv.metrics.intervals import Moments, difference_of, moments_of, unseen_error, with_caution
 from robustbench_cv.metrics.metric import Estimate, Metric
-from robustbench_cv.metrics.student import Spread, spread_of, student
+from robustbench_cv.metrics.t_intervals import Spread, spread_of, student
 
 
 class Sides(NamedTuple):

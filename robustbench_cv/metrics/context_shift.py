@@ -12,7 +12,7 @@ import numpy
 from robustbench_cv.metrics.detection_rates import FOUND, OBJECTS
 from robustbench_cv.metrics.evidence import Column, Side, aligned, all_ids, row_of
 from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.metrics.student import interval_of, spread_of
+from robustbench_cv.metrics.t_intervals import interval_of, spread_of
 
 
 class ContextShift(NamedTuple):

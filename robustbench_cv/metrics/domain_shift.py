@@ -12,7 +12,7 @@ from typing import NamedTuple
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import estimate, moments_of
 from robustbench_cv.metrics.metric import Estimate, Metric
-from robustbench_cv.metrics.student import Spread, interval_of, spread_of
+from robustbench_cv.metrics.t_intervals import Spread, interval_of, spread_of
 
 
 class DomainShift(NamedTuple):

@@ -20,7 +20,7 @@ from robustbench_cv.metrics.evidence import Column, Side, Values, aligned, all_i
 from robustbench_cv.metrics.influence import HasFewest, half_sample_bias, influence_of
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.score_intervals import Interval, tango, wilson
-from robustbench_cv.metrics.student import Spread, interval_of, spread_of
+from robustbench_cv.metrics.t_intervals import Spread, interval_of, spread_of
 
 FEWEST = 20
 """With fewer samples an interval may hold less often than it says (by simulation, see docs/intervals.md)."""

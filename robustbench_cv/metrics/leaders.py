@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from robustbench_cv.metrics.evidence import Side
 from robustbench_cv.metrics.metric import Metric
+from robustbench_cv.metrics.non_inferiority import SIZE, regression_of
 from robustbench_cv.metrics.paired_tests import holm
-from robustbench_cv.metrics.regression import SIZE, regression_of
 
 
 @dataclass(frozen=True)

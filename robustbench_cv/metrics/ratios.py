@@ -36,7 +36,7 @@ class Rate:
     """The share of samples with an outcome. Evidence: whether it is there.
 
     outcome: of one sample; NotApplicable where the question means nothing there. guess: what a guess would score, None where that means
-    nothing. background: evidence that is kept of every sample beside, see `base_rates`.
+    nothing. background: evidence that is kept of every sample beside, see `hallucination_base_rates`.
     """
 
     name: str

@@ -12,8 +12,8 @@ from itertools import combinations
 from robustbench_cv import palette
 from robustbench_cv.joined import join
 from robustbench_cv.metrics.evidence import Column
+from robustbench_cv.metrics.non_inferiority import SIZE, regression_of
 from robustbench_cv.metrics.paired_tests import holm
-from robustbench_cv.metrics.regression import SIZE, regression_of
 from robustbench_cv.metrics.worst_case import worst_case
 from robustbench_cv.rendering import page, reporting, threats
 from robustbench_cv.rendering.publish import build_items

@@ -28,11 +28,11 @@ from robustbench_cv.run_folder import RunFolder, digest
 from robustbench_cv.runner.cell_code import engine_code
 from robustbench_cv.runner.context_counts import ContextCounts, compares_contexts
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
+from robustbench_cv.runner.edited_samples import Renderings
 from robustbench_cv.runner.job import build_metric
 from robustbench_cv.runner.model_description import Described, ModelDescriber
 from robustbench_cv.runner.model_pool import ModelPool
 from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
-from robustbench_cv.runner.renderings import Renderings
 from robustbench_cv.runner.universal_fit import plan_fit
 from robustbench_cv.runner.warm_start import smaller_budget
 from robustbench_cv.suite import Condition, Suite, Track, check_gates

@@ -15,8 +15,8 @@ from robustbench_cv.results import AssociationRow, CellRow, DatasetRow, ModelRow
 from robustbench_cv.run_folder import digest
 from robustbench_cv.runner.context_counts import ContextCounts
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
+from robustbench_cv.runner.edited_samples import OriginalPredictions, Renderings
 from robustbench_cv.runner.model_pool import ModelPool
-from robustbench_cv.runner.renderings import OriginalPredictions, Renderings
 from robustbench_cv.suite import Condition, Suite, Track
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import AnyModel, Dataset

@@ -31,6 +31,7 @@ from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import ComplexityRow, ExplanationRow, Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder, read_json
 from robustbench_cv.runner import saved_images, saved_predictions
+from robustbench_cv.runner.attack_verdicts import count_attacks, stored_strength
 from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
 from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.changed_inputs import require_unchanged
@@ -45,7 +46,6 @@ from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run_facts import architecture, environment, licences, limits, with_facts
-from robustbench_cv.runner.strength import count_attacks, stored_strength
 from robustbench_cv.suite import Suite
 from robustbench_cv.types import BoxPrediction
 

@@ -86,7 +86,7 @@ def compared(task: Task, models: list[str], folder: Path, test: int) -> list[Tab
     """The tables of the suite's report, the first model being the plain one."""
     suite = find_suite(f"context-hardening(samples={test}, size={CASES[task].size})")
     results = run_suite(suite, folder, Options(models=tuple(models), strength=0)).results
-    return [item for item in build_items(results, ["before-after"]) if isinstance(item, Table)]
+    return [item for item in build_items(results, ["hardening"]) if isinstance(item, Table)]
 
 
 if __name__ == "__main__":

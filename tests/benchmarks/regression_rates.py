@@ -15,8 +15,8 @@ import pyarrow
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.metrics.evidence import Column
+from robustbench_cv.metrics.non_inferiority import SIZE, Regression, needed_samples, regression_of
 from robustbench_cv.metrics.paired_tests import holm
-from robustbench_cv.metrics.regression import SIZE, Regression, needed_samples, regression_of
 from tests.benchmarks.interval_coverage import LABELS, detector, segmenter
 
 RATES = ((0.02, 0.8), (0.05, 0.8), (0.1, 0.8), (0.05, 0.95))

@@ -13,9 +13,9 @@ from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.corruption_facts import GROUPS, SCORED, CorruptionFacts, Where
 from robustbench_cv.interventions.corruptions import blur, digital, pixel_noise, weather
 from robustbench_cv.interventions.corruptions.pixel_noise import Image
-from robustbench_cv.interventions.elsewhere import Area
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.object_selection import needed_regions, select
+from robustbench_cv.interventions.placebo import Area
 from robustbench_cv.interventions.target_update import make_edited, origin, paired_noise
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import Spec

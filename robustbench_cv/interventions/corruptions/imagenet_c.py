@@ -12,8 +12,8 @@ from robustbench_cv.catalogue import intervention
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.corruption_facts import Where
 from robustbench_cv.interventions.corruptions.corruption import CORRUPTIONS, Corruption
-from robustbench_cv.interventions.elsewhere import Elsewhere
 from robustbench_cv.interventions.intervention import Intervention
+from robustbench_cv.interventions.placebo import Elsewhere
 
 
 @intervention(paper="arXiv:1903.12261", group="noise")

@@ -20,7 +20,7 @@ from robustbench_cv.metrics.intervals import Moments, centre_and_spread, differe
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.paired_tests import McNemar, mcnemar
 from robustbench_cv.metrics.score_intervals import tango_score
-from robustbench_cv.metrics.student import student
+from robustbench_cv.metrics.t_intervals import student
 
 Outcome: TypeAlias = Literal["pass", "regression", "inconclusive"]
 

@@ -35,7 +35,7 @@ def run(folder: Path, models: tuple[object, ...], data: tuple[str, ...], limit: 
     ).results
 
 
-def shown(results: Results, spec: str = "before-after") -> tuple[Table, Chart]:
+def shown(results: Results, spec: str = "hardening") -> tuple[Table, Chart]:
     table, chart = build_items(results, [spec])
     assert isinstance(table, Table)
     assert isinstance(chart, Chart)
@@ -110,7 +110,7 @@ def test_rates_and_their_paired_differences_are_those_of_the_records(scenes: Res
 
 
 def test_the_requirements_are_the_users(scenes: Results) -> None:
-    table, _ = shown(scenes, "before-after(most_lost=1.0, least_gained=0.005)")
+    table, _ = shown(scenes, "hardening(most_lost=1.0, least_gained=0.005)")
     assert table.frame["must be"].tolist()[:2] == ["≥ −100 points", "≥ +0.5 points"]
     assert table.frame["verdict"].tolist()[0] == "holds"
     last = table.frame["number"].tolist()[3]
@@ -143,7 +143,7 @@ def test_the_suite_asks_for_models() -> None:
     with pytest.raises(UserError, match="has none; name some there, or with --model"):
         check_specs(find_suite("context-hardening"))
     asked = find_suite("context-hardening(size=48, most_lost=0.02)")
-    assert asked.reports[0] == "before-after(most_lost=0.02, least_gained=0.1)"
+    assert asked.reports[0] == "hardening(most_lost=0.02, least_gained=0.1)"
     assert asked.tracks[0].datasets == ("scenes(bias=1.0, size=48)", "scenes(bias=0.0, size=48)")
 
 

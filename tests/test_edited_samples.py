@@ -13,10 +13,10 @@ from robustbench_cv.errors import NotApplicable
 from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
-from robustbench_cv.runner import renderings
+from robustbench_cv.runner import edited_samples
 from robustbench_cv.runner.cell import EDITED_TWICE
+from robustbench_cv.runner.edited_samples import OriginalPredictions, Renderings
 from robustbench_cv.runner.planned_cells import Options
-from robustbench_cv.runner.renderings import OriginalPredictions, Renderings
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.runner.sample_files import read_sample_file, write_sample
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
@@ -118,16 +118,16 @@ def test_a_single_model_leaves_nothing_on_disk(tmp_path: Path) -> None:
 def test_the_least_recently_used_originals_are_let_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pictures = Pictures(3)
     kept = shared(pictures, tmp_path, 2)
-    size = renderings._size(pictures[0])
+    size = edited_samples._size(pictures[0])
     pictures.read.clear()
-    monkeypatch.setattr(renderings, "MEMORY", 2 * size)
+    monkeypatch.setattr(edited_samples, "MEMORY", 2 * size)
     for index in (0, 1, 0, 2, 0, 1):  # 1 is let go for 2
         kept.original(index)
     assert pictures.read == Counter({0: 1, 1: 2, 2: 1})
 
 
 def test_a_full_disk_share_makes_edits_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(renderings, "DISK", 1)
+    monkeypatch.setattr(edited_samples, "DISK", 1)
     kept, made = shared(Pictures(3), tmp_path, 2), Counter[int]()
     for index in (0, 1, 2, 0, 1, 2):
 
@@ -141,7 +141,7 @@ def test_a_full_disk_share_makes_edits_again(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_predictions_of_originals_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     one = ClassPrediction(torch.full((4,), 0.25))
-    monkeypatch.setattr(renderings, "MEMORY", 2 * 16)
+    monkeypatch.setattr(edited_samples, "MEMORY", 2 * 16)
     kept = OriginalPredictions()
     kept.keep({str(k): one for k in range(5)})
     assert [kept.get(str(k)) is not None for k in range(5)] == [True, True, False, False, False]
@@ -202,7 +202,7 @@ def test_a_run_reads_edits_and_predicts_each_image_once(monkeypatch: pytest.Monk
         read[index] += 1
         return read_sample(dataset, index)
 
-    monkeypatch.setattr(renderings, "read_sample", counting)
+    monkeypatch.setattr(edited_samples, "read_sample", counting)
     file = tmp_path / "counted.py"
     models = tuple(f"{file}:model(name={name!r})" for name in ("first", "second"))
     edits = tuple(Condition(f"darker {f}", (f"{file}:darker(factor={f})",)) for f in (0.9, 0.8, 0.7))

@@ -17,7 +17,7 @@ from robustbench_cv.metrics.evidence import Column, Side, aligned, row_of
 from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.score_intervals import wilson
-from robustbench_cv.metrics.student import interval_of, spread_of
+from robustbench_cv.metrics.t_intervals import interval_of, spread_of
 
 
 @dataclass(frozen=True)

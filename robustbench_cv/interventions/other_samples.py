@@ -9,8 +9,8 @@ from torch import Tensor
 
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.interventions.elsewhere import Area, Elsewhere
 from robustbench_cv.interventions.intervention import Intervention
+from robustbench_cv.interventions.placebo import Area, Elsewhere
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Sample
 

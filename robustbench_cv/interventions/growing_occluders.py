@@ -15,9 +15,9 @@ from robustbench_cv.interventions.collages import Layers
 from robustbench_cv.interventions.cutout_placing import MOST_ENLARGED, Placed, place_over
 from robustbench_cv.interventions.cutouts import Cutout, Loan
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.interventions.elsewhere import Collage
 from robustbench_cv.interventions.object_selection import share as share_of
 from robustbench_cv.interventions.occluders import OBJECT, SILHOUETTE, STYLES, covering_pixels
+from robustbench_cv.interventions.placebo import Collage
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Sample
 

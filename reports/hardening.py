@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 
 @report(paper="arXiv:1812.06707")
-def before_after(most_lost: Fraction = 0.01, least_gained: Fraction = 0.1) -> Report:
+def hardening(most_lost: Fraction = 0.01, least_gained: Fraction = 0.1) -> Report:
     """The first model of a run beside each further one: in context, out of context, the paired differences, the context index, a verdict.
 
     In context is the first data set, out of context every further one; with one alone, its images with their contexts swapped. most_lost:
@@ -65,7 +65,7 @@ def _items(results: Results, task: Task, most_lost: float, least_gained: float) 
     if pair is not None:
         edits = "exact counterfactuals" if pair.exact else f"the {pair.name} fill"
         said.append(f"Context index by {edits}, on the first data set: 0 reads objects alone, 100 contexts alone.")
-    table = Table(cells_of(_COLUMNS, rows), caption, f"before-after-{task}", tuple(said), task, "models", "Before and after")
+    table = Table(cells_of(_COLUMNS, rows), caption, f"hardening-{task}", tuple(said), task, "models", "Before and after")
     return [table, _chart(results, task, [before, *others], places, metric)]
 
 
@@ -149,7 +149,7 @@ def _chart(results: Results, task: Task, models: list[str], places: list[Place],
         frame=frame,
         draw=lambda axes, shown: _draw(axes, shown, metric),
         caption=f"{reporting.TASK_TITLES[task]}: {metric.name} of each model in context and out of it, with 95 % intervals.",
-        label=f"before-after-chart-{task}",
+        label=f"hardening-chart-{task}",
         task=task,
         title="In context and out of it",
         size=(6.4, 2.8),

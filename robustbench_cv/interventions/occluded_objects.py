@@ -10,11 +10,11 @@ from torch import Tensor
 
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.collages import with_occluders
-from robustbench_cv.interventions.covers import ANY, Cover, Part, Range
 from robustbench_cv.interventions.cutouts import class_of
-from robustbench_cv.interventions.elsewhere import Area
+from robustbench_cv.interventions.growing_occluders import ANY, Cover, Part, Range
 from robustbench_cv.interventions.object_selection import instances, main_class, members, objects, select, things
 from robustbench_cv.interventions.occluders import OBJECT, TEXTURES
+from robustbench_cv.interventions.placebo import Area
 from robustbench_cv.interventions.shapes import pieces
 from robustbench_cv.interventions.target_update import as_crowd, cut_regions, ignore_pixels, make_edited, origin
 from robustbench_cv.noise import Noise
