@@ -376,6 +376,14 @@ class Dataset(Protocol):
 
 
 @runtime_checkable
+class NamesRegions(Protocol):
+    """A data set whose regions "class:<name>" are of other classes than its labels: it says of which."""
+
+    @property
+    def region_classes(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
 class KnowsContents(Protocol):
     """A data set that tells what a sample shows without decoding its image."""
 

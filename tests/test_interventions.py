@@ -50,6 +50,13 @@ def test_dilation_is_every_pixel_within_the_radius(radius: int) -> None:
     assert torch.equal(dilate_mask(mask, radius), expected)
 
 
+def test_growth_beyond_the_image_is_all_of_it_at_once() -> None:
+    mask = torch.zeros(6, 9, dtype=torch.bool)
+    assert not dilate_mask(mask, 10**9).any()
+    mask[2, 3] = True
+    assert dilate_mask(mask, 10**9).all()
+
+
 def test_a_placed_shape_goes_everywhere_that_is_free_and_nowhere_else() -> None:
     shape = torch.zeros(6, 9, dtype=torch.bool)
     shape[:2, :3] = torch.tensor([[1, 1, 0], [1, 1, 1]]).bool()

@@ -56,6 +56,20 @@ def test_conditions_that_no_sample_will_serve_are_announced(pixels: str) -> None
     assert missing_regions(make_plan(in_scenes, Options())) == []
 
 
+@pytest.mark.parametrize(("name", "way_out"), [("cat", "did you mean .*'car'"), ("unicorn", "its classes are sky, ")])
+def test_a_class_that_no_data_set_knows_is_refused_before_anything_runs(name: str, way_out: str, tmp_path: Path) -> None:
+    track = Track("classification", ("lenet5.scenes",), ("scenes(samples=2)",), (CLEAN,), ("top-1",))
+    suite = small(track, Condition("gone", (f"remove(what={name!r})",)))
+    with pytest.raises(UserError, match=rf"'gone' is about a class '{name}', which scenes.* does not have; {way_out}"):
+        run_suite(suite, tmp_path / "out", Options())
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert "gone" not in "".join(
+        missing_regions(
+            make_plan(small(track, Condition("gone", ("remove(what='boat')",)), Condition("grass", ("remove(what='grass')",))), Options())
+        )
+    )
+
+
 def test_a_plan_in_words_counts_what_it_plans() -> None:
     plan = make_plan(small(DETECTOR, Condition("hidden", ("occlude(share=0.5)",)), gates=(Gate("ap50", "clean", 0.1),)), Options(limit=2))
     text = "\n".join(plan_in_words(plan))

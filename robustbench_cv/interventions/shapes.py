@@ -32,7 +32,8 @@ def dilate_mask(mask: Tensor, radius: int) -> Tensor:
     if radius <= 0:
         return mask.clone()
     grown = torch.zeros_like(mask)
-    height = mask.shape[0]
+    height, width = mask.shape
+    radius = min(radius, height + width)  # from there on it is all of the image
     for dy in range(-min(radius, height - 1), min(radius, height - 1) + 1):
         half = math.isqrt(radius * radius - dy * dy)
         rows = max_pool1d(mask.float(), 2 * half + 1, stride=1, padding=half).bool()

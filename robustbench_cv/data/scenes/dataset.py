@@ -67,6 +67,11 @@ class Scenes:
         return Labels(PIXELS if self.task == "segmentation" else OBJECTS)
 
     @property
+    def region_classes(self) -> tuple[str, ...]:
+        """Surfaces too, whatever the task."""
+        return PIXELS
+
+    @property
     def ids(self) -> Sequence[str]:
         return [self._id(i) for i in range(self.samples)]
 
