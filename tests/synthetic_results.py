@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from dataclasses import replace
@@ -163,7 +164,8 @@ def _strength(condition: Condition) -> float:
     return 0.05 if condition.control_of else _STRENGTH[condition.name]
 
 
-def _records(task: str, model: str, dataset: str, condition: Condition, n: int, k: int, classes: tuple[str, ...]) -> list[Record]:
+@functools.cache  # asked for by hundreds of tests, and frozen
+def _records(task: str, model: str, dataset: str, condition: Condition, n: int, k: int, classes: tuple[str, ...]) -> tuple[Record, ...]:
     made = []
     for i in range(n):
         common: dict[str, Any] = {
@@ -190,7 +192,7 @@ def _records(task: str, model: str, dataset: str, condition: Condition, n: int, 
             else None
         )
         made.append(Record(**common, evidence=evidence, reference=reference, attack=trace))
-    return made
+    return tuple(made)
 
 
 def _evidence(task: str, rng: numpy.random.Generator, strength: float, classes: tuple[str, ...]) -> dict[str, object]:

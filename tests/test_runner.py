@@ -194,9 +194,9 @@ def test_a_surrogate_that_changes_redoes_what_was_transferred_from_it(suite: Sui
     assert {name for (name, i), key in keys[1].items() if keys[0][name, i] != key} == {"transfer"}
 
 
-@pytest.mark.parametrize("parts", [0, 1, 3])
+@pytest.mark.parametrize("parts", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(suite: Suite, tmp_path: Path, parts: int) -> None:
-    slow = write_model(tmp_path, before="import time; time.sleep(0.05)")
+    slow = write_model(tmp_path, before="import os, time; time.sleep(float(os.environ.get('SECONDS_A_CALL', 0)))")
     suite = small_suite(slow, suite.tracks[0].datasets[0])
     (tmp_path / "suite.json").write_bytes(msgspec.json.encode(suite))
     out = tmp_path / "killed"
@@ -208,7 +208,8 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(suite: Sui
         "suite = msgspec.json.decode(pathlib.Path(sys.argv[1]).read_bytes(), type=Suite)\n"
         "run_suite(suite, pathlib.Path(sys.argv[2]), Options())\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "suite.json"), str(out)])
+    slowly = os.environ | {"SECONDS_A_CALL": "0.05"}  # time to kill it
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "suite.json"), str(out)], env=slowly)
     deadline = time.monotonic() + 120
     # counted by name: the run replaces the files of a condition by one while they are looked at
     there = (out / "records").rglob
