@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ON_THE_OBJECT = ("model", "method", "accuracy", "relevance mass", "area share", "mass − area", "Clever Hans", "n")
-_OF_THE_MAPS = ("model", "method", "relevance rank", "pointing game", "insertion", "deletion")
+_OF_THE_MAPS = ("model", "method", "relevance rank", "pointing game", "by chance", "insertion", "deletion")
 
 _WHAT = (
     "Explained is the model's own answer about the main object of a sample. Relevance mass: share of the positive relevance inside the "
@@ -34,8 +34,8 @@ _CLEVER_HANS = (
 )
 _MAPS = (
     "Relevance rank: of the most relevant pixels, as many as the object has, the share on it; pointing game: the maximum lies on the "
-    "object or near it (both of right answers). Insertion, deletion: area under the probability while the most relevant pixels are put "
-    "in, or taken out; high insertion and low deletion speak for the maps."
+    "object or near it; by chance: a maximum that falls anywhere would (all of right answers). Insertion, deletion: area under the "
+    "probability while the most relevant pixels are put in, or taken out; high insertion and low deletion speak for the maps."
 )
 
 
@@ -68,7 +68,12 @@ def _on_the_object(results: Results, task: Task, rows: list[tuple[Group, Explana
 def _of_the_maps(results: Results, task: Task, rows: list[tuple[Group, ExplanationRow]]) -> Table:
     notes = Footnotes()
     shown: list[list[Cell]] = [
-        [*_head(group, row), *_numbers(results, group, row, (row.relevance_rank, row.pointing_game, row.insertion, row.deletion), notes)]
+        [
+            *_head(group, row),
+            *_numbers(
+                results, group, row, (row.relevance_rank, row.pointing_game, row.pointing_chance, row.insertion, row.deletion), notes
+            ),
+        ]
         for group, row in rows
         if row.label == "" and not row.note
     ]

@@ -184,7 +184,8 @@ class ExplanationRow(msgspec.Struct, frozen=True, kw_only=True):
     """Where one method finds a model's answers about the main objects of a data set: a class, or all classes together (label "").
 
     Rates 0-1; insertion and deletion as of `robustbench_cv.explain.insertion_deletion`. n: explained samples. relevance_mass,
-    relevance_rank, pointing_game and excess (relevance mass less the object's share of the area) are of rightly answered samples alone.
+    relevance_rank, pointing_game, pointing_chance (what a peak that falls anywhere would win) and excess (relevance mass less the object's
+    share of the area) are of rightly answered samples alone.
     note: why there are no numbers.
     """
 
@@ -198,6 +199,7 @@ class ExplanationRow(msgspec.Struct, frozen=True, kw_only=True):
     relevance_mass: Estimate = NO_ESTIMATE
     relevance_rank: Estimate = NO_ESTIMATE
     pointing_game: Estimate = NO_ESTIMATE
+    pointing_chance: Estimate = NO_ESTIMATE
     insertion: Estimate = NO_ESTIMATE
     deletion: Estimate = NO_ESTIMATE
     area: Estimate = NO_ESTIMATE

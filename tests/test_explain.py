@@ -19,7 +19,14 @@ from robustbench_cv.cli import main
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.explain.clever_hans import judge
-from robustbench_cv.explain.concentration import area_share, pointing_game, relevance_mass, relevance_rank, scaled_tolerance
+from robustbench_cv.explain.concentration import (
+    area_share,
+    pointing_chance,
+    pointing_game,
+    relevance_mass,
+    relevance_rank,
+    scaled_tolerance,
+)
 from robustbench_cv.explain.grad_cam import grad_cam
 from robustbench_cv.explain.gradient import gradient, input_gradient
 from robustbench_cv.explain.insertion_deletion import area, blurred, curve, insertion_deletion
@@ -395,6 +402,16 @@ def test_the_pointing_game_is_hit_strictly_within_its_tolerance(distance: int, h
     heat[20, 5 + distance] = 1
     assert pointing_game(heat, mask) is hit
     assert pointing_game(heat, mask, tolerance_px=distance + 1)
+
+
+def test_chance_is_the_share_of_all_peaks_that_would_hit() -> None:
+    mask = torch.zeros(14, 11, dtype=torch.bool)
+    mask[3:5, 2] = mask[9, 8] = True
+    for tolerance in (0.5, 2, 3.5, 5):
+        peaks = torch.eye(mask.numel()).view(-1, *mask.shape)
+        hits = [pointing_game(heat, mask, tolerance) for heat in peaks]
+        assert pointing_chance(mask, tolerance) == pytest.approx(sum(hits) / len(hits))
+    assert pointing_chance(torch.zeros(4, 4)) == 0
 
 
 def test_the_tolerance_counts_in_the_plane_and_can_be_scaled() -> None:

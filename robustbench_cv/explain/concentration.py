@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, uint8
 
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.shapes import scale_length
@@ -51,6 +51,18 @@ def pointing_game(relevance: Tensor, mask: Tensor, tolerance_px: float = TOLERAN
     y, x = divmod(peak, relevance.shape[1])
     rows, columns = mask.nonzero(as_tuple=True)
     return bool(((rows - y) ** 2 + (columns - x) ** 2 < tolerance_px**2).any())
+
+
+def pointing_chance(mask: Tensor, tolerance_px: float = TOLERANCE_PX) -> float:
+    """Share of the image's pixels that would count as a hit: how often a peak that falls anywhere wins the pointing game.
+
+    >>> pointing_chance(Tensor([[1, 0, 0, 0]]), tolerance_px=2)
+    0.5
+    """
+    import cv2
+
+    away = cv2.distanceTransform((~mask.bool()).to(uint8).numpy(), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return float((away < tolerance_px).mean())
 
 
 def scaled_tolerance(height: int, width: int) -> int:

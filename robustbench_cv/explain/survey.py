@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, NotApplicable
 from robustbench_cv.explain.clever_hans import CleverHans, judge, mean_estimate
-from robustbench_cv.explain.concentration import area_share, pointing_game, relevance_mass, relevance_rank, scaled_tolerance
+from robustbench_cv.explain.concentration import (
+    area_share,
+    pointing_chance,
+    pointing_game,
+    relevance_mass,
+    relevance_rank,
+    scaled_tolerance,
+)
 from robustbench_cv.explain.insertion_deletion import Areas, insertion_deletion
 from robustbench_cv.explain.methods import Method
 from robustbench_cv.explain.subject import Answer, MainObject, answer, main_object
@@ -35,6 +42,7 @@ class Case:
     mass: float | None = None
     rank: float | None = None
     hit: bool | None = None
+    chance: float | None = None
     areas: Areas | None = None
     reason: str = ""
 
@@ -49,6 +57,7 @@ class ClassRow:
     mass: Estimate
     rank: Estimate
     pointing: Estimate
+    chance: Estimate
     insertion: Estimate
     deletion: Estimate
     area: Estimate
@@ -127,8 +136,8 @@ def _measured(case: Case, tolerance_px: int | None) -> Case:
     try:
         mass, rank, hit = relevance_mass(relevance, mask), relevance_rank(relevance, mask), pointing_game(relevance, mask, tolerance)
     except NotApplicable as reason:
-        return Case(case.sample, case.main, case.answer, case.area, relevance, areas=case.areas, reason=str(reason))
-    return Case(case.sample, case.main, case.answer, case.area, relevance, mass, rank, hit, case.areas)
+        return replace(case, reason=str(reason))
+    return replace(case, mass=mass, rank=rank, hit=hit, chance=pointing_chance(mask, tolerance))
 
 
 def rows_of(cases: Sequence[Case]) -> Iterator[ClassRow]:
@@ -153,6 +162,7 @@ def _row(label: int | None, cases: Sequence[Case]) -> ClassRow:
         mean_estimate(mass, shares, unmeasured),
         mean_estimate([case.rank or 0.0 for case in scored], shares, unmeasured),
         _rate(sum(bool(case.hit) for case in scored), len(scored), unmeasured),
+        mean_estimate([case.chance or 0.0 for case in scored], shares, unmeasured),
         mean_estimate([areas.insertion for areas in mapped], shares, len(cases) - len(mapped)),
         mean_estimate([areas.deletion for areas in mapped], shares, len(cases) - len(mapped)),
         mean_estimate([case.area for case in cases], shares),

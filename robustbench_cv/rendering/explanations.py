@@ -26,6 +26,7 @@ COLUMNS = (
     "relevance mass",
     "relevance rank",
     "pointing game",
+    "by chance",
     "insertion",
     "deletion",
     "area share",
@@ -102,7 +103,7 @@ def _class(classes: Labels, row: ClassRow) -> str:
 
 
 def _cells(name: str, row: ClassRow, notes: Footnotes) -> Sequence[Cell]:
-    shares = (row.accuracy, row.mass, row.rank, row.pointing, row.insertion, row.deletion, row.area)
+    shares = (row.accuracy, row.mass, row.rank, row.pointing, row.chance, row.insertion, row.deletion, row.area)
     verdict = row.clever_hans.verdict if row.label is not None else ""
     return [name, row.n, *(_number(e, notes) for e in shares), _number(row.clever_hans.excess, notes, signed=True), verdict]
 
@@ -121,7 +122,8 @@ def _notes(it: Explanations, notes: Footnotes) -> tuple[str, ...]:
         *notes.notes,
         "Explained is the model's own answer about the main object. Mass, rank and pointing game count rightly answered samples alone; "
         "area share is what a map that is the same everywhere would have as mass.",
-        f"Pointing game: the maximum lies closer to the object than {it.tolerance}{of_classes}.",
+        f"Pointing game: the maximum lies closer to the object than {it.tolerance}{of_classes}. By chance: what a maximum "
+        "that falls anywhere would win, which tolerance and large objects raise.",
         "Insertion and deletion: area under the probability, in 28 steps; high insertion and low deletion speak for the map.",
         "Clever Hans: right in more than 80 %, and the mass less than 5 points above the area share, with 0 or less in the interval of the "
         "difference. It judges one method's maps: where one flags, see what another says.",

@@ -58,6 +58,7 @@ def _with_numbers(nothing: ExplanationRow, row: ClassRow, classes: Sequence[str]
         relevance_mass=row.mass,
         relevance_rank=row.rank,
         pointing_game=row.pointing,
+        pointing_chance=row.chance,
         insertion=row.insertion,
         deletion=row.deletion,
         area=row.area,
