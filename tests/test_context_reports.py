@@ -1,5 +1,6 @@
 """The reports of the suite `context` on a small run, and the numbers in them that nothing else makes."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,9 +86,22 @@ def test_every_report_has_something_to_show_and_says_it_in_every_format(results:
             if isinstance(item, Chart):
                 assert len(item.to_bytes("png")) > 1000
     for task in ("classification", "segmentation", "detection"):
-        assert {f"context-index-{task}", f"context-index-by-class-{task}", f"fill-fidelity-{task}", f"occlusion-area-{task}"} <= labels
+        assert {f"context-index-{task}", f"fill-fidelity-{task}", f"occlusion-area-{task}"} <= labels
         assert f"show-context-{task}" in labels
     assert "context-violations-classification" in labels
+
+
+def test_a_class_of_a_few_objects_gets_no_row_and_is_named(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert build_items(results, ["context-index-by-class"]) == []  # no class here has five
+    monkeypatch.setattr("robustbench_cv.reports.context_index_by_class.FEWEST", 3)
+    tables = [i for i in build_items(results, ["context-index-by-class"]) if isinstance(i, Table)]
+    assert tables
+    for table in tables:
+        assert min(table.frame["n"]) >= 3
+        (left_out,) = [note for note in table.notes if note.startswith("Left out: ")]
+        named = re.findall(r"(\w+) \(n = (\d)\)", left_out)
+        assert named
+        assert all(name not in set(table.frame["class"]) and 0 < int(n) < 3 for name, n in named)
 
 
 def test_rows_are_of_the_headline_its_fills_and_the_exact_counterfactuals(results: Results) -> None:
