@@ -62,8 +62,9 @@ def test_the_commands_of_ci_are_commands(command: list[str]) -> None:
     with click.Context(subcommand) as context:
         values, rest, _ = subcommand.make_parser(context).parse_args(arguments)
         for parameter in subcommand.get_params(context):
-            if parameter.name in values and parameter.name != "help":
-                parameter.type_cast_value(context, values[parameter.name])
+            given = values.get(parameter.name or "")
+            if isinstance(given, str | list | tuple | bool) and parameter.name != "help":
+                parameter.type_cast_value(context, given)
     assert not rest
 
 
