@@ -103,6 +103,11 @@ def build_stored(registry: Registry[T], spec: str, typed: Collection[str] = (), 
     return registry.build(spec, **more)
 
 
+def plugins() -> list[str]:
+    """The plug-in files that were registered, for a process that is to know the same names."""
+    return sorted(map(str, _PLUGINS))
+
+
 def add_plugin(path: str) -> list[str]:
     """Register everything that a plug-in file marks, of any kind; its names as "kind name". The file is read, not run.
 

@@ -105,6 +105,27 @@ EXAMPLES = [
     show_default=True,
     help="Images at once, or auto; halved where memory runs out.",
 )
+@option(
+    "--workers", title=HOW, type=options.whole(1, 4096), metavar="N", default=1, show_default=True, help="Processes that compute cells."
+)
+@option(
+    "--executor",
+    title=HOW,
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the workers are: this machine, or a Ray cluster (extra ray).",
+)
+@option("--address", title=HOW, metavar="ADDRESS", help="Of the Ray cluster; RAY_ADDRESS, or one of this machine, unless given.")
+@option(
+    "--worker-memory",
+    title=HOW,
+    type=click.FloatRange(0),
+    metavar="GB",
+    default=0.0,
+    show_default=True,
+    help="Memory that each worker asks the Ray cluster for.",
+)
 @option("--out", title=WRITES, type=options.FOLDER, metavar="FOLDER", help="Run folder; runs/SUITE unless given.")
 @option(
     "--note",

@@ -13,6 +13,7 @@ PACKAGES = {
     "segmentation": "segmentation_models_pytorch",
     "huggingface": "transformers",
     "datasets": "datasets",
+    "ray": "ray",
     "ultralytics": "ultralytics",
 }
 """What each extra of robustbench-cv brings for models and data."""
