@@ -51,7 +51,7 @@ def run(
     reread: bool = False,
     save_predictions: bool = False,
     workers: int = 1,
-    executor: Literal[local, ray] = "local",
+    executor: Literal["local", "ray"] = "local",
     address: str | None = None,
     worker_memory: float = 0.0,
 ) -> Results:
@@ -103,7 +103,7 @@ class RunOptions(TypedDict, total=False):
     reread: bool
     save_predictions: bool
     workers: int
-    executor: Literal[local, ray]
+    executor: Literal["local", "ray"]
     address: str | None
     worker_memory: float
 

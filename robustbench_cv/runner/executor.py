@@ -6,9 +6,10 @@ follow one another (a warm curve's larger budgets, those of one fitted attack) a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.runner.planned_cells import Options, Plan, PlannedCell
@@ -16,6 +17,10 @@ from robustbench_cv.suite import Suite
 
 MOST_TRIES = 3
 """Workers that may die over one group of cells before the run gives up (project choice)."""
+
+
+_STARTING = "planning the run"
+"""What a worker does that was given no cell yet."""
 
 
 class Done(NamedTuple):
@@ -60,26 +65,33 @@ class Group:
         return self.keys[0]
 
 
-@dataclass(eq=False)
 class Queue:
     """Groups that wait. A worker gets one of the model that it has alive, else one of the model that fewest others are at."""
 
-    waiting: list[Group]
-    running: dict[str, Group] = field(default_factory=dict)
-    alive: dict[str, str] = field(default_factory=dict)
-    tries: dict[str, int] = field(default_factory=dict)
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self.running: dict[str, Group] = {}
+        self._alive: dict[str, str] = {}
+        self._tries: dict[str, int] = {}
+        self._waiting: dict[str, deque[Group]] = {}
+        for group in groups:
+            self._waiting.setdefault(group.spec, deque()).append(group)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no group waits; some may be running."""
+        return not self._waiting
 
     def take(self, worker: str) -> Group | None:
         """The next group for a worker, by its name; None where none waits."""
-        if not self.waiting:
+        if self.is_empty:
             return None
-        specs = list(dict.fromkeys(group.spec for group in self.waiting))
-        others = [spec for name, spec in self.alive.items() if name != worker]
-        own = self.alive.get(worker)
-        spec = own if own in specs else min(specs, key=others.count)
-        group = next(group for group in self.waiting if group.spec == spec)
-        self.waiting.remove(group)
-        self.running[worker], self.alive[worker] = group, spec
+        others = [spec for name, spec in self._alive.items() if name != worker]
+        own = self._alive.get(worker)
+        spec = own if own in self._waiting else min(self._waiting, key=others.count)
+        group = self._waiting[spec].popleft()
+        if not self._waiting[spec]:
+            del self._waiting[spec]
+        self.running[worker], self._alive[worker] = group, spec
         return group
 
     def finish(self, worker: str, key: str) -> None:
@@ -93,17 +105,17 @@ class Queue:
 
     def lose(self, worker: str, how: str) -> None:
         """The worker died: what it had not stored goes to another. OSError where too many died over the same cells."""
-        self.alive.pop(worker, None)
+        self._alive.pop(worker, None)
         group = self.running.pop(worker, None)
-        if group is None:
-            return
-        self.tries[group.name] = self.tries.get(group.name, 0) + 1
-        if self.tries[group.name] >= MOST_TRIES:
+        over = _STARTING if group is None else f"the same cell ({group.name}, of {group.spec})"
+        self._tries[over] = self._tries.get(over, 0) + 1
+        if self._tries[over] >= MOST_TRIES:
             raise OSError(
-                f"{MOST_TRIES} workers died over the same cell ({group.name}, of {group.spec}), the last: {how}. What is stored stays; run "
-                "the same command without --workers to see what the model does there"
+                f"{MOST_TRIES} workers died over {over}, the last: {how}. What is stored stays; run the same command without --workers to "
+                "see what the model does there"
             )
-        self.waiting.insert(0, group)
+        if group is not None:
+            self._waiting.setdefault(group.spec, deque()).appendleft(group)
 
 
 def groups_of(cells: Iterable[PlannedCell]) -> list[Group]:
@@ -127,6 +139,3 @@ def work_order(plan: Plan, folder: str, directory: str, plugins: Sequence[str], 
             "or leave workers at 1"
         )
     return WorkOrder(plan.suite, plan.options, folder, directory, tuple(plugins), threads)
-
-
-Kind = Literal["local", "ray"]

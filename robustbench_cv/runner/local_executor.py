@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -31,12 +32,12 @@ class LocalExecutor:
 
     def compute(self, order: WorkOrder, groups: Sequence[Group], done: Callable[[Done], None]) -> None:
         """See `Executor`."""
-        queue = Queue(list(groups))
+        queue = Queue(groups)
         team = _Team(order)
         try:
             for _ in range(min(self.workers, len(groups))):
                 team.hire()
-            while queue.waiting or queue.running:
+            while queue.running or not queue.is_empty:
                 for name, message in team.messages():
                     _act(team, queue, name, message, done)
         finally:
@@ -48,7 +49,7 @@ def _act(team: _Team, queue: Queue, name: str, message: object, done: Callable[[
         raise message
     if message is None:
         queue.lose(name, team.bury(name))
-        if queue.waiting:
+        if not queue.is_empty:
             team.hire()
         return
     if message != "ready":
@@ -116,14 +117,12 @@ class _Team:
 
 
 @contextlib.contextmanager
-def _as_no_script():  # type: ignore[no-untyped-def]
+def _as_no_script() -> Iterator[None]:
     """A spawned process runs the caller's script again under another name; ours has no need of it, and that script may have no guard."""
-    import sys
-
     main = sys.modules["__main__"]
     kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if getattr(main, name, None) is not None}
     for name in kept:
-        delattr(main, name) if name == "__file__" else setattr(main, name, None)
+        setattr(main, name, None)
     try:
         yield
     finally:

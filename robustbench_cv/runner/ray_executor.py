@@ -6,6 +6,7 @@ The run folder, the data and the code are at the same paths on every node (a sha
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,11 +32,11 @@ class RayExecutor:
         if started:
             _connect(ray, self.address)
         team = _Team(ray, order, self._demand(order))
-        queue = Queue(list(groups))
+        queue = Queue(groups)
         try:
             for _ in range(min(self.workers, len(groups))):
                 team.hire()
-            while queue.waiting or queue.running:
+            while queue.running or not queue.is_empty:
                 for name, message in team.messages():
                     self._act(team, queue, name, message, done)
         finally:
@@ -49,7 +50,7 @@ class RayExecutor:
         if isinstance(message, BaseException):
             queue.lose(name, str(message).splitlines()[0])
             team.forget(name)
-            if queue.waiting:
+            if not queue.is_empty:
                 team.hire()
             return
         if message != "ready":
@@ -68,10 +69,17 @@ class RayExecutor:
         return demand
 
 
+_ANSWER_SECONDS = 5.0
+"""In which a cluster's port opens (project choice); Ray itself goes on asking for minutes."""
+
+
 def _connect(ray: Any, address: str | None) -> None:
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
+        if host and port.isdecimal():
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, OverflowError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"no Ray cluster answers at {address or 'this machine'}: {first}; start one with `ray start --head`") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -51,5 +52,5 @@ class Worker:
             )
         return self.cells[key]
 
-    def _hashes(self):  # type: ignore[no-untyped-def]
+    def _hashes(self) -> AbstractContextManager[None]:
         return remembered_hashes(self.folder.file_hashes, reread=self.reread, keep=False)
