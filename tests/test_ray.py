@@ -31,8 +31,8 @@ def cluster() -> Iterator[Any]:
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     yield made
-    ray.shutdown()
     ray.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+    made.shutdown()
 
 
 def test_a_node_that_is_killed_loses_nothing(cluster: Any, data: str, tmp_path: Path) -> None:
