@@ -23,6 +23,7 @@ from robustbench_cv.rendering.explanations import Explanations
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.results import Results
+from robustbench_cv.runner.cost_estimate import CostEstimate, estimate_cost
 from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.plan_text import missing_regions, plan_in_words
 from robustbench_cv.runner.progress_bar import Progress, silent
@@ -130,6 +131,11 @@ def plan(suite: str | Suite, **asked: Unpack[RunOptions]) -> list[str]:
     """What `run` would do, in lines for people; everything that it would refuse before its first cell is refused. Writes nothing."""
     made = make_plan(*_checked(suite, **asked))
     return [*plan_in_words(made), *(f"NOTE {note}" for note in missing_regions(made))]
+
+
+def cost(suite: str | Suite, *, progress: Callable[[int], Progress] = silent, **asked: Unpack[RunOptions]) -> CostEstimate:
+    """What `run` would take: seconds, bytes, and what takes most of the time, by four samples of every model, data set and condition."""
+    return estimate_cost(*_checked(suite, **asked), progress)
 
 
 def _checked(suite: str | Suite, **asked: Unpack[RunOptions]) -> tuple[Suite, Options]:

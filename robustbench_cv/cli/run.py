@@ -136,6 +136,7 @@ EXAMPLES = [
     help="A sentence that readers of the report must know; may be repeated.",
 )
 @option("--dry-run", title=WRITES, is_flag=True, help="Check the whole plan, print it and end; nothing is computed or written.")
+@option("--time", "timed", title=WRITES, is_flag=True, help="With --dry-run: time a few samples of each kind, and say what the run takes.")
 @option("--quiet", "-q", title=OTHER, is_flag=True, help="Say only which gates did not pass, and where the report is.")
 @option("--verbose", "-v", title=OTHER, is_flag=True, help="Print the whole tables, in Markdown.")
 @option(
@@ -154,6 +155,7 @@ def command(
     class_map: str,
     out: Path | None,
     dry_run: bool,
+    timed: bool,
     quiet: bool,
     verbose: bool,
     **settings: Any,
@@ -177,7 +179,13 @@ def command(
         from robustbench_cv import api
 
         say("\n".join(api.plan(chosen, class_map=pairs, **settings)))
+        if timed:
+            from robustbench_cv.runner.progress_bar import progress_for
+
+            say("\n".join(api.cost(chosen, class_map=pairs, progress=progress_for(quiet=quiet), **settings).in_words()))
         return 0
+    if timed:
+        raise click.UsageError("--time is for --dry-run: a run shows the time left as it goes")
     folder = options.usable_folder(out or Path("runs") / chosen.name)
     tell = (lambda text: None) if quiet else say
     tell(f"writes {folder}/: records, pictures, report")
