@@ -8,7 +8,9 @@ with 0, 1, 3 or 4.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -89,9 +91,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
     terminal.prepare()
+    _end_as_with_ctrl_c()
     if completion.VARIABLE in os.environ:
         sys.exit(shell_complete(cli, {}, PROGRAM, completion.VARIABLE, os.environ[completion.VARIABLE]))
     sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _end_as_with_ctrl_c() -> None:
+    """Let SIGTERM, which schedulers and `timeout` send, end the program as Ctrl-C does: half a file goes, and it is said how to go on."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _run(arguments: list[str]) -> int:
