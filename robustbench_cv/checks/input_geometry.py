@@ -99,7 +99,7 @@ def _if_square(turn: Symmetry) -> Back:
     return lambda said, height, width: turn.prediction(said, height, width) if height == width else said
 
 
-_LEAST = 0.08
+_LEAST = 0.05
 """What another size must gain: sound networks often do a little better at a larger one (project choice)."""
 
 

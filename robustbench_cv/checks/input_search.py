@@ -18,21 +18,21 @@ import numpy
 from robustbench_cv.checks.best_score import measure_ranking
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.input_geometry import as_it_is, sizes, symmetries
-from robustbench_cv.checks.quality import VISIBLE, Comparison, Quality, compare, compare_finely, no_evidence
+from robustbench_cv.checks.quality import GAIN, Comparison, Quality, compare, compare_finely, no_evidence
 from robustbench_cv.checks.transform_families import Member, colours, values
 from robustbench_cv.findings import Finding
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Prediction
 
 _LOOKS = 2
-_PROBES, _FEW_PROBES = 8, 4
+_PROBES, _FEW_PROBES = 12, 4
 """Samples on which a change is first tried, and of large images."""
 _LARGE = 160 * 160
 """Pixels of an image from which on fewer samples are tried first: a pass takes long (project choice)."""
-_MENDED = 0.2
+_MENDED = 0.15
 """Share of the mistakes first tried that a change must mend to be tried further (project choice; a remedy mends most)."""
-_FINALISTS = 3
-"""Members that meet the reserve (project choice)."""
+_FINALISTS, _FEW_FINALISTS = 5, 2
+"""Members that meet the reserve, and of large images (project choice)."""
 
 
 class Trial(NamedTuple):
@@ -67,11 +67,11 @@ def search(subject: Preflight, members: Sequence[Member]) -> Searched:
     trials = [_try(subject, declared, member, probes) for member in members]
     samples = len(subject.samples)
     if not any(t.comparison.is_better for t in trials):
-        promising = [k for k, t in enumerate(trials) if t.predictions and t.comparison.gain >= VISIBLE]
+        promising = [k for k, t in enumerate(trials) if t.predictions and (t.comparison.gain > 0 or t.comparison.p < 1)]
         if promising and subject.wider is not subject:
             samples = len(subject.wider.samples)
             whole = measure_ranking(subject.wider, subject.wider.clean_predictions)
-            for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[:_FINALISTS]:
+            for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[: _FEW_FINALISTS if _is_large(subject) else _FINALISTS]:
                 trials[k] = _widen(subject, whole, trials[k])
     tried = [t.comparison for t in trials]
     found = best_of(tried)
@@ -97,15 +97,18 @@ def best_of(tried: Sequence[Comparison]) -> Comparison | None:
     """The best of the significantly better readings, whose p-values are corrected; of readings alike, the one that comes first."""
     better = [c for c in tried if c.is_better]
     top = max((c.changed for c in better), default=0.0)
-    return next((c for c in better if c.changed > top - VISIBLE), None)
+    return next((c for c in better if c.changed > top - GAIN), None)
 
 
 def _choose_probes(subject: Preflight, declared: Quality) -> list[int]:
     """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win."""
-    largest = max(s.image.shape[-2] * s.image.shape[-1] for s in subject.samples)
-    count = _PROBES if largest < _LARGE else _FEW_PROBES
+    count = _FEW_PROBES if _is_large(subject) else _PROBES
     chosen = numpy.flatnonzero(declared.right < 1) if subject.task == "classification" else numpy.arange(len(subject.samples))
     return [int(i) for i in chosen[:count]]
+
+
+def _is_large(subject: Preflight) -> bool:
+    return max(s.image.shape[-2] * s.image.shape[-1] for s in subject.samples) >= _LARGE
 
 
 def _try(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
@@ -133,10 +136,8 @@ def _compare(subject: Preflight, declared: Quality, member: Member, predictions:
 
 
 def _predict(subject: Preflight, member: Member, positions: Sequence[int]) -> list[Prediction]:
-    if member.change is as_it_is:
-        said = [subject.clean_predictions[i] for i in positions]
-    else:
-        said = subject.predictions(member.change, positions)
+    known = member.change is as_it_is
+    said = [subject.clean_predictions[i] for i in positions] if known else subject.predictions(member.change, positions)
     if member.back is None:
         return said
     return [member.back(p, *subject.samples[i].image.shape[-2:]) for p, i in zip(said, positions, strict=True)]
