@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -32,23 +32,35 @@ _BATCH = {"classification": 16, "segmentation": 16, "detection": 4}
 
 @dataclass(frozen=True, eq=False)
 class Preflight:
-    """Before a run: a model on its device, and up to 64 labelled samples whose targets are in the model's class indices."""
+    """Before a run: a model on its device, and up to 64 labelled samples whose targets are in the model's class indices.
+
+    reserve: reads more samples, for questions that the first do not decide. known: the predictions of the first samples, where they are had.
+    """
 
     model: AnyModel
     task: Task
     samples: Sequence[Sample]
     dataset: str = ""
     device: str = "cpu"
+    reserve: Callable[[], Sequence[Sample]] = tuple
+    known: Sequence[Prediction] = ()
 
     @cached_property
     def clean_predictions(self) -> Sequence[Prediction]:
         """The model's prediction of each sample as it is: computed once for all checks."""
-        return self.predictions()
+        return [*self.known, *self.predictions(positions=range(len(self.known), len(self.samples)))]
 
-    def predictions(self, change: Change | None = None, first: int | None = None) -> list[Prediction]:
-        """The prediction of each sample (or of the first few), its image changed first. In small batches of one shape."""
+    @cached_property
+    def wider(self) -> Preflight:
+        """The same samples and the reserve, with nothing further in reserve: read and predicted when it is first asked for."""
+        more = list(self.reserve())
+        return self if not more else replace(self, samples=[*self.samples, *more], reserve=tuple, known=self.clean_predictions)
+
+    def predictions(self, change: Change | None = None, positions: Sequence[int] | None = None) -> list[Prediction]:
+        """The prediction of each sample (or of those at some positions), its image changed first. In small batches of one shape."""
+        chosen = self.samples if positions is None else [self.samples[i] for i in positions]
         if isinstance(self.model, ClosedModel):
-            return self._looked_up(self.model, change, first)
+            return self._looked_up(self.model, change, chosen)
         model = cast("Model[Any]", self.model)
 
         def work(images: Tensor, _: list[int]) -> Sequence[Prediction]:
@@ -56,13 +68,13 @@ class Preflight:
             with torch.no_grad():
                 return list(model.decode(model.raw(images if change is None else change(images))))
 
-        return in_batches(self.samples[:first], BatchSize(limit=_BATCH[self.task], pixels=_PIXELS), work)
+        return in_batches(chosen, BatchSize(limit=_BATCH[self.task], pixels=_PIXELS), work)
 
-    def _looked_up(self, model: ClosedModel, change: Change | None, first: int | None) -> list[Prediction]:
+    def _looked_up(self, model: ClosedModel, change: Change | None, chosen: Sequence[Sample]) -> list[Prediction]:
         """NotApplicable for changed images, which a closed model never saw."""
         if change is not None:
             raise NotApplicable("only this model's predictions are here, and this shows it changed images", NEEDS_MODEL)
-        found = [model.answer(CLEAN.name, sample) for sample in self.samples[:first]]
+        found = [model.answer(CLEAN.name, sample) for sample in chosen]
         return [prediction for prediction in found if prediction is not None]
 
 

@@ -1,0 +1,143 @@
+"""Is there a change of the input under which the model is significantly better? A search over a family, with its multiplicity paid for.
+
+Cheap first. A classifier can only win where it is wrong, so a member is first tried on a few of its mistakes, and dropped where it mends
+almost none; of the other tasks a few samples are compared. What survives meets all 64 samples. Where these do not decide, the most
+promising members meet the reserve as well, up to 512. Every p-value is multiplied by the number of members of *all* input families and
+by the two looks (Bonferroni), whether or not a member got so far: what is dropped early can then never make a false claim likelier.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy
+
+from robustbench_cv.checks.best_score import measure_ranking
+from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.input_geometry import as_it_is, sizes, symmetries
+from robustbench_cv.checks.quality import GAIN, Comparison, Quality, compare, compare_finely, no_evidence
+from robustbench_cv.checks.transform_families import Member, colours, values
+from robustbench_cv.findings import Finding
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import Prediction
+
+_LOOKS = 2
+_PROBES, _FEW_PROBES = 12, 4
+"""Samples on which a change is first tried, and of large images."""
+_LARGE = 160 * 160
+"""Pixels of an image from which on fewer samples are tried first: a pass takes long (project choice)."""
+_MENDED = 0.15
+"""Share of the mistakes first tried that a change must mend to be tried further (project choice; a remedy mends most)."""
+_FINALISTS, _FEW_FINALISTS = 5, 2
+"""Members that meet the reserve, and of large images (project choice)."""
+
+
+class Trial(NamedTuple):
+    """A member, how it compared, and its predictions where it met all samples."""
+
+    member: Member
+    comparison: Comparison
+    predictions: Sequence[Prediction] = ()
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search found. tried: p-values are corrected. found: the best significant member, if any. samples: how many decided."""
+
+    declared: Quality
+    tried: Sequence[Comparison]
+    found: Comparison | None
+    remedy: str
+    samples: int
+
+
+@functools.cache
+def family_size(task: Task) -> int:
+    """Members of all families of changes of the input."""
+    return len(values()) + len(colours()) + len(symmetries(task)) + len(sizes())
+
+
+def search(subject: Preflight, members: Sequence[Member]) -> Searched:
+    """The best of the members that are significantly better than the declared reading; of those alike, the first."""
+    declared = measure_ranking(subject, subject.clean_predictions)
+    probes = _choose_probes(subject, declared)
+    trials = [_try(subject, declared, member, probes) for member in members]
+    samples = len(subject.samples)
+    if not any(t.comparison.is_better for t in trials):
+        promising = [k for k, t in enumerate(trials) if t.predictions and (t.comparison.gain > 0 or t.comparison.p < 1)]
+        if promising and subject.wider is not subject:
+            samples = len(subject.wider.samples)
+            whole = measure_ranking(subject.wider, subject.wider.clean_predictions)
+            for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[: _FEW_FINALISTS if _is_large(subject) else _FINALISTS]:
+                trials[k] = _widen(subject, whole, trials[k])
+    tried = [t.comparison for t in trials]
+    found = best_of(tried)
+    remedy = next((m.remedy for m in members if found and m.name == found.name), "")
+    return Searched(declared, tried, found, remedy, samples)
+
+
+def report(check: str, title: str, subject: Preflight, members: Sequence[Member]) -> Finding:
+    """What a search over the members says, as the finding of a check."""
+    searched = search(subject, members)
+    found = searched.found
+    if found is not None:
+        return Finding(check, title, found.verdict, f"{found}; {searched.samples} samples", searched.remedy, gain=found.gain)
+    nothing = no_evidence(searched.declared, searched.tried)
+    if nothing:
+        return Finding(check, title, "not applicable", nothing)
+    highest = max(searched.tried, key=lambda c: c.changed if c.p < 1 else -1.0)
+    best_said = f"; the best: {highest}" if highest.p < 1 else ""
+    return Finding(check, title, "pass", f"none of {len(searched.tried)} other readings is significantly better{best_said}")
+
+
+def best_of(tried: Sequence[Comparison]) -> Comparison | None:
+    """The best of the significantly better readings, whose p-values are corrected; of readings alike, the one that comes first."""
+    better = [c for c in tried if c.is_better]
+    top = max((c.changed for c in better), default=0.0)
+    return next((c for c in better if c.changed > top - GAIN), None)
+
+
+def _choose_probes(subject: Preflight, declared: Quality) -> list[int]:
+    """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win."""
+    count = _FEW_PROBES if _is_large(subject) else _PROBES
+    chosen = numpy.flatnonzero(declared.right < 1) if subject.task == "classification" else numpy.arange(len(subject.samples))
+    return [int(i) for i in chosen[:count]]
+
+
+def _is_large(subject: Preflight) -> bool:
+    return max(s.image.shape[-2] * s.image.shape[-1] for s in subject.samples) >= _LARGE
+
+
+def _try(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
+    if not probes:
+        return Trial(member, Comparison(member.name, float(declared.right.mean()), float(declared.right.mean()), declared.skill, 1.0))
+    first = replace(subject, samples=[subject.samples[i] for i in probes], known=(), reserve=tuple)
+    before = Quality(declared.right[probes], declared.fine[probes], declared.skill)
+    few = measure_ranking(first, _predict(subject, member, probes))
+    wins, losses = int((few.right > before.right).sum()), int((few.right < before.right).sum())
+    if wins <= losses or wins < _MENDED * len(probes):
+        return Trial(member, replace(compare(member.name, before, few), p=1.0))
+    predictions = list(_predict(subject, member, range(len(subject.samples))))
+    return Trial(member, _compare(subject, declared, member, predictions), predictions)
+
+
+def _widen(subject: Preflight, whole: Quality, trial: Trial) -> Trial:
+    more = _predict(subject.wider, trial.member, range(len(subject.samples), len(subject.wider.samples)))
+    return Trial(trial.member, _compare(subject.wider, whole, trial.member, [*trial.predictions, *more]))
+
+
+def _compare(subject: Preflight, declared: Quality, member: Member, predictions: Sequence[Prediction]) -> Comparison:
+    finely = compare_finely if member.same_scale else compare
+    comparison = finely(member.name, declared, measure_ranking(subject, predictions))
+    return replace(comparison, p=min(1.0, comparison.p * _LOOKS * family_size(subject.task)), least=member.least)
+
+
+def _predict(subject: Preflight, member: Member, positions: Sequence[int]) -> list[Prediction]:
+    known = member.change is as_it_is
+    said = [subject.clean_predictions[i] for i in positions] if known else subject.predictions(member.change, positions)
+    if member.back is None:
+        return said
+    return [member.back(p, *subject.samples[i].image.shape[-2:]) for p, i in zip(said, positions, strict=True)]
