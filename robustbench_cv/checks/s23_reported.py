@@ -28,7 +28,7 @@ _POOR = 0.25
 """Mean F1 that a detector must gain at another score for its own to be called wrong (project choice)."""
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(stage="before", needs="s01-range s02-normalisation s05-mode s07-batch s08-randomness")
 def s23_reported() -> Before:
     """Boxes are neither cut at a high score nor at a few an image, duplicates are suppressed, and the operating score suits the model."""
     return _examine
