@@ -15,7 +15,7 @@ _SURE = 0.9
 _SHARE = 0.15
 """Share of the samples on which the model is sure of another class from which labels are suspect (project choice)."""
 _SELDOM = 0.05
-"""Probability that the model itself gives to being wrong on these, at most: one that is overconfident says less and errs more, which is why
+"""Probability that the model itself gives to being wrong on these, at most: one that is overconfident says less and errs more, so that
 this is a note and no more."""
 
 
