@@ -35,6 +35,7 @@ from robustbench_cv.types import (
     Sample,
 )
 from tests.checked_models import Tiny, samples
+from tests.docs_checks import PAGE, page
 
 CLASSIFIER, SEGMENTER, DETECTOR = "cifar-resnet20.scenes", "unet.scenes", "yolov3-small.scenes"
 
@@ -285,7 +286,7 @@ def test_label_maps_that_are_shifted_or_coarse_are_named() -> None:
 
 
 REPORTED: dict[str, tuple[Change, str]] = {
-    "cut at 0.3": (lambda p: p.select(p.scores >= 0.3), "scores from"),
+    "cut at 0.4": (lambda p: p.select(p.scores >= 0.4), "scores from"),
     "the best two": (lambda p: p.select(torch.arange(min(2, len(p.scores)))), "get 2 boxes"),
     "every box twice": (lambda p: p.select(torch.arange(len(p.scores)).repeat_interleave(2)), "repeat a surer one"),
     "a score nobody reaches": (lambda p: replace(p, scores=p.scores * 0.1), "0 of .* boxes reach"),
@@ -364,3 +365,8 @@ def test_samples_are_drawn_without_a_pattern_and_from_everywhere() -> None:
     assert 0.35 < numpy.mean(numpy.array(first) % 2) < 0.65
     assert draw(range(10_000)) == (first, later)
     assert draw(range(20)) == (list(range(20)), [])
+
+
+def test_the_page_of_checks_is_that_of_the_code() -> None:
+    assert PAGE.read_text() == page(), "python -m tests.docs_checks writes it"
+    assert len(set(re.findall(r"^\| ([SD]\d\d) \|", page(), re.MULTILINE))) > 20

@@ -1,8 +1,8 @@
 """In which frame a detector's boxes lie: another input size, a letterbox left in, mirrored, or some pixels off, learned from what it finds.
 
 Where an image holds one object of a class, and the model's surest box of this class stands for it, the two say how coordinates of one
-frame become coordinates of the other: x' = scale * x + offset on each axis, wherever the boxes lie. What is learned on one half of the images must
-make boxes fit better on the other.
+frame become coordinates of the other: x' = scale * x + offset on each axis, wherever the boxes lie. What is learned on one half of the
+images must make boxes fit better on the other.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ this is a note and no more."""
 
 @check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s38_denied_labels() -> Before:
-    """Counts labels to which a model that is sure of another class gives next to nothing: wrong labels, or a model that is overconfident."""
+    """Counts labels to which a model that is sure of another class gives next to nothing: wrong, or an overconfident model."""
     return _examine
 
 
