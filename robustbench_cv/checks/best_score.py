@@ -1,7 +1,7 @@
 """A detector's quality, whatever the score from which its boxes count: the best that any one score gives.
 
-A change of contrast makes detectors surer, so that more of their boxes reach the declared score. Compared at that score, sound detectors look
-better under a wrong normalisation: the effect is one of the threshold, which is why readings are compared at each one's best.
+A change of contrast makes detectors surer, so that more of their boxes reach the declared score. Compared at that score, sound detectors
+look better under a wrong normalisation: the effect is one of the threshold, which is why readings are compared at each one's best.
 """
 
 from __future__ import annotations

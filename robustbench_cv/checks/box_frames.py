@@ -1,8 +1,8 @@
 """In which frame a detector's boxes lie: another input size, a letterbox left in, mirrored, or some pixels off, learned from what it finds.
 
-Where an image holds one object of a class, and the model's surest box of this class stands for it, the two say how coordinates of one frame
-become coordinates of the other: x' = scale * x + offset on each axis, wherever the boxes lie. What is learned on one half of the images must
-make boxes fit better on the other.
+Where an image holds one object of a class, and the model's surest box of this class stands for it, the two say how coordinates of one
+frame become coordinates of the other: x' = scale * x + offset on each axis, wherever the boxes lie. What is learned on one half of the
+images must make boxes fit better on the other.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def pairs_of(sample: Sample, said: BoxPrediction) -> list[Pair]:
 
 
 def learn(pairs: Sequence[Pair], *, shares: bool) -> Frame | None:
-    """The frame that most pairs agree on: least squares on the half that fits best, five times over, from the medians of many pairs' lines."""
+    """The frame that most pairs agree on: the median of the lines through two pairs, then least squares on the half that fits best."""
     if len(pairs) < _LEAST_PAIRS:
         return None
     axes = [_axis(pairs, axis, shares=shares) for axis in (0, 1)]

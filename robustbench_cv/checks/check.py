@@ -34,7 +34,7 @@ _BATCH = {"classification": 16, "segmentation": 16, "detection": 4}
 class Preflight:
     """Before a run: a model on its device, and up to 64 labelled samples whose targets are in the model's class indices.
 
-    reserve: reads more samples, for questions that the first do not decide. known: the predictions of the first samples, where they are had.
+    reserve: reads more samples, for questions that the first do not decide. known: the predictions of the first samples, if they are had.
     """
 
     model: AnyModel

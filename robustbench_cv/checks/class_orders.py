@@ -26,7 +26,7 @@ class Said(NamedTuple):
 
 
 def known_orders(names: Sequence[str]) -> dict[str, Order]:
-    """All rotations of the indices by what is added ("+1", "-1", ...), the reversal, and sorted by name, on the model's side or the data's."""
+    """Rotations of the indices by what is added ("+1", "-1", ...), the reversal, and sorted by name, on the model's side or the data's."""
     k = len(names)
     own = numpy.arange(k)
     steps = sorted(range(1, k), key=lambda d: (min(d, k - d), d > k / 2))
@@ -43,7 +43,7 @@ def known_orders(names: Sequence[str]) -> dict[str, Order]:
 
 
 def learned_order(pairs: Iterable[Said], classes: int) -> Order:
-    """The one-to-one renaming under which most answers are right (Kuhn 1955), a class keeping its own name unless more speaks against it."""
+    """The one-to-one renaming under which most answers are right (Kuhn 1955), a class keeping its own name unless more is against it."""
     counts = Counter(pairs)
     told = {p for p in counts if p.truth < classes and 0 <= p.predicted < classes}
     involved = sorted({i for p in told for i in p if p.truth != p.predicted})

@@ -1,7 +1,7 @@
 """What may have happened to the geometry of images before a model sees them: the symmetries of the square, other sizes and crops.
 
-A segmenter's or detector's answer lies in a frame as well. Either the images alone are turned (then so is the answer, and turning the images
-back mends both), or a model turns its images and turns its answer back, or the data's annotations are in another frame than the images.
+A segmenter's or detector's answer lies in a frame as well. Either the images alone are turned (then so is the answer, and turning the
+images back mends both), or a model turns its images and turns its answer back, or the annotations are in another frame than the images.
 """
 
 from __future__ import annotations

@@ -45,12 +45,12 @@ def _of_scores(rows: Tensor) -> Finding:
     if low >= 0 and bool(((rows.sum(-1) - 1).abs() < _TOLERANCE).all()):
         remedy = "return the scores before softmax (or their logarithm: log(p) gives the same predictions and usable gradients)"
         return Finding("S04", _TITLE, "stop", f"all outputs are at least 0 and sum to 1 (within {_TOLERANCE:g})", remedy)
-    if low >= 0 and high <= 1:
-        return Finding("S04", _TITLE, "warn", "all outputs lie in [0, 1]: sigmoids?", "return the scores before the sigmoid")
     disguised = _disguised(rows)
     if disguised:
         remedy = "return the scores before softmax: gradients through a saturated softmax vanish, whatever is done to it afterwards"
         return Finding("S04", _TITLE, "stop", f"the outputs are {disguised}", remedy)
+    if low >= 0 and high <= 1:
+        return Finding("S04", _TITLE, "warn", "all outputs lie in [0, 1]: sigmoids?", "return the scores before the sigmoid")
     if high <= 0 and bool((rows.logsumexp(-1).abs() < _TOLERANCE).all()):
         return Finding("S04", _TITLE, "note", "outputs are log-probabilities: cross-entropy and margins are those of the logits")
     return Finding("S04", _TITLE, "pass", f"outputs run from {low:.3g} to {high:.3g} and do not sum to 1")
@@ -80,7 +80,7 @@ def _disguised(rows: Tensor) -> str:
 
 
 def _is_shifted_softmax(rows: Tensor) -> bool:
-    """Whether rows of one sum are a * p + b of probabilities p: many of them reach the least value, and the greatest is nowhere exceeded."""
+    """Whether rows of one sum are a * p + b of probabilities p: every one of them reaches the least value of all."""
     low, high = float(rows.min()), float(rows.max())
     scaled = (rows - low) / max(high - low, 1e-12)
     # What is least in a row is all but 0 in a softmax, whichever the row; a centred logit's least value differs from row to row.

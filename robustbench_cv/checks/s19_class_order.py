@@ -29,8 +29,8 @@ from robustbench_cv.types import (
 _TITLE = "class order"
 _FEW = 8
 _MOVED = 0.4
-"""By how much the classes that a learned order renames must be better recognised under it to stop a run: of two exchanged classes nearly all
-are, of two that a poor model confuses some (project choice)."""
+"""By how much the classes that a learned order renames must be better recognised under it to stop a run: of two exchanged classes nearly
+all are, of two that a poor model confuses some (project choice)."""
 _LOOKS = 2
 
 

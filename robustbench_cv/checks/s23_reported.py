@@ -12,20 +12,23 @@ from robustbench_cv.catalogue import check
 from robustbench_cv.checks.best_score import best_operation
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import SIGNIFICANT, measure
-from robustbench_cv.findings import Finding
+from robustbench_cv.findings import Finding, Verdict
 from robustbench_cv.metrics.paired_tests import sign_flips
 from robustbench_cv.types import BoxPrediction, BoxTarget
 
 _TITLE = "what a detector reports"
-_FLOOR = 0.1
-"""The lowest of the reported scores at most: most detectors report from 0.001 or 0.05 on (project choice)."""
+_FLOOR, _HIGH = 0.1, 0.3
+"""The lowest of the reported scores from which on there is a note, and a warning: most detectors report from 0.001 or 0.05 on (project choice;
+0.25 is the floor of Ultralytics' own predictions, and of some detectors' papers)."""
 _ENOUGH = 16
 _SAME = 0.85
 """Overlap from which two boxes of one class are the same one: suppression at 0.5 to 0.7 leaves none (project choice)."""
 _MANY = 0.2
 """Share of the reported boxes that repeat a surer one from which nothing was suppressed (project choice)."""
 _POOR = 0.25
-"""Mean F1 that a detector must gain at another score for its own to be called wrong (project choice)."""
+"""Mean F1 that a detector must gain at another score for its own to be worth a note (project choice)."""
+_USELESS = 0.1
+"""Mean F1 at the declared score below which it is a warning: hardly anything reaches it, or all does (project choice)."""
 
 
 @check(stage="before", needs="s01-range s02-normalisation s05-mode s07-batch s08-randomness")
@@ -48,8 +51,9 @@ def _of_floor(said: Sequence[BoxPrediction], total: int) -> Finding:
     lowest = min(float(p.scores.min()) for p in said if len(p.scores))
     evidence = f"{total} boxes on {len(said)} images, with scores from {lowest:.3g} on"
     if lowest > _FLOOR:
-        remedy = f"let decode() report boxes from a score of 0.001 (0.05 at most) on: average precision ranks what a threshold hides"
-        return Finding("S23", _TITLE, "warn", f"{evidence}: average precision misses those below", remedy)
+        remedy = "let decode() report boxes from a score of 0.001 (0.05 at most) on: average precision ranks what a threshold hides"
+        verdict: Verdict = "warn" if lowest > _HIGH else "note"
+        return Finding("S23", _TITLE, verdict, f"{evidence}: average precision misses those below", remedy)
     return Finding("S23", _TITLE, "pass", evidence)
 
 
@@ -99,7 +103,8 @@ def _of_score(subject: Preflight) -> Finding | None:
         f"{changed.mean():.3f} at {score:.3g} (p = {p:.2g})"
     )
     remedy = f"set operating_score={score:.2g}, or look at what is done to the scores"
-    return Finding("S23", _TITLE, "warn", evidence, remedy, gain=gain)
+    verdict: Verdict = "warn" if declared.skill < _USELESS else "note"
+    return Finding("S23", _TITLE, verdict, evidence, remedy, gain=gain)
 
 
 def _part(subject: Preflight, positions: Sequence[int] | numpy.ndarray) -> Preflight:

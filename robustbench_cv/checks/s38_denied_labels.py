@@ -15,13 +15,13 @@ _SURE = 0.9
 _SHARE = 0.15
 """Share of the samples on which the model is sure of another class from which labels are suspect (project choice)."""
 _SELDOM = 0.05
-"""Probability that the model itself gives to being wrong on these, at most: one that is overconfident says less and errs more, which is why
+"""Probability that the model itself gives to being wrong on these, at most: one that is overconfident says less and errs more, so that
 this is a note and no more."""
 
 
 @check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s38_denied_labels() -> Before:
-    """Counts labels to which a model that is sure of another class gives next to nothing: wrong labels, or a model that is overconfident."""
+    """Counts labels to which a model that is sure of another class gives next to nothing: wrong, or an overconfident model."""
     return _examine
 
 
