@@ -18,8 +18,8 @@ from robustbench_cv.types import BoxPrediction, BoxTarget
 
 _TITLE = "what a detector reports"
 _FLOOR, _HIGH = 0.1, 0.3
-"""The lowest of the reported scores from which on there is a note, and a warning: most detectors report from 0.001 or 0.05 on (project choice;
-0.25 is the floor of Ultralytics' own predictions, and of some detectors' papers)."""
+"""The lowest of the reported scores from which on there is a note, and a warning: most detectors report from 0.001 or 0.05 on (project
+choice; 0.25 is the floor of Ultralytics' own predictions, and of some detectors' papers)."""
 _ENOUGH = 16
 _SAME = 0.85
 """Overlap from which two boxes of one class are the same one: suppression at 0.5 to 0.7 leaves none (project choice)."""
