@@ -55,7 +55,7 @@ def _chart(results: Results, task: Task) -> Chart:
         f"{reporting.TASK_TITLES[task]}: {metric} under every condition, with 95 % intervals: dots, open where images "
         "are edited; diamonds for worst cases."
     )
-    hidden = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
+    hidden: tuple[str, ...] = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
     hidden += (f"Nor are the placebos of edits, {len(every) - len(order)} conditions.",) if len(order) < len(every) else ()
     return Chart(
         frame=frame,
