@@ -24,20 +24,20 @@ _INTRODUCTION = f"""# Checks
 
 <!-- Written by `python -m tests.docs_checks`; a test compares it with the code. -->
 
-`robustbench-cv doctor MODEL DATA` runs those of the data and of {SAMPLES} samples; `robustbench-cv run` runs all of them, and blocks
-("stop") or marks ("warn") the numbers that they speak of. Each says what it measured, and what to do.
+`robustbench-cv doctor MODEL DATA` runs those of the data and of {SAMPLES} samples; `robustbench-cv run` runs all, and blocks ("stop") or
+marks ("warn") the numbers that they speak of. Each says what it measured, and what to do.
 
 S02, S21 and S37 ask whether *some* change of the input makes the model better: each tries a family of changes that would undo a usual
 fault, on a classifier's mistakes first and then on all {SAMPLES} samples. Where these do not decide, the most promising changes meet up to
-{MOST_SAMPLES} samples (as many as have no more pixels than {SAMPLES} images of 224 x 224), drawn at random from all of the data with a
-fixed seed. S19 does the same for orders of the classes, S22 for the frame of boxes, S27 for that of label maps. The p-value of the paired
-test is multiplied by the size of *all* input families and by the looks taken, and the best of the family is the remedy that is printed.
-Where chance explains what is right under every reading, S00 says so.
+{MOST_SAMPLES} samples (as many as have no more pixels than {SAMPLES} images of 224 x 224), drawn at random with a fixed seed.
+S19 does the same for orders of the classes, S22 for the frame of boxes, S27 for that of label maps. The p-value of the paired test is
+multiplied by the size of *all* input families (the nine usual mistakes share one half of the error, the others the other) and by the looks
+taken; the best of the family is the remedy that is printed. Where chance explains what is right under every reading, S00 says so.
 
 What they cannot tell: a fault that loses what it changes has no inverse to try (images made small and large again, blurred, or cropped by
 the model), unless the model then ignores something visible, as it does colour (S21 notes it). An exchange of two of K classes changes about
-2/K of the answers: of a thousand classes, no {MOST_SAMPLES} samples show it. Objects that were never annotated look like false boxes of a
-sure detector. Nobody can tell wrong labels from an overconfident model: S38 notes samples worth a look.
+2/K of the answers: of a thousand classes, no {MOST_SAMPLES} samples show it. Objects never annotated look like false boxes of a sure
+detector. Nobody can tell wrong labels from an overconfident model: S38 notes samples worth a look.
 
 | id | what it asks | what it catches | cost | what it does |
 |---|---|---|---|---|

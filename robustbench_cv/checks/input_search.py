@@ -2,8 +2,9 @@
 
 Cheap first. A classifier can only win where it is wrong, so a member is first tried on a few of its mistakes, and dropped where it mends
 almost none; of the other tasks a few samples are compared. What survives meets all 64 samples. Where these do not decide, the most
-promising members meet the reserve as well, up to 512. Every p-value is multiplied by the number of members of *all* input families and
-by the two looks (Bonferroni), whether or not a member got so far: what is dropped early can then never make a false claim likelier.
+promising members meet the reserve as well, up to 512. Every p-value is multiplied by twice the number of the usual members of *all* input
+families, or of the others, and by the two looks (Bonferroni, half of the error for each kind), whether or not a member got so far: what
+is dropped early can then never make a false claim likelier.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ class Searched:
 
 
 @functools.cache
-def family_size(task: Task) -> int:
-    """Members of all families of changes of the input."""
-    return len(values()) + len(colours()) + len(symmetries(task)) + len(sizes())
+def price(task: Task, usual: bool) -> int:
+    """By what a p-value is multiplied, for the members of all families of changes of the input and the two looks at each."""
+    members = [*values(), *colours(), *symmetries(task), *sizes()]
+    return _LOOKS * 2 * sum(m.usual == usual for m in members)
 
 
 def search(subject: Preflight, members: Sequence[Member]) -> Searched:
@@ -132,7 +134,7 @@ def _widen(subject: Preflight, whole: Quality, trial: Trial) -> Trial:
 def _compare(subject: Preflight, declared: Quality, member: Member, predictions: Sequence[Prediction]) -> Comparison:
     finely = compare_finely if member.same_scale else compare
     comparison = finely(member.name, declared, measure_ranking(subject, predictions))
-    return replace(comparison, p=min(1.0, comparison.p * _LOOKS * family_size(subject.task)), least=member.least)
+    return replace(comparison, p=min(1.0, comparison.p * price(subject.task, member.usual)), least=member.least)
 
 
 def _predict(subject: Preflight, member: Member, positions: Sequence[int]) -> list[Prediction]:

@@ -109,8 +109,8 @@ def _of_frame(
     shares = next(s for s, c in tried if c.name == better.name)
     frame = learn([pair for s, p in zip(samples, predictions, strict=True) for pair in pairs_of(s, p)], shares=shares)
     remedy = (
-        f"the model's boxes fit after {frame}: give them in pixels of the image handed over (undo the model's resizing and letterbox, "
-        "mirroring and offsets)"
+        f"the model's boxes fit after {frame}: give them in pixels of the image handed over (undo resizing, letterbox, mirroring, offsets "
+        "inside the model), or give annotations in the frame of the images, if these were padded or mirrored without them"
     )
     return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain)
 

@@ -18,8 +18,8 @@ from robustbench_cv.types import BoxPrediction, BoxTarget
 
 _TITLE = "what a detector reports"
 _FLOOR, _HIGH = 0.1, 0.3
-"""The lowest of the reported scores from which on there is a note, and a warning: most detectors report from 0.001 or 0.05 on (project
-choice; 0.25 is the floor of Ultralytics' own predictions, and of some detectors' papers)."""
+"""The lowest of the reported scores from which on there is a note, and a warning: most report from 0.001 or 0.05 on (project choice;
+0.25 is the floor of Ultralytics' own predictions, and of some detectors' papers)."""
 _ENOUGH = 16
 _SAME = 0.85
 """Overlap from which two boxes of one class are the same one: suppression at 0.5 to 0.7 leaves none (project choice)."""
@@ -31,7 +31,7 @@ _USELESS = 0.1
 """Mean F1 at the declared score below which it is a warning: hardly anything reaches it, or all does (project choice)."""
 
 
-@check(stage="before", needs="s01-range s02-normalisation s05-mode s07-batch s08-randomness")
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s23_reported() -> Before:
     """Boxes are neither cut at a high score nor at a few an image, duplicates are suppressed, and the operating score suits the model."""
     return _examine
@@ -53,7 +53,7 @@ def _of_floor(said: Sequence[BoxPrediction], total: int) -> Finding:
     if lowest > _FLOOR:
         remedy = "let decode() report boxes from a score of 0.001 (0.05 at most) on: average precision ranks what a threshold hides"
         verdict: Verdict = "warn" if lowest > _HIGH else "note"
-        return Finding("S23", _TITLE, verdict, f"{evidence}: average precision misses those below", remedy)
+        return Finding("S23", _TITLE, verdict, f"{evidence}: average precision misses those below", remedy, gain=0.0)
     return Finding("S23", _TITLE, "pass", evidence)
 
 
@@ -66,7 +66,7 @@ def _of_most(subject: Preflight, said: Sequence[BoxPrediction]) -> Finding | Non
     if at_most < 0.5 or most >= max(max(objects), 10):
         return None
     evidence = f"{at_most:.0%} of the images get {most} boxes and none gets more, though there are up to {max(objects)} objects in an image"
-    return Finding("S23", _TITLE, "warn", evidence, "report up to 100 boxes an image: average precision counts as many")
+    return Finding("S23", _TITLE, "warn", evidence, "report up to 100 boxes an image: average precision counts as many", gain=0.0)
 
 
 def _of_duplicates(said: Sequence[BoxPrediction]) -> Finding | None:
@@ -79,7 +79,7 @@ def _of_duplicates(said: Sequence[BoxPrediction]) -> Finding | None:
     if repeated < _ENOUGH or repeated < _MANY * reported:
         return None
     evidence = f"{repeated} of {reported} reported boxes repeat a surer one of the same class (IoU of {_SAME:g} or more)"
-    return Finding("S23", _TITLE, "warn", evidence, "suppress duplicates in decode(), per class, at an IoU of 0.5 to 0.7")
+    return Finding("S23", _TITLE, "warn", evidence, "suppress duplicates in decode(), per class, at an IoU of 0.5 to 0.7", gain=0.0)
 
 
 def _of_score(subject: Preflight) -> Finding | None:

@@ -26,7 +26,8 @@ class Member(NamedTuple):
 
     name: the fault. change: of images (N, 3, H, W). remedy: what to do. same_scale: whether values keep their spread, so that being surer
     of the true class counts as being better (a stretched input makes any classifier surer). back: what is done to predictions.
-    least: mean quality that must be gained, where sound models may gain more than what is visible.
+    least: mean quality that must be gained, where sound models may gain more than what is visible. usual: whether it is one of the few
+    mistakes that are made most, to which half of the error is allotted that all families may make.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Member(NamedTuple):
     same_scale: bool = False
     back: Back | None = None
     least: float = VISIBLE
+    usual: bool = False
 
 
 class Statistics(NamedTuple):
@@ -64,8 +66,18 @@ CAFFE = _of("Caffe's mean of 0-255", (123.68 / 255, 116.779 / 255, 103.939 / 255
 
 def _once_or_never(known: Statistics) -> list[Member]:
     return [
-        Member(f"never normalised ({known.name})", known.normalise, f"normalise with {known.name} inside the model, as it was trained"),
-        Member(f"normalised twice ({known.name})", known.undo, f"normalise with {known.name} only once: in the model or in its wrapper"),
+        Member(
+            f"never normalised ({known.name})",
+            known.normalise,
+            f"normalise with {known.name} inside the model, as it was trained",
+            usual=True,
+        ),
+        Member(
+            f"normalised twice ({known.name})",
+            known.undo,
+            f"normalise with {known.name} only once: in the model or in its wrapper",
+            usual=True,
+        ),
     ]
 
 
@@ -92,8 +104,9 @@ def values() -> list[Member]:
             "divided by 255 twice, or not trained on [0, 1]",
             lambda x: x * 255,
             "drop the division by 255 inside the model, or multiply by 255 there if it was trained on 0-255",
+            usual=True,
         ),
-        Member("multiplied by 255 inside the model", lambda x: x / 255, "do not multiply by 255 inside the model"),
+        Member("multiplied by 255 inside the model", lambda x: x / 255, "do not multiply by 255 inside the model", usual=True),
         _instead(HALF, IMAGENET),
         _instead(IMAGENET, HALF),
         Member(
@@ -145,10 +158,10 @@ def colours() -> list[Member]:
     ]
     caffe = "Caffe's BGR of 0-255 less its mean"
     return [
-        Member("red and blue swapped", lambda x: x.flip(1), flip, same_scale=True),
+        Member("red and blue swapped", lambda x: x.flip(1), flip, same_scale=True, usual=True),
         *permuted,
         Member("YCbCr read as RGB", ycbcr_to_rgb, "convert YCbCr to RGB before the network"),
-        Member("RGB given to a model of YCbCr", rgb_to_ycbcr, "convert RGB to YCbCr inside the model, as it was trained"),
+        Member("RGB given to a model of YCbCr", rgb_to_ycbcr, "convert RGB to YCbCr inside the model, as it was trained", usual=True),
         Member(f"RGB of [0, 1] given to a model of {caffe}", lambda x: CAFFE.normalise(x).flip(1), f"give the model {caffe}"),
         Member(
             f"ImageNet's mean and std given to a model of {caffe}",
