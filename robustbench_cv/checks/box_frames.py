@@ -56,7 +56,7 @@ def pairs_of(sample: Sample, said: BoxPrediction) -> list[Pair]:
     """Of every class with one object in the image, the object and the model's surest box of the class."""
     assert isinstance(sample.target, BoxTarget)
     found = []
-    for label in sample.target.labels[~sample.target.crowd].unique():
+    for label in sorted(set(sample.target.labels[~sample.target.crowd].tolist())):
         truth = sample.target.boxes[(sample.target.labels == label) & ~sample.target.crowd]
         boxes = said.boxes[said.labels == label]
         if len(truth) == 1 and len(boxes):
@@ -95,9 +95,9 @@ def _axis(pairs: Sequence[Pair], axis: int, *, shares: bool) -> tuple[float, flo
     return scale, offset
 
 
-def halves(count: int) -> numpy.ndarray:
-    """bool (count,): a half, drawn at random with a fixed seed."""
-    return numpy.random.default_rng(0).permutation(count) % 2 == 0
+def halves(count: int) -> list[bool]:
+    """Whether each belongs to a half that is drawn at random with a fixed seed."""
+    return [int(place) % 2 == 0 for place in numpy.random.default_rng(0).permutation(count)]
 
 
 def reframed(samples: Sequence[Sample], said: Sequence[BoxPrediction], boxes: Sequence[Tensor], *, shares: bool) -> list[Tensor] | None:

@@ -109,7 +109,7 @@ def survey(dataset: Dataset, indices: Sequence[int], *, skip_bad: bool = False, 
             found = sample.target.boxes
             boxes += len(found)
             reach = (max(reach[0], float(found[:, 2].max()) / width), max(reach[1], float(found[:, 3].max()) / height))
-            twice = len(found) - len(torch.cat([found, sample.target.labels[:, None]], 1).unique(dim=0))
+            twice = len(found) - len({(*b, label) for b, label in zip(found.tolist(), sample.target.labels.tolist(), strict=True)})
             if twice:
                 repeated[i] = twice
     surfaces = frozenset(c for c in untold if is_surface(dataset.labels.names[c]))

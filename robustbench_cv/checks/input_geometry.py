@@ -145,7 +145,7 @@ def resized_sides(height: int, width: int, ratio: float) -> tuple[int, int]:
 
 def resize(x: Tensor, ratio: float, *, smooth: bool = True) -> Tensor:
     """Images (N, 3, H, W) of `ratio` times the sides; smooth: bilinear, and low-passed where they shrink, else the nearest pixel."""
-    sides = resized_sides(*x.shape[-2:], ratio)
+    sides = resized_sides(x.shape[-2], x.shape[-1], ratio)
     return F.interpolate(x, sides, mode="bilinear", align_corners=False, antialias=True) if smooth else F.interpolate(x, sides)
 
 

@@ -74,7 +74,7 @@ def _tried(said: Sequence[Sequence[Said]], names: Sequence[str]) -> list[Compari
     """The known order that is right most often, and the learned one, p-values corrected for all that were looked at."""
     orders, declared = known_orders(names), _quality(said)
     pairs = [pair for of_sample in said for pair in of_sample]
-    truth, predicted = numpy.array([p for p in pairs if 0 <= p.predicted < len(names)] or [(0, 0)]).T
+    truth, predicted = numpy.array([p for p in pairs if 0 <= p.predicted < len(names)] or [Said(0, 0)]).T
     first = max(orders, key=lambda name: int((orders[name][predicted] == truth).sum()), default="")
     known = [compare(first, declared, _quality([renamed(s, orders[first]) for s in said]))] if first else []
     learned = compare(_LEARNED, declared, _quality(cross_renamed(said, len(names))))
