@@ -26,12 +26,14 @@ from robustbench_cv.tasks import Task
 from robustbench_cv.types import Prediction
 
 _LOOKS = 2
-_PROBES, _FEW_PROBES = 12, 4
-"""Samples on which a change is first tried, and of large images."""
+_PROBES = ((12, 2),)
+_PROBES_OF_LARGE = ((4, 1), (12, 3))
+"""Samples on which a change is first tried, and how many of them it must make better to be tried on more (project choice; a remedy mends
+most mistakes); of large images in two steps."""
 _LARGE = 160 * 160
 """Pixels of an image from which on fewer samples are tried first: a pass takes long (project choice)."""
-_MENDED = 0.15
-"""Share of the mistakes first tried that a change must mend to be tried further (project choice; a remedy mends most)."""
+_FULL_OF_LARGE = 4
+"""Members that meet all samples at most, of large images: those that did best on the few (project choice)."""
 _FINALISTS, _FEW_FINALISTS = 5, 2
 """Members that meet the reserve, and of large images (project choice)."""
 
@@ -42,6 +44,7 @@ class Trial(NamedTuple):
     member: Member
     comparison: Comparison
     predictions: Sequence[Prediction] = ()
+    is_full: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,21 @@ def search(subject: Preflight, members: Sequence[Member]) -> Searched:
     """The best of the members that are significantly better than the declared reading; of those alike, the first."""
     declared = measure_ranking(subject, subject.clean_predictions)
     probes = _choose_probes(subject, declared)
-    trials = [_try(subject, declared, member, probes) for member in members]
+    trials = [_probe(subject, declared, member, probes) for member in members]
+    passed = sorted((k for k, t in enumerate(trials) if t.comparison.p < 1), key=lambda k: -trials[k].comparison.gain)
+    for k in passed[: _FULL_OF_LARGE if _is_large(subject) else None]:
+        trials[k] = _try(subject, declared, trials[k].member)
     samples = len(subject.samples)
-    if not any(t.comparison.is_better for t in trials):
+    if not any(t.comparison.is_better for t in trials if t.is_full):
         promising = [k for k, t in enumerate(trials) if t.predictions and (t.comparison.gain > 0 or t.comparison.p < 1)]
         if promising and subject.wider is not subject:
             samples = len(subject.wider.samples)
             whole = measure_ranking(subject.wider, subject.wider.clean_predictions)
             for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[: _FEW_FINALISTS if _is_large(subject) else _FINALISTS]:
                 trials[k] = _widen(subject, whole, trials[k])
-    tried = [t.comparison for t in trials]
-    found = best_of(tried)
+    # What was met on its mistakes alone has no quality to be compared.
+    tried = [t.comparison if t.is_full else replace(t.comparison, p=1.0) for t in trials]
+    found = best_of([t.comparison for t in trials if t.is_full])
     remedy = next((m.remedy for m in members if found and m.name == found.name), "")
     return Searched(declared, tried, found, remedy, samples)
 
@@ -104,31 +111,38 @@ def best_of(tried: Sequence[Comparison]) -> Comparison | None:
 
 def _choose_probes(subject: Preflight, declared: Quality) -> list[int]:
     """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win."""
-    count = _FEW_PROBES if _is_large(subject) else _PROBES
     chosen = numpy.flatnonzero(declared.right < 1) if subject.task == "classification" else numpy.arange(len(subject.samples))
-    return [int(i) for i in chosen[:count]]
+    return [int(i) for i in chosen[: _PROBES[-1][0]]]
 
 
 def _is_large(subject: Preflight) -> bool:
     return max(s.image.shape[-2] * s.image.shape[-1] for s in subject.samples) >= _LARGE
 
 
-def _try(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
+def _probe(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
+    """The member on a few samples: a p-value of 1 where it makes too few of them better."""
     if not probes:
         return Trial(member, Comparison(member.name, float(declared.right.mean()), float(declared.right.mean()), declared.skill, 1.0))
-    first = replace(subject, samples=[subject.samples[i] for i in probes], known=(), reserve=tuple)
-    before = Quality(declared.right[probes], declared.fine[probes], declared.skill)
-    few = measure_ranking(first, _predict(subject, member, probes))
-    wins, losses = int((few.right > before.right).sum()), int((few.right < before.right).sum())
-    if wins <= losses or wins < _MENDED * len(probes):
-        return Trial(member, replace(compare(member.name, before, few), p=1.0))
+    said: list[Prediction] = []
+    for count, wanted in _PROBES_OF_LARGE if _is_large(subject) else _PROBES:
+        tried = list(probes[:count])
+        said += _predict(subject, member, tried[len(said) :])
+        before = Quality(declared.right[tried], declared.fine[tried], declared.skill)
+        few = measure_ranking(replace(subject, samples=[subject.samples[i] for i in tried], known=(), reserve=tuple), said)
+        wins, losses = int((few.right > before.right).sum()), int((few.right < before.right).sum())
+        if wins <= losses or wins < min(wanted, len(tried)):
+            return Trial(member, replace(compare(member.name, before, few), p=1.0))
+    return Trial(member, compare(member.name, before, few))
+
+
+def _try(subject: Preflight, declared: Quality, member: Member) -> Trial:
     predictions = list(_predict(subject, member, range(len(subject.samples))))
-    return Trial(member, _compare(subject, declared, member, predictions), predictions)
+    return Trial(member, _compare(subject, declared, member, predictions), predictions, is_full=True)
 
 
 def _widen(subject: Preflight, whole: Quality, trial: Trial) -> Trial:
     more = _predict(subject.wider, trial.member, range(len(subject.samples), len(subject.wider.samples)))
-    return Trial(trial.member, _compare(subject.wider, whole, trial.member, [*trial.predictions, *more]))
+    return Trial(trial.member, _compare(subject.wider, whole, trial.member, [*trial.predictions, *more]), is_full=True)
 
 
 def _compare(subject: Preflight, declared: Quality, member: Member, predictions: Sequence[Prediction]) -> Comparison:
