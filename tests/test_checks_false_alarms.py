@@ -77,8 +77,11 @@ def test_skill_is_kappa_less_two_standard_errors() -> None:
     truth, said = torch.tensor([0, 0, 1, 1, 2, 2, 2, 0]), torch.tensor([0, 0, 1, 2, 2, 2, 0, 0])
     agreed, chance = 6 / 8, (3 * 4 + 2 * 1 + 3 * 3) / 64
     assert beyond_chance([(truth, said)], 8) == pytest.approx((agreed - chance) / (1 - chance) - 2 * (chance / (8 * (1 - chance))) ** 0.5)
+    alike = [(truth, said)] * 40
+    assert beyond_chance(alike, 40) == pytest.approx((agreed - chance) / (1 - chance))
     halves = [(truth[:3], said[:3]), (truth[3:], said[3:])]
-    assert beyond_chance(halves, 8) == pytest.approx(beyond_chance([(truth, said)], 8))
+    error = (2 * ((3 - agreed * 3) ** 2 + (3 - agreed * 5) ** 2)) ** 0.5 / 8
+    assert beyond_chance(halves, 2) == pytest.approx((agreed - chance - 2 * error) / (1 - chance))
     assert beyond_chance([(truth, torch.full((8,), -1))], 8) < 0.05
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
-from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.check import Answer, Preflight
 from robustbench_cv.checks.class_orders import Said, assign, known_orders, learned_order
 from robustbench_cv.checks.doctor import draw
 from robustbench_cv.checks.input_geometry import SYMMETRIES, resize
@@ -87,7 +87,7 @@ def clean(spec: str) -> list[Prediction]:
 def finding(check: str, spec: str, found: Sequence[Sample] | None = None, said: Change | None = None, **planted: Change) -> Finding:
     """Of one check on a bundled model. said: what is done to its predictions, which are then not computed again."""
     model = built(spec)
-    known = [] if said is None else [said(p) for p in clean(spec)]
+    known = [] if said is None else [Answer(said(p), is_finite=True) for p in clean(spec)]
     subject = Preflight(Planted(model, **planted), model.info.task, found or scenes(model.info.task), known=known)
     return CHECKS.build(check)(subject)  # type: ignore[no-any-return]
 

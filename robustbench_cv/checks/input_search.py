@@ -4,7 +4,8 @@ Cheap first. A classifier can only win where it is wrong, so a member is first t
 almost none; of the other tasks a few samples are compared. What survives meets all 64 samples. Where these do not decide, the most
 promising members meet the reserve as well, up to 512. Every p-value is multiplied by twice the number of the usual members of *all* input
 families, or of the others, and by the two looks (Bonferroni, half of the error for each kind), whether or not a member got so far: what
-is dropped early can then never make a false claim likelier.
+is dropped early can then never make a false claim likelier. Samples on which the model gives NaN or infinity are left out, and so is a
+member whose images the model refuses: neither says how images should reach it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.input_geometry import as_it_is, sizes, symmetries
 from robustbench_cv.checks.quality import GAIN, Comparison, Quality, compare, compare_finely, no_evidence
 from robustbench_cv.checks.transform_families import Member, colours, values
+from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.findings import Finding
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Prediction
@@ -67,6 +69,7 @@ def price(task: Task, usual: bool) -> int:
 
 def search(subject: Preflight, members: Sequence[Member]) -> Searched:
     """The best of the members that are significantly better than the declared reading; of those alike, the first."""
+    subject = subject.answered
     declared = measure_ranking(subject, subject.clean_predictions)
     probes = _choose_probes(subject, declared)
     trials = [_probe(subject, declared, member, probes) for member in members]
@@ -77,10 +80,11 @@ def search(subject: Preflight, members: Sequence[Member]) -> Searched:
     if not any(t.comparison.is_better for t in trials if t.is_full):
         promising = [k for k, t in enumerate(trials) if t.predictions and (t.comparison.gain > 0 or t.comparison.p < 1)]
         if promising and subject.wider is not subject:
-            samples = len(subject.wider.samples)
-            whole = measure_ranking(subject.wider, subject.wider.clean_predictions)
+            wider = subject.wider.answered
+            samples = len(wider.samples)
+            whole = measure_ranking(wider, wider.clean_predictions)
             for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[: _FEW_FINALISTS if _is_large(subject) else _FINALISTS]:
-                trials[k] = _widen(subject, whole, trials[k])
+                trials[k] = _widen(wider, whole, trials[k])
     # What was met on its mistakes alone has no quality to be compared.
     tried = [t.comparison if t.is_full else replace(t.comparison, p=1.0) for t in trials]
     found = best_of([t.comparison for t in trials if t.is_full])
@@ -122,11 +126,15 @@ def _is_large(subject: Preflight) -> bool:
 def _probe(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
     """The member on a few samples: a p-value of 1 where it makes too few of them better."""
     if not probes:
-        return Trial(member, Comparison(member.name, float(declared.right.mean()), float(declared.right.mean()), declared.skill, 1.0))
+        return _refused(declared, member)
     said: list[Prediction] = []
+    before = few = declared
     for count, wanted in _PROBES_OF_LARGE if _is_large(subject) else _PROBES:
         tried = list(probes[:count])
-        said += _predict(subject, member, tried[len(said) :])
+        more = _predict(subject, member, tried[len(said) :])
+        if more is None:
+            return _refused(declared, member)
+        said += more
         before = Quality(declared.right[tried], declared.fine[tried], declared.skill)
         few = measure_ranking(replace(subject, samples=[subject.samples[i] for i in tried], known=(), reserve=tuple), said)
         wins, losses = int((few.right > before.right).sum()), int((few.right < before.right).sum())
@@ -136,13 +144,23 @@ def _probe(subject: Preflight, declared: Quality, member: Member, probes: Sequen
 
 
 def _try(subject: Preflight, declared: Quality, member: Member) -> Trial:
-    predictions = list(_predict(subject, member, range(len(subject.samples))))
+    predictions = _predict(subject, member, range(len(subject.samples)))
+    if predictions is None:
+        return _refused(declared, member)
     return Trial(member, _compare(subject, declared, member, predictions), predictions, is_full=True)
 
 
-def _widen(subject: Preflight, whole: Quality, trial: Trial) -> Trial:
-    more = _predict(subject.wider, trial.member, range(len(subject.samples), len(subject.wider.samples)))
-    return Trial(trial.member, _compare(subject.wider, whole, trial.member, [*trial.predictions, *more]), is_full=True)
+def _widen(wider: Preflight, whole: Quality, trial: Trial) -> Trial:
+    more = _predict(wider, trial.member, range(len(trial.predictions), len(wider.samples)))
+    if more is None:
+        return _refused(whole, trial.member)
+    return Trial(trial.member, _compare(wider, whole, trial.member, [*trial.predictions, *more]), is_full=True)
+
+
+def _refused(declared: Quality, member: Member) -> Trial:
+    """A member that nothing can be said of: it is no better than the declared reading."""
+    mean = float(declared.right.mean()) if len(declared.right) else 0.0
+    return Trial(member, Comparison(member.name, mean, mean, declared.skill, 1.0))
 
 
 def _compare(subject: Preflight, declared: Quality, member: Member, predictions: Sequence[Prediction]) -> Comparison:
@@ -151,9 +169,17 @@ def _compare(subject: Preflight, declared: Quality, member: Member, predictions:
     return replace(comparison, p=min(1.0, comparison.p * price(subject.task, member.usual)), least=member.least)
 
 
-def _predict(subject: Preflight, member: Member, positions: Sequence[int]) -> list[Prediction]:
-    known = member.change is as_it_is
-    said = [subject.clean_predictions[i] for i in positions] if known else subject.predictions(member.change, positions)
+def _predict(subject: Preflight, member: Member, positions: Sequence[int]) -> list[Prediction] | None:
+    """None where the model raises on changed images: many take one size only, or values of [0, 1]."""
+    if member.change is as_it_is:
+        said = [subject.clean_predictions[i] for i in positions]
+    else:
+        try:
+            said = subject.predictions(member.change, positions)
+        except RobustBenchError:
+            raise
+        except Exception:
+            return None
     if member.back is None:
         return said
     return [member.back(p, *subject.samples[i].image.shape[-2:]) for p, i in zip(said, positions, strict=True)]

@@ -81,18 +81,26 @@ def _says_or_holds(prediction: Prediction, target: Target, operating_score: floa
 
 
 def beyond_chance(pairs: Iterable[tuple[Tensor, Tensor]], n: int) -> float:
-    """Cohen's kappa of (truth, said) labels, pooled, less two standard errors that chance agreement would have on n independent samples."""
-    agreed, total, truth, said = 0, 0, torch.zeros(1), torch.zeros(1)
+    """Cohen's kappa of (truth, said) labels, pooled, less two standard errors.
+
+    Where each of the n pairs is an independent sample's many labels, the error is that of the samples' own agreement about chance (the
+    ratio estimator of cluster sampling); where one pair holds all n samples' labels, the one that chance agreement would have.
+    """
+    counts, truth, said = [], torch.zeros(1), torch.zeros(1)
     for true_labels, said_labels in pairs:
-        agreed += int((true_labels == said_labels).sum())
-        total += true_labels.numel()
+        counts.append((float((true_labels == said_labels).sum()), float(true_labels.numel())))
         truth = _add_counts(truth, true_labels)
         said = _add_counts(said, said_labels[said_labels >= 0])
     width = min(len(truth), len(said))
-    chance = float((truth[:width] * said[:width]).sum()) / max(1, total) ** 2
-    if total == 0 or chance >= 1:
+    agreed, total = numpy.array(counts or [(0.0, 0.0)]).T
+    chance = float((truth[:width] * said[:width]).sum()) / max(1.0, total.sum()) ** 2
+    if total.sum() == 0 or chance >= 1:
         return 0.0
-    return (agreed / total - chance) / (1 - chance) - 2 * math.sqrt(chance / (n * (1 - chance)))
+    share = agreed.sum() / total.sum()
+    error = math.sqrt(chance * (1 - chance) / n)
+    if len(counts) > 1:
+        error = math.sqrt(len(counts) / (len(counts) - 1) * float(((agreed - share * total) ** 2).sum())) / total.sum()
+    return float((share - chance - 2 * error) / (1 - chance))
 
 
 def _add_counts(counts: Tensor, labels: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def _of_score(subject: Preflight) -> Finding | None:
     changed = numpy.zeros(len(subject.samples))
     first = numpy.random.default_rng(0).permutation(len(subject.samples)) % 2 == 0
     for half in (first, ~first):
-        chosen = _part(subject, numpy.flatnonzero(~half))
+        chosen = subject.part(numpy.flatnonzero(~half).tolist())
         learned, _ = best_operation(chosen, chosen.clean_predictions)
         changed[half] = measure(subject, subject.clean_predictions, learned).right[half]
     gain = float((changed - declared.right).mean())
@@ -105,9 +105,3 @@ def _of_score(subject: Preflight) -> Finding | None:
     remedy = f"set operating_score={score:.2g}, or look at what is done to the scores"
     verdict: Verdict = "warn" if declared.skill < _USELESS else "note"
     return Finding("S23", _TITLE, verdict, evidence, remedy, gain=gain)
-
-
-def _part(subject: Preflight, positions: Sequence[int] | numpy.ndarray) -> Preflight:
-    samples = [subject.samples[int(i)] for i in positions]
-    known = [subject.clean_predictions[int(i)] for i in positions]
-    return Preflight(subject.model, subject.task, samples, subject.dataset, subject.device, known=known)
