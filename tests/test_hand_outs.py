@@ -72,10 +72,12 @@ def test_trackers_get_every_number_that_may_be_shown(results: Results) -> None:
         exports.export(results, "somewhere")
 
 
+# `uv run --with tensorboard --with mlflow --with wandb pytest tests/test_hand_outs.py` has them all.
 @pytest.mark.parametrize(
     ("name", "module", "pattern"),
     [("tensorboard", "tensorboard", "*/events*"), ("mlflow", "mlflow", "mlflow.db"), ("wandb", "wandb", "wandb/offline*")],
 )
+@pytest.mark.filterwarnings("ignore")  # what trackers use of their own libraries is theirs to renew
 def test_an_export_writes_its_folder(name: str, module: str, pattern: str, results: Results, tmp_path: Path) -> None:
     pytest.importorskip(module, reason=f"{module} is not installed")
     assert list(exports.export(results, f"{name}:{tmp_path}").glob(pattern))
