@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from robustbench_cv.arguments import shorten
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import Damaged, UserError
 
 
 def is_file(path: Path) -> bool:
@@ -73,8 +73,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def load_json(path: Path, kind: Any, *, remedy: str) -> Any:
-    """The value in a JSON file, of a type that msgspec reads. UserError, which ends with the remedy, where the file is damaged."""
+    """The value in a JSON file, of a type that msgspec reads. Damaged, which ends with the remedy, where it is no such file."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); {remedy}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Damaged(f"{path} is damaged ({error}); {remedy}") from error

@@ -77,6 +77,12 @@ def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: O
     return folder.remember(ARTEFACT, plan.facts, storage, make)
 
 
+def is_damaged(folder: RunFolder, plan: FitPlan) -> bool:
+    """Whether what the attack was fitted to lies in the folder, and cannot be read; a warning where it does."""
+    path = folder.root / ARTEFACT.format(key=plan.key[:32])
+    return plan.data is not None and path.is_dir() and _fitted_in(path, plan.attack) is None
+
+
 def _fitted_in(path: Path, attack: UniversalAttack[Any]) -> UniversalAttack[Any] | None:
     """The attack with the theta that lies there; None where none does, or where its files are damaged, with a warning."""
     try:
