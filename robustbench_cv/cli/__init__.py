@@ -1,13 +1,14 @@
 """The command line: one file a command, which parses, calls the API and prints. Torch is imported only by commands that compute.
 
-Exit codes: 0 pass, 1 a gate failed, 2 wrong usage, 3 inconclusive, 4 a check said stop, 5 the machine failed (memory, disk, a key pressed),
-6 code that is not ours failed (a model, a factory, a plug-in, another library), 7 a bug of this package. Nothing but a finished run ends
-with 0, 1, 3 or 4.
+Exit codes: 0 pass, 1 a gate failed, 2 wrong usage, 3 inconclusive, 4 a check said stop, 5 the machine failed (memory, disk) or
+somebody interrupted (Ctrl-C, SIGTERM, SIGHUP), 6 code that is not ours failed (a model, a factory, a plug-in, another library), 7 a bug of
+this package. Nothing but a finished run ends with 0, 1, 3 or 4.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +42,7 @@ from robustbench_cv.cli import (
     view,
 )
 from robustbench_cv.cli.exits import exit_code_of
+from robustbench_cv.cli.interruptions import heed_signals, ignore_signals
 from robustbench_cv.runner.memory import keep_freed_memory
 
 PROGRAM = "robustbench-cv"
@@ -89,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
     terminal.prepare()
+    heed_signals()
     if completion.VARIABLE in os.environ:
         sys.exit(shell_complete(cli, {}, PROGRAM, completion.VARIABLE, os.environ[completion.VARIABLE]))
     sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
@@ -102,5 +105,7 @@ def _run(arguments: list[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except BaseException as error:
-        return exit_code_of(error, context)
+        if isinstance(error, KeyboardInterrupt):
+            ignore_signals()
+        return exit_code_of(error, context, shlex.join([PROGRAM, *arguments]))
     return code if isinstance(code, int) else 0

@@ -88,7 +88,10 @@ def run_suite(
     _earlier_info(folder)  # refused before anything is written
     with folder.lock(), remembered_hashes(folder.file_hashes, reread=options.reread):
         folder.remove_partial_files()
-        return _run(suite, folder, options, command, progress, announce)
+        try:
+            return _run(suite, folder, options, command, progress, announce)
+        finally:
+            folder.remove_edited()
 
 
 def _run(
