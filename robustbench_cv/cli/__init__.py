@@ -43,6 +43,7 @@ from robustbench_cv.cli import (
 )
 from robustbench_cv.cli.exits import exit_code_of
 from robustbench_cv.cli.interruptions import heed_signals, ignore_signals
+from robustbench_cv.runner import watched
 from robustbench_cv.runner.memory import keep_freed_memory
 
 PROGRAM = "robustbench-cv"
@@ -92,15 +93,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     terminal.prepare()
     heed_signals()
+    watched.begin()
     if completion.VARIABLE in os.environ:
         sys.exit(shell_complete(cli, {}, PROGRAM, completion.VARIABLE, os.environ[completion.VARIABLE]))
-    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+    code = _run(sys.argv[1:] if arguments is None else list(arguments))
+    watched.say_exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
     context = None
     try:
-        with cli.make_context(PROGRAM, arguments) as context:
+        with cli.make_context(PROGRAM, list(arguments), obj=tuple(arguments)) as context:
             code = cli.invoke(context)
     except click.exceptions.Exit as done:
         return done.exit_code

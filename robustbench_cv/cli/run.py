@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_cv.cli import completing, options
+from robustbench_cv.cli.supervisor import supervise
 from robustbench_cv.cli.titled import HOW, OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.runner.watched import is_watched
 from robustbench_cv.suite import Suite
 from robustbench_cv.suite_overrides import KEY, override, split_override
 from robustbench_cv.terminal import say
@@ -105,6 +107,14 @@ EXAMPLES = [
     show_default=True,
     help="Images at once, or auto; halved where memory runs out.",
 )
+@option(
+    "--cell-timeout",
+    title=HOW,
+    type=options.COUNT,
+    metavar="SECONDS",
+    help="Run in a process of its own, and end a cell (a model under a condition on up to 64 samples) that takes longer or kills the process: "
+    "an error, or with --skip-bad failed records and the run goes on. Off unless given.",
+)
 @option("--out", title=WRITES, type=options.FOLDER, metavar="FOLDER", help="Run folder; runs/SUITE unless given.")
 @option(
     "--note",
@@ -135,6 +145,7 @@ def command(
     dry_run: bool,
     quiet: bool,
     verbose: bool,
+    cell_timeout: int | None,
     **settings: Any,
 ) -> int:
     """Run SUITE (a name such as quick or "linf(eps=1/255)", or a YAML file) and write its report.
@@ -157,6 +168,8 @@ def command(
 
         say("\n".join(api.plan(chosen, class_map=pairs, **settings)))
         return 0
+    if cell_timeout is not None and not is_watched():
+        return supervise(click.get_current_context().find_root().obj, seconds=cell_timeout, skip_bad=settings["skip_bad"])
     folder = options.usable_folder(out or Path("runs") / chosen.name)
     tell = (lambda text: None) if quiet else say
     tell(f"writes {folder}/: records, pictures, report")

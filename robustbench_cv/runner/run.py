@@ -30,7 +30,7 @@ from robustbench_cv.record_store import Place, RecordStore, place_of
 from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import ComplexityRow, ExplanationRow, Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder
-from robustbench_cv.runner import saved_images, saved_predictions
+from robustbench_cv.runner import saved_images, saved_predictions, watched
 from robustbench_cv.runner.attack_verdicts import count_attacks, stored_strength
 from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
 from robustbench_cv.runner.cell_code import check_code
@@ -228,7 +228,7 @@ def _compute(
             cell = item
             bar.describe(f"{cell.row.model} · {cell.row.condition}")
             started = time.perf_counter()
-            output = _output(plan, cell, batch_size, folder)
+            output = _watched_output(plan, cell, batch_size, folder)
             require_unchanged(cell)
             if plan.options.save_predictions and cell.row.task != "detection":
                 saved_predictions.save_cell(folder, cell, output.predictions)
@@ -246,6 +246,16 @@ def _compute(
 
 def _spec_of(item: PlannedCell | Pair) -> str:
     return (item if isinstance(item, Pair) else item.pair).row.spec
+
+
+def _watched_output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
+    """The cell; where it ended an earlier attempt of a run that is watched, a failed record of each sample instead."""
+    key, row = cell.row.key, cell.row
+    if (fault := watched.fault_of(key)) is not None:
+        return _without_outcome(plan, cell, Record(**{}, status="failed", reason=fault.reason, reason_code=fault.code))
+    _ = cell.pair.model  # its building is no part of a cell's time
+    with watched.step("cell", f"model {row.model!r} on {row.dataset!r} under {row.condition!r}", key):
+        return _output(plan, cell, batch_size, folder)
 
 
 def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
