@@ -20,6 +20,9 @@ from robustbench_cv.tasks import Task
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MANY = 24
+"""Conditions beyond which placebos, whose numbers stand in the tables, are not drawn (project choice: a chart of one page)."""
+
 _COLUMNS = ("model", "dataset", "condition", "kind", "value", "low", "high", "n", "excluded")
 
 
@@ -31,7 +34,8 @@ def overview() -> Report:
 
 def _chart(results: Results, task: Task) -> Chart:
     metric, notes, rows = results.metrics(task)[0], Footnotes(), []
-    order = reporting.ordered_conditions(results, task)
+    every = reporting.ordered_conditions(results, task)
+    order = [c for c in every if c.control_of is None] if len(every) > MANY else every
     for group in reporting.groups_of(results, task):
         cells: list[tuple[str, str, Number]] = [
             (c.name, c.kind, reporting.metric_cell(results, group, c.name, metric, notes)) for c in order
@@ -42,14 +46,17 @@ def _chart(results: Results, task: Task) -> Chart:
             e = cell.estimate
             rows.append((group.model, group.dataset, name, kind, e.value, e.low, e.high, e.n, e.excluded))
     frame = pandas.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float, "low": float, "high": float})
+    missing = int(frame["value"].isna().sum())
+    if len(every) > MANY:
+        frame = frame[frame.groupby("condition")["value"].transform("count") > 0].reset_index(drop=True)
     scale, hues = results.metric_row(task, metric), reporting.model_hues(results, task)
     heights = 0.9 + 0.24 * frame["condition"].nunique() * max(1, len(reporting.groups_of(results, task)) * 0.7)
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} under every condition, with 95 % intervals: dots, open where images "
         "are edited; diamonds for worst cases."
     )
-    missing = int(frame["value"].isna().sum())
-    hidden = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
+    hidden: tuple[str, ...] = (f"{missing} blocked or undefined numbers are not drawn.",) if missing else ()
+    hidden += (f"Nor are the placebos of edits, {len(every) - len(order)} conditions.",) if len(order) < len(every) else ()
     return Chart(
         frame=frame,
         draw=lambda axes, f: _draw(axes, f, scale, hues),

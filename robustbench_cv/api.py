@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas
 from typing_extensions import TypedDict, Unpack
@@ -22,6 +23,7 @@ from robustbench_cv.rendering.explanations import Explanations
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.results import Results
+from robustbench_cv.runner.cost_estimate import CostEstimate, estimate_cost
 from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.plan_text import missing_regions, plan_in_words
 from robustbench_cv.runner.progress_bar import Progress, silent
@@ -49,6 +51,10 @@ def run(
     notes: Sequence[str] = (),
     reread: bool = False,
     save_predictions: bool = False,
+    workers: int = 1,
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    worker_memory: float = 0.0,
 ) -> Results:
     """Run a suite (a name, a YAML file, or a Suite) and read its results back.
 
@@ -56,8 +62,9 @@ def run(
     out: the run folder, runs/<suite> unless given; the same call again resumes. strength: unbroken samples on which each attack is tested
     for weakness. notes: sentences that readers of the report must know. reread: read all data files again, also those whose size and times
     are what they were when this folder's run read them. save_predictions: keep what classifiers and segmenters said of every sample, as
-    `score` reads it; detections are kept always. Raises UserError for what you can fix, ForeignError where a model's, attack's or
-    data set's own code fails.
+    `score` reads it; detections are kept always. workers: processes that compute cells, on this machine, or with executor="ray" on the
+    cluster at address (None: RAY_ADDRESS's, or one of this machine), each asking it for worker_memory GB; models are specs then.
+    Raises UserError for what you can fix, ForeignError where a model's, attack's or data set's own code fails.
     """
     return execute(
         suite,
@@ -74,6 +81,10 @@ def run(
         notes=notes,
         reread=reread,
         save_predictions=save_predictions,
+        workers=workers,
+        executor=executor,
+        address=address,
+        worker_memory=worker_memory,
     ).results
 
 
@@ -92,6 +103,10 @@ class RunOptions(TypedDict, total=False):
     notes: Sequence[str]
     reread: bool
     save_predictions: bool
+    workers: int
+    executor: Literal["local", "ray"]
+    address: str | None
+    worker_memory: float
 
 
 def execute(
@@ -118,6 +133,11 @@ def plan(suite: str | Suite, **asked: Unpack[RunOptions]) -> list[str]:
     return [*plan_in_words(made), *(f"NOTE {note}" for note in missing_regions(made))]
 
 
+def cost(suite: str | Suite, *, progress: Callable[[int], Progress] = silent, **asked: Unpack[RunOptions]) -> CostEstimate:
+    """What `run` would take: seconds, bytes, and what takes most of the time, by four samples of every model, data set and condition."""
+    return estimate_cost(*_checked(suite, **asked), progress)
+
+
 def _checked(suite: str | Suite, **asked: Unpack[RunOptions]) -> tuple[Suite, Options]:
     """The suite and the options of a run, checked."""
     chosen = find_suite(suite) if isinstance(suite, str) else suite
@@ -137,6 +157,10 @@ def _checked(suite: str | Suite, **asked: Unpack[RunOptions]) -> tuple[Suite, Op
         strength=_in_range("strength", asked.get("strength"), 0, 2**31 - 1),
         reread=asked.get("reread", False),
         save_predictions=asked.get("save_predictions", False),
+        workers=_in_range("workers", asked.get("workers", 1), 1, 4096) or 1,
+        executor=asked.get("executor", "local"),
+        address=asked.get("address"),
+        worker_memory=asked.get("worker_memory", 0.0),
     )
 
 

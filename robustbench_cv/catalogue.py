@@ -85,17 +85,13 @@ suite = marker("suite")
 report = marker("report")
 
 
-_PLUGINS: set[Path] = set()
-"""The plug-in files that the user named."""
-
-
 def build_stored(registry: Registry[T], spec: str, typed: Collection[str] = (), **more: Any) -> T:
     """What a spec in a run folder names, built: a folder may name what is registered, and never a file of code.
 
     typed: specs that the user typed in this very call, and files of plug-ins that the user loaded, are the user's own wish. UserError.
     """
     name = Spec.parse(spec).name
-    if name.endswith(".py") and spec not in typed and Path(name).resolve() not in _PLUGINS:
+    if name.endswith(".py") and spec not in typed and str(Path(name).resolve()) not in plugins():
         raise UserError(
             f"the run folder names {spec!r} as a {registry.kind}: that would run a file of code, and results never do. "
             f"If you know the file, read the folder with --plugin {name}"
@@ -103,12 +99,16 @@ def build_stored(registry: Registry[T], spec: str, typed: Collection[str] = (), 
     return registry.build(spec, **more)
 
 
+def plugins() -> list[str]:
+    """The plug-in files that were registered, for a process that is to know the same names."""
+    return sorted({str(file) for registry in REGISTRIES.values() for file in registry.plugin_files()})
+
+
 def add_plugin(path: str) -> list[str]:
     """Register everything that a plug-in file marks, of any kind; its names as "kind name". The file is read, not run.
 
     UserError where it cannot be read, where it marks nothing, and for a name that is registered already.
     """
-    _PLUGINS.add(Path(path).resolve())
     names = [f"{registry.kind} {name}" for registry in REGISTRIES.values() for name in registry.add_file(path)]
     if not names:
         raise UserError(

@@ -59,10 +59,10 @@ def file_sha256(path: Path) -> bytes:
 
 
 @contextmanager
-def remembered_hashes(store: Path, *, reread: bool = False) -> Iterator[None]:
+def remembered_hashes(store: Path, *, reread: bool = False, keep: bool = True) -> Iterator[None]:
     """Inside the block files are hashed once, and not at all where the JSON file `store` knows them as they are. It is written at the end.
 
-    reread: every file is read each time it is asked for.
+    reread: every file is read each time it is asked for. keep: False leaves the file to the process that owns it.
     """
     if reread:
         yield
@@ -73,8 +73,20 @@ def remembered_hashes(store: Path, *, reread: bool = False) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-        if hashes.asked():
-            write_kept(store, _stored(store) | hashes.asked())
+        if keep:
+            _write(store, hashes)
+
+
+def store_hashes(store: Path) -> None:
+    """Write what this process has hashed so far, for others that are about to start."""
+    hashes = _current.get()
+    if hashes is not None:
+        _write(store, hashes)
+
+
+def _write(store: Path, hashes: FileHashes) -> None:
+    if hashes.asked():
+        write_kept(store, _stored(store) | hashes.asked())
 
 
 def _stored(store: Path) -> dict[str, FileHash]:

@@ -48,7 +48,8 @@ class Record:
     reference: for interventions, the same of the *unedited* image, scored against what the edit left alone: the pair's other half.
     reason is for people, reason_code for whoever acts on it: "no-gradient" (the attack follows one and the model gives none), "not-finite"
     (the model answered NaN or infinity), "unreadable" (the sample's file), "foreign-error" (somebody's code),
-    "nothing-to-attack" (counted as it is), "no-prediction" (a closed model's file has none), or empty.
+    "nothing-to-attack" (counted as it is), "no-prediction" (a closed model's file has none), "timed-out" and "process-died" (what ended the
+    process in which the cell ran), or empty.
     excluded: metrics that mean nothing for this sample, with the reason. No timing: the same run gives the same bytes.
     """
 

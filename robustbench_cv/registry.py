@@ -119,6 +119,10 @@ class Registry(Generic[T]):
         self._plugins = plugins | {entry.name: entry for entry in added}
         return sorted(entry.name for entry in added)
 
+    def plugin_files(self) -> set[Path]:
+        """The plug-in files that registered something of this kind, absolute."""
+        return {entry.path for entry in self._plugins.values() if entry.path is not None}
+
     def entry(self, name: str) -> Entry:
         """The entry of a name ('_' and '-' are the same); UserError with the closest names where there is none."""
         entries = self.entries()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from robustbench_cv.arguments import pixel_slip, shorten
@@ -17,8 +18,8 @@ from robustbench_cv.suite import CLEAN, LONGEST_NAME, Condition, Suite, Track
 from robustbench_cv.tasks import TASKS, Task
 from robustbench_cv.terminal import elide
 
-NAME = "typed"
-"""Of the suite."""
+MOST_NAMED = 3
+"""Attacks and edits that the name of a suite holds, and so its folder (project choice)."""
 
 SAMPLES = 200
 """Where no --limit is given (project choice: half-widths of 7 points at most for a rate)."""
@@ -46,6 +47,8 @@ def suite_of(attacks: Sequence[str], edits: Sequence[str] = (), budgets: Sequenc
 
     >>> [c.name for c in suite_of(["pgd"], ["remove()"], ["1/255", "8/255"]).tracks[0].conditions]
     ['clean', 'pgd 1/255', 'pgd 8/255', 'remove()']
+    >>> suite_of(["pgd"], ["remove()"]).name
+    'pgd-remove'
     """
     read = [Spec.parse(text) for text in attacks]
     for spec in read:
@@ -63,7 +66,19 @@ def suite_of(attacks: Sequence[str], edits: Sequence[str] = (), budgets: Sequenc
         usual = _USUAL[task]
         tracks.append(Track(task, (usual.model,), ("scenes",), conditions, usual.metrics, SAMPLES))
     curve = ("budget-curve",) if any(c.curve for track in tracks for c in track.conditions) else ()
-    return Suite(NAME, 1, tuple(tracks), reports=("overview", "main-table", *curve, "gallery", "checks", "protocol"))
+    return Suite(
+        _name([Spec.parse(text) for text in (*attacks, *edits)]),
+        1,
+        tuple(tracks),
+        reports=("overview", "main-table", *curve, "gallery", "checks", "protocol"),
+    )
+
+
+def _name(specs: Sequence[Spec]) -> str:
+    """After what is in it, by which its folder is found again: "pgd", "pgd-remove", "pgd-remove-fog-and-2-more"."""
+    names = list(dict.fromkeys(re.sub(r"[^a-z0-9]+", "-", (spec.target or Path(spec.name).stem).lower()).strip("-") for spec in specs))
+    more = len(names) - MOST_NAMED
+    return "-".join(names[:MOST_NAMED] + ([f"and-{more}-more"] if more > 0 else []))
 
 
 def _require_kind(spec: Spec, registry: Registry[Any], other: Registry[Any], option: str) -> None:

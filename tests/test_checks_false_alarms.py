@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy
 import pytest
 import torch
 from torch import Tensor
 
-from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.catalogue import CHECKS, DATASETS
 from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.doctor import examine
 from robustbench_cv.checks.quality import Quality, best, beyond_chance, compare, compare_finely
+from robustbench_cv.data.class_map import ClassMap
+from robustbench_cv.models.build import build
 from robustbench_cv.types import BoxPrediction, BoxTarget, Candidates, ClassPrediction, ClassTarget, Labels, Logits, ModelInfo, Sample
 
 N = 64
@@ -73,8 +77,11 @@ def test_skill_is_kappa_less_two_standard_errors() -> None:
     truth, said = torch.tensor([0, 0, 1, 1, 2, 2, 2, 0]), torch.tensor([0, 0, 1, 2, 2, 2, 0, 0])
     agreed, chance = 6 / 8, (3 * 4 + 2 * 1 + 3 * 3) / 64
     assert beyond_chance([(truth, said)], 8) == pytest.approx((agreed - chance) / (1 - chance) - 2 * (chance / (8 * (1 - chance))) ** 0.5)
+    alike = [(truth, said)] * 40
+    assert beyond_chance(alike, 40) == pytest.approx((agreed - chance) / (1 - chance))
     halves = [(truth[:3], said[:3]), (truth[3:], said[3:])]
-    assert beyond_chance(halves, 8) == pytest.approx(beyond_chance([(truth, said)], 8))
+    error = (2 * ((3 - agreed * 3) ** 2 + (3 - agreed * 5) ** 2)) ** 0.5 / 8
+    assert beyond_chance(halves, 2) == pytest.approx((agreed - chance - 2 * error) / (1 - chance))
     assert beyond_chance([(truth, torch.full((8,), -1))], 8) < 0.05
 
 
@@ -164,3 +171,25 @@ def test_a_branch_that_rounding_decides_is_not_a_leak_between_images(rounding: b
     finding = CHECKS.build("s07-batch")(Preflight(model, "classification", samples))  # type: ignore[arg-type]
     assert finding.verdict == ("pass" if rounding else "stop")
     assert ("float64" in finding.evidence) is rounding
+
+
+def _heavy(*specs: str) -> list[Any]:
+    return [pytest.param(spec, marks=pytest.mark.slow) for spec in specs]
+
+
+SOUND = [
+    *("lenet5.scenes", "mobilenet-v2-mini.scenes", "shufflenet-v1.scenes", "faster-rcnn-fpn-small.scenes", "ssd300.scenes"),
+    *_heavy("cifar-resnet20.scenes", "alexnet-original.scenes", "densenet-mini.scenes", "googlenet.scenes", "seresnet-mini.scenes"),
+    *_heavy("network-in-network-cifar.scenes", "cifar-resnet20.scenes-hardened", "unet.scenes", "segnet.scenes", "pspnet.scenes"),
+    *_heavy("deeplabv3plus.scenes", "fcn8s.scenes", "deconvnet.scenes", "yolov3-small.scenes", "retinanet-small.scenes"),
+    *_heavy("retinanet-small.scenes-hardened", "faster-rcnn-small.scenes", "mask-rcnn-small.scenes", "fast-rcnn.scenes"),
+    *_heavy("sliding-window.scenes", "localisation-regression.scenes"),
+]
+
+
+@pytest.mark.parametrize("spec", SOUND)
+def test_no_check_accuses_a_bundled_model(spec: str) -> None:
+    model = build(spec)
+    data = DATASETS.build("scenes(samples=64)", task=model.info.task)
+    findings = examine(model, data, ClassMap.match(data.labels, model.info.classes), range(len(data)))
+    assert [f for f in findings if f.verdict in ("stop", "warn")] == []

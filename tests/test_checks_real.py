@@ -59,7 +59,7 @@ def accused(model: Any, data: Dataset) -> dict[str, Finding]:
 @pytest.mark.parametrize("spec", BUNDLED)
 def test_bundled_models_are_right_and_their_mistakes_are_named(spec: str) -> None:
     model = build(spec)
-    data = DATASETS.build("scenes(samples=48)", task=model.info.task)
+    data = DATASETS.build("scenes(samples=160)", task=model.info.task)
     assert accused(model, data) == {}
     assert list(accused(Mistaken(model, shift=1), data)) == ["S19"]
     assert "S02" in accused(Mistaken(model, before=lambda x: x * 255), data)

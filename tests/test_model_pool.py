@@ -15,8 +15,7 @@ from robustbench_cv.errors import ForeignError, UserError
 from robustbench_cv.models.classifiers.lenet5 import LeNet5
 from robustbench_cv.models.weights.description import Description, write
 from robustbench_cv.run_folder import RunFolder
-from robustbench_cv.runner import model_pool
-from robustbench_cv.runner import run as runner
+from robustbench_cv.runner import model_pool, stored_cell
 from robustbench_cv.runner.model_pool import ModelPool
 from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.run import Outcome, run_suite
@@ -84,14 +83,14 @@ def run(suite: Suite, out: Path, **options: Any) -> Outcome:
 def alive_at_cells(built: Counted, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many models were alive when each cell had been computed."""
     counts: list[int] = []
-    plain = runner.run_cell
+    plain = stored_cell.run_cell
 
     def counting(job: Any) -> Any:
         output = plain(job)
         counts.append(built.alive())
         return output
 
-    monkeypatch.setattr(runner, "run_cell", counting)
+    monkeypatch.setattr(stored_cell, "run_cell", counting)
     return counts
 
 

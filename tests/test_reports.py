@@ -426,3 +426,14 @@ def test_attack_success_sets_sampled_conditions_against_the_same_patch_seen_plai
 )
 def test_only_budgets_of_pixels_are_in_grey_levels(attack: str, text: str) -> None:
     assert reporting.budget_of(facts_of(ATTACKS.build(attack))) == text
+
+
+def test_an_overview_of_many_conditions_leaves_placebos_out_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = synthetic.make()
+    every = build_items(results, ["overview"])[0]
+    placebos = {c.name for c in results.conditions("classification") if c.control_of is not None}
+    assert placebos & set(every.frame["condition"])
+    monkeypatch.setattr("robustbench_cv.reports.overview.MANY", 3)
+    few = build_items(results, ["overview"])[0]
+    assert set(few.frame["condition"]) == set(every.frame["condition"]) - placebos
+    assert any(note.startswith("Nor are the placebos of edits") for note in few.notes)

@@ -358,15 +358,13 @@ def test_reading_results_runs_no_code_that_they_name(what: str, tmp_path: Path) 
         # What whoever reads types is their own wish: in the call, or as a plug-in.
         rb.report(Results.open(folder, typed=[spec]), tmp_path / "out")
         assert mark.exists()
-        before = set(catalogue._PLUGINS), dict(REPORTS._plugins)
+        before = dict(REPORTS._plugins)
         try:
             add_plugin(str(code))
             rb.report(Results.open(folder), tmp_path / "out")
         finally:
-            catalogue._PLUGINS.clear()
-            catalogue._PLUGINS.update(before[0])
             REPORTS._plugins.clear()
-            REPORTS._plugins.update(before[1])
+            REPORTS._plugins.update(before)
 
 
 def test_a_folder_of_another_version_is_refused_by_name(tmp_path: Path) -> None:

@@ -134,6 +134,15 @@ def test_wrong_requests_are_refused(spec: str, message: str) -> None:
         build(spec)
 
 
+def test_an_untrained_transformer_sees_the_size_it_was_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision builds vit_h_14 for 224 px, and its default weights are for 518: here with two layers of the thirty-two."""
+    whole = models.vision_transformer._vision_transformer
+    monkeypatch.setattr(models.vision_transformer, "_vision_transformer", lambda *a, **k: whole(*a, **k | {"num_layers": 2}))
+    model: Any = build("torchvision:vit_h_14")
+    with torch.no_grad():
+        assert model.raw(photo(1)).values.isfinite().all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*models.list_models(module=models), *models.list_models(module=models.segmentation)])
 def test_every_builder_builds_and_runs(name: str) -> None:

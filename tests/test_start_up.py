@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from robustbench_cv.runner.planned_cells import Options
+from robustbench_cv.runner.run import run_suite
+from robustbench_cv.suite import CLEAN, Condition, Suite, Track
+
 LARGE = ("torch", "torchvision", "torch._dynamo", "timm", "pandas", "scipy", "matplotlib", "seaborn", "sympy")
 
 PROGRAM = """
@@ -35,10 +39,18 @@ def loaded(*arguments: str, before: str = "") -> set[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run."""
-    path = tmp_path_factory.mktemp("runs") / "quick"
-    command = [sys.executable, "-c", "import sys; from robustbench_cv.cli import main; main(sys.argv[1:])"]
-    subprocess.run([*command, "run", "quick", "--limit", "2", "--strength", "0", "--out", str(path)], check=False, capture_output=True)
+    """A finished run of three tasks, with pictures."""
+    path = tmp_path_factory.mktemp("runs") / "grey"
+    grey = (CLEAN, Condition("grey", ("grayscale()",)))
+    tracks = tuple(
+        Track(task, (model,), ("scenes(samples=2)",), grey, (metric,))
+        for task, model, metric in (
+            ("classification", "lenet5.scenes", "top-1"),
+            ("segmentation", "unet.scenes", "miou"),
+            ("detection", "yolov3-small.scenes", "ap"),
+        )
+    )
+    run_suite(Suite("grey", 1, tracks, reports=("main-table", "gallery", "checks")), path, Options(strength=0))
     assert (path / "report").is_dir()
     return path
 

@@ -125,3 +125,15 @@ def test_one_command_makes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture
     assert done.value.code in (0, 4), out
     for name in ("pgd(steps=2) 1/255", "pgd(steps=2) 8/255", "occlude(share=0.5)"):
         assert name in out
+
+
+@pytest.mark.parametrize(
+    ("attacks", "edits", "name"),
+    [
+        (["pgd", "pgd(steps=3)"], [], "pgd"),
+        (["torchattacks:PGD"], ["remove(fill='blur')"], "pgd-remove"),
+        ([], ["grayscale()", "rotate()", "fog()", "snow()", "frost()"], "grayscale-rotate-fog-and-2-more"),
+    ],
+)
+def test_a_suite_is_named_after_what_was_typed(attacks: list[str], edits: list[str], name: str) -> None:
+    assert suite_of(attacks, edits).name == name

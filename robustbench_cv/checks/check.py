@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
-from robustbench_cv.batching import BatchSize, in_batches
+from robustbench_cv.batching import BatchSize, finite_rows, in_batches
 from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import Finding
@@ -30,40 +30,82 @@ _PIXELS = 16 * 224 * 224
 _BATCH = {"classification": 16, "segmentation": 16, "detection": 4}
 
 
+class Answer(NamedTuple):
+    """The prediction of one sample, and whether all the outputs it was decoded from are finite."""
+
+    prediction: Prediction
+    is_finite: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Preflight:
-    """Before a run: a model on its device, and up to 64 labelled samples whose targets are in the model's class indices."""
+    """Before a run: a model on its device, and up to 64 labelled samples whose targets are in the model's class indices.
+
+    reserve: reads more samples, for questions that the first do not decide. known: the answers to the first samples, if they are had.
+    """
 
     model: AnyModel
     task: Task
     samples: Sequence[Sample]
     dataset: str = ""
     device: str = "cpu"
+    reserve: Callable[[], Sequence[Sample]] = tuple
+    known: Sequence[Answer] = ()
 
     @cached_property
     def clean_predictions(self) -> Sequence[Prediction]:
         """The model's prediction of each sample as it is: computed once for all checks."""
-        return self.predictions()
+        return [answer.prediction for answer in self._answers]
 
-    def predictions(self, change: Change | None = None, first: int | None = None) -> list[Prediction]:
-        """The prediction of each sample (or of the first few), its image changed first. In small batches of one shape."""
+    @cached_property
+    def _answers(self) -> Sequence[Answer]:
+        return [*self.known, *self._ask(None, range(len(self.known), len(self.samples)))]
+
+    @cached_property
+    def answered(self) -> Preflight:
+        """The samples on whose unchanged image all outputs are finite: a run records the others as failed, whatever a change does to them.
+
+        Of the reserve too, once it is read.
+        """
+        kept = [i for i, answer in enumerate(self._answers) if answer.is_finite]
+        if len(kept) == len(self.samples):
+            return self
+        return self.part(kept)
+
+    @cached_property
+    def wider(self) -> Preflight:
+        """The same samples and the reserve, with nothing further in reserve: read and predicted when it is first asked for."""
+        more = list(self.reserve())
+        return self if not more else replace(self, samples=[*self.samples, *more], reserve=tuple, known=self._answers)
+
+    def part(self, positions: Sequence[int]) -> Preflight:
+        """Some of the samples, and the answers to them."""
+        return replace(self, samples=[self.samples[i] for i in positions], known=[self._answers[i] for i in positions])
+
+    def predictions(self, change: Change | None = None, positions: Sequence[int] | None = None) -> list[Prediction]:
+        """The prediction of each sample (or of those at some positions), its image changed first. In small batches of one shape."""
+        return [answer.prediction for answer in self._ask(change, positions)]
+
+    def _ask(self, change: Change | None, positions: Sequence[int] | None) -> list[Answer]:
+        chosen = self.samples if positions is None else [self.samples[i] for i in positions]
         if isinstance(self.model, ClosedModel):
-            return self._looked_up(self.model, change, first)
+            return self._looked_up(self.model, change, chosen)
         model = cast("Model[Any]", self.model)
 
-        def work(images: Tensor, _: list[int]) -> Sequence[Prediction]:
+        def work(images: Tensor, _: list[int]) -> Sequence[Answer]:
             images = images.to(self.device)
             with torch.no_grad():
-                return list(model.decode(model.raw(images if change is None else change(images))))
+                raw = model.raw(images if change is None else change(images))
+                return [Answer(p, bool(finite)) for p, finite in zip(model.decode(raw), finite_rows(raw), strict=True)]
 
-        return in_batches(self.samples[:first], BatchSize(limit=_BATCH[self.task], pixels=_PIXELS), work)
+        return in_batches(chosen, BatchSize(limit=_BATCH[self.task], pixels=_PIXELS), work)
 
-    def _looked_up(self, model: ClosedModel, change: Change | None, first: int | None) -> list[Prediction]:
+    def _looked_up(self, model: ClosedModel, change: Change | None, chosen: Sequence[Sample]) -> list[Answer]:
         """NotApplicable for changed images, which a closed model never saw."""
         if change is not None:
             raise NotApplicable("only this model's predictions are here, and this shows it changed images", NEEDS_MODEL)
-        found = [model.answer(CLEAN.name, sample) for sample in self.samples[:first]]
-        return [prediction for prediction in found if prediction is not None]
+        found = [model.answer(CLEAN.name, sample) for sample in chosen]
+        return [Answer(prediction, is_finite=True) for prediction in found if prediction is not None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from robustbench_cv.data.source import FromFiles
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, describe
 from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.interventions.object_selection import is_surface, tells_objects
-from robustbench_cv.types import AnyModel, Dataset, MaskTarget, Model, Sample
+from robustbench_cv.types import AnyModel, BoxTarget, Dataset, MaskTarget, Model, Sample
 
 SURVEYED = 1000
 """Samples that are read, spread over those asked for (project choice: what a laptop reads in seconds)."""
@@ -38,7 +38,8 @@ class DataSurvey:
     faults: why a sample cannot be read, by index. turned: the EXIF orientation that its pixels were not turned by, by index. shapes: the
     indices of the samples of each size. refused: why the model fails on a size, of those that were tried, where it takes others. pixels:
     how many there are of each label, over all masks, in the data's own classes. skip_bad: whether a run goes on without bad samples.
-    guessed_objects, guessed_surfaces: classes of label maps that are told apart by their names alone.
+    guessed_objects, guessed_surfaces: classes of label maps that are told apart by their names alone. repeated: how many boxes of a sample
+    are annotated twice, by index. boxes: how many there are; reach: the greatest x2 and y2 of them, in shares of their images' sides.
     """
 
     dataset: Dataset
@@ -52,6 +53,9 @@ class DataSurvey:
     refused: Mapping[Shape, str] = field(default_factory=dict)
     guessed_objects: frozenset[int] = frozenset()
     guessed_surfaces: frozenset[int] = frozenset()
+    repeated: Mapping[int, int] = field(default_factory=dict)
+    boxes: int = 0
+    reach: tuple[float, float] = (0.0, 0.0)
 
     @property
     def read(self) -> int:
@@ -81,6 +85,8 @@ def survey(dataset: Dataset, indices: Sequence[int], *, skip_bad: bool = False, 
     shapes: defaultdict[Shape, list[int]] = defaultdict(list)
     pixels: Counter[int] = Counter()
     untold: set[int] = set()
+    repeated: dict[int, int] = {}
+    boxes, reach = 0, (0.0, 0.0)
     for i in chosen:
         try:
             sample = read_sample(dataset, i)
@@ -99,6 +105,13 @@ def survey(dataset: Dataset, indices: Sequence[int], *, skip_bad: bool = False, 
             counts = count_labels(sample.target.labels)
             pixels.update(counts)
             untold |= set() if tells_objects(sample) else {c for c in counts if 0 <= c < len(dataset.labels)}
+        if isinstance(sample.target, BoxTarget) and len(sample.target.boxes):
+            found = sample.target.boxes
+            boxes += len(found)
+            reach = (max(reach[0], float(found[:, 2].max()) / width), max(reach[1], float(found[:, 3].max()) / height))
+            twice = len(found) - len({tuple(row) for row in torch.cat([found, sample.target.labels[:, None]], 1).tolist()})
+            if twice:
+                repeated[i] = twice
     surfaces = frozenset(c for c in untold if is_surface(dataset.labels.names[c]))
     return DataSurvey(
         dataset=dataset,
@@ -111,6 +124,9 @@ def survey(dataset: Dataset, indices: Sequence[int], *, skip_bad: bool = False, 
         pixels=dict(pixels),
         guessed_objects=frozenset(untold) - surfaces,
         guessed_surfaces=surfaces,
+        repeated=repeated,
+        boxes=boxes,
+        reach=reach,
     )
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from robustbench_cv import boxes
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.findings import Verdict
-from robustbench_cv.metrics.paired_tests import holm, mcnemar
+from robustbench_cv.metrics.paired_tests import holm, mcnemar, sign_flips
 from robustbench_cv.types import (
     IGNORE,
     BoxPrediction,
@@ -59,10 +59,13 @@ class Quality(NamedTuple):
     skill: float
 
 
-def measure(subject: Preflight, predictions: Sequence[Prediction]) -> Quality:
-    """The quality of predictions of the subject's samples (of its first ones, where there are fewer)."""
+def measure(subject: Preflight, predictions: Sequence[Prediction], operating_score: float | None = None) -> Quality:
+    """The quality of predictions of the subject's samples (of its first ones, where there are fewer).
+
+    operating_score: from which boxes count, where it is not the model's own.
+    """
     pairs = [(p, s.target) for p, s in zip(predictions, subject.samples[: len(predictions)], strict=True)]
-    score = subject.model.info.operating_score
+    score = subject.model.info.operating_score if operating_score is None else operating_score
     right = numpy.array([_right(p, t, score) for p, t in pairs])
     fine = right if subject.task != "classification" else numpy.array([_likelihood(p, t) for p, t in pairs])
     if subject.task != "detection":
@@ -78,18 +81,26 @@ def _says_or_holds(prediction: Prediction, target: Target, operating_score: floa
 
 
 def beyond_chance(pairs: Iterable[tuple[Tensor, Tensor]], n: int) -> float:
-    """Cohen's kappa of (truth, said) labels, pooled, less two standard errors that chance agreement would have on n independent samples."""
-    agreed, total, truth, said = 0, 0, torch.zeros(1), torch.zeros(1)
+    """Cohen's kappa of (truth, said) labels, pooled, less two standard errors.
+
+    Where each of the n pairs is an independent sample's many labels, the error is that of the samples' own agreement about chance (the
+    ratio estimator of cluster sampling); where one pair holds all n samples' labels, the one that chance agreement would have.
+    """
+    counts, truth, said = [], torch.zeros(1), torch.zeros(1)
     for true_labels, said_labels in pairs:
-        agreed += int((true_labels == said_labels).sum())
-        total += true_labels.numel()
+        counts.append((float((true_labels == said_labels).sum()), float(true_labels.numel())))
         truth = _add_counts(truth, true_labels)
         said = _add_counts(said, said_labels[said_labels >= 0])
     width = min(len(truth), len(said))
-    chance = float((truth[:width] * said[:width]).sum()) / max(1, total) ** 2
-    if total == 0 or chance >= 1:
+    agreed, total = numpy.array(counts or [(0.0, 0.0)]).T
+    chance = float((truth[:width] * said[:width]).sum()) / max(1.0, total.sum()) ** 2
+    if total.sum() == 0 or chance >= 1:
         return 0.0
-    return (agreed / total - chance) / (1 - chance) - 2 * math.sqrt(chance / (n * (1 - chance)))
+    share = agreed.sum() / total.sum()
+    error = math.sqrt(chance * (1 - chance) / n)
+    if len(counts) > 1:
+        error = math.sqrt(len(counts) / (len(counts) - 1) * float(((agreed - share * total) ** 2).sum())) / total.sum()
+    return float((share - chance - 2 * error) / (1 - chance))
 
 
 def _add_counts(counts: Tensor, labels: Tensor) -> Tensor:
@@ -139,13 +150,17 @@ def _f1(prediction: BoxPrediction, target: BoxTarget, operating_score: float) ->
 
 @dataclass(frozen=True)
 class Comparison:
-    """A reading against the declared one: mean quality, skill under the reading, and the one-sided p-value of its being better."""
+    """A reading against the declared one: mean quality, skill under the reading, and the one-sided p-value of its being better.
+
+    least: the gain from which it counts, where a sound model may gain more than VISIBLE.
+    """
 
     name: str
     declared: float
     changed: float
     skill: float
     p: float
+    least: float = VISIBLE
 
     @property
     def gain(self) -> float:
@@ -153,7 +168,7 @@ class Comparison:
 
     @property
     def is_better(self) -> bool:
-        return self.p < SIGNIFICANT and self.gain >= VISIBLE and self.skill >= SKILL
+        return self.p < SIGNIFICANT and self.gain >= self.least and self.skill >= SKILL
 
     @property
     def verdict(self) -> Verdict:
@@ -166,8 +181,8 @@ class Comparison:
 
 
 def compare(name: str, declared: Quality, changed: Quality) -> Comparison:
-    """The exact one-sided sign test over samples: that `changed` is more often right."""
-    return _comparison(name, declared, changed, _sign_test(declared.right, changed.right))
+    """The exact one-sided sign test over samples that `changed` is more often right; by how much, where samples are right in part."""
+    return _comparison(name, declared, changed, sign_flips((changed.right - declared.right).tolist()))
 
 
 def compare_finely(name: str, declared: Quality, changed: Quality) -> Comparison:
@@ -175,7 +190,7 @@ def compare_finely(name: str, declared: Quality, changed: Quality) -> Comparison
 
     Only for changes that leave the scale of the input alone: a stretched input makes any classifier surer, right or wrong.
     """
-    p = 2 * min(_sign_test(declared.right, changed.right), _sign_test(declared.fine, changed.fine))
+    p = 2 * min(sign_flips((changed.right - declared.right).tolist()), _sign_test(declared.fine, changed.fine))
     return _comparison(name, declared, changed, min(1.0, p))
 
 

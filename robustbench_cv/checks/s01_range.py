@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from torch import Tensor
+
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.findings import Finding
@@ -9,6 +13,8 @@ from robustbench_cv.findings import Finding
 _TITLE = "image range"
 _DARK = 2 / 255
 _ROUNDING = 1e-4
+_BRIGHT = 0.75
+_ENOUGH = 8
 
 
 @check(stage="before")
@@ -33,7 +39,28 @@ def _examine(subject: Preflight) -> Finding:
         return Finding("S01", _TITLE, "stop", evidence, _remedy(low, high))
     if high <= _DARK:
         return Finding("S01", _TITLE, "stop", f"{evidence}: all but black", "the images look divided by 255 twice; divide once")
+    unused = _unused_range(images, high)
+    if unused:
+        return Finding(
+            "S01", _TITLE, "warn", f"{evidence}{unused}", "divide by the greatest value that the format can hold, not by that of its type"
+        )
     return Finding("S01", _TITLE, "pass", evidence)
+
+
+def _unused_range(images: Sequence[Tensor], high: float) -> str:
+    """Signs that pixels were divided by more than their format holds: empty where there are none.
+
+    Among many photographs some are bright: where none reaches three quarters, and values lie on a grid of 8 bits that is no grid of 8 bits
+    of the whole range, or all stay below a sixteenth of it as 12 bits in 16 do, the divisor is wrong.
+    """
+    if len(images) < _ENOUGH or high >= _BRIGHT:
+        return ""
+    if high <= 2.0**-4 + _ROUNDING:
+        return ": a sixteenth of the range, as of 12 bits divided by 65535"
+    grids = {255 * k: k for k in (1, 2, 4)}
+    on_grid = {n: all(bool(((x * n).round() - x * n).abs().max() < 0.01) for x in images[:_ENOUGH]) for n in grids}
+    twice = next((k for n, k in grids.items() if k > 1 and on_grid[n] and not on_grid[255] and high <= 1 / k + _ROUNDING), None)
+    return f": values of 8 bits, divided by {twice} x 255" if twice else ""
 
 
 def _remedy(low: float, high: float) -> str:

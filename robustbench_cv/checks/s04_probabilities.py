@@ -16,6 +16,8 @@ from robustbench_cv.types import Candidates, Model
 _TITLE = "logits, not probabilities"
 _TOLERANCE = 1e-3
 _ENOUGH = 8
+_FLOOR = 0.02
+"""Share of the outputs' range in which every sample's least one lies, if they are probabilities (project choice)."""
 
 
 @check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
@@ -43,11 +45,47 @@ def _of_scores(rows: Tensor) -> Finding:
     if low >= 0 and bool(((rows.sum(-1) - 1).abs() < _TOLERANCE).all()):
         remedy = "return the scores before softmax (or their logarithm: log(p) gives the same predictions and usable gradients)"
         return Finding("S04", _TITLE, "stop", f"all outputs are at least 0 and sum to 1 (within {_TOLERANCE:g})", remedy)
+    disguised = _disguised(rows)
+    if disguised:
+        remedy = "return the scores before softmax: gradients through a saturated softmax vanish, whatever is done to it afterwards"
+        return Finding("S04", _TITLE, "stop", f"the outputs are {disguised}", remedy)
     if low >= 0 and high <= 1:
         return Finding("S04", _TITLE, "warn", "all outputs lie in [0, 1]: sigmoids?", "return the scores before the sigmoid")
     if high <= 0 and bool((rows.logsumexp(-1).abs() < _TOLERANCE).all()):
         return Finding("S04", _TITLE, "note", "outputs are log-probabilities: cross-entropy and margins are those of the logits")
     return Finding("S04", _TITLE, "pass", f"outputs run from {low:.3g} to {high:.3g} and do not sum to 1")
+
+
+def _disguised(rows: Tensor) -> str:
+    """Probabilities after another function, by its name; empty where there is no sign of one. rows: (any, C), of more than two classes.
+
+    Any function of probabilities leaves sums that are the same for every sample, once it is undone; logits have none.
+    """
+    if rows.shape[1] < 3 or len(rows) < 2 or float((rows - rows[:1]).abs().max()) < _TOLERANCE:
+        return ""
+    rows = rows.double()
+    classes, sums, spread = rows.shape[1], rows.sum(-1), float(rows.amax() - rows.amin())
+    total = float(sums.mean())
+    # Networks whose last layer is centred have sums of 0 too; but probabilities are bounded: 1 less the sum of the others.
+    if bool(((sums - total).abs() < _TOLERANCE * spread).all()):
+        for sign, name in ((1, "a scaled or shifted softmax"), (-1, "a negated softmax, such as 1 - p")):
+            if _is_shifted_softmax(sign * rows):
+                return name
+    if bool(((rows.sigmoid().sum(-1) - 1).abs() < _TOLERANCE).all()):
+        return "the logits of one-against-rest probabilities, log(p / (1 - p))"
+    extra = rows.exp().sum(-1) - 1
+    if bool(((extra - extra.mean()).abs() < _TOLERANCE / 10).all()) and 1e-6 < float(extra.mean()) < 0.1 * classes:
+        return f"log(p + {float(extra.mean()) / classes:.2g})"
+    return ""
+
+
+def _is_shifted_softmax(rows: Tensor) -> bool:
+    """Whether rows of one sum are a * p + b of probabilities p: every one of them reaches the least value of all."""
+    low, high = float(rows.min()), float(rows.max())
+    scaled = (rows - low) / max(high - low, 1e-12)
+    # What is least in a row is all but 0 in a softmax, whichever the row; a centred logit's least value differs from row to row.
+    floor = scaled.amin(-1)
+    return float(floor.max()) < _FLOOR
 
 
 def _of_candidates(outputs: Sequence[Candidates]) -> Finding:

@@ -13,12 +13,16 @@ from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.outputs import comparable, differ, gap, has_output, one_shape
 from robustbench_cv.findings import Finding
-from robustbench_cv.types import Model
+from robustbench_cv.types import BoxPrediction, ClassPrediction, Model, Prediction
 
 _TITLE = "a fixed function"
 
 _PASSES = 5
 """As AutoAttack's flag for randomised defences takes (I8)."""
+
+_SAME = 1e-3
+_LARGE = 160 * 160
+"""Pixels of an image from which on only a few are asked twice (project choice)."""
 
 _TOLERANCE = 1e-4
 """AutoAttack's bound on normalised logits (I8), here on the greatest difference over the greatest output."""
@@ -54,7 +58,37 @@ def _examine(subject: Preflight) -> Finding:
         evidence = f"one prediction calls autograd {calls} times: the model optimises something while it predicts"
         remedy = "an attack that does not follow that optimisation overstates robustness: unroll it, or attack without gradients as well"
         return Finding("S08", _TITLE, "warn", evidence, remedy)
+    moody = _changes_its_mind(subject)
+    if moody:
+        evidence = f"asked twice, in the same batches, the model answers otherwise on {len(moody)} of {_asked_twice(subject)} samples"
+        remedy = "let an answer depend on its image alone: no counters, no state kept between calls, no adaptation to what was seen before"
+        return Finding("S08", _TITLE, "stop", f"{evidence}, first {moody[0]!r}", remedy)
     return Finding("S08", _TITLE, "pass", f"{_PASSES} passes over {len(images)} images agree to {worst:.1g}")
+
+
+def _asked_twice(subject: Preflight) -> int:
+    """How many samples are predicted a second time: all, or of large images a quarter."""
+    large = max(s.image.shape[-2] * s.image.shape[-1] for s in subject.samples) > _LARGE
+    return min(len(subject.samples), 16) if large else len(subject.samples)
+
+
+def _changes_its_mind(subject: Preflight) -> list[str]:
+    """Samples that are answered otherwise a second time: few passes over few images miss a model that seldom errs, or that drifts."""
+    count = _asked_twice(subject)
+    again = subject.predictions(positions=range(count))
+    score = subject.model.info.operating_score
+    pairs = zip(subject.samples, subject.clean_predictions, again, strict=False)
+    return [s.id for s, a, b in pairs if differ(a, b, score) and _apart(a, b) > _SAME]
+
+
+def _apart(a: Prediction, b: Prediction) -> float:
+    """How far apart two predictions are, so that a tie decided by rounding is none: of probabilities, or of the best scores."""
+    if isinstance(a, ClassPrediction) and isinstance(b, ClassPrediction):
+        return float((a.probs - b.probs).abs().max())
+    if isinstance(a, BoxPrediction) and isinstance(b, BoxPrediction):
+        most = min(10, len(a.scores), len(b.scores))
+        return 1.0 if not most else float((a.scores[:most] - b.scores[:most]).abs().max())
+    return 1.0
 
 
 def _autograd_calls(model: Model[Any], image: Tensor) -> int:

@@ -35,6 +35,13 @@ def _examine(subject: Preflight) -> Finding:
         evidence = f"{len(differing)} of {len(samples)} raw outputs differ when gradients are recorded, first {differing[0]!r}"
         remedy = "an attack would follow another function: let raw() do the same in both cases, preprocessing included"
         return Finding("S12", _TITLE, "stop", evidence, remedy)
+    remembered = [s.id for s, x in zip(samples, images, strict=True) if _answers_from_memory(model, x)]
+    if remembered:
+        evidence = (
+            f"{len(remembered)} of {len(samples)} raw outputs are the same to the last bit after noise of 8/255, first {remembered[0]!r}"
+        )
+        remedy = "compute every answer from its own pixels: a cache of what looks alike hides from attacks what the model itself would say"
+        return Finding("S12", _TITLE, "stop", evidence, remedy)
     with torch.no_grad():
         raws = [model.raw(x) for x in images]
         if not any(has_output(raw) for raw in raws):
@@ -66,6 +73,20 @@ def _follows(prediction: Prediction, raw: Raw) -> bool:
     assert isinstance(prediction, MaskPrediction)
     best = values.argmax(0)
     return prediction.labels.shape == best.shape and float((prediction.labels != best).float().mean()) < 0.01
+
+
+def _answers_from_memory(model: Model[Any], image: Tensor) -> bool:
+    """Whether an image with noise all over it gets the very numbers of the image itself, and another image gets others."""
+    sign = torch.randint(0, 2, image.shape, generator=torch.Generator().manual_seed(0)).to(image) * 2 - 1
+    with torch.no_grad():
+        plain = _tensors(model.raw(image))
+        noisy, other = (_tensors(model.raw(x)) for x in ((image + 8 / 255 * sign).clamp(0, 1), 1 - image))
+    told = any(bool(t.isfinite().any()) and bool((t != 0).any()) for t in plain)
+    return told and _identical(plain, noisy) and not _identical(plain, other)
+
+
+def _identical(some: list[Tensor], others: list[Tensor]) -> bool:
+    return all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def _same_with_gradients(model: Model[Any], image: Tensor) -> bool:

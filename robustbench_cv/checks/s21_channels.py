@@ -1,28 +1,52 @@
-"""S21: do model and data agree on the order of the colour channels?"""
+"""S21: do model and data agree on the order of the colour channels, and on the space of colours?"""
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import torch
+
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.quality import compare_finely, measure, no_evidence
+from robustbench_cv.checks.input_search import report
+from robustbench_cv.checks.outputs import comparable, gap, has_output, one_shape
+from robustbench_cv.checks.transform_families import colours
+from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.findings import Finding
+from robustbench_cv.types import Model
 
 _TITLE = "channel order"
+_COLOUR = 0.05
+"""Difference of a channel from the mean of the three from which an image has colour (project choice)."""
+_WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (0.299, 0.587, 0.114))
 
 
 @check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
 def s21_channels() -> Before:
-    """Swaps red and blue; where that is significantly better, one side reads BGR."""
+    """Tries the five other orders of the channels, YCbCr and Caffe's BGR of 0-255; where one is better, one side reads otherwise."""
     return _examine
 
 
 def _examine(subject: Preflight) -> Finding:
-    declared = measure(subject, subject.clean_predictions)
-    comparison = compare_finely("red and blue swapped", declared, measure(subject, subject.predictions(lambda x: x.flip(1))))
-    nothing = no_evidence(declared, [comparison])
-    if nothing:
-        return Finding("S21", _TITLE, "not applicable", nothing)
-    if not comparison.is_better:
-        return Finding("S21", _TITLE, "pass", str(comparison))
-    remedy = "the model (or the images) are BGR: flip the channels inside the model, x.flip(1), or read images as RGB"
-    return Finding("S21", _TITLE, comparison.verdict, str(comparison), remedy, gain=comparison.gain)
+    finding = report("S21", _TITLE, subject, colours())
+    if finding.verdict == "pass" and not isinstance(subject.model, ClosedModel) and _sees_grey(subject):
+        evidence = "the outputs stay the same where images lose their colour: the model looks at grey images"
+        remedy = "if it was trained on colour, hand colour to the network; if on grey, go on"
+        return Finding("S21", _TITLE, "note", evidence, remedy)
+    return finding
+
+
+def _sees_grey(subject: Preflight) -> bool:
+    """Whether a mean of the channels, plain or of their luminance, gives what the image itself gives, which is coloured."""
+    images = one_shape(subject)
+    if float((images - images.mean(1, keepdim=True)).abs().max()) < _COLOUR:
+        return False
+    model = cast("Model[Any]", subject.model)
+    with torch.no_grad():
+        raw = model.raw(images)
+        rows = comparable(raw)
+        size = float(rows.abs().max().clamp(min=1e-6)) if rows.numel() else 0.0
+        if not has_output(raw) or not size:
+            return False
+        greys = [(images * images.new_tensor(w)[:, None, None]).sum(1, keepdim=True).expand_as(images) for w in _WEIGHTS]
+        return any(gap(rows, comparable(model.raw(grey))) <= 1e-3 * size for grey in greys)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import METRICS, check
+from robustbench_cv.checks.box_frames import learn, pairs_of, reframed
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import Comparison, Quality, best, compare
 from robustbench_cv.errors import NotApplicable
@@ -87,9 +88,31 @@ def _of_fit(samples: Sequence[Sample], predictions: Sequence[BoxPrediction]) -> 
         if _all_inside(samples, model):
             tried.append(compare(f"the model's boxes read as {name}", declared, _fit([_truth(s) for s in samples], model)))
     better = best(tried)
+    if better is not None and better.verdict == "stop":
+        return Finding("S22", _TITLE, "stop", str(better), f"{_meant(better, tried)}: {_WAY_OUT}", gain=better.gain)
+    return _of_frame(samples, predictions, surest, declared)
+
+
+def _of_frame(
+    samples: Sequence[Sample], predictions: Sequence[BoxPrediction], surest: Sequence[Tensor], declared: Quality
+) -> Finding | None:
+    """Whether the model's boxes lie in another frame: that of another input size, of a letterbox, mirrored, or some pixels off."""
+    tried = []
+    for shares in (False, True):
+        moved = reframed(samples, predictions, surest, shares=shares)
+        if moved is not None:
+            name = f"the model's boxes in another frame, {'in shares of the sides' if shares else 'in pixels'}"
+            tried.append((shares, compare(name, declared, _fit([_truth(s) for s in samples], moved))))
+    better = best([c for _, c in tried])
     if better is None or better.verdict != "stop":
         return None
-    return Finding("S22", _TITLE, "stop", str(better), f"{_meant(better, tried)}: {_WAY_OUT}", gain=better.gain)
+    shares = next(s for s, c in tried if c.name == better.name)
+    frame = learn([pair for s, p in zip(samples, predictions, strict=True) for pair in pairs_of(s, p)], shares=shares)
+    remedy = (
+        f"the model's boxes fit after {frame}: give them in pixels of the image handed over (undo resizing, letterbox, mirroring, offsets "
+        "inside the model), or give annotations in the frame of the images, if these were padded or mirrored without them"
+    )
+    return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain)
 
 
 def _meant(better: Comparison, tried: Sequence[Comparison]) -> str:

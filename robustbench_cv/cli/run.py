@@ -112,8 +112,29 @@ EXAMPLES = [
     title=HOW,
     type=options.COUNT,
     metavar="SECONDS",
-    help="Run in a process of its own, and end a cell (a model under a condition on up to 64 samples) that takes longer or kills the process: "
-    "an error, or with --skip-bad failed records and the run goes on. Off unless given.",
+    help="Run in a process of its own, and end a cell (a model under a condition on up to 64 samples) that takes longer or kills the "
+    "process: an error, or with --skip-bad failed records and the run goes on. Off unless given.",
+)
+@option(
+    "--workers", title=HOW, type=options.whole(1, 4096), metavar="N", default=1, show_default=True, help="Processes that compute cells."
+)
+@option(
+    "--executor",
+    title=HOW,
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the workers are: this machine, or a Ray cluster (extra ray).",
+)
+@option("--address", title=HOW, metavar="ADDRESS", help="Of the Ray cluster; RAY_ADDRESS, or one of this machine, unless given.")
+@option(
+    "--worker-memory",
+    title=HOW,
+    type=click.FloatRange(0),
+    metavar="GB",
+    default=0.0,
+    show_default=True,
+    help="Memory that each worker asks the Ray cluster for.",
 )
 @option("--out", title=WRITES, type=options.FOLDER, metavar="FOLDER", help="Run folder; runs/SUITE unless given.")
 @option(
@@ -125,6 +146,7 @@ EXAMPLES = [
     help="A sentence that readers of the report must know; may be repeated.",
 )
 @option("--dry-run", title=WRITES, is_flag=True, help="Check the whole plan, print it and end; nothing is computed or written.")
+@option("--time", "timed", title=WRITES, is_flag=True, help="With --dry-run: time a few samples of each kind, and say what the run takes.")
 @option("--quiet", "-q", title=OTHER, is_flag=True, help="Say only which gates did not pass, and where the report is.")
 @option("--verbose", "-v", title=OTHER, is_flag=True, help="Print the whole tables, in Markdown.")
 @option(
@@ -143,6 +165,7 @@ def command(
     class_map: str,
     out: Path | None,
     dry_run: bool,
+    timed: bool,
     quiet: bool,
     verbose: bool,
     cell_timeout: int | None,
@@ -167,7 +190,15 @@ def command(
         from robustbench_cv import api
 
         say("\n".join(api.plan(chosen, class_map=pairs, **settings)))
+        if timed:
+            from robustbench_cv.runner.progress_bar import progress_for
+
+            say("\n".join(api.cost(chosen, class_map=pairs, progress=progress_for(quiet=quiet), **settings).in_words()))
         return 0
+    if timed:
+        raise click.UsageError("--time is for --dry-run: a run shows the time left as it goes")
+    if cell_timeout is not None and settings["workers"] > 1:
+        raise click.UsageError("--cell-timeout watches a run of one process: leave out --workers, or the limit")
     if cell_timeout is not None and not is_watched():
         return supervise(click.get_current_context().find_root().obj, seconds=cell_timeout, skip_bad=settings["skip_bad"])
     folder = options.usable_folder(out or Path("runs") / chosen.name)

@@ -27,15 +27,13 @@ from robustbench_cv.terminal import say
 POLL_SECONDS = 0.05
 
 CHECKS_ALLOWANCE = 10
-"""Times the limit of a cell that the checks of a model on its data may take (project choice): they ask about the same number of samples many
-times over. What it is asked before, for its identity, has as long."""
+"""Times the limit of a cell that the checks of a model on its data may take (project choice): they ask about the same number of samples
+many times over. What it is asked before, for its identity, has as long."""
 
 GRACE_SECONDS = 30.0
 """Between asking a run to end and ending it."""
 
-_CODE = (
-    "import json, os, sys; sys.path[:] = json.loads(os.environ.pop('ROBUSTBENCH_CV_PATH')); from robustbench_cv.cli import main; main()"
-)
+_CODE = "import json, os, sys; sys.path[:] = json.loads(os.environ.pop('ROBUSTBENCH_CV_PATH')); from robustbench_cv.cli import main; main()"
 _FROM_OUTSIDE = tuple(getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
 """Signals that no code of a model raises by a mistake: the system's, where memory runs out, or somebody's."""
 
@@ -49,7 +47,10 @@ class _End:
 
 
 def supervise(arguments: Sequence[str], *, seconds: int, skip_bad: bool) -> int:
-    """The command in another process, as often as it takes; its exit code. seconds: that a cell may take. ForeignError for what ended it."""
+    """The command in another process, as often as it takes; its exit code. seconds: that a cell may take.
+
+    ForeignError for a step that ended the process, unless the run goes on without it.
+    """
     faults: dict[str, Fault] = {}
     while True:
         with tempfile.TemporaryDirectory(prefix="robustbench-cv-") as place:
@@ -66,15 +67,16 @@ def supervise(arguments: Sequence[str], *, seconds: int, skip_bad: bool) -> int:
             raise ForeignError(f"{_where(end.step)}: {fault.reason}; what was done before is kept")
         if not skip_bad:
             raise ForeignError(
-                f"{_where(end.step)}: {fault.reason}; what was done before is kept, and with --skip-bad the run records this as failed and goes on"
+                f"{_where(end.step)}: {fault.reason}; what was done before is kept, and with --skip-bad the run records this as failed "
+                "and goes on"
             )
         say(f"warning: {_where(end.step)}: {fault.reason}; recorded as failed, and the run goes on", err=True)
         faults[end.step.key] = fault
 
 
 def _attempt(arguments: Sequence[str], place: Path, seconds: int) -> _End:
-    environment = os.environ | {VARIABLE: str(place), "ROBUSTBENCH_CV_PATH": json.dumps(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", _CODE, *arguments], env=environment)
+    environment = os.environ | {VARIABLE: f"{os.getpid()}:{place}", "ROBUSTBENCH_CV_PATH": json.dumps(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", _CODE, *arguments], env=environment)  # noqa: S603  (this command again)
     try:
         return _watch(process, place, seconds)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
@@ -69,9 +70,9 @@ def read_image(path: Path, entry: str = "", *, upright: bool = False) -> Tensor:
     return read_picture(path, entry, upright=upright).pixels
 
 
-def read_picture(path: Path, entry: str = "", *, upright: bool = False) -> Picture:
-    """As `read_image`, with the orientation that EXIF gives the pixels."""
-    with _open_image(path, entry, FORMATS) as image:
+def read_picture(path: Path, entry: str = "", *, upright: bool = False, data: bytes | None = None) -> Picture:
+    """As `read_image`, with the orientation that EXIF gives the pixels. data: the bytes of the image, where the file holds it inside."""
+    with _open_image(path, entry, FORMATS, data) as image:
         if image.mode.startswith(("I", "F")):
             raise BadSample(f"has {image.mode} pixels, whose range is unknown; convert it to 8 bits a channel")
         turned = ImageOps.exif_transpose(image) if upright else image
@@ -87,13 +88,13 @@ def exif_fact(picture: Picture) -> dict[str, str]:
     return {EXIF: str(picture.orientation)} if picture.orientation != 1 and not picture.turned else {}
 
 
-def read_mask(path: Path, entry: str = "", *, upright: bool = False) -> Tensor:
+def read_mask(path: Path, entry: str = "", *, upright: bool = False, data: bytes | None = None) -> Tensor:
     """A PNG or TIFF whose pixels are class indices (grey, palette or 16 bit): int64 (H, W).
 
     BadSample for colours, for formats and depths that change indices, or where it cannot be read. upright=True turns a mask that has an
-    EXIF orientation of its own.
+    EXIF orientation of its own. data: the bytes of the mask, where the file holds it inside.
     """
-    with _open_image(path, entry, (*MASK_FORMATS, *FORMATS)) as image:
+    with _open_image(path, entry, (*MASK_FORMATS, *FORMATS), data) as image:
         if image.format not in MASK_FORMATS:
             raise BadSample(f"is a {image.format}, which does not keep class indices; save masks as PNG")
         if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
@@ -115,11 +116,11 @@ def may_be_image(path: Path) -> bool:
 
 
 @contextmanager
-def _open_image(path: Path, entry: str, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+def _open_image(path: Path, entry: str, formats: tuple[str, ...], data: bytes | None = None) -> Iterator[Image.Image]:
     """The image, not decoded yet, of a size that memory holds. Whatever goes wrong becomes a BadSample that names file and entry."""
     where = f"{_shorten_path(path)} ({entry})" if entry else _shorten_path(path)
     try:
-        with open_regular(path) as file, _identify(file, formats) as image:
+        with open_regular(path) if data is None else io.BytesIO(data) as file, _identify(file, formats) as image:
             yield image
     except BadSample as error:
         raise BadSample(f"{where} {error}") from error.__cause__
@@ -128,7 +129,8 @@ def _open_image(path: Path, entry: str, formats: tuple[str, ...]) -> Iterator[Im
     except MemoryError as error:
         raise BadSample(f"{where} needs more memory than there is") from error
     except _DAMAGE as error:
-        raise BadSample(f"{where} {_why(path, error)}") from error
+        why = _why(path, error) if data is None else _why_inside(data, error)
+        raise BadSample(f"{where} {why}") from error
 
 
 def _identify(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
@@ -140,6 +142,14 @@ def _identify(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
     if limit is not None and image.width * image.height > limit:
         raise BadSample(f"is implausibly large: {image.width} x {image.height} pixels; the limit is {limit}")
     return image
+
+
+def _why_inside(data: bytes, error: Exception) -> str:
+    if not data:
+        return "is empty (0 bytes)"
+    if isinstance(error, UnidentifiedImageError):
+        return f"is no image of a format that is read (it begins with {data[:8]!r})"
+    return f"cannot be decoded: {error}"
 
 
 def _shorten_path(path: Path) -> str:

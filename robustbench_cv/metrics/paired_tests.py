@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy
+
 
 class McNemar(NamedTuple):
     """P-values of McNemar's exact test. one_sided: that B is worse than A. mid_p: two-sided, closer to its nominal size."""
@@ -41,6 +43,33 @@ def compare_outcomes(a: Sequence[int], b: Sequence[int]) -> McNemar:
     """McNemar's test of two models' outcomes (0 or 1) on the same samples in the same order."""
     pairs = list(zip(a, b, strict=True))
     return mcnemar(pairs.count((1, 0)), pairs.count((0, 1)))
+
+
+def sign_flips(differences: Sequence[float]) -> float:
+    """One-sided p-value that paired differences, in [-1, 1], have no preference for being positive: by their size, not their sign alone.
+
+    The exact sign-flip test of the differences rounded to 1/256: under the null each is as likely as its opposite. Of differences of one
+    size it is the exact sign test.
+
+    >>> sign_flips([1.0] * 10) * 2**10
+    1.0
+    """
+    steps = numpy.rint(256 * numpy.asarray(differences, dtype=float)).astype(int)
+    steps = steps[steps != 0]
+    total, sizes = int(steps.sum()), numpy.abs(steps)
+    if total <= 0:
+        return 1.0
+    # chances[k]: that the flipped signs sum to k - reach. Halves of halves, never a difference of two large numbers.
+    reach = int(sizes.sum())
+    chances = numpy.zeros(2 * reach + 1)
+    chances[reach], low, high = 1.0, reach, reach + 1
+    for size in sizes:
+        held = chances[low:high] / 2
+        chances[low:high] = 0.0
+        chances[low - size : high - size] += held
+        chances[low + size : high + size] += held
+        low, high = low - size, high + size
+    return float(min(1.0, chances[reach + total :].sum()))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

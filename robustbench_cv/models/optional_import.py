@@ -12,9 +12,11 @@ PACKAGES = {
     "classical": "skimage",
     "segmentation": "segmentation_models_pytorch",
     "huggingface": "transformers",
+    "datasets": "datasets",
+    "ray": "ray",
     "ultralytics": "ultralytics",
 }
-"""What each extra of robustbench-cv brings for models."""
+"""What each extra of robustbench-cv brings for models and data."""
 
 
 def need(extra: str, what: str) -> ModuleType:

@@ -6,7 +6,7 @@ import functools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.data.class_map import ClassMap
@@ -30,6 +30,8 @@ class Options:
     did not break on which others are tried, to say whether it was strong; 0 tries none, None as many as the suite says.
     reread: read every file of the data again, also where its size and times say that it is as it was. placebos: whether the control of
     each edit is added. save_predictions: keep what classifiers and segmenters said of every sample; detections are kept always.
+    workers: processes that compute cells, on this machine or, with executor="ray", on the cluster at address (None: RAY_ADDRESS's, or one
+    of this machine); worker_memory: GB that each asks the cluster for.
     """
 
     models: tuple[str | AnyModel, ...] = ()
@@ -45,6 +47,15 @@ class Options:
     reread: bool = False
     placebos: bool = True
     save_predictions: bool = False
+    workers: int = 1
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
+    worker_memory: float = 0.0
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes compute the cells."""
+        return self.workers > 1 or self.executor == "ray"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

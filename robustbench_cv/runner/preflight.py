@@ -16,8 +16,8 @@ from robustbench_cv.runner.planned_cells import Pair
 def stored_preflight(folder: RunFolder, pair: Pair, device: str, reader: DependencyReader, *, skip_bad: bool = False) -> list[Finding]:
     """The findings of `diagnose`, from the run folder where model, data, code and versions are those of last time.
 
-    BadSample for a sample that cannot be read, unless skip_bad. Where the checks ended an earlier attempt of a run that is watched, a warning
-    takes their place: the model's numbers are marked.
+    BadSample for a sample that cannot be read, unless skip_bad. Where the checks ended an earlier attempt of a run that is watched, a
+    warning takes their place: the model's numbers are marked.
     """
     code = pair.code | reader.of([diagnose.__module__, *check_code("before")])
     facts = [pair.identity, pair.dataset_row, pair.fingerprints, pair.class_map.key(), code.sha256, device, skip_bad]
@@ -38,5 +38,5 @@ def stored_preflight(folder: RunFolder, pair: Pair, device: str, reader: Depende
 def _not_checked(pair: Pair, fault: watched.Fault) -> Finding:
     evidence = f"the model could not be checked on this data: {fault.reason}"
     remedy = "find the sample on which it does so; nobody knows what the checks would have said of these numbers"
-    where = {"model": pair.row.name, "dataset": pair.dataset_row.name, "task": pair.row.task}
-    return Finding("S00", "checks before the run", "warn", evidence, remedy, **where)
+    row = pair.row
+    return Finding("S00", "checks before the run", "warn", evidence, remedy, model=row.name, dataset=pair.dataset_row.name, task=row.task)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -13,42 +12,42 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import torch
 
 from robustbench_cv import __version__
 from robustbench_cv.batching import BatchSize
-from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.catalogue import CHECKS, plugins
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
 from robustbench_cv.data.source import HasNotes
-from robustbench_cv.errors import Damaged, NotApplicable, UserError, WrittenByNewer
-from robustbench_cv.file_hashes import remembered_hashes
+from robustbench_cv.errors import Damaged, UserError, WrittenByNewer
+from robustbench_cv.file_hashes import remembered_hashes, store_hashes
 from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.kept_files import read_kept, write_kept
-from robustbench_cv.predictions import to_coco
 from robustbench_cv.record_store import Place, RecordStore, place_of
 from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import ComplexityRow, ExplanationRow, Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder
-from robustbench_cv.runner import saved_images, saved_predictions, watched
+from robustbench_cv.runner import saved_images, saved_predictions
 from robustbench_cv.runner.attack_verdicts import count_attacks, stored_strength
-from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
 from robustbench_cv.runner.cell_code import check_code
-from robustbench_cv.runner.changed_inputs import require_unchanged
 from robustbench_cv.runner.complexity import stored_complexity
 from robustbench_cv.runner.dependencies import Dependencies
+from robustbench_cv.runner.executor import Done, Executor, groups_of, work_order
 from robustbench_cv.runner.explanations import stored_explanations
-from robustbench_cv.runner.job import blank_record, build_job, build_metrics
+from robustbench_cv.runner.local_executor import LocalExecutor
 from robustbench_cv.runner.model_pool import ModelsByName, by_model
 from robustbench_cv.runner.plan import make_plan
 from robustbench_cv.runner.plan_text import missing_regions
 from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.preflight import stored_preflight
 from robustbench_cv.runner.progress_bar import Progress, silent
+from robustbench_cv.runner.ray_executor import RayExecutor
 from robustbench_cv.runner.run_facts import architecture, environment, licences, limits, with_facts
+from robustbench_cv.runner.stored_cell import compute_cell
 from robustbench_cv.runner.universal_fit import is_damaged
 from robustbench_cv.suite import Suite
-from robustbench_cv.types import BoxPrediction
 
 logger = logging.getLogger(__name__)
 
@@ -214,8 +213,18 @@ def _compute(
     batch_size, left = BatchSize(plan.options.batch_size), Counter(place_of(c.row) for c in cells)
     complexity: dict[Pair, ComplexityRow] = {}
     explanations: dict[Pair, list[ExplanationRow]] = {}
-    items: list[PlannedCell | Pair] = [*cells, *plan.pairs]
     with progress(sum(c.row.n for c in cells)) as bar:
+
+        def finish(cell: PlannedCell) -> None:
+            bar.advance(cell.row.n)
+            place = place_of(cell.row)
+            left[place] -= 1
+            if not left[place]:
+                RecordStore(folder).compact(c.row for c in plan.cells if place_of(c.row) == place)
+
+        if plan.options.elsewhere and cells:
+            _compute_elsewhere(plan, cells, folder, bar, finish)
+        items: list[PlannedCell | Pair] = [*([] if plan.options.elsewhere else cells), *plan.pairs]
         for item in by_model(items, _spec_of):
             if isinstance(item, Pair):
                 complexity[item] = stored_complexity(folder, item, plan.options.device, plan.reader)
@@ -225,57 +234,35 @@ def _compute(
                     bar.describe(f"{item.row.name} · {method}")
                     explanations[item] += stored_explanations(folder, item, method, plan.options.device, plan.reader)
                 continue
-            cell = item
-            bar.describe(f"{cell.row.model} · {cell.row.condition}")
-            started = time.perf_counter()
-            output = _watched_output(plan, cell, batch_size, folder)
-            require_unchanged(cell)
-            if plan.options.save_predictions and cell.row.task != "detection":
-                saved_predictions.save_cell(folder, cell, output.predictions)
-            _store_beside(folder, cell, output)
-            write_kept(folder.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
-            # last: a part that exists vouches for the rest
-            RecordStore(folder).write(cell.row, output.records, evidence_types(build_metrics(plan, cell).values()))
-            bar.advance(cell.row.n)
-            place = place_of(cell.row)
-            left[place] -= 1
-            if not left[place]:
-                RecordStore(folder).compact(c.row for c in plan.cells if place_of(c.row) == place)
+            bar.describe(f"{item.row.model} · {item.row.condition}")
+            compute_cell(plan, item, batch_size, folder)
+            finish(item)
     return _AboutModels(tuple(complexity[pair] for pair in plan.pairs), tuple(row for pair in plan.pairs for row in explanations[pair]))
+
+
+def _compute_elsewhere(
+    plan: Plan, cells: Sequence[PlannedCell], folder: RunFolder, bar: Progress, finish: Callable[[PlannedCell], None]
+) -> None:
+    """The cells, by worker processes of this machine or of a cluster."""
+    options, by_key = plan.options, {cell.row.key: cell for cell in cells}
+    threads = max(1, torch.get_num_threads() // options.workers) if options.executor == "local" else 1
+    order = work_order(plan, str(folder.root.resolve()), str(Path.cwd()), plugins(), threads)
+    executor: Executor = LocalExecutor(options.workers)
+    if options.executor == "ray":
+        executor = RayExecutor(options.workers, options.address, options.worker_memory)
+    store_hashes(folder.file_hashes)
+    bar.describe(f"{options.workers} workers")
+
+    def done(one: Done) -> None:
+        cell = by_key[one.key]
+        bar.describe(f"{cell.row.model} · {cell.row.condition}")
+        finish(cell)
+
+    executor.compute(order, groups_of(by_model(cells, _spec_of)), done)
 
 
 def _spec_of(item: PlannedCell | Pair) -> str:
     return (item if isinstance(item, Pair) else item.pair).row.spec
-
-
-def _watched_output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
-    """The cell; where it ended an earlier attempt of a run that is watched, a failed record of each sample instead."""
-    key, row = cell.row.key, cell.row
-    if (fault := watched.fault_of(key)) is not None:
-        return _without_outcome(plan, cell, Record(**{}, status="failed", reason=fault.reason, reason_code=fault.code))
-    _ = cell.pair.model  # its building is no part of a cell's time
-    with watched.step("cell", f"model {row.model!r} on {row.dataset!r} under {row.condition!r}", key):
-        return _output(plan, cell, batch_size, folder)
-
-
-def _output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
-    """The cell, or where the model gives an attack nothing to follow or to be fitted by, a record of each sample that says so."""
-    try:
-        return run_cell(build_job(plan, cell, batch_size, folder))
-    except NotApplicable as reason:
-        ids = [cell.pair.dataset.ids[i] for i in cell.indices]
-        blank = blank_record(plan, cell)
-        rows = [dataclasses.replace(blank, sample=id_, status="not-applicable", reason=str(reason), reason_code=reason.code) for id_ in ids]
-        return CellOutput(rows, [], {})
-
-
-def _store_beside(folder: RunFolder, cell: PlannedCell, output: CellOutput) -> None:
-    """What lies beside the records: pictures, and a detector's answers."""
-    key, row = cell.row.key, cell.pair.row
-    saved_images.save(folder.images(key), output.shots, row.operating_score)
-    if row.task == "detection":
-        entries = [e for id_, p in output.predictions.items() if isinstance(p, BoxPrediction) for e in to_coco(id_, p, row.classes)]
-        write_kept(folder.cell_predictions(key), entries)
 
 
 def _merge_predictions(folder: RunFolder, plan: Plan) -> None:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from robustbench_cv.files import written_whole
 from robustbench_cv.types import BoxTarget, ClassTarget, Edit, MaskTarget, Sample, Target
 
 _BOXES = ("boxes", "labels", "crowd", "area", "masks")
@@ -32,7 +33,8 @@ def write_sample(path: Path, sample: Sample) -> None:
             "subject": None if edit.subject is None else _take(tensors, "subject", edit.subject),
         }
     # no two tensors of a file may share their memory
-    save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, path, {"sample": json.dumps(facts)})
+    with written_whole(path) as temporary:
+        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, temporary, {"sample": json.dumps(facts)})
 
 
 def read_sample_file(path: Path) -> Sample | None:

@@ -19,7 +19,8 @@ from typing import Literal
 import msgspec
 
 VARIABLE = "ROBUSTBENCH_CV_WATCHED"
-"""Environment variable that names the folder of `steps` and `faults.json` to a run that is watched."""
+"""Environment variable that tells a run that it is watched: the watching process's number, a colon, the folder of `steps` and
+`faults.json`."""
 
 Kind = Literal["nothing", "answers", "checks", "fit", "cell", "exit"]
 
@@ -66,14 +67,20 @@ def faults_file(folder: Path) -> Path:
 
 def begin() -> None:
     """Be watched from now on, where the environment says so; processes that this one starts are not."""
-    place = os.environ.pop(VARIABLE, None)
-    if place is not None:
-        _end_with_parent()
+    parent, _, place = os.environ.pop(VARIABLE, "").partition(":")
+    if place:
+        _end_with(int(parent))
         _current.set(Watched(Path(place), msgspec.json.decode(faults_file(Path(place)).read_bytes(), type=dict[str, Fault])))
 
 
 def is_watched() -> bool:
     return _current.get() is not None
+
+
+def doing_now() -> str:
+    """What this run said last that it does, in words; empty where nobody watches."""
+    watched = _current.get()
+    return "" if watched is None else watched.doing[-1].what
 
 
 @contextmanager
@@ -104,8 +111,10 @@ def say_exit(code: int) -> None:
         watched.say(Step("exit", code=code))
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """Where the watching process is killed this one must not go on, and hold the folder's lock. Only Linux can be told."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:  # it was killed before
+            os._exit(1)

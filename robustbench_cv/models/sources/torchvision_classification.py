@@ -27,8 +27,9 @@ def classification(request: Request, *, input_size: int | None = None) -> Classi
     made = _build_sized(request, input_size)
     transforms = made.published.transforms()
     crop, short = transforms.crop_size[0], transforms.resize_size[0]
-    if input_size is not None:
-        crop, short = input_size, round(short * input_size / crop)
+    side = input_size or getattr(made.module, "image_size", crop)  # what it was built for, where the published one is another
+    if side != crop:
+        crop, short = side, round(short * side / crop)
     names = made.names or Labels.numbered(request.num_classes or 0).names
     return classifier(
         made.module,

@@ -1,0 +1,185 @@
+"""Is there a change of the input under which the model is significantly better? A search over a family, with its multiplicity paid for.
+
+Cheap first. A classifier can only win where it is wrong, so a member is first tried on a few of its mistakes, and dropped where it mends
+almost none; of the other tasks a few samples are compared. What survives meets all 64 samples. Where these do not decide, the most
+promising members meet the reserve as well, up to 512. Every p-value is multiplied by twice the number of the usual members of *all* input
+families, or of the others, and by the two looks (Bonferroni, half of the error for each kind), whether or not a member got so far: what
+is dropped early can then never make a false claim likelier. Samples on which the model gives NaN or infinity are left out, and so is a
+member whose images the model refuses: neither says how images should reach it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy
+
+from robustbench_cv.checks.best_score import measure_ranking
+from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.input_geometry import as_it_is, sizes, symmetries
+from robustbench_cv.checks.quality import GAIN, Comparison, Quality, compare, compare_finely, no_evidence
+from robustbench_cv.checks.transform_families import Member, colours, values
+from robustbench_cv.errors import RobustBenchError
+from robustbench_cv.findings import Finding
+from robustbench_cv.tasks import Task
+from robustbench_cv.types import Prediction
+
+_LOOKS = 2
+_PROBES = ((12, 2),)
+_PROBES_OF_LARGE = ((4, 1), (12, 3))
+"""Samples on which a change is first tried, and how many of them it must make better to be tried on more (project choice; a remedy mends
+most mistakes); of large images in two steps."""
+_LARGE = 160 * 160
+"""Pixels of an image from which on fewer samples are tried first: a pass takes long (project choice)."""
+_FULL_OF_LARGE = 4
+"""Members that meet all samples at most, of large images: those that did best on the few (project choice)."""
+_FINALISTS, _FEW_FINALISTS = 5, 2
+"""Members that meet the reserve, and of large images (project choice)."""
+
+
+class Trial(NamedTuple):
+    """A member, how it compared, and its predictions where it met all samples."""
+
+    member: Member
+    comparison: Comparison
+    predictions: Sequence[Prediction] = ()
+    is_full: bool = False
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search found. tried: p-values are corrected. found: the best significant member, if any. samples: how many decided."""
+
+    declared: Quality
+    tried: Sequence[Comparison]
+    found: Comparison | None
+    remedy: str
+    samples: int
+
+
+@functools.cache
+def price(task: Task, usual: bool) -> int:
+    """By what a p-value is multiplied, for the members of all families of changes of the input and the two looks at each."""
+    members = [*values(), *colours(), *symmetries(task), *sizes()]
+    return _LOOKS * 2 * sum(m.usual == usual for m in members)
+
+
+def search(subject: Preflight, members: Sequence[Member]) -> Searched:
+    """The best of the members that are significantly better than the declared reading; of those alike, the first."""
+    subject = subject.answered
+    declared = measure_ranking(subject, subject.clean_predictions)
+    probes = _choose_probes(subject, declared)
+    trials = [_probe(subject, declared, member, probes) for member in members]
+    passed = sorted((k for k, t in enumerate(trials) if t.comparison.p < 1), key=lambda k: -trials[k].comparison.gain)
+    for k in passed[: _FULL_OF_LARGE if _is_large(subject) else None]:
+        trials[k] = _try(subject, declared, trials[k].member)
+    samples = len(subject.samples)
+    if not any(t.comparison.is_better for t in trials if t.is_full):
+        promising = [k for k, t in enumerate(trials) if t.predictions and (t.comparison.gain > 0 or t.comparison.p < 1)]
+        if promising and subject.wider is not subject:
+            wider = subject.wider.answered
+            samples = len(wider.samples)
+            whole = measure_ranking(wider, wider.clean_predictions)
+            for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[: _FEW_FINALISTS if _is_large(subject) else _FINALISTS]:
+                trials[k] = _widen(wider, whole, trials[k])
+    # What was met on its mistakes alone has no quality to be compared.
+    tried = [t.comparison if t.is_full else replace(t.comparison, p=1.0) for t in trials]
+    found = best_of([t.comparison for t in trials if t.is_full])
+    remedy = next((m.remedy for m in members if found and m.name == found.name), "")
+    return Searched(declared, tried, found, remedy, samples)
+
+
+def report(check: str, title: str, subject: Preflight, members: Sequence[Member]) -> Finding:
+    """What a search over the members says, as the finding of a check."""
+    searched = search(subject, members)
+    found = searched.found
+    if found is not None:
+        return Finding(check, title, found.verdict, f"{found}; {searched.samples} samples", searched.remedy, gain=found.gain)
+    nothing = no_evidence(searched.declared, searched.tried)
+    if nothing:
+        return Finding(check, title, "not applicable", nothing)
+    highest = max(searched.tried, key=lambda c: c.changed if c.p < 1 else -1.0)
+    best_said = f"; the best: {highest}" if highest.p < 1 else ""
+    return Finding(check, title, "pass", f"none of {len(searched.tried)} other readings is significantly better{best_said}")
+
+
+def best_of(tried: Sequence[Comparison]) -> Comparison | None:
+    """The best of the significantly better readings, whose p-values are corrected; of readings alike, the one that comes first."""
+    better = [c for c in tried if c.is_better]
+    top = max((c.changed for c in better), default=0.0)
+    return next((c for c in better if c.changed > top - GAIN), None)
+
+
+def _choose_probes(subject: Preflight, declared: Quality) -> list[int]:
+    """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win."""
+    chosen = numpy.flatnonzero(declared.right < 1) if subject.task == "classification" else numpy.arange(len(subject.samples))
+    return [int(i) for i in chosen[: _PROBES[-1][0]]]
+
+
+def _is_large(subject: Preflight) -> bool:
+    return max(s.image.shape[-2] * s.image.shape[-1] for s in subject.samples) >= _LARGE
+
+
+def _probe(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
+    """The member on a few samples: a p-value of 1 where it makes too few of them better."""
+    if not probes:
+        return _refused(declared, member)
+    said: list[Prediction] = []
+    before = few = declared
+    for count, wanted in _PROBES_OF_LARGE if _is_large(subject) else _PROBES:
+        tried = list(probes[:count])
+        more = _predict(subject, member, tried[len(said) :])
+        if more is None:
+            return _refused(declared, member)
+        said += more
+        before = Quality(declared.right[tried], declared.fine[tried], declared.skill)
+        few = measure_ranking(replace(subject, samples=[subject.samples[i] for i in tried], known=(), reserve=tuple), said)
+        wins, losses = int((few.right > before.right).sum()), int((few.right < before.right).sum())
+        if wins <= losses or wins < min(wanted, len(tried)):
+            return Trial(member, replace(compare(member.name, before, few), p=1.0))
+    return Trial(member, compare(member.name, before, few))
+
+
+def _try(subject: Preflight, declared: Quality, member: Member) -> Trial:
+    predictions = _predict(subject, member, range(len(subject.samples)))
+    if predictions is None:
+        return _refused(declared, member)
+    return Trial(member, _compare(subject, declared, member, predictions), predictions, is_full=True)
+
+
+def _widen(wider: Preflight, whole: Quality, trial: Trial) -> Trial:
+    more = _predict(wider, trial.member, range(len(trial.predictions), len(wider.samples)))
+    if more is None:
+        return _refused(whole, trial.member)
+    return Trial(trial.member, _compare(wider, whole, trial.member, [*trial.predictions, *more]), is_full=True)
+
+
+def _refused(declared: Quality, member: Member) -> Trial:
+    """A member that nothing can be said of: it is no better than the declared reading."""
+    mean = float(declared.right.mean()) if len(declared.right) else 0.0
+    return Trial(member, Comparison(member.name, mean, mean, declared.skill, 1.0))
+
+
+def _compare(subject: Preflight, declared: Quality, member: Member, predictions: Sequence[Prediction]) -> Comparison:
+    finely = compare_finely if member.same_scale else compare
+    comparison = finely(member.name, declared, measure_ranking(subject, predictions))
+    return replace(comparison, p=min(1.0, comparison.p * price(subject.task, member.usual)), least=member.least)
+
+
+def _predict(subject: Preflight, member: Member, positions: Sequence[int]) -> list[Prediction] | None:
+    """None where the model raises on changed images: many take one size only, or values of [0, 1]."""
+    if member.change is as_it_is:
+        said = [subject.clean_predictions[i] for i in positions]
+    else:
+        try:
+            said = subject.predictions(member.change, positions)
+        except RobustBenchError:
+            raise
+        except Exception:
+            return None
+    if member.back is None:
+        return said
+    return [member.back(p, *subject.samples[i].image.shape[-2:]) for p, i in zip(said, positions, strict=True)]

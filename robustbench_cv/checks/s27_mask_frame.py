@@ -1,0 +1,129 @@
+"""S27: does a segmenter's label map lie on the pixels of its image, at their resolution?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from robustbench_cv.catalogue import check
+from robustbench_cv.checks.check import Before, Preflight
+from robustbench_cv.checks.quality import SIGNIFICANT
+from robustbench_cv.findings import Finding
+from robustbench_cv.metrics.paired_tests import sign_flips
+from robustbench_cv.types import IGNORE, MaskPrediction, MaskTarget
+
+_TITLE = "label maps on their pixels"
+_REACH = 8
+"""Pixels of a shift that is looked for, on each axis; also the rim that is left out on every side."""
+_NEAR = 3
+"""Pixels from a border between classes within which a shift shows: elsewhere both sides are of one class."""
+_GAIN, _NOTABLE = 0.03, 0.01
+"""Share of the pixels near borders that a shift must mend to stop a run, and to be worth a warning (project choice)."""
+_BLOCKS = (16, 8, 4)
+
+
+@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+def s27_mask_frame() -> Before:
+    """Shifts label maps by up to 8 pixels, and looks for blocks: a map that fits better elsewhere, or is coarse, loses thin objects."""
+    return _examine
+
+
+def _examine(subject: Preflight) -> Finding:
+    if subject.task != "segmentation":
+        return Finding("S27", _TITLE, "not applicable", "the task has no label maps")
+    pairs = [
+        (p.labels.cpu(), s.target.labels)
+        for p, s in zip(subject.clean_predictions, subject.samples, strict=True)
+        if isinstance(p, MaskPrediction) and isinstance(s.target, MaskTarget)
+    ]
+    odd = next(((tuple(p.shape), tuple(t.shape)) for p, t in pairs if p.shape != t.shape), None)
+    if odd is not None:
+        evidence = f"a label map is {odd[0][0]} x {odd[0][1]} pixels, and its image {odd[1][0]} x {odd[1][1]}"
+        return Finding(
+            "S27", _TITLE, "stop", evidence, "resize the logits to the image (bilinear, align_corners=False), then take the best class"
+        )
+    coarse = _of_blocks([p for p, _ in pairs])
+    if coarse is not None:
+        return coarse
+    usable = [(p, t) for p, t in pairs if min(p.shape) >= 6 * _REACH]
+    if not usable:
+        return Finding("S27", _TITLE, "pass", f"{len(pairs)} label maps have the size of their images, and are not made of blocks")
+    return _of_shift(usable) or Finding(
+        "S27", _TITLE, "pass", f"{len(pairs)} label maps fit best where they are, and are not made of blocks"
+    )
+
+
+def _of_shift(pairs: Sequence[tuple[Tensor, Tensor]]) -> Finding | None:
+    """The shift that fits best, found by walking downhill from none, one pixel at a time after steps of 4 and 2."""
+    truths = [_at_borders(t) for _, t in pairs]
+    tried: dict[tuple[int, int], numpy.ndarray] = {}
+
+    def fit(by: tuple[int, int]) -> float:
+        if by not in tried:
+            tried[by] = numpy.array([_agreement(p, t, by) for (p, _), t in zip(pairs, truths, strict=True)])
+        return float(tried[by].mean())
+
+    best = (0, 0)
+    for step in (4, 2, 1):
+        while True:
+            around = [(best[0] + i * step, best[1] + j * step) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            ahead = max((by for by in around if max(map(abs, by)) <= _REACH), key=fit)
+            if fit(ahead) <= fit(best):
+                break
+            best = ahead
+    gain = fit(best) - fit((0, 0))
+    p = min(1.0, (2 * _REACH + 1) ** 2 * sign_flips((tried[best] - tried[0, 0]).tolist()))
+    if p >= SIGNIFICANT or gain < _NOTABLE:
+        return None
+    down, right = best
+    evidence = (
+        f"label maps moved by {down:+d} px down and {right:+d} px right fit better: {fit(best):.3f} of the pixels near borders between "
+        f"classes are right, against {fit((0, 0)):.3f} as declared (p = {p:.2g})"
+    )
+    remedy = (
+        f"the model's label maps lie {-down:+d} px down and {-right:+d} px right of the image: look for a padding, a crop or an odd stride"
+    )
+    return Finding("S27", _TITLE, "stop" if gain >= _GAIN else "warn", evidence, remedy, gain=gain)
+
+
+def _at_borders(truth: Tensor) -> Tensor:
+    """The labels (H, W) where they are scored and near another class, IGNORE elsewhere and on the rim that shifts bring in."""
+    t = truth[None, None].float()
+    side = 2 * _NEAR + 1
+    near = F.max_pool2d(t, side, 1, _NEAR) != -F.max_pool2d(-t, side, 1, _NEAR)
+    rim = torch.zeros_like(near)
+    rim[..., _REACH:-_REACH, _REACH:-_REACH] = True
+    return torch.where((near & rim)[0, 0], truth, IGNORE)
+
+
+def _agreement(said: Tensor, truth: Tensor, by: tuple[int, int]) -> float:
+    """Share of the pixels near borders that are right once the label map is moved down and right by so many pixels."""
+    scored = truth != IGNORE
+    moved = said.roll(by, (0, 1))
+    return float((moved == truth)[scored].float().mean()) if bool(scored.any()) else 0.0
+
+
+def _of_blocks(maps: Sequence[Tensor]) -> Finding | None:
+    """Whether label maps consist of blocks: the largest side of a block that no border between classes cuts."""
+    for side in _BLOCKS:
+        uneven = [m for m in maps if bool((m != m[0, 0]).any())]
+        if uneven and all(_is_blocky(m, side) for m in uneven):
+            evidence = f"all {len(maps)} label maps consist of blocks of {side} x {side} pixels: the answer has 1/{side} of the resolution"
+            remedy = (
+                "resize the logits, not the labels, to the image (bilinear), then take the best class; if they are coarse by design, go on"
+            )
+            return Finding("S27", _TITLE, "warn", evidence, remedy)
+    return None
+
+
+def _is_blocky(labels: Tensor, side: int) -> bool:
+    """Whether classes change between blocks of this side alone."""
+    height, width = (s // side * side for s in labels.shape)
+    if min(height, width) < 2 * side:
+        return False
+    blocks = labels[:height, :width].reshape(height // side, side, width // side, side)
+    return bool((blocks == blocks[:, :1, :, :1]).all())
