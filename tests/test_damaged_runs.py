@@ -20,7 +20,7 @@ from robustbench_cv.record_store import RecordStore
 from robustbench_cv.records import cells_in, read_table
 from robustbench_cv.results import SCHEMA_VERSION, Results
 from robustbench_cv.run_folder import RunFolder
-from robustbench_cv.runner import run as runner
+from robustbench_cv.runner import stored_cell
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import Outcome, run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
@@ -249,7 +249,7 @@ def test_a_damaged_part_of_no_planned_cell_does_not_end_a_run(
     out = shutil.copytree(whole, tmp_path / "out")
     stray = next((out / "records").rglob("clean/*.parquet")).with_name("0123.parquet")
     stray.write_bytes(b"half")
-    monkeypatch.setattr(runner, "run_cell", lambda job: pytest.fail("nothing is missing"))
+    monkeypatch.setattr(stored_cell, "run_cell", lambda job: pytest.fail("nothing is missing"))
     assert run(suite, out).computed == 0
     assert not stray.exists()
     assert str(stray) in caplog.text

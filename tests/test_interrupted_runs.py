@@ -23,7 +23,6 @@ from PIL import Image
 from robustbench_cv.cli import main
 from robustbench_cv.cli.exits import exit_code_of
 from robustbench_cv.files import PARTIAL, written_whole
-from robustbench_cv.runner import run as runner
 from robustbench_cv.runner.cell import run_cell
 from tests.test_runner import records_of, write_data, write_model
 
@@ -90,7 +89,7 @@ def test_a_signal_while_a_cell_is_computed_drops_the_cell_alone(
         return run_cell(job)  # type: ignore[arg-type]
 
     with monkeypatch.context() as context:
-        context.setattr(runner, "run_cell", struck)
+        context.setattr(stored_cell, "run_cell", struck)
         assert call(*command(*given, out), "--quiet") == 5
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("interrupted" if name == "SIGINT" else f"interrupted ({name})")
@@ -198,7 +197,7 @@ def test_data_that_disappear_in_mid_run_are_named_and_nothing_of_them_is_kept(
             place.rename(tmp_path / "gone")
             return made or run_cell(job)  # type: ignore[arg-type]
 
-        context.setattr(runner, "run_cell", disturbed)
+        context.setattr(stored_cell, "run_cell", disturbed)
         assert call(*command(model, data, out), "--quiet") in (2, 5)
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.match(r"error: (.*/images/dark/2\.png does not exist|sample 'images/dark/2\.png' and 7 more .* is not stored)", said), said
