@@ -23,6 +23,7 @@ from PIL import Image
 from robustbench_cv.cli import main
 from robustbench_cv.cli.exits import exit_code_of
 from robustbench_cv.files import PARTIAL, written_whole
+from robustbench_cv.runner import stored_cell
 from robustbench_cv.runner.cell import run_cell
 from tests.test_runner import records_of, write_data, write_model
 
