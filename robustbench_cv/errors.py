@@ -4,7 +4,9 @@
 
     RobustBenchError
     ├── UserError          something the user can fix; the message says how
-    │   └── BadSample      one sample's file or annotation is unusable; --skip-bad records it and goes on
+    │   ├── BadSample      one sample's file or annotation is unusable; --skip-bad records it and goes on
+    │   ├── Damaged        a file of a run cannot be read; a run takes it as missing, and makes it again
+    │   └── WrittenByNewer a file of a run is of a form that only a later version knows; nothing touches it
     ├── ForeignError       code that is not this package's failed; the message says whose, the cause is kept
     └── NotApplicable      this sample, model or metric cannot serve here; recorded with its reason, never scored
 """
@@ -27,6 +29,14 @@ class UserError(RobustBenchError):
 
 class BadSample(UserError):
     """One sample cannot be read: the message names the file and the entry."""
+
+
+class Damaged(UserError):
+    """A file that a run left cannot be read as what it should be: the message names it and the way out."""
+
+
+class WrittenByNewer(UserError):
+    """A file of a run folder has a form that only a later version of this package knows: it is neither read nor written over."""
 
 
 class ForeignError(RobustBenchError):

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from robustbench_cv.files import write_bytes
-from robustbench_cv.run_folder import RunFolder, digest, read_json
+from robustbench_cv.kept_files import read_kept, write_kept
+from robustbench_cv.run_folder import RunFolder, digest
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class EstimateCache:
 
     @functools.cached_property
     def _kept(self) -> _Kept:
-        kept = None if self._folder is None else read_json(self._folder.estimates, _Kept)
+        kept = None if self._folder is None else read_kept(self._folder.estimates, _Kept)
         return kept or _Kept()
 
     def sha256(self, path: Path) -> str:
@@ -93,7 +93,7 @@ class EstimateCache:
             return
         kept = _Kept({self._name(p): f for p, f in sorted(self._hashes.items())}, dict(sorted(self._used.items())))
         try:
-            write_bytes(self._folder.estimates, msgspec.json.encode(kept))
+            write_kept(self._folder.estimates, kept, indent=0)
         except OSError as error:
             logger.debug("%s is not kept: %s", self._folder.estimates, error)
 

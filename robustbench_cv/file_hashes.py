@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from robustbench_cv.files import open_regular, write_json
+from robustbench_cv.files import open_regular
+from robustbench_cv.kept_files import read_kept, write_kept
 
 YOUNG = 2_000_000_000
 """ns: a file that was changed so shortly before it was read may be changed again without another time (some file systems count in steps
@@ -85,15 +86,16 @@ def store_hashes(store: Path) -> None:
 
 def _write(store: Path, hashes: FileHashes) -> None:
     if hashes.asked():
-        write_json(store, _stored(store) | hashes.asked())
+        write_kept(store, _stored(store) | hashes.asked())
 
 
 def _stored(store: Path) -> dict[str, FileHash]:
     """Nothing where nothing whole lies there: then files are read."""
     try:
-        return msgspec.json.decode(store.read_bytes(), type=dict[str, FileHash])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        known: dict[str, FileHash] | None = read_kept(store, dict[str, FileHash])
+    except OSError:
         return {}
+    return known or {}
 
 
 def _read(path: Path) -> FileHash:

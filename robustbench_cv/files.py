@@ -8,14 +8,14 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from robustbench_cv.arguments import shorten
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import Damaged, UserError
 
 
 def is_file(path: Path) -> bool:
@@ -55,8 +55,14 @@ def written_whole(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except OSError as error:
+        # The temporary name tells nobody anything, and a full disk names no file at all.
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            error.strerror, error.filename = os.strerror(error.errno), str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that has gone: what failed before it is what is said
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -73,8 +79,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def load_json(path: Path, kind: Any, *, remedy: str) -> Any:
-    """The value in a JSON file, of a type that msgspec reads. UserError, which ends with the remedy, where the file is damaged."""
+    """The value in a JSON file, of a type that msgspec reads. Damaged, which ends with the remedy, where it is no such file."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); {remedy}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Damaged(f"{path} is damaged ({error}); {remedy}") from error

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import pyarrow
 
 from robustbench_cv.arrow import compute
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import Damaged
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.records import EVIDENCE, REFERENCE, Record, cells_in, read_table, schema_of, to_table, write_table
 from robustbench_cv.run_folder import RunFolder, digest
@@ -187,7 +187,7 @@ class RecordStore:
         write_table(self.part(cell), to_table(records, types, cell.key), [cell.key])
 
     def holders(self, place: Place) -> dict[str, Path]:
-        """The file that holds each cell of a condition. UserError for a file that is damaged."""
+        """The file that holds each cell of a condition. Damaged; WrittenByNewer."""
         paths = self.folder.records(*place).glob("*.parquet")
         parts: list[Path] = []
         whole: list[Path] = []
@@ -200,7 +200,7 @@ class RecordStore:
         return all(set(keys) <= set(self.holders(place)) for place, keys in by_place(cells).items())
 
     def read(self, cells: Sequence[Cell], columns: Sequence[str] | None = None) -> pyarrow.Table:
-        """The records of cells of one condition, those that are there, by sample id. UserError where a file is damaged."""
+        """The records of cells of one condition, those that are there, by sample id. Damaged; WrittenByNewer."""
         if not cells:
             return _read([], frozenset(), columns)
         (place,) = by_place(cells)
@@ -218,13 +218,31 @@ class RecordStore:
             if len(keys) > 1 and set(keys) <= set(holders):
                 self._compact(place, keys, holders)
 
+    def drop_damaged(self, place: Place) -> None:
+        """Delete the files of a condition of which not every byte can be read, with a warning: they would stand in the way of new ones."""
+        for path in sorted(self.folder.records(*place).glob("*.parquet")):
+            try:
+                cells_in(path)
+                read_table(path)
+            except Damaged:
+                logger.warning("%s is damaged: taken as missing, and deleted", path)
+                path.unlink()
+
     def _compact(self, place: Place, keys: Sequence[str], holders: Mapping[str, Path]) -> None:
         path = self.folder.records(*place) / f"{WHOLE}{digest(sorted(keys))[:32]}.parquet"
         if any(holders[key] != path for key in keys):
             write_table(path, _read(list(dict.fromkeys(holders[key] for key in keys)), frozenset(keys), None), keys)
         for other in self.folder.records(*place).glob("*.parquet"):
-            if other != path and cells_in(other) <= set(keys):
+            if other != path and self._holds_only(other, keys):
                 other.unlink()
+
+    def _holds_only(self, path: Path, keys: Sequence[str]) -> bool:
+        """Whether a file has nothing but these cells, or nothing that can be read."""
+        try:
+            return cells_in(path) <= set(keys)
+        except Damaged:
+            logger.warning("%s is damaged: deleted", path)
+            return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +281,7 @@ class Stored:
 
 
 def _read(paths: Sequence[Path], keys: frozenset[str], columns: Sequence[str] | None) -> pyarrow.Table:
-    """Columns of the records of these cells, in the order of the sample ids. UserError where a file is damaged."""
+    """Columns of the records of these cells, in the order of the sample ids. Damaged; WrittenByNewer."""
     if not paths:
         return _NOTHING if columns is None else _NOTHING.select(list(columns))
     if len(paths) == 1 and cells_in(paths[0]) <= keys:
@@ -273,13 +291,3 @@ def _read(paths: Sequence[Path], keys: frozenset[str], columns: Sequence[str] | 
     every = pyarrow.concat_tables([t.filter(compute.is_in(t["cell"], value_set=pyarrow.array(sorted(keys)))) for t in tables])
     every = every.unify_dictionaries().take(compute.sort_indices(every["sample"]))
     return every if columns is None else every.select(list(columns))
-
-
-def readable(store: RecordStore, place: Place) -> bool:
-    """Whether no file of a condition is damaged; a warning where one is."""
-    try:
-        store.holders(place)
-    except UserError as error:
-        logger.warning("%s: taken as missing", error)
-        return False
-    return True

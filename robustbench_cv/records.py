@@ -11,8 +11,9 @@ from typing import Any, Literal
 import pyarrow
 import pyarrow.parquet
 
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import Damaged
 from robustbench_cv.files import written_whole
+from robustbench_cv.kept_files import require_known
 from robustbench_cv.metrics.evidence import array_of
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Evidence
@@ -47,7 +48,8 @@ class Record:
     reference: for interventions, the same of the *unedited* image, scored against what the edit left alone: the pair's other half.
     reason is for people, reason_code for whoever acts on it: "no-gradient" (the attack follows one and the model gives none), "not-finite"
     (the model answered NaN or infinity), "unreadable" (the sample's file), "foreign-error" (somebody's code),
-    "nothing-to-attack" (counted as it is), "no-prediction" (a closed model's file has none), or empty.
+    "nothing-to-attack" (counted as it is), "no-prediction" (a closed model's file has none), "timed-out" and "process-died" (what ended the
+    process in which the cell ran), or empty.
     excluded: metrics that mean nothing for this sample, with the reason. No timing: the same run gives the same bytes.
     """
 
@@ -100,7 +102,10 @@ _PLAIN = pyarrow.schema(
     | {ATTACK + name: kind for name, kind in _TRACE.items()}
 )
 _OWN = [f.name for f in fields(Record) if f.name not in ("evidence", "reference", "excluded", "attack")]
-_CELLS = b"cells"
+_CELLS, _FORM = b"cells", b"schema_version"
+
+FORM = 1
+"""Of the files of records: rises when an earlier version would misread one. A file that says none is of the first."""
 
 
 def to_table(records: Sequence[Record], types: Mapping[str, pyarrow.DataType], cell: str = "") -> pyarrow.Table:
@@ -148,27 +153,30 @@ def evidence_types(schema: pyarrow.Schema) -> dict[str, pyarrow.DataType]:
 
 def write_table(path: Path, table: pyarrow.Table, cells: Iterable[str]) -> None:
     """Write records as one Parquet file under a temporary name, then rename: a file that exists is complete. cells: keys that it holds."""
-    told = table.replace_schema_metadata({_CELLS: json.dumps(sorted(cells)).encode()})
+    told = table.replace_schema_metadata({_CELLS: json.dumps(sorted(cells)).encode(), _FORM: str(FORM).encode()})
     with written_whole(path) as temporary:
-        pyarrow.parquet.write_table(told, temporary, compression="zstd", row_group_size=65_536)
+        pyarrow.parquet.write_table(told, temporary, compression="zstd", row_group_size=65_536, write_page_checksum=True)
 
 
 def cells_in(path: Path) -> frozenset[str]:
-    """The keys of the cells whose records a file holds, from its last bytes alone. UserError where it is damaged, or no file of records."""
+    """The keys of the cells whose records a file holds, from its last bytes alone. Damaged; WrittenByNewer."""
     metadata = _guarded(path, lambda: pyarrow.parquet.read_metadata(path)).metadata or {}
-    if _CELLS not in metadata:
-        raise _damaged(path)
-    return frozenset(json.loads(metadata[_CELLS]))
+    try:
+        form, cells = int(metadata.get(_FORM, b"1")), json.loads(metadata[_CELLS])
+    except (KeyError, ValueError) as error:
+        raise _damaged(path) from error
+    require_known(path, form, FORM)
+    return frozenset(cells)
 
 
 def schema_of(path: Path) -> pyarrow.Schema:
-    """The columns of a file of records. UserError where it is damaged."""
+    """The columns of a file of records. Damaged."""
     schema: pyarrow.Schema = _guarded(path, lambda: pyarrow.parquet.read_schema(path))
     return schema
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
-    """The columns of a file of records, all of them unless some are named. UserError where it is damaged."""
+    """The columns of a file of records, all of them unless some are named. Damaged, also where a page is not that of its checksum."""
     table: pyarrow.Table = _guarded(path, lambda: _columns(path, columns))
     if columns is None and not set(_PLAIN.names) <= set(table.column_names):
         raise _damaged(path)
@@ -177,7 +185,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pyarrow.Tabl
 
 def _columns(path: Path, columns: Sequence[str] | None) -> pyarrow.Table:
     """As a single file: the names of the folders above it are no columns."""
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
         return file.read() if columns is None else file.read(columns=list(columns)).select(list(columns))
 
 
@@ -190,8 +198,8 @@ def _guarded(path: Path, read: Any) -> Any:
         raise _damaged(path) from error
 
 
-def _damaged(path: Path) -> UserError:
-    return UserError(f"the records in {path} are damaged; delete the file, and the same `robustbench-cv run` computes them again")
+def _damaged(path: Path) -> Damaged:
+    return Damaged(f"the records in {path} are damaged; delete the file, and the same `robustbench-cv run` computes them again")
 
 
 def as_rows(records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -18,12 +17,13 @@ from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.adversary.entry_facts import EntryFacts
 from robustbench_cv.arrow import compute
 from robustbench_cv.catalogue import METRICS, build_stored
-from robustbench_cv.errors import NotApplicable, UserError
+from robustbench_cv.errors import NotApplicable, UserError, WrittenByNewer
 from robustbench_cv.estimate_cache import EstimateCache
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts
+from robustbench_cv.kept_files import load_kept
 from robustbench_cv.metrics.context_association import Association
 from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
 from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from robustbench_cv.gates import Verdict
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _AT_ONCE = 100_000
 """Records whose columns are held at a time, of whole conditions; two conditions always, which an effect and its control need."""
@@ -355,7 +355,7 @@ class Results:
         """Read a run folder. UserError where there is none, where a file of it is damaged, or where another version wrote it."""
         run = read_run(folder)
         files = RunFolder(folder)
-        findings = load_json(files.findings, tuple[Finding, ...], remedy=_AGAIN) if files.findings.exists() else ()
+        findings = load_kept(files.findings, tuple[Finding, ...], remedy=_AGAIN) if files.findings.exists() else ()
         return cls(run, Stored(RecordStore(files), run.cells), findings, folder, frozenset(typed))
 
     @property
@@ -714,7 +714,7 @@ class Results:
         for cell in self.run.cells:
             index = RunFolder(self.folder).image_index(cell.key)
             group = Group(cell.task, cell.model, cell.dataset)
-            for item in json.loads(index.read_text()) if index.exists() else []:
+            for item in load_kept(index, list[dict[str, Any]], remedy=_AGAIN) if index.exists() else []:
                 before, after = (index.parent / item[side]["image"] for side in ("before", "after"))
                 picture = Picture(
                     group=group,
@@ -817,7 +817,7 @@ def read_run(folder: Path) -> RunInfo:
     load_json(path, dict, remedy=_AGAIN)  # all of it: what a head leaves out may be damaged too
     head: _Head = load_json(path, _Head, remedy=_AGAIN)
     if head.schema_version != SCHEMA_VERSION:
-        raise UserError(_of_another_version(path, head))
+        raise (WrittenByNewer if head.schema_version > SCHEMA_VERSION else UserError)(_of_another_version(path, head))
     run: RunInfo = load_json(path, RunInfo, remedy=_AGAIN)
     return run
 
@@ -825,7 +825,7 @@ def read_run(folder: Path) -> RunInfo:
 def _of_another_version(path: Path, head: _Head) -> str:
     writer = head.versions.get("robustbench-cv", "an unknown version")
     if head.schema_version > SCHEMA_VERSION:
-        way_out = "upgrade robustbench-cv"
+        way_out = "upgrade robustbench-cv, or give the run another folder with --out"
     else:
         way_out = f"run the same command again, or read the folder with robustbench-cv {writer}"
     written = f"{path} was written by robustbench-cv {writer} (schema {head.schema_version})"

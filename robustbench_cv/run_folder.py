@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.files import PARTIAL, write_json
+from robustbench_cv.files import PARTIAL
+from robustbench_cv.kept_files import read_kept, write_kept
 
 _LONGEST = 120
 """Bytes of a part of a file name; file systems hold 255, and encrypted ones 143."""
@@ -191,18 +192,7 @@ answers come from; how often a data set's classes and contexts meet; what an att
 
 def json_file(kind: type[T]) -> Storage[T, T]:
     """A value of a type that msgspec reads, in a JSON file of its own; a file that is damaged counts as missing, and is said to be."""
-    return Storage(write_json, lambda path: read_json(path, kind))
-
-
-def read_json(path: Path, kind: Any) -> Any:
-    """The value in a JSON file; None where there is none, or where it is damaged, with a warning."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        logger.warning("%s is damaged (%s): taken as missing", path, error)
-        return None
+    return Storage(write_kept, lambda path: read_kept(path, kind))
 
 
 def digest(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.findings import Finding
+from robustbench_cv.kept_files import write_kept
 from robustbench_cv.record_store import InMemory
 from robustbench_cv.records import AttackTrace, Record
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Pairing, Results, RunInfo, TrackRow
@@ -246,7 +246,7 @@ def _write_pictures(folder: Path, task: str, condition: Condition, classes: int,
                 "truth": _prediction(folder, f"{k}-{name}-truth", task, 0, classes, side),
             }
         index.append(entry)
-    (folder / "index.json").write_text(json.dumps(index))
+    write_kept(folder / "index.json", index)
 
 
 def _prediction(folder: Path, name: str, task: str, moved: int, classes: int, side: int) -> dict[str, object]:

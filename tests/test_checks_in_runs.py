@@ -1,6 +1,5 @@
 """Checks around real runs: what a stop blocks, what the command line answers, and what is found in a run folder afterwards."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from robustbench_cv.catalogue import CHECKS, DATASETS
 from robustbench_cv.checks.check import AfterRun, Finding
 from robustbench_cv.cli import main
 from robustbench_cv.findings import STRENGTH
+from robustbench_cv.kept_files import read_kept, write_kept
 from robustbench_cv.models.build import build
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options
@@ -156,9 +156,9 @@ def _paint_png(folder: Path) -> None:
 
 
 def _rewrite_label(folder: Path) -> None:
-    index = json.loads((folder / "index.json").read_text())
+    index = read_kept(folder / "index.json", list[dict[str, Any]])
     index[1]["after"]["prediction"]["label"] = (index[1]["after"]["prediction"]["label"] + 1) % 3
-    (folder / "index.json").write_text(json.dumps(index))
+    write_kept(folder / "index.json", index)
 
 
 @pytest.mark.parametrize("change", [_invert_exact, _paint_png, _rewrite_label])

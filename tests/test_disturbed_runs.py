@@ -1,10 +1,6 @@
 """Runs that something disturbs: models and data that change, kills, damaged files, gates and samples that were passed over in silence."""
 
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -248,26 +244,3 @@ def test_two_models_of_one_name_in_two_tasks_are_told_apart(suite: Suite, tmp_pa
     for group in results.groups():
         found = results.estimate(group, "clean", results.metrics(group.task)[0])
         assert found.value == pytest.approx(1.0, abs=0.02)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_run_in_a_sentence_and_the_same_command_goes_on(number: signal.Signals, tmp_path: Path) -> None:
-    (tmp_path / "model.py").write_text(MODEL.replace("def forward(self, x):\n", "def forward(self, x):\n        time.sleep(0.05)\n", 1))
-    (tmp_path / "model.py").write_text("import time\n" + (tmp_path / "model.py").read_text())
-    (tmp_path / "threshold.txt").write_text("0.5")
-    images = numpy.random.default_rng(0).integers(0, 256, (200, 8, 8, 3), dtype=numpy.uint8)
-    numpy.savez(tmp_path / "data.npz", images=images, labels=numpy.arange(200) % 2, classes=numpy.array(["dark", "bright"]))
-    command = [sys.executable, "-c", "import sys; from robustbench_cv.cli import main; main(sys.argv[1:])", "run"]
-    command += ["--condition", "grayscale()", "--condition", "rotate()", "--model", f"{tmp_path / 'model.py'}:build", "--strength", "0"]
-    command += ["--data", f"npz:{tmp_path / 'data.npz'}", "--batch-size", "1", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None and not list((tmp_path / "out" / "records").rglob("*.parquet")):
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 5, said
-    assert "interrupted; the same command again goes on from here" in said
-    assert "Traceback" not in said
-    assert list((tmp_path / "out" / "records").rglob("*.parquet"))
-    assert not list((tmp_path / "out").rglob("*.partial"))

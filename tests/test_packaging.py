@@ -94,7 +94,20 @@ def test_nobody_imports_a_catalogue_file() -> None:
 
 
 ROOMS = (
-    ("errors", "tasks", "files", "file_hashes", "file_reads", "palette", "foreign_code", "terminal", "arguments", "arrow", "bare_paths"),
+    (
+        "errors",
+        "tasks",
+        "files",
+        "kept_files",
+        "file_hashes",
+        "file_reads",
+        "palette",
+        "foreign_code",
+        "terminal",
+        "arguments",
+        "arrow",
+        "bare_paths",
+    ),
     (
         "suite",
         "types",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import itertools
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -16,6 +16,7 @@ from PIL import Image
 from robustbench_cv import palette
 from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.kept_files import read_kept
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.predictions import to_json
 from robustbench_cv.rendering import reporting, thumbnails
@@ -99,7 +100,7 @@ def test_the_truth_is_saved_beside_the_prediction_and_read_back(
 ) -> None:
     sample = Sample("a", torch.rand(3, 2, 2), target)
     saved_images.save(tmp_path, [Shot(sample, sample, prediction, prediction)], 0.25)
-    (entry,) = json.loads((tmp_path / "index.json").read_text())
+    (entry,) = read_kept(tmp_path / "index.json", list[dict[str, Any]])
     for side in ("before", "after"):
         said = answer(entry[side]["prediction"], entry[side]["truth"], CLASSES, tmp_path)
         assert said.right == pytest.approx(right)
@@ -111,7 +112,7 @@ def test_regions_to_ignore_are_no_truth_that_is_drawn(tmp_path: Path) -> None:
     none = BoxPrediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     sample = Sample("a", torch.rand(3, 4, 4), target)
     saved_images.save(tmp_path, [Shot(sample, sample, none, none)], 0.25)
-    (entry,) = json.loads((tmp_path / "index.json").read_text())
+    (entry,) = read_kept(tmp_path / "index.json", list[dict[str, Any]])
     assert entry["after"]["truth"] == {"boxes": [[1.0, 1.0, 3.0, 3.0]], "labels": [0]}
     assert entry["after"]["prediction"] == to_json(none, 0.25)
 

@@ -22,6 +22,7 @@ from robustbench_cv.catalogue import ATTACKS, REPORTS
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
+from robustbench_cv.kept_files import read_kept, write_kept
 from robustbench_cv.records import AttackTrace
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import curves, reporting
@@ -374,7 +375,8 @@ def test_gallery_adds_a_sample_where_a_condition_is_shown_on_no_other(tmp_path: 
     """A sticker on cars is shown on other images than the rest of a run."""
     made: Results = synthetic.make(tmp_path)
     for path in (tmp_path / "images").glob("*-pgd-8/index.json"):
-        path.write_text(path.read_text().replace("scene/0000", "scene/car"))
+        entries = read_kept(path, list[dict[str, Any]])
+        write_kept(path, [entry | {"sample": entry["sample"].replace("scene/0000", "scene/car")} for entry in entries])
     strips = build_items(made, ["gallery(samples=1)"])[0].strips
     assert [strip.title for strip in strips] == ["scene/00001", "scene/car0"], "the one that broke more often, then the other"
     headings = [[frame.heading for frame in strip.frames] for strip in strips]

@@ -20,8 +20,9 @@ from robustbench_cv.closed_model import NEEDS_MODEL
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.findings import Finding
+from robustbench_cv.kept_files import read_kept
 from robustbench_cv.results import CellRow
-from robustbench_cv.run_folder import SAVED_IMAGES, RunFolder, json_file, read_json
+from robustbench_cv.run_folder import SAVED_IMAGES, RunFolder, json_file
 from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction, Model, Prediction
 
 _TITLE = "saved images give the recorded predictions"
@@ -71,7 +72,7 @@ def _reread(after_run: AfterRun) -> Iterator[_Reread]:
         index = folder.image_index(cell.key)
         if not index.exists() or (cell.task, cell.model) not in after_run.models:
             continue
-        entries = read_json(index, list) or []
+        entries = read_kept(index, list[dict[str, Any]]) or []
         # A cell's key says which model predicted; what else can have changed since is what lies here.
         facts = [cell.key, _hashes(folder.images(cell.key)), after_run.device, after_run.code_sha256]
         judge = partial(_flipped_samples, after_run, cell, entries, folder)

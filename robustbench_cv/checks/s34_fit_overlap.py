@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,16 +14,19 @@ import msgspec
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, check
 from robustbench_cv.checks.check import After, AfterRun
-from robustbench_cv.errors import RobustBenchError
+from robustbench_cv.errors import Damaged, RobustBenchError
+from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import Group, Results
-from robustbench_cv.run_folder import RunFolder, read_json
+from robustbench_cv.run_folder import RunFolder
 
 _TITLE = "no perturbation was fitted on judged samples"
 _REMEDY = "fit it on another split with fit='...': one that has seen its test images proves nothing"
 NAMED = 5
 """So many of the overlapping ids are spelled out."""
+
+logger = logging.getLogger(__name__)
 
 
 @check(stage="after")
@@ -72,5 +77,15 @@ def _recorded_ids(results: Results, group: Group, attack: UniversalAttack[Any]) 
         return []
     model = {"model": group.model, "weights_sha256": results.model_row(group).weights_sha256}
     facts = json.loads(msgspec.json.encode(attack.fit_facts() | model))
-    records = [read_json(path, dict) or {} for path in RunFolder(results.folder).artefact_records(attack.name)]
-    return [id_ for record in records if all(record.get(k) == v for k, v in facts.items()) for id_ in record["ids"]]
+    records = [_record(path) for path in RunFolder(results.folder).artefact_records(attack.name)]
+    return [id_ for record in records if all(record.get(k) == v for k, v in facts.items()) for id_ in record.get("ids", [])]
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """Nothing where it is damaged: a run fits such an attack again, and whoever only reads learns that nobody knows."""
+    try:
+        record: dict[str, Any] = load_json(path, dict, remedy="taken as missing")
+    except Damaged as error:
+        logger.warning("%s", error)
+        return {}
+    return record

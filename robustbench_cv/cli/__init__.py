@@ -1,16 +1,15 @@
 """The command line: one file a command, which parses, calls the API and prints. Torch is imported only by commands that compute.
 
-Exit codes: 0 pass, 1 a gate failed, 2 wrong usage, 3 inconclusive, 4 a check said stop, 5 the machine failed (memory, disk, a key pressed),
-6 code that is not ours failed (a model, a factory, a plug-in, another library), 7 a bug of this package. Nothing but a finished run ends
-with 0, 1, 3 or 4.
+Exit codes: 0 pass, 1 a gate failed, 2 wrong usage, 3 inconclusive, 4 a check said stop, 5 the machine failed (memory, disk) or
+somebody interrupted (Ctrl-C, SIGTERM, SIGHUP), 6 code that is not ours failed (a model, a factory, a plug-in, another library), 7 a bug of
+this package. Nothing but a finished run ends with 0, 1, 3 or 4.
 """
 
 from __future__ import annotations
 
 import os
-import signal
+import shlex
 import sys
-import threading
 from collections.abc import Sequence
 
 import click
@@ -43,6 +42,8 @@ from robustbench_cv.cli import (
     view,
 )
 from robustbench_cv.cli.exits import exit_code_of
+from robustbench_cv.cli.interruptions import heed_signals, ignore_signals
+from robustbench_cv.runner import watched
 from robustbench_cv.runner.memory import keep_freed_memory
 
 PROGRAM = "robustbench-cv"
@@ -91,30 +92,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
     terminal.prepare()
-    _end_as_with_ctrl_c()
+    heed_signals()
+    watched.begin()
     if completion.VARIABLE in os.environ:
         sys.exit(shell_complete(cli, {}, PROGRAM, completion.VARIABLE, os.environ[completion.VARIABLE]))
-    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
-
-
-def _end_as_with_ctrl_c() -> None:
-    """Let SIGTERM, which schedulers and `timeout` send, end the program as Ctrl-C does: half a file goes, and it is said how to go on."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, interrupt)
+    code = _run(sys.argv[1:] if arguments is None else list(arguments))
+    watched.say_exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
     context = None
     try:
-        with cli.make_context(PROGRAM, arguments) as context:
+        with cli.make_context(PROGRAM, list(arguments), obj=tuple(arguments)) as context:
             code = cli.invoke(context)
     except click.exceptions.Exit as done:
         return done.exit_code
     except BaseException as error:
-        return exit_code_of(error, context)
+        if isinstance(error, KeyboardInterrupt):
+            ignore_signals()
+        return exit_code_of(error, context, shlex.join([PROGRAM, *arguments]))
     return code if isinstance(code, int) else 0

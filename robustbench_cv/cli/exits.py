@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -18,8 +19,8 @@ USAGE, MACHINE, FOREIGN, BUG = 2, 5, 6, 7
 """Exit codes of what never finished; those of a finished run are in runner/run.py."""
 
 
-def exit_code_of(error: BaseException, context: click.Context | None) -> int:
-    """Say what happened and return the exit code. The traceback is shown with --debug alone."""
+def exit_code_of(error: BaseException, context: click.Context | None, typed: str = "") -> int:
+    """Say what happened and return the exit code. The traceback is shown with --debug alone. typed: the command line."""
     if isinstance(error, click.ClickException):
         text = io.StringIO()
         error.show(text)
@@ -29,7 +30,7 @@ def exit_code_of(error: BaseException, context: click.Context | None) -> int:
         # Whoever read our output has gone (list | head): nobody is left to tell, and flushing at exit would only fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return MACHINE
-    code, sentence = _exit_code_and_message(error)
+    code, sentence = _exit_code_and_message(error, typed)
     if debug_asked(context):
         say("".join(traceback.format_exception(error)), err=True)
     elif code in (FOREIGN, BUG):
@@ -38,9 +39,10 @@ def exit_code_of(error: BaseException, context: click.Context | None) -> int:
     return code
 
 
-def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
+def _exit_code_and_message(error: BaseException, typed: str) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
-        return MACHINE, "interrupted; the same command again goes on from here"
+        by = f" ({error})" if str(error) else ""
+        return MACHINE, f"interrupted{by}; what was done is kept, and the same command again goes on from here: {typed}".rstrip(": ")
     if isinstance(error, ForeignError):
         return FOREIGN, f"error: {error}"
     if isinstance(error, RobustBenchError):
@@ -64,4 +66,19 @@ def _of_the_system(error: OSError) -> str:
     """What the system refused, and for which file."""
     if error.strerror is None:
         return describe(error)
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return reason + _WAYS_OUT.get(error.errno or 0, "")
+
+
+_FREE = "; free some space, and the same command goes on from here"
+_ELSEWHERE = "; let this user write there, or name another place with --out"
+_WAYS_OUT = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EFBIG: "; raise the limit on the size of files (ulimit -f), and the same command goes on from here",
+    errno.EMFILE: "; raise the limit on open files (ulimit -n), and the same command goes on from here",
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.EROFS: _ELSEWHERE,
+}
+"""What to do about what a system refuses, by its error number."""

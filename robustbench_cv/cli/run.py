@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robustbench_cv.cli import completing, options
+from robustbench_cv.cli.supervisor import supervise
 from robustbench_cv.cli.titled import HOW, OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.runner.watched import is_watched
 from robustbench_cv.suite import Suite
 from robustbench_cv.suite_overrides import KEY, override, split_override
 from robustbench_cv.terminal import say
@@ -106,6 +108,14 @@ EXAMPLES = [
     help="Images at once, or auto; halved where memory runs out.",
 )
 @option(
+    "--cell-timeout",
+    title=HOW,
+    type=options.COUNT,
+    metavar="SECONDS",
+    help="Run in a process of its own, and end a cell (a model under a condition on up to 64 samples) that takes longer or kills the "
+    "process: an error, or with --skip-bad failed records and the run goes on. Off unless given.",
+)
+@option(
     "--workers", title=HOW, type=options.whole(1, 4096), metavar="N", default=1, show_default=True, help="Processes that compute cells."
 )
 @option(
@@ -158,6 +168,7 @@ def command(
     timed: bool,
     quiet: bool,
     verbose: bool,
+    cell_timeout: int | None,
     **settings: Any,
 ) -> int:
     """Run SUITE (a name such as quick or "linf(eps=1/255)", or a YAML file) and write its report.
@@ -186,6 +197,10 @@ def command(
         return 0
     if timed:
         raise click.UsageError("--time is for --dry-run: a run shows the time left as it goes")
+    if cell_timeout is not None and settings["workers"] > 1:
+        raise click.UsageError("--cell-timeout watches a run of one process: leave out --workers, or the limit")
+    if cell_timeout is not None and not is_watched():
+        return supervise(click.get_current_context().find_root().obj, seconds=cell_timeout, skip_bad=settings["skip_bad"])
     folder = options.usable_folder(out or Path("runs") / chosen.name)
     tell = (lambda text: None) if quiet else say
     tell(f"writes {folder}/: records, pictures, report")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from robustbench_cv.foreign_code import read_sample
@@ -19,6 +21,8 @@ MEMORY = 256 * 2**20
 
 DISK = 2 * 2**30
 """Bytes of edited samples that a run keeps while it computes (project choice): beyond it they are made again for each model."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -62,10 +66,19 @@ class Renderings:
             return kept
         made = make()
         if self._on_disk < DISK:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._keep(path, made)
+        return made
+
+    def _keep(self, path: Path, made: Sample) -> None:
+        """Where the disk has no room, every model has its samples made again."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_sample(path, made)
             self._on_disk += path.stat().st_size
-        return made
+        except (OSError, SafetensorError) as error:
+            logger.warning("edited samples are not kept for other models: %s", error)
+            path.unlink(missing_ok=True)
+            self.folder = None
 
 
 def _size(sample: Sample) -> int:

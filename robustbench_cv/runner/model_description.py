@@ -22,6 +22,7 @@ from robustbench_cv.models.labels import require_classes
 from robustbench_cv.models.weights.initial_weights import cache
 from robustbench_cv.results import ModelRow
 from robustbench_cv.run_folder import RunFolder, digest, json_file
+from robustbench_cv.runner import watched
 from robustbench_cv.runner.cell_code import model_code
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.runner.model_identity import OWN_TRIED, identify
@@ -78,7 +79,9 @@ class ModelDescriber:
             kept = self._kept.get(spec)
             known = kept and kept.answers.get(key)
             if not known:
-                known = identify(self._folder, [row, dataset.name], self._pool.get(spec), dataset, indices, self._device)
+                model = self._pool.get(spec)
+                with watched.step("answers", f"model {row.name!r}, asked about a few images"):
+                    known = identify(self._folder, [row, dataset.name], model, dataset, indices, self._device)
                 if kept and self._folder:
                     kept.answers[key] = known
                     self._storage.write(self._path(self._folder, spec), kept)

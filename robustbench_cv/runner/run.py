@@ -20,15 +20,16 @@ from robustbench_cv.catalogue import CHECKS, plugins
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
 from robustbench_cv.data.source import HasNotes
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import Damaged, UserError, WrittenByNewer
 from robustbench_cv.file_hashes import remembered_hashes, store_hashes
 from robustbench_cv.files import write_json
 from robustbench_cv.findings import Finding
-from robustbench_cv.record_store import Place, RecordStore, place_of, readable
+from robustbench_cv.kept_files import read_kept, write_kept
+from robustbench_cv.record_store import Place, RecordStore, place_of
 from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import ComplexityRow, ExplanationRow, Results, RunInfo, read_run
-from robustbench_cv.run_folder import RunFolder, read_json
-from robustbench_cv.runner import saved_predictions
+from robustbench_cv.run_folder import RunFolder
+from robustbench_cv.runner import saved_images, saved_predictions
 from robustbench_cv.runner.attack_verdicts import count_attacks, stored_strength
 from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.complexity import stored_complexity
@@ -45,6 +46,7 @@ from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.ray_executor import RayExecutor
 from robustbench_cv.runner.run_facts import architecture, environment, licences, limits, with_facts
 from robustbench_cv.runner.stored_cell import compute_cell
+from robustbench_cv.runner.universal_fit import is_damaged
 from robustbench_cv.suite import Suite
 
 logger = logging.getLogger(__name__)
@@ -82,9 +84,13 @@ def run_suite(
     announce gets lines for people (class mappings, findings). Raises UserError for what the user can fix.
     """
     folder = RunFolder(out)
+    _earlier_info(folder)  # refused before anything is written
     with folder.lock(), remembered_hashes(folder.file_hashes, reread=options.reread):
         folder.remove_partial_files()
-        return _run(suite, folder, options, command, progress, announce)
+        try:
+            return _run(suite, folder, options, command, progress, announce)
+        finally:
+            folder.remove_edited()
 
 
 def _run(
@@ -110,7 +116,7 @@ def _run(
     going_on = {pair for pair, of_pair in examined.items() if not any(f.verdict == "stop" for f in of_pair)}
     wanted = [c for c in plan.cells if c.pair in going_on]
     missing = _missing(folder, wanted, skip_bad=options.skip_bad, save_predictions=options.save_predictions)
-    if missing or info != _earlier_info(folder) or read_json(folder.findings, tuple[Finding, ...]) is None:
+    if missing or info != _earlier_info(folder) or read_kept(folder.findings, tuple[Finding, ...]) is None:
         folder.remove_conclusions()
     write_json(folder.run_info, info)
     about_models = _compute(plan, missing, going_on, folder, progress)
@@ -131,7 +137,7 @@ def _run(
     with progress(1) as bar:
         bar.describe("checks of what was measured")
         findings += [f for name in check_names("after") for f in CHECKS.build(name)(after)]
-        write_json(folder.findings, findings)
+        write_kept(folder.findings, findings)
         bar.advance(1)
     with progress(1) as bar:
         bar.describe("report")
@@ -151,20 +157,18 @@ def _missing(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool,
         planned.setdefault(place_of(cell.row), []).append(cell)
     done: set[str] = set()
     for place, those in planned.items():
-        if readable(RecordStore(folder), place):
+        try:
+            done |= _done(folder, those, skip_bad=skip_bad)
+        except Damaged:
+            RecordStore(folder).drop_damaged(place)
             done |= _done(folder, those, skip_bad=skip_bad)
     unsaved = {c.row.key for c in cells if save_predictions and c.row.task != "detection" and not saved_predictions.has_cell(folder, c)}
     return [c for c in cells if c.row.key not in done - unsaved or _has_damaged_files(folder, c)]
 
 
 def _done(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool) -> set[str]:
-    """The keys of the cells of one condition whose records are all there and stand."""
-    try:
-        rows = RecordStore(folder).read([c.row for c in cells])
-    except UserError as error:
-        logger.warning("%s: taken as missing", error)
-        # what one damaged file holds is not told from here: each cell is read by itself
-        return set().union(*(_done(folder, [c], skip_bad=skip_bad) for c in cells)) if len(cells) > 1 else set()
+    """The keys of the cells of one condition whose records are all there and stand. Damaged."""
+    rows = RecordStore(folder).read([c.row for c in cells])
     skipped = zip(rows["cell"].to_pylist(), rows["status"].to_pylist(), rows["reason_code"].to_pylist(), strict=True)
     there: Counter[str] = Counter()
     refused: set[str] = set()
@@ -176,15 +180,15 @@ def _done(folder: RunFolder, cells: Sequence[PlannedCell], *, skip_bad: bool) ->
 
 
 def _has_damaged_files(folder: RunFolder, cell: PlannedCell) -> bool:
-    """Whether pictures or predictions of a cell are there and cannot be read."""
+    """Whether what lies beside a cell's records cannot be read: its pictures, its detections, what its attack was fitted to."""
     key = cell.row.key
-    if folder.image_index(key).exists() and read_json(folder.image_index(key), list) is None:
+    if cell.row.task == "detection" and _entries(folder, key) is None:
         return True
-    return cell.row.task == "detection" and folder.cell_predictions(key).exists() and _entries(folder, key) is None
+    return not saved_images.is_whole(folder.images(key)) or (cell.fit is not None and is_damaged(folder, cell.fit))
 
 
-def _entries(folder: RunFolder, key: str) -> list[object] | None:
-    entries: list[object] | None = read_json(folder.cell_predictions(key), list)
+def _entries(folder: RunFolder, key: str) -> list[dict[str, object]] | None:
+    entries: list[dict[str, object]] | None = read_kept(folder.cell_predictions(key), list[dict[str, object]])
     return entries
 
 
@@ -263,7 +267,7 @@ def _spec_of(item: PlannedCell | Pair) -> str:
 
 def _merge_predictions(folder: RunFolder, plan: Plan) -> None:
     """One COCO results file for each detector, data set and condition, of its cells' files."""
-    merged: dict[tuple[str, str, str], list[object]] = {}
+    merged: dict[tuple[str, str, str], list[dict[str, object]]] = {}
     for cell in plan.cells:
         entries = _entries(folder, cell.row.key)
         if entries is not None:
@@ -314,9 +318,11 @@ def _run_info(plan: Plan, command: str, folder: RunFolder) -> RunInfo:
 
 
 def _earlier_info(folder: RunFolder) -> RunInfo | None:
-    """The run.json that is there; None where there is none, or where nothing can be made of it: then it is written anew."""
+    """The run.json that is there; None where there is none, or where nothing can be made of it: then it is written anew. WrittenByNewer."""
     try:
         return read_run(folder.root) if folder.run_info.exists() else None
+    except WrittenByNewer:
+        raise
     except UserError as error:
         logger.warning("%s: taken as missing", error)
         return None

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
+import safetensors
 import safetensors.torch
 from PIL import Image
 from torch import Tensor
 
-from robustbench_cv.files import write_bytes, write_json
+from robustbench_cv.files import write_bytes
+from robustbench_cv.kept_files import read_kept, write_kept
 from robustbench_cv.predictions import to_json
 from robustbench_cv.runner.cell import Shot
 from robustbench_cv.types import IGNORE, BoxTarget, ClassTarget, MaskPrediction, MaskTarget, Prediction, Target
+
+_INDEX, _EXACT = "index.json", "exact.safetensors"
+
+logger = logging.getLogger(__name__)
 
 
 def save(folder: Path, shots: Sequence[Shot], operating_score: float) -> None:
@@ -37,8 +44,46 @@ def save(folder: Path, shots: Sequence[Shot], operating_score: float) -> None:
             }
         index.append(entry)
     exact = {str(k): shot.after.image.contiguous() for k, shot in enumerate(shots)}
-    write_bytes(folder / "exact.safetensors", safetensors.torch.save(exact))
-    write_json(folder / "index.json", index)
+    write_bytes(folder / _EXACT, safetensors.torch.save(exact))
+    write_kept(folder / _INDEX, index)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether what `save` wrote can all be read, or nothing was written; a warning where a file is damaged or gone.
+
+    Other pictures in their place are for a check to find (S14), not for this.
+    """
+    if not (folder / _INDEX).exists():
+        return True
+    index = read_kept(folder / _INDEX, list[dict[str, Any]])
+    if index is None:
+        return False
+    pictures = [name for entry in index for name in _pictures(entry)]
+    damaged = next((path for path in [folder / _EXACT, *(folder / name for name in pictures)] if not _can_be_read(path)), None)
+    if damaged is not None:
+        logger.warning("%s is damaged or gone: taken as missing", damaged)
+    return damaged is None
+
+
+def _pictures(entry: Mapping[str, Any]) -> Iterator[str]:
+    """The names of the pictures of an entry of the index."""
+    for side in ("before", "after"):
+        yield entry[side]["image"]
+        for said in (entry[side]["prediction"], entry[side].get("truth", {})):
+            if isinstance(said.get("labels"), str):
+                yield said["labels"]
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        if path.name == _EXACT:
+            with safetensors.safe_open(path, framework="pt") as file:
+                return bool(file.keys())
+        with Image.open(path) as picture:
+            picture.verify()  # the sums of its chunks
+    except (OSError, SyntaxError, ValueError, safetensors.SafetensorError):
+        return False
+    return True
 
 
 def _prediction(folder: Path, name: str, prediction: Prediction, operating_score: float) -> dict[str, Any]:

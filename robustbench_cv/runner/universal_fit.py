@@ -17,6 +17,7 @@ from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.foreign_code import calling, read_sample
 from robustbench_cv.registry import Spec
 from robustbench_cv.run_folder import ARTEFACT, Storage
+from robustbench_cv.runner import watched
 from robustbench_cv.runner.changed_inputs import require_same_samples
 from robustbench_cv.runner.dependencies import DependencyReader, built_with_code
 from robustbench_cv.runner.planned_cells import FitPlan
@@ -66,7 +67,8 @@ def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: O
 
     def make() -> FittedTheta:
         samples = _samples(data, plan.indices, class_map)
-        with calling(f"fitting {plan.attack.name} on model {pair.row.name!r}", lambda: True):
+        whose = f"fitting {plan.attack.name} on model {pair.row.name!r}"
+        with watched.step("fit", whose), calling(whose, lambda: True):
             theta = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
         require_same_samples(data, plan.indices, plan.fingerprints)
         return theta
@@ -75,6 +77,12 @@ def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: O
         write=lambda path, theta: files.write_fitted(path, plan.attack, theta, provenance), read=lambda path: _fitted_in(path, plan.attack)
     )
     return folder.remember(ARTEFACT, plan.facts, storage, make)
+
+
+def is_damaged(folder: RunFolder, plan: FitPlan) -> bool:
+    """Whether what the attack was fitted to lies in the folder, and cannot be read; a warning where it does."""
+    path = folder.root / ARTEFACT.format(key=plan.key[:32])
+    return plan.data is not None and path.is_dir() and _fitted_in(path, plan.attack) is None
 
 
 def _fitted_in(path: Path, attack: UniversalAttack[Any]) -> UniversalAttack[Any] | None:

@@ -6,6 +6,7 @@ NAME.png (or NAME.safetensors) is what `file='...'` takes; NAME.json beside it s
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,20 +37,22 @@ def write_fitted(folder: Path, attack: UniversalAttack[Any], fitted: FittedTheta
 
     The record is written last: where it stands, the rest does.
     """
-    record = {
-        "schema": SCHEMA, **attack.fit_facts(), **provenance,
-        "side_px": list(fitted.theta.shape[1:]), "image_px": list(fitted.image), "forwards": fitted.forwards, "backwards": fitted.backwards,
-        "trace": list(fitted.trace), "samples": len(fitted.ids), "ids": list(fitted.ids),
-    }  # fmt: skip
     stem = file_name(attack.name)
     if isinstance(attack.surface, Overlay):
         path = folder / f"{stem}.safetensors"
-        write_bytes(path, safetensors.torch.save({"theta": fitted.theta.contiguous()}))
+        content = safetensors.torch.save({"theta": fitted.theta.contiguous()})
         scaled = fitted.theta / (2 * attack.surface.radius) + 0.5 if attack.surface.radius else torch.full_like(fitted.theta, 0.5)
         write_bytes(folder / f"{stem}.png", _png(scaled))
     else:
         path = folder / f"{stem}.png"
-        write_bytes(path, _png(fitted.theta))
+        content = _png(fitted.theta)
+    write_bytes(path, content)
+    record = {
+        "schema": SCHEMA, **attack.fit_facts(), **provenance,
+        "side_px": list(fitted.theta.shape[1:]), "image_px": list(fitted.image), "forwards": fitted.forwards, "backwards": fitted.backwards,
+        "trace": list(fitted.trace), "samples": len(fitted.ids), "ids": list(fitted.ids),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }  # fmt: skip
     write_json(folder / f"{stem}.json", record)
     return path
 
@@ -60,11 +63,15 @@ def configure(attack: UniversalAttack[R], *, file: str = "") -> UniversalAttack[
 
 
 def read_fitted(folder: Path, attack: UniversalAttack[R]) -> UniversalAttack[R] | None:
-    """The attack with the theta that `write_fitted` left in a folder; None where it did not finish."""
+    """The attack with the theta that `write_fitted` left in a folder; None where it did not finish. UserError where it is damaged."""
     stem = file_name(attack.name)
     if not (folder / f"{stem}.json").exists():
         return None
-    return from_file(attack, str(folder / f"{stem}{'.safetensors' if isinstance(attack.surface, Overlay) else '.png'}"))
+    path = folder / f"{stem}{'.safetensors' if isinstance(attack.surface, Overlay) else '.png'}"
+    made = from_file(attack, str(path))
+    if _record(folder / f"{stem}.json").get("sha256") != hashlib.sha256(path.read_bytes()).hexdigest():
+        raise UserError(f"{path} holds other bytes than those that its record names")
+    return made
 
 
 def from_file(attack: UniversalAttack[R], file: str) -> UniversalAttack[R]:
@@ -90,7 +97,7 @@ def from_file(attack: UniversalAttack[R], file: str) -> UniversalAttack[R]:
 def _record(path: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not the record of a fitted attack: {error}") from error
     if record.get("schema") != SCHEMA or not isinstance(record.get("ids"), list):
         raise UserError(f"{path} is not the record of a fitted attack of this version; remove it to apply the picture alone")
