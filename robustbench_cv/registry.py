@@ -172,7 +172,9 @@ class Registry(Generic[T]):
         missing = [name for name, hint in known.items() if hint.required and name not in (*args, *positional, *given)]
         if unknown or missing:
             problem = f"takes no {unknown[0]!r}" if unknown else f"needs {missing[0]!r}"
-            raise UserError(f"{whose} {problem}; it takes {entry.call}")
+            close = difflib.get_close_matches(unknown[0][:100], known, n=1, cutoff=0.65) if unknown else []
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UserError(f"{whose} {problem}; it takes {entry.call}{hint}")
         for name, value in {**dict.fromkeys(positional, spec.target), **args}.items():
             argument = known[name] if name in known else known["**"]
             check_argument(whose, name, value, argument.hint, argument.default)
