@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
+from robustbench_cv.cli import main
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.registry import load_file
@@ -92,6 +93,24 @@ def test_the_leaderboard_ranks_and_shares_ranks() -> None:
     html = leaderboard_html(results, tables)
     assert "<script" not in html
     assert 'id="leaderboard-classification"' in html
+
+
+@pytest.mark.parametrize("command", [["leaderboard", "a"], ["report", "a", "--table", "main-table"]])
+def test_what_is_printed_is_plain_and_whole_unless_another_form_is_asked_for(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Results, "open", lambda folder: synthetic.make(n=4, models={"classification": ("c_ok",)}, findings=()))
+    said = {}
+    for form in ("text", "md", "csv"):
+        with pytest.raises(SystemExit) as done:
+            main([*command, *([] if form == "text" else ["--as", form])])
+        assert done.value.code in (None, 0)
+        said[form] = capsys.readouterr().out
+    assert not set(said["text"]) & set("|<>\\*"), "no marks of Markdown"
+    assert "c_ok" in said["text"]
+    assert "The report also has" not in said["text"]
+    assert r"| c\_ok |" in said["md"] or r"**c\_ok on" in said["md"]
+    assert ",c_ok," in said["csv"] or "c_ok on scenes," in said["csv"]
 
 
 def test_a_leaderboard_of_unequal_protocols_is_refused() -> None:

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from robustbench_cv import context_results
-from robustbench_cv.cli.run import _summary
+from robustbench_cv.cli.run import summary
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.score_intervals import tango
@@ -118,7 +118,7 @@ def test_the_requirements_are_the_users(scenes: Results) -> None:
 
 
 def test_the_command_prints_it(scenes: Results) -> None:
-    printed = _summary(scenes)
+    printed = summary(scenes)
     assert printed.startswith("Classification: top-1 before and after hardening")
     assert "can't tell" in printed or "holds" in printed
 

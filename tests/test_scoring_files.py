@@ -276,10 +276,20 @@ def test_the_command_prints_the_table_and_a_gate_decides_its_exit_code(
     assert done.value.code in (0, 3)
     said = capsys.readouterr().out
     assert "COCO results, 3 detections; 3 of 3 samples have a prediction" in said
-    assert "closed" in said
+    assert "\ncondition " in said, "a plain table"
+    assert "<sub>" not in said
+    verdict = {0: "exit code 0: pass", 3: "exit code 3: a gate is inconclusive"}[done.value.code]
+    assert verdict in said
+    assert "1 of 1 gates pass" in said or "gate inconclusive: ap50 under clean of closed on " in said
     assert (tmp_path / "run" / "report" / "index.html").is_file()
     assert (tmp_path / "run" / "junit.xml").is_file()
     with pytest.raises(SystemExit) as done:
         main([*common, "--out", str(tmp_path / "run2"), "--predictions", "pgd(eps=8/255)=x.json"])
     assert done.value.code == 2
     assert "pgd is an attack" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as done:
+        main([*common, "--out", str(tmp_path / "run"), "--at-least", "ap50=1"])
+    said = capsys.readouterr().out
+    assert done.value.code in (1, 3)
+    assert "gate " in said
+    assert ": ap50 under clean of closed on coco ≥ 1 (" in said

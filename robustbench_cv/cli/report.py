@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_cv.cli import options
+from robustbench_cv.cli import options, printed_tables
 from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
 from robustbench_cv.errors import UserError
 from robustbench_cv.rendering.venues import NAMES, VENUES, Name
@@ -29,8 +29,6 @@ EXAMPLES = [
     ),
 ]
 
-FORMATS = ("md", "tex", "csv", "html")
-
 
 @titled_command("report", examples=EXAMPLES)
 @click.argument("folders", type=options.FOLDER, nargs=-1, required=True)
@@ -49,7 +47,7 @@ FORMATS = ("md", "tex", "csv", "html")
 @option("--columns", title=WHAT, metavar="NAMES", default="", help="Of the table robustness: conditions, curves, worst case; by commas.")
 @option("--rows", title=WHAT, metavar="NAMES", default="", help="Of the table robustness: models, by commas.")
 @option("--transpose", title=WHAT, is_flag=True, help="Of the table robustness: models as columns.")
-@option("--as", "kind", title=HOW, type=click.Choice(FORMATS), default="md", show_default=True, help="What --table prints.")
+@printed_tables.form
 @option(
     "--export", "exports", title=WRITES, multiple=True, metavar="TRACKER:DIR", help="mlflow:DIR, wandb:DIR (offline) or tensorboard:DIR."
 )
@@ -106,5 +104,4 @@ def _print(results: Results, report: str, kind: str, venue: Name) -> None:
     if not tables:
         raise UserError(f"report {report!r} has no table to show of this run")
     for made in tables:
-        texts = {"md": made.to_markdown, "csv": made.to_csv, "html": made.to_html}
-        say(made.to_latex(VENUES[venue]) if kind == "tex" else texts[kind]())
+        say(printed_tables.written(made, kind, VENUES[venue]))

@@ -212,10 +212,10 @@ def command(
     outcome = api.execute(chosen, out=folder, class_map=pairs, command=typed, progress=progress_for(quiet=quiet), announce=tell, **settings)
     if not quiet:
         say("")
-        say(_summary(outcome.results, whole=verbose))
+        say(summary(outcome.results, whole=verbose))
         for note in outcome.results.run.notes:
             say(f"note: {note}")
-    for line in _said_of_gates(outcome.results):
+    for line in said_of_gates(outcome.results):
         say(line)
     tell(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}: {MEANINGS[outcome.exit_code]}")
     say(f"report: {RunFolder(folder).report_page.resolve()}")
@@ -249,7 +249,7 @@ def _chosen_suite(name: str | None, attacks: Sequence[str], budgets: Sequence[st
     return suite_of(attacks, edits, budgets) if name is None else find_suite(name)
 
 
-def _summary(results: Results, *, whole: bool = False) -> str:
+def summary(results: Results, *, whole: bool = False) -> str:
     """For a terminal the main tables, or those of numbers that a suite without them leads with."""
     from robustbench_cv.rendering.publish import build_items
     from robustbench_cv.rendering.table_cells import Number
@@ -264,7 +264,7 @@ def _summary(results: Results, *, whole: bool = False) -> str:
     return "\n".join(table.to_markdown() if whole else to_terminal(table) for table in numbers or tables(["main-table"]))
 
 
-def _said_of_gates(results: Results) -> list[str]:
+def said_of_gates(results: Results) -> list[str]:
     """A line for each gate that did not pass, and one for those that did."""
     verdicts = results.gates
     passed = sum(verdict.outcome == "pass" for verdict in verdicts)

@@ -48,7 +48,7 @@ class silent:  # noqa: N801  (a factory: silent(total))
 
 
 class Bar:
-    """A rich progress bar with elapsed time and time left."""
+    """A rich progress bar with elapsed time and time left; none where there is nothing to do."""
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
@@ -60,13 +60,16 @@ class Bar:
         columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = RichProgress(*columns, console=Console(stderr=True))
         self._task = self._bar.add_task("", total=total)
+        self._is_empty = total == 0
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if not self._is_empty:
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
-        self._bar.stop()
+        if not self._is_empty:
+            self._bar.stop()
 
     def describe(self, text: str) -> None:
         """text: names of others, shown on one line and elided in the middle."""
@@ -112,7 +115,7 @@ class Lines:
     def _say_after(self, seconds: float) -> None:
         with self._lock:
             now = time.monotonic()
-            if now - self._said_at < seconds or not self._text:
+            if now - self._said_at < seconds or not self._text or not self._total:
                 return
             self._said_at = now
         say(progress_line(self._done, self._total, now - self._begun, self._text), err=True)
