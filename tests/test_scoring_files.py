@@ -169,7 +169,17 @@ def test_class_scores_are_read_by_name_and_as_what_the_user_says(photos: Path, t
         ("id,cat,dog\na.png,nan,1\n", "line 2: cat is 'nan', which is no finite number"),
         ("id,cat,dog\na.png,0.5,0.5\nb.png,0.5\n", "line 3: 2 cells, and line 1 names 3 columns|line 3: dog is ''"),
         ("id,cat,dog\na.png,7.5,-2\n", r"7.5 is no probability; are these logits \(--scores logits\)"),
+        ("id,cat,dog\na.png,7.5,-2\n", "If they are percents, divide them by 100"),
+        (
+            "id,cat,dog\na.png,2,98\nb.png,50,50.2\n",
+            "2 is no probability: every line sums to about 100, so these look like percents; divide",
+        ),
         ("id,cat,dog\na.png,0.9,0.9\n", "line 2: the probabilities sum to 1.8, not to 1"),
+        (
+            "id,cat\na.png,1\nb.png,0.98\n",
+            "line 1 has no column for the class 'dog', and the probabilities of line 3 sum to 0.98, not to 1",
+        ),
+        ("id,fox\na.png,0.98\n", "line 2: the probabilities sum to 0.98, not to 1; scores of classes"),
         ("id,cat,dog\na.png,1,0\ncat/a.png,1,0\n", "line 3: 'cat/a.png' is the image of line 2 again"),
         ("id,cat,dog\n../../x.png,1,0\n", "does not hold, such as '../../x.png'"),
         ("", "begins with ''"),
