@@ -87,8 +87,16 @@ def test_coco_results_are_read_by_the_categories_of_the_data(coco: Path, tmp_pat
         ([*ALL, detection(said=97.0)], r"entry 3: score 97 is outside \[0, 1\].*divide percents by 100"),
         ([detection(box=[20, 20, -4, 4])], "entry 0: .* negative width or height; write x, y, width, height"),
         ([detection(box=[0, 0, 1e30, 4])], "beyond 1e"),
-        ([detection(box=[0, 0, 4])], r"is not COCO results.*\[0\].bbox"),
-        ([detection(image="../../etc/passwd")], "1 images that 'coco' does not hold, such as '../../etc/passwd'"),
+        (
+            [detection(box=[0, 0, 4])],
+            r"entry 0: bbox is \[0,0,4\], and must be four numbers: x, y, width, height in pixels \(entries count from 0\)",
+        ),
+        ([*ALL, {"image_id": 1, "category_id": 3, "bbox": [0, 0, 4, 4]}], "entry 3: it has no 'score', which is a number from 0 to 1"),
+        ([*ALL, detection(box=[0, 0, 4, "w"])], "entry 3: bbox is .*, and must be four numbers"),
+        ([{**detection(), "score": "high"}], 'entry 0: score is "high", and must be a number from 0 to 1'),
+        ([detection(), [1, 2]], r"entry 1: \[1,2\] is no detection, which is an object with 'image_id'"),
+        ("5", "is not COCO results: .* it is no list"),
+        ([detection(image="../../etc/passwd")], "predictions of 1 image that 'coco' does not hold, such as '../../etc/passwd'"),
         ([{**detection(), "category": "Car"}], "no class is called 'Car'; did you mean 'car'?"),
         ([{**detection(), "category": "car"}, detection()], "entry 1 names no category, and entry 0 does"),
         ({"images": [], "annotations": []}, "looks like a file of annotations"),
@@ -108,7 +116,7 @@ def test_extra_predictions_are_counted_where_they_are_to_be_passed_over(coco: Pa
     data = DATASETS.build(f"coco:{coco}")
     found = read(data, written(tmp_path, [*ALL, detection(image=9)]), ignore_extra=True)
     assert found.samples == frozenset(data.ids)
-    assert "predictions of 1 images that are not in coco are passed over" in found.notes[0]
+    assert "predictions of 1 image that coco does not hold are passed over" in found.notes[0]
     with pytest.raises(UserError, match="does not hold"):  # none at all is of these data
         read(data, written(tmp_path, [detection(image=9)]), ignore_extra=True)
 
