@@ -95,6 +95,37 @@ def test_the_leaderboard_ranks_and_shares_ranks() -> None:
     assert 'id="leaderboard-classification"' in html
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--export", "mlflo:x"], "did you mean 'mlflow'"),
+        (["--export", "mlflow"], "names no tracker and folder"),
+        (["--export", "wandb:x"], "the export needs wandb"),
+        (["--table", "main-table", "--columns", "clean"], "--columns is for the table robustness, and main-table takes none"),
+        (["--table", "main-tabel"], "no report is called 'main-tabel'; did you mean 'main-table'? there are attack-success, "),
+        (["--table", "nope"], "no report is called 'nope'; there are attack-success, "),
+    ],
+)
+def test_a_report_is_refused_before_anything_is_read_or_written(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = exports.importlib.util.find_spec
+    monkeypatch.setattr(exports.importlib.util, "find_spec", lambda name, *more: None if name == "wandb" else real(name, *more))
+    with pytest.raises(SystemExit) as done:
+        main(["report", str(tmp_path / "run"), *arguments])
+    assert done.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_a_report_alone_asks_for_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "index.html").write_text("")
+    with pytest.raises(SystemExit):
+        main(["report", str(tmp_path), "--table", "robustness"])
+    assert "it holds a report alone; give the run folders" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [["leaderboard", "a"], ["report", "a", "--table", "main-table"]])
 def test_what_is_printed_is_plain_and_whole_unless_another_form_is_asked_for(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
