@@ -269,4 +269,7 @@ def _said_of_gates(results: Results) -> list[str]:
     verdicts = results.gates
     passed = sum(verdict.outcome == "pass" for verdict in verdicts)
     lines = [str(verdict) for verdict in verdicts if verdict.outcome != "pass"]
-    return [*lines, *([f"{passed} of {len(verdicts)} gates pass"] if verdicts else [])]
+    judged = sum(verdict.outcome != "not applicable" for verdict in verdicts)
+    if verdicts and not judged:
+        return [*lines, "no gate applies: nothing was asked of these models (a suite's `gates`, or `compare` with a baseline, asks)"]
+    return [*lines, *([f"{passed} of {judged} gates pass"] if verdicts else [])]
