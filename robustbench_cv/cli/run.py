@@ -136,6 +136,13 @@ EXAMPLES = [
     show_default=True,
     help="Memory that each worker asks the Ray cluster for.",
 )
+@option(
+    "--mirror",
+    title=WRITES,
+    metavar="ADDRESS",
+    default="",
+    help="Copy finished files to an address that fsspec knows (s3://bucket/run), and go on from what lies there.",
+)
 @option("--out", title=WRITES, type=options.FOLDER, metavar="FOLDER", help="Run folder; runs/SUITE unless given.")
 @option(
     "--note",

@@ -40,6 +40,7 @@ from robustbench_cv.runner.dependencies import Dependencies
 from robustbench_cv.runner.executor import Done, Executor, groups_of, work_order
 from robustbench_cv.runner.explanations import stored_explanations
 from robustbench_cv.runner.local_executor import LocalExecutor
+from robustbench_cv.runner.mirror import Mirror, files_of
 from robustbench_cv.runner.model_pool import ModelsByName, by_model
 from robustbench_cv.runner.plan import make_plan
 from robustbench_cv.runner.plan_text import missing_regions
@@ -95,8 +96,13 @@ def run_suite(
     _earlier_info(folder)  # refused before anything is written
     with folder.lock(), remembered_hashes(folder.file_hashes, reread=options.reread):
         folder.remove_partial_files()
+        if options.mirror:
+            Mirror(options.mirror, folder).pull_all()
         try:
-            return _run(suite, folder, options, command, progress, announce)
+            outcome = _run(suite, folder, options, command, progress, announce)
+            if options.mirror:
+                Mirror(options.mirror, folder).push_all()
+            return outcome
         finally:
             folder.remove_edited()
 
@@ -294,6 +300,8 @@ def _compute_elsewhere(
 
     def done(one: Done) -> None:
         cell = by_key[one.key]
+        if options.mirror:
+            Mirror(options.mirror, folder).pull(files_of(folder, cell))
         bar.describe(f"{cell.row.model} · {cell.row.condition}")
         finish(cell)
 
