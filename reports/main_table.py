@@ -68,17 +68,17 @@ def _table(results: Results, task: Task) -> Table:
         f"{reporting.TASK_TITLES[task]}: {columns.metric} under every condition, with 95 % intervals. n is the number of samples "
         "behind a number; excluded samples were not applicable or failed."
     )
+    cautions = (*reporting.scoring_note(results, task), *reporting.alone_note(results, task))
     every = (
         *notes.notes,
         *_explain_worst_case(results, task),
         *_explain_strength(results, task),
         *_explain_base_rates(columns),
-        *reporting.scoring_note(results, task),
-        *reporting.alone_note(results, task),
+        *cautions,
         *reporting.exclusions(results, task, columns.metric),
     )
     frame = cells_of(columns.names, [row[: len(columns.names)] for row in rows])
-    return Table(frame, caption, f"main-{task}", every, task, blocks="model", title="Main table")
+    return Table(frame, caption, f"main-{task}", every, task, blocks="model", title="Main table", cautions=cautions)
 
 
 def _columns(results: Results, task: Task) -> _Columns:

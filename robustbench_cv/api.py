@@ -55,6 +55,7 @@ def run(
     executor: Literal["local", "ray"] = "local",
     address: str | None = None,
     worker_memory: float = 0.0,
+    mirror: str = "",
 ) -> Results:
     """Run a suite (a name, a YAML file, or a Suite) and read its results back.
 
@@ -63,7 +64,8 @@ def run(
     for weakness. notes: sentences that readers of the report must know. reread: read all data files again, also those whose size and times
     are what they were when this folder's run read them. save_predictions: keep what classifiers and segmenters said of every sample, as
     `score` reads it; detections are kept always. workers: processes that compute cells, on this machine, or with executor="ray" on the
-    cluster at address (None: RAY_ADDRESS's, or one of this machine), each asking it for worker_memory GB; models are specs then.
+    cluster at address (None: RAY_ADDRESS's, or one of this machine), each asking it for worker_memory GB; models are specs then. mirror: an
+    address that fsspec knows (s3://bucket/run): finished files are copied there, and what lies there is not computed again.
     Raises UserError for what you can fix, ForeignError where a model's, attack's or data set's own code fails.
     """
     return execute(
@@ -85,6 +87,7 @@ def run(
         executor=executor,
         address=address,
         worker_memory=worker_memory,
+        mirror=mirror,
     ).results
 
 
@@ -107,6 +110,7 @@ class RunOptions(TypedDict, total=False):
     executor: Literal["local", "ray"]
     address: str | None
     worker_memory: float
+    mirror: str
 
 
 def execute(
@@ -161,6 +165,7 @@ def _checked(suite: str | Suite, **asked: Unpack[RunOptions]) -> tuple[Suite, Op
         executor=asked.get("executor", "local"),
         address=asked.get("address"),
         worker_memory=asked.get("worker_memory", 0.0),
+        mirror=asked.get("mirror", ""),
     )
 
 

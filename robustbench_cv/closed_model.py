@@ -19,6 +19,10 @@ Missing = Literal["empty", "failed", "error"]
 """What a sample without a prediction is: one in which nothing was found (detection alone), one that failed, or a mistake of the user's."""
 
 
+BoxFormat = Literal["", "x, y, width, height", "centre x, centre y, width, height as shares of the image"]
+"""How a file of detections writes a box; empty of predictions without boxes."""
+
+
 class Answers(Protocol):
     """The predictions of one model under one condition, by sample id."""
 
@@ -29,11 +33,15 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ClosedModel:
-    """A Model whose answers are looked up. answers: by the name of the condition. missing: what samples without one are."""
+    """A Model whose answers are looked up. answers: by the name of the condition. missing: what samples without one are.
+
+    box_format: how its file writes boxes, which are answered as xyxy pixels.
+    """
 
     info: ModelInfo
     answers: Mapping[str, Answers]
     missing: Missing = "error"
+    box_format: BoxFormat = ""
 
     def answer(self, condition: str, sample: Sample) -> Prediction | None:
         """What the model said of a sample under a condition; None where that counts as a failure. UserError where it is a mistake."""

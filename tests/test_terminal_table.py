@@ -16,7 +16,7 @@ from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.rendering.terminal_table import to_terminal
 from robustbench_cv.results import Results
 from robustbench_cv.runner import progress_bar
-from robustbench_cv.runner.progress_bar import Bar, Lines, progress_for, progress_line, silent
+from robustbench_cv.runner.progress_bar import Bar, Lines, linear, progress_for, progress_line, silent
 
 synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
 
@@ -98,8 +98,10 @@ def test_where_there_is_nothing_to_do_nothing_is_shown(monkeypatch: pytest.Monke
 
 
 def test_the_line_says_how_long_what_is_left_takes() -> None:
-    assert progress_line(1, 4, 3600, "x") == " 25 %  1 of 4, 3:00:00 left  x"
-    assert progress_line(0, 0, 1, "report") == "  0 %  0 of 0  report"
+    assert progress_line(1, 4, 3600, "x", linear(1, 4, 3600)) == " 25 %  1 of 4, 3:00:00 left  x"
+    assert progress_line(0, 4, 1, "x", linear(0, 4, 1)) == "  0 %  0 of 4  x"
+    assert progress_line(0, 0, 0.5, "report") == "   …   report"
+    assert progress_line(0, 1, 61, "report") == "   …   report, since 0:01:01"
 
 
 def test_who_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

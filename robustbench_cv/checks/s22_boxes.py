@@ -14,16 +14,19 @@ from robustbench_cv.catalogue import METRICS, check
 from robustbench_cv.checks.box_frames import learn, pairs_of, reframed
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import Comparison, Quality, best, compare
+from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.coco_matching import MAX_DETECTIONS
-from robustbench_cv.types import BoxPrediction, BoxTarget, Sample
+from robustbench_cv.types import AnyModel, BoxPrediction, BoxTarget, Sample
 
 _TITLE = "box format"
 _CHANCE = 0.35
 """Overlap that so many boxes may reach by luck (project choice; untrained detectors reach less)."""
 
 _WAY_OUT = "give boxes as x1, y1, x2, y2 in pixels of the image itself"
+
+_CORNERS = "x1, y1, x2, y2"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,33 @@ READINGS: dict[str, Reading] = {
 }
 """By what is said of them."""
 
+_TAKEN_FOR: dict[str, Callable[[Tensor], Tensor]] = {
+    "x, y, width, height": lambda b: torch.cat([b[:, :2], b[:, 2:] - b[:, :2]], 1),
+    "centre x, centre y, width, height": lambda b: torch.cat([(b[:, :2] + b[:, 2:]) / 2, b[:, 2:] - b[:, :2]], 1),
+}
+"""What boxes (N, 4) in xyxy were before somebody converted them from a format that may not have been theirs."""
+
+
+def _readings_of_model(model: AnyModel) -> dict[str, Reading]:
+    """What a model's boxes may have been meant as. Of a file of detections, in the terms in which the file writes boxes."""
+    if not isinstance(model, ClosedModel) or not model.box_format:
+        return READINGS | {f"{_CORNERS}, converted from {name} once too often": _undone(undo) for name, undo in _TAKEN_FOR.items()}
+    own, as_shares, _ = model.box_format.partition(" as shares of the image")
+
+    def written(b: Tensor, height: int, width: int) -> Tensor:
+        raw = _TAKEN_FOR[own](b)
+        return raw / raw.new_tensor([width, height, width, height]) if as_shares else raw
+
+    def of_file(reading: Reading) -> Reading:
+        return Reading(lambda b, h, w: reading(written(b, h, w), h, w), reading.relative)
+
+    others = {_CORNERS: Reading(lambda b, h, w: b)} | READINGS
+    return {name: of_file(reading) for name, reading in others.items() if name != model.box_format}
+
+
+def _undone(undo: Callable[[Tensor], Tensor]) -> Reading:
+    return Reading(lambda b, h, w: undo(b))
+
 
 def _scale(shares: Tensor, height: int, width: int) -> Tensor:
     """Shares of an image's sides in pixels."""
@@ -72,10 +102,10 @@ def _examine(subject: Preflight) -> Finding:
     predictions = [
         p for p, s in zip(subject.clean_predictions, subject.samples, strict=True) if isinstance(p, BoxPrediction) and s in samples
     ]
-    return _of_fit(samples, predictions) or _of_data(samples) or _of_truth(samples, subject)
+    return _of_fit(samples, predictions, subject.model) or _of_data(samples) or _of_truth(samples, subject)
 
 
-def _of_fit(samples: Sequence[Sample], predictions: Sequence[BoxPrediction]) -> Finding | None:
+def _of_fit(samples: Sequence[Sample], predictions: Sequence[BoxPrediction], model: AnyModel) -> Finding | None:
     """Whether the boxes of model and data agree under another reading."""
     surest = [p.boxes[: 2 * len(_truth(s)) + 5] for p, s in zip(predictions, samples, strict=True)]
     declared = _fit([_truth(s) for s in samples], surest)
@@ -84,13 +114,20 @@ def _of_fit(samples: Sequence[Sample], predictions: Sequence[BoxPrediction]) -> 
         data = [reading(_truth(s), *_size(s)) for s in samples]
         if _all_inside(samples, data):
             tried.append(compare(f"the data's boxes read as {name}", declared, _fit(data, surest)))
-        model = [reading(b, *_size(s)) for b, s in zip(surest, samples, strict=True)]
-        if _all_inside(samples, model):
-            tried.append(compare(f"the model's boxes read as {name}", declared, _fit([_truth(s) for s in samples], model)))
+    for name, reading in _readings_of_model(model).items():
+        said = [reading(b, *_size(s)) for b, s in zip(surest, samples, strict=True)]
+        if _all_inside(samples, said):
+            tried.append(compare(f"the model's boxes read as {name}", declared, _fit([_truth(s) for s in samples], said)))
     better = best(tried)
     if better is not None and better.verdict == "stop":
-        return Finding("S22", _TITLE, "stop", str(better), f"{_meant(better, tried)}: {_WAY_OUT}", gain=better.gain)
+        box_format = model.box_format if isinstance(model, ClosedModel) and better.name.startswith("the model's") else ""
+        way_out = _as_in_file(box_format) if box_format else _WAY_OUT
+        return Finding("S22", _TITLE, "stop", str(better), f"{_meant(better, tried)}: {way_out}", gain=better.gain)
     return _of_frame(samples, predictions, surest, declared)
+
+
+def _as_in_file(box_format: str) -> str:
+    return f"write them as {box_format}{'' if 'shares' in box_format else ' in pixels'}, as this kind of file has them"
 
 
 def _of_frame(

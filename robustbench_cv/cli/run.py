@@ -136,6 +136,13 @@ EXAMPLES = [
     show_default=True,
     help="Memory that each worker asks the Ray cluster for.",
 )
+@option(
+    "--mirror",
+    title=WRITES,
+    metavar="ADDRESS",
+    default="",
+    help="Copy finished files to an address that fsspec knows (s3://bucket/run), and go on from what lies there.",
+)
 @option("--out", title=WRITES, type=options.FOLDER, metavar="FOLDER", help="Run folder; runs/SUITE unless given.")
 @option(
     "--note",
@@ -269,4 +276,7 @@ def said_of_gates(results: Results) -> list[str]:
     verdicts = results.gates
     passed = sum(verdict.outcome == "pass" for verdict in verdicts)
     lines = [str(verdict) for verdict in verdicts if verdict.outcome != "pass"]
-    return [*lines, *([f"{passed} of {len(verdicts)} gates pass"] if verdicts else [])]
+    judged = sum(verdict.outcome != "not applicable" for verdict in verdicts)
+    if verdicts and not judged:
+        return [*lines, "no gate applies: nothing was asked of these models (a suite's `gates`, or `compare` with a baseline, asks)"]
+    return [*lines, *([f"{passed} of {judged} gates pass"] if verdicts else [])]

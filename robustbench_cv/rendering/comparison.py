@@ -109,7 +109,20 @@ def text(comparisons: Comparisons) -> str:
         rows = sorted((row for row in comparisons.rows if _title(row) == title), key=lambda row: order[row.outcome])
         cells = [["condition", "metric", "base", "new", "new − base", "n", "outcome"], *(_line(row, comparisons) for row in rows)]
         lines += [title, *aligned(cells, indent="  "), ""]
-    return "\n".join([*lines, verdict(comparisons)])
+    return "\n".join([*lines, *_corrected(comparisons), verdict(comparisons)])
+
+
+def _corrected(comparisons: Comparisons) -> list[str]:
+    """Why an interval may leave out the margin where its outcome is not decided; nothing of one comparison alone."""
+    count = len(comparisons.rows)
+    if count < 2:
+        return []
+    margin = f"{comparisons.margin:.3g}"
+    return [
+        f"Outcomes are corrected for {count} comparisons (Holm), intervals are of each alone: one that leaves out the margin of",
+        f"{margin} can still be inconclusive.",
+        "",
+    ]
 
 
 def _line(row: Comparison, comparisons: Comparisons) -> list[str]:

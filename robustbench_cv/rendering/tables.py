@@ -30,7 +30,7 @@ class Table:
     blocks: the column whose runs of equal values are row-blocks: a heading over each block on the page, a column in the csv.
     label: unique within a report; names files and anchors. task: the section it belongs to, None for the run as a whole.
     in_text: a paper's text shows it, narrow and with intervals under their numbers; any other stands in the supplement. folded: blocks that
-    the page shows only on demand.
+    the page shows only on demand. cautions: those of the notes without which numbers are misread: a terminal shows them, too.
     """
 
     frame: pandas.DataFrame
@@ -42,6 +42,7 @@ class Table:
     title: str = ""
     in_text: bool = False
     folded: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     def to_csv(self) -> str:
         """Every value in full: a Number becomes value, low, high, n, excluded and status columns."""

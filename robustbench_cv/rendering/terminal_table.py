@@ -58,7 +58,7 @@ def to_terminal(table: Table, width: int = WIDTH, *, whole: bool = False) -> str
             lines.append("  ".join(columns[i].line(columns[i].cells[k]) for i in chosen).rstrip())
         at += len(block)
     shown = " ".join(cell for i in chosen for cell in columns[i].cells)
-    notes = [note for note in table.notes if _mark(note) and _mark(note) in shown]
+    notes = [note for note in table.notes if note in table.cautions or (_mark(note) and _mark(note) in shown)]
     for note in notes:
         lines += _wrapped(note, width)
     left_out = [names[i][-1] for i in range(len(names)) if i not in chosen and set(columns[i].cells) - {"", "0"}]
@@ -74,11 +74,20 @@ def _chosen(columns: Sequence[_Column], names: Sequence[tuple[str, ...]], width:
         plain = names[i][-1].partition(",")[0]
         return 0 if i < 2 else 1 if plain in _FIRST else 3 if plain in _LAST else 2
 
+    plain_names = [name[-1].partition(",")[0] for name in names]
+
+    def base_of(i: int) -> int | None:
+        """The column that one such as "rate: placebo" is to be compared with, and says nothing without."""
+        base, colon, _ = plain_names[i].partition(": ")
+        return plain_names.index(base) if colon and base in plain_names else None
+
     chosen: list[int] = []
     room = width
     for i in sorted(range(len(columns)), key=lambda i: (rank(i), i)):
         cells = {cell for cell in columns[i].cells if cell}
         if i > 1 and (not cells or cells == {"0"}):
+            continue
+        if (of := base_of(i)) is not None and of not in chosen:
             continue
         needed = columns[i].width + (2 if chosen else 0)
         if i < 2 or needed <= room:

@@ -47,7 +47,7 @@ def stored_strength(folder: RunFolder, plan: Plan, progress: Progress) -> list[F
     return findings
 
 
-def _samples_to_try(plan: Plan) -> int:
+def samples_to_try(plan: Plan) -> int:
     return plan.suite.strength if plan.options.strength is None else plan.options.strength
 
 
@@ -68,7 +68,7 @@ def _stored_finding(folder: RunFolder, plan: Plan, pair: Pair, condition: Condit
     for one in (pair, *others):
         code |= one.code
     attacks = [[c.row.key for c in cells], related, [o.identity for o in others]]
-    facts = [*attacks, code.sha256, plan.options.device, _samples_to_try(plan)]
+    facts = [*attacks, code.sha256, plan.options.device, samples_to_try(plan)]
     return folder.remember(
         STRENGTH_VERDICT,
         facts,
@@ -120,10 +120,10 @@ def _subject(
     rows = _rows(folder, cells)
     traces = dict(_attacked_samples(rows))
     survivors = [sample for sample, trace in traces.items() if not trace.success]
-    chosen = _samples(plan, pair, cells, survivors, _samples_to_try(plan))
+    chosen = _samples(plan, pair, cells, survivors, samples_to_try(plan))
     refused = sum(row.reason_code == "no-gradient" for row in rows)
     if refused and not traces:
-        everyone = _samples(plan, pair, cells, [row.sample for row in rows], _samples_to_try(plan))
+        everyone = _samples(plan, pair, cells, [row.sample for row in rows], samples_to_try(plan))
         return _of(plan, pair, condition, everyone, attacked=refused, survived=refused, no_gradient=True)
     n = max(1, len(traces))
     budgets = [Budget(float(c.severity or 0), _broken_samples(_rows(folder, _cells(plan, pair, c)))) for c in curve]

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from robustbench_cv.batching import BatchSize
+from robustbench_cv.kept_files import read_kept
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.runner.model_pool import by_model
 from robustbench_cv.runner.plan import make_plan
@@ -90,12 +89,11 @@ def estimate_cost(suite: Suite, options: Options, progress: Callable[[int], Prog
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder(Path(place))
         small = make_plan(suite, few, folder)
-        for pair in small.pairs:
-            _ = pair.model  # built, and not a part of the first cell's time
         batch_size = BatchSize(few.batch_size)
         with progress(len(small.cells)) as bar:
             for cell in by_model(small.cells, lambda c: c.pair.row.spec):
-                bar.describe(f"{cell.row.model} · {cell.row.condition}")
+                bar.describe(f"a few samples of {cell.row.model} · {cell.row.condition}")
+                _ = cell.pair.model  # built, and not a part of the first cell's time
                 compute_cell(small, cell, batch_size, folder)
                 bar.advance(1)
         timed = {cell.row.key: _seconds(folder, cell.row.key) for cell in small.cells}
@@ -120,7 +118,8 @@ def extrapolated(whole: Plan, small: Plan, timed: Mapping[str, float], grown: in
 
 
 def _seconds(folder: RunFolder, key: str) -> float:
-    return float(msgspec.json.decode(folder.timing(key).read_bytes())["seconds"])
+    kept: dict[str, float] | None = read_kept(folder.timing(key), dict[str, float])
+    return kept["seconds"] if kept else 0.0
 
 
 def _bytes(folder: RunFolder) -> tuple[int, int]:

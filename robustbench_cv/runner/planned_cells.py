@@ -31,7 +31,7 @@ class Options:
     reread: read every file of the data again, also where its size and times say that it is as it was. placebos: whether the control of
     each edit is added. save_predictions: keep what classifiers and segmenters said of every sample; detections are kept always.
     workers: processes that compute cells, on this machine or, with executor="ray", on the cluster at address (None: RAY_ADDRESS's, or one
-    of this machine); worker_memory: GB that each asks the cluster for.
+    of this machine); worker_memory: GB that each asks the cluster for. mirror: fsspec's address of a copy of the run folder, see mirror.py.
     """
 
     models: tuple[str | AnyModel, ...] = ()
@@ -51,6 +51,7 @@ class Options:
     executor: Literal["local", "ray"] = "local"
     address: str | None = None
     worker_memory: float = 0.0
+    mirror: str = ""
 
     @property
     def elsewhere(self) -> bool:

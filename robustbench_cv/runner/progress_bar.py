@@ -26,6 +26,7 @@ class Progress(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> bool | None: ...
     def describe(self, text: str) -> None: ...
     def advance(self, samples: int) -> None: ...
+    def expect(self, seconds: float | None) -> None: ...
 
 
 class silent:  # noqa: N801  (a factory: silent(total))
@@ -46,29 +47,33 @@ class silent:  # noqa: N801  (a factory: silent(total))
     def advance(self, samples: int) -> None:
         """Nothing to show."""
 
+    def expect(self, seconds: float | None) -> None:
+        """Nothing to show."""
+
 
 class Bar:
     """A rich progress bar with elapsed time and time left; none where there is nothing to do."""
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
         # Names are no markup: "[/x]" in one would end the run.
         text = TextColumn(f"{{task.description:<{WIDTH}}}", markup=False)
-        columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
         self._bar = RichProgress(*columns, console=Console(stderr=True))
-        self._task = self._bar.add_task("", total=total)
-        self._is_empty = total == 0
+        self._task = self._bar.add_task("", total=total, left="")
+        self._total, self._done, self._expected = total, 0, False
+        self._begun = time.monotonic()
 
     def __enter__(self) -> Self:
-        if not self._is_empty:
+        if self._total:
             self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
-        if not self._is_empty:
+        if self._total:
             self._bar.stop()
 
     def describe(self, text: str) -> None:
@@ -76,7 +81,18 @@ class Bar:
         self._bar.update(self._task, description=elide(one_line(text), WIDTH))
 
     def advance(self, samples: int) -> None:
+        self._done += samples
         self._bar.advance(self._task, samples)
+        if not self._expected:
+            self._show_left(linear(self._done, self._total, time.monotonic() - self._begun))
+
+    def expect(self, seconds: float | None) -> None:
+        """seconds: that what is left will take; None where nobody knows."""
+        self._expected = True
+        self._show_left(seconds)
+
+    def _show_left(self, seconds: float | None) -> None:
+        self._bar.update(self._task, left="" if seconds is None else f"{_clock(seconds)} left")
 
 
 class Lines:
@@ -84,7 +100,8 @@ class Lines:
 
     def __init__(self, total: int) -> None:
         self._total, self._done, self._text = total, 0, ""
-        self._begun = time.monotonic()
+        self._begun = self._expected_at = time.monotonic()
+        self._expected: float | None = None
         self._said_at = -float("inf")
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -108,6 +125,10 @@ class Lines:
         self._done += samples
         self._say_after(SILENCE_SECONDS)
 
+    def expect(self, seconds: float | None) -> None:
+        """seconds: that what is left will take; None where nobody knows."""
+        self._expected, self._expected_at = seconds, time.monotonic()
+
     def _repeat(self) -> None:
         while not self._ended.wait(SILENCE_SECONDS / 3):
             self._say_after(SILENCE_SECONDS)
@@ -118,17 +139,28 @@ class Lines:
             if now - self._said_at < seconds or not self._text or not self._total:
                 return
             self._said_at = now
-        say(progress_line(self._done, self._total, now - self._begun, self._text), err=True)
+        left = linear(self._done, self._total, now - self._begun)
+        if self._expected is not None and 0 < self._done < self._total:
+            left = max(0.0, self._expected - (now - self._expected_at))
+        say(progress_line(self._done, self._total, now - self._begun, self._text, left), err=True)
 
 
-def progress_line(done: int, total: int, seconds: float, text: str) -> str:
-    """Where a run is, and how long what is left will take if it goes on as it went.
+def linear(done: int, total: int, seconds: float) -> float | None:
+    """Seconds that what is left takes if it goes on as it went; None before anything is done, and at the end."""
+    return seconds / done * (total - done) if 0 < done < total else None
 
-    >>> progress_line(64, 512, 60, "unet · clean")
+
+def progress_line(done: int, total: int, seconds: float, text: str, left: float | None = None) -> str:
+    """Where a run is, and how long what is left will take; of a single thing to do, since when it is being done.
+
+    >>> progress_line(64, 512, 60, "unet · clean", left=420)
     ' 12 %  64 of 512, 0:07:00 left  unet · clean'
+    >>> progress_line(0, 1, 34, "report")
+    '   …   report, since 0:00:34'
     """
-    left = f", {_clock(seconds / done * (total - done))} left" if 0 < done < total else ""
-    return f"{100 * done // max(total, 1):3d} %  {done:,} of {total:,}{left}  {one_line(text)}"
+    if total <= 1:
+        return f"   …   {one_line(text)}" + (f", since {_clock(seconds)}" if seconds >= 1 else "")
+    return f"{100 * done // total:3d} %  {done:,} of {total:,}{f', {_clock(left)} left' if left is not None else ''}  {one_line(text)}"
 
 
 def _clock(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Workers on a Ray cluster: one actor a worker, with its demand of GPU and memory, replaced on another node where its own is lost.
 
-The run folder, the data and the code are at the same paths on every node (a shared file system): a worker writes its cells there itself.
+The data and the code are at the same paths on every node, and so is the run folder (a shared file system), where a worker writes its cells
+itself; with a mirror workers need no common run folder.
 """
 
 from __future__ import annotations

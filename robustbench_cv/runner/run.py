@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
+import time
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import CHECKS, plugins
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.doctor import check_names
+from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.data.source import HasNotes
 from robustbench_cv.errors import Damaged, UserError, WrittenByNewer
 from robustbench_cv.file_hashes import remembered_hashes, store_hashes
@@ -30,13 +32,15 @@ from robustbench_cv.rendering.publish import publish
 from robustbench_cv.results import ComplexityRow, ExplanationRow, Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.runner import saved_images, saved_predictions
-from robustbench_cv.runner.attack_verdicts import count_attacks, stored_strength
+from robustbench_cv.runner.attack_verdicts import count_attacks, samples_to_try, stored_strength
 from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.complexity import stored_complexity
+from robustbench_cv.runner.cost_estimate import SAMPLES, duration, estimate_cost
 from robustbench_cv.runner.dependencies import Dependencies
 from robustbench_cv.runner.executor import Done, Executor, groups_of, work_order
 from robustbench_cv.runner.explanations import stored_explanations
 from robustbench_cv.runner.local_executor import LocalExecutor
+from robustbench_cv.runner.mirror import Mirror, files_of
 from robustbench_cv.runner.model_pool import ModelsByName, by_model
 from robustbench_cv.runner.plan import make_plan
 from robustbench_cv.runner.plan_text import missing_regions
@@ -46,10 +50,15 @@ from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.ray_executor import RayExecutor
 from robustbench_cv.runner.run_facts import architecture, environment, licences, limits, with_facts
 from robustbench_cv.runner.stored_cell import compute_cell
+from robustbench_cv.runner.time_left import Kind, TimeLeft
 from robustbench_cv.runner.universal_fit import is_damaged
 from robustbench_cv.suite import Suite
 
 logger = logging.getLogger(__name__)
+
+TIMED_FROM = 200
+"""Mean number of samples of a model under a condition from which a few of each are timed before a run begins (project choice): they are
+then at most one in fifty of what the run computes."""
 
 
 EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_INCONCLUSIVE, EXIT_CHECK, EXIT_INFRASTRUCTURE = range(6)
@@ -87,8 +96,13 @@ def run_suite(
     _earlier_info(folder)  # refused before anything is written
     with folder.lock(), remembered_hashes(folder.file_hashes, reread=options.reread):
         folder.remove_partial_files()
+        if options.mirror:
+            Mirror(options.mirror, folder).pull_all()
         try:
-            return _run(suite, folder, options, command, progress, announce)
+            outcome = _run(suite, folder, options, command, progress, announce)
+            if options.mirror:
+                Mirror(options.mirror, folder).push_all()
+            return outcome
         finally:
             folder.remove_edited()
 
@@ -119,13 +133,14 @@ def _run(
     if missing or info != _earlier_info(folder) or read_kept(folder.findings, tuple[Finding, ...]) is None:
         folder.remove_conclusions()
     write_json(folder.run_info, info)
-    about_models = _compute(plan, missing, going_on, folder, progress)
+    guessed = _announce_work(plan, missing, len(wanted), progress, announce)
+    about_models = _compute(plan, missing, going_on, folder, progress, guessed)
     info = msgspec.structs.replace(info, complexity=about_models.complexity, explanations=about_models.explanations)
     folder.remove_edited()
     write_json(folder.run_info, info)
     RecordStore(folder).compact(c.row for c in wanted)
     _merge_predictions(folder, plan)
-    with progress(count_attacks(plan)) as bar:
+    with (progress if samples_to_try(plan) else silent)(count_attacks(plan)) as bar:
         strengths = stored_strength(folder, plan, bar)
     _announce(strengths, announce)
     findings += strengths
@@ -206,16 +221,46 @@ class _AboutModels(NamedTuple):
     explanations: tuple[ExplanationRow, ...]
 
 
+def _announce_work(
+    plan: Plan, missing: Sequence[PlannedCell], wanted: int, progress: Callable[[int], Progress], announce: Callable[[str], None]
+) -> Mapping[Kind, float]:
+    """Say what is to be computed, and of a large run how long it will take; seconds that a sample of each kind takes, where timed."""
+    kinds = _samples_of_kinds(missing)
+    samples = sum(kinds.values())
+    if not missing:
+        return {}
+    announce(f"{len(missing):,} of {wanted:,} cells to compute, {samples:,} samples")
+    if samples < TIMED_FROM * len(kinds) or any(isinstance(model, ClosedModel) for model in plan.options.models):
+        return {}
+    estimate = estimate_cost(plan.suite, plan.options, progress)
+    seconds = {Kind(k.model, k.dataset, k.condition): k.seconds for k in estimate.kinds}
+    whole = sum(seconds.get(kind, 0.0) * n for kind, n in kinds.items()) / max(1, plan.options.workers)
+    disk = f", and {estimate.disk / 2**20:,.0f} MiB" if len(missing) == wanted else ""
+    announce(f"about {duration(whole)}{disk}, by {SAMPLES} samples of each model under each condition; checks and report come on top")
+    return seconds
+
+
 def _compute(
-    plan: Plan, cells: Sequence[PlannedCell], going_on: Container[Pair], folder: RunFolder, progress: Callable[[int], Progress]
+    plan: Plan,
+    cells: Sequence[PlannedCell],
+    going_on: Container[Pair],
+    folder: RunFolder,
+    progress: Callable[[int], Progress],
+    guessed: Mapping[Kind, float],
 ) -> _AboutModels:
     """Every cell, model by model, and what is asked about each model on its data, while the model is alive."""
     batch_size, left = BatchSize(plan.options.batch_size), Counter(place_of(c.row) for c in cells)
+    time_left, since = TimeLeft(_samples_of_kinds(cells), guessed), time.monotonic()
     complexity: dict[Pair, ComplexityRow] = {}
     explanations: dict[Pair, list[ExplanationRow]] = {}
     with progress(sum(c.row.n for c in cells)) as bar:
 
         def finish(cell: PlannedCell) -> None:
+            nonlocal since
+            now = time.monotonic()
+            time_left.finish(_kind(cell), cell.row.n, now - since)
+            since = now
+            bar.expect(time_left.seconds)
             bar.advance(cell.row.n)
             place = place_of(cell.row)
             left[place] -= 1
@@ -255,10 +300,24 @@ def _compute_elsewhere(
 
     def done(one: Done) -> None:
         cell = by_key[one.key]
+        if options.mirror:
+            Mirror(options.mirror, folder).pull(files_of(folder, cell))
         bar.describe(f"{cell.row.model} · {cell.row.condition}")
         finish(cell)
 
     executor.compute(order, groups_of(by_model(cells, _spec_of)), done)
+
+
+def _kind(cell: PlannedCell) -> Kind:
+    return Kind(cell.row.model, cell.row.dataset, cell.row.condition)
+
+
+def _samples_of_kinds(cells: Sequence[PlannedCell]) -> dict[Kind, int]:
+    """How many samples of each kind the cells hold."""
+    found: Counter[Kind] = Counter()
+    for cell in cells:
+        found[_kind(cell)] += cell.row.n
+    return dict(found)
 
 
 def _spec_of(item: PlannedCell | Pair) -> str:

@@ -16,6 +16,7 @@ from robustbench_cv.runner import saved_images, saved_predictions, watched
 from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
 from robustbench_cv.runner.changed_inputs import require_unchanged
 from robustbench_cv.runner.job import blank_record, build_job, build_metrics
+from robustbench_cv.runner.mirror import Mirror, files_of
 from robustbench_cv.runner.planned_cells import Plan, PlannedCell
 from robustbench_cv.types import BoxPrediction
 
@@ -30,6 +31,8 @@ def compute_cell(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: R
     _store_beside(folder, cell, output)
     write_kept(folder.timing(cell.row.key), {"seconds": round(time.perf_counter() - started, 3), "n": cell.row.n})
     RecordStore(folder).write(cell.row, output.records, evidence_types(build_metrics(plan, cell).values()))
+    if plan.options.mirror:
+        Mirror(plan.options.mirror, folder).push(files_of(folder, cell))
 
 
 def _watched_output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from robustbench_cv.file_hashes import remembered_hashes
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.runner.executor import WorkOrder
 from robustbench_cv.runner.memory import keep_freed_memory
+from robustbench_cv.runner.mirror import Mirror, files_before
 from robustbench_cv.runner.plan import make_plan
 from robustbench_cv.runner.planned_cells import PlannedCell
 from robustbench_cv.runner.stored_cell import compute_cell
@@ -30,7 +32,10 @@ class Worker:
         torch.set_num_threads(order.threads)
         for file in order.plugins:
             add_plugin(file)
-        self.folder, self.reread = RunFolder(Path(order.folder)), order.options.reread
+        self.reread, self.mirror = order.options.reread, order.options.mirror
+        # With a mirror no folder need be shared: what this worker computes goes there, and what it takes over comes from there.
+        self._scratch = tempfile.TemporaryDirectory(prefix="robustbench-cv-") if self.mirror else None
+        self.folder = RunFolder(Path(self._scratch.name if self._scratch else order.folder))
         with self._hashes():
             self.plan = make_plan(order.suite, order.options, self.folder)
         self.cells = {cell.row.key: cell for cell in self.plan.cells}
@@ -40,6 +45,8 @@ class Worker:
         """Compute and store these cells, in order; each one's key once it is there."""
         for key in keys:
             cell = self._planned(key)
+            if self.mirror:
+                Mirror(self.mirror, self.folder).pull(files_before(self.folder, cell))
             with self._hashes():
                 compute_cell(self.plan, cell, self.batch_size, self.folder)
             yield key

@@ -90,6 +90,7 @@ def read_coco_results(path: Path, reading: Reading) -> Read:
         sha256=file_sha256(path).hex(),
         kind=f"COCO results, {len(entries)} detections",
         notes=notes,
+        box_format="x, y, width, height",
     )
 
 

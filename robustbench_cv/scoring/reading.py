@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from robustbench_cv.closed_model import Answers
+from robustbench_cv.closed_model import Answers, BoxFormat
 from robustbench_cv.scoring.sample_names import Name, SampleNames, images, strangers
 from robustbench_cv.types import Dataset, Labels
 
@@ -45,7 +45,7 @@ class Reading:
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Read:
     """Predictions as they were read. samples: ids of those that have one. sha256: of all that was read. notes: what readers must know.
-    kind: what they were read as, for people."""
+    kind: what they were read as, for people. box_format: how boxes are written there."""
 
     answers: Answers
     classes: Labels
@@ -53,3 +53,4 @@ class Read:
     sha256: str
     kind: str
     notes: tuple[str, ...] = ()
+    box_format: BoxFormat = ""

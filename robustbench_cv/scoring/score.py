@@ -166,7 +166,7 @@ def _model(request: Request, task: Task, read: Mapping[str, Read]) -> ClosedMode
         weights_sha256=digest([facts, classes[first].names, missing]),
         operating_score=request.operating_score,
     )
-    return ClosedModel(info, {condition: one.answers for condition, one in read.items()}, missing)
+    return ClosedModel(info, {condition: one.answers for condition, one in read.items()}, missing, read[first].box_format)
 
 
 def _notes(request: Request, condition: str, read: Read, ids: Sequence[str], missing: Missing) -> Iterator[str]:

@@ -62,6 +62,7 @@ def read_yolo_predictions(path: Path, reading: Reading) -> Read:
         sha256=digest(*(part for name, file in named.items() for part in (name, file))),
         kind=f"YOLO text files, {sum(map(len, lines.values()))} detections",
         notes=notes,
+        box_format="centre x, centre y, width, height as shares of the image",
     )
 
 
