@@ -164,6 +164,10 @@ def test_class_scores_are_read_by_name_and_as_what_the_user_says(photos: Path, t
     said = found.answers.of(data.ids[0], SIDE, SIDE)
     assert isinstance(said, ClassPrediction)
     assert said.probs.tolist() == [0.25, 0.75]
+    named = written(tmp_path, file.read_text().replace("id,", "file,", 1), "f.csv")
+    renamed = read(data, named, scores="probabilities").answers.of(data.ids[0], SIDE, SIDE)
+    assert isinstance(renamed, ClassPrediction)
+    assert renamed.probs.tolist() == [0.25, 0.75]
     as_logits = read(data, file, scores="logits").answers.of(data.ids[0], SIDE, SIDE)
     assert isinstance(as_logits, ClassPrediction)
     assert as_logits.probs.tolist() == pytest.approx([1 / (1 + numpy.exp(0.5)), 1 / (1 + numpy.exp(-0.5))])
@@ -203,6 +207,8 @@ def test_labels_alone_give_accuracy_and_nothing_more(photos: Path, tmp_path: Pat
     results = score(file, f"folder:{photos}", out=tmp_path / "run", name="elsewhere")
     (group,) = results.groups()
     assert results.estimate(group, "clean", "top-1").value == pytest.approx(2 / 3)
+    named = written(tmp_path, file.read_text().replace("id,", "file,", 1), "f.csv")  # the first line of render's classes.csv
+    assert read(DATASETS.build(f"folder:{photos}"), named).kind == "labels of 2 classes, without scores"
     assert results.metrics("classification") == ["top-1", "hallucination-rate"]
     with pytest.raises(UserError, match="'label-probability' asks for more than the answer"):
         score(file, f"folder:{photos}", out=tmp_path / "other", metrics=["label-probability"])

@@ -30,6 +30,9 @@ from robustbench_cv.types import ClassPrediction, Labels
 SUM_TOLERANCE = 1e-2
 """How far the sum of a row of probabilities may be from 1 (project choice): files are written with few digits."""
 
+NAMING = ("id", "file")
+"""What the column that names images may be called; `file` is what `render` writes in classes.csv."""
+
 LABEL_METRICS = ("top-1", "hallucination-rate")
 """Metrics of which the answer alone is enough."""
 
@@ -67,9 +70,12 @@ def read_class_scores(path: Path, reading: Reading) -> Read:
     text = _text(path)
     header = next(csv.reader(io.StringIO(text)), [])
     names = [name.strip() for name in header]
-    if not names or names[0] != "id" or len(names) < 2:
-        raise UserError(f"{path} begins with {','.join(names)[:80]!r}; its first line is `id` and a column for each class, or `id,label`")
-    if names == ["id", "label"] and reading.scores is None:
+    if not names or names[0] not in NAMING or len(names) < 2:
+        raise UserError(
+            f"{path} begins with {','.join(names)[:80]!r}; its first line is `id` and a column for each class, or `id,label` (or `file` "
+            "for `id`)"
+        )
+    if names[1:] == ["label"] and reading.scores is None:
         return _read_labels(path, text, reading)
     classes = _classes(path, names[1:], reading)
     if reading.scores is None:
