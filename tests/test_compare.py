@@ -208,6 +208,12 @@ def with_seed(results: Results, seed: int) -> Results:
     return replace(results, run=msgspec.structs.replace(results.run, seed=seed))
 
 
+def test_the_verdict_names_a_model_once_before_its_conditions() -> None:
+    base = run({"clean": flags(190, 10), "fog": flags(180, 20)})
+    made = compare(base, run({"clean": flags(100, 100), "fog": flags(90, 110)}, weights="other"))
+    assert verdict(made) == "regression: resnet-small on scenes under clean (top-1), fog (top-1) (2 regression)"
+
+
 def test_models_without_a_partner_are_told_how_to_be_named_and_that_samples_differ() -> None:
     base = join([run({"clean": flags(5, 1)}, model=name) for name in ("lenet", "vgg")])
     with pytest.raises(UserError) as refused:

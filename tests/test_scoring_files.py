@@ -312,6 +312,13 @@ def test_the_command_prints_the_table_and_a_gate_decides_its_exit_code(
     assert done.value.code == 2
     assert "pgd is an attack" in capsys.readouterr().err
     with pytest.raises(SystemExit) as done:
+        main([*common, "--out", str(tmp_path / "run3"), "--predictions", f"clean={tmp_path / 'gone.json'}"])
+    assert done.value.code == 2
+    refused = capsys.readouterr()
+    assert "gone.json" in refused.err
+    assert refused.out == "", "what is not begun is not announced"
+    assert not (tmp_path / "run3").exists()
+    with pytest.raises(SystemExit) as done:
         main([*common, "--out", str(tmp_path / "run"), "--at-least", "ap50=1"])
     said = capsys.readouterr().out
     assert done.value.code in (1, 3)

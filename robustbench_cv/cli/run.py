@@ -210,7 +210,6 @@ def command(
         return supervise(click.get_current_context().find_root().obj, seconds=cell_timeout, skip_bad=settings["skip_bad"])
     folder = options.usable_folder(out or Path("runs") / chosen.name)
     tell = (lambda text: None) if quiet else say
-    tell(f"writes {folder}/: records, pictures, report")
 
     from robustbench_cv import api
     from robustbench_cv.runner.progress_bar import progress_for

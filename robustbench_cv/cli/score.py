@@ -113,7 +113,6 @@ def command(class_map: str, out: Path | None, verbose: bool, **settings: Any) ->
     from robustbench_cv.runner.progress_bar import progress_for
     from robustbench_cv.scoring.front_door import execute
 
-    say(f"writes {folder}/: records, pictures, report")
     typed = shlex.join(["robustbench-cv", *sys.argv[1:]])
     outcome = execute(out=folder, class_map=pairs, command=typed, progress=progress_for(), announce=say, **settings)
     say("")
