@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -109,8 +110,8 @@ def test_the_leaderboard_ranks_and_shares_ranks() -> None:
 def test_a_report_is_refused_before_anything_is_read_or_written(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = exports.importlib.util.find_spec
-    monkeypatch.setattr(exports.importlib.util, "find_spec", lambda name, *more: None if name == "wandb" else real(name, *more))
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "wandb" else real(name, *more))
     with pytest.raises(SystemExit) as done:
         main(["report", str(tmp_path / "run"), *arguments])
     assert done.value.code == 2

@@ -74,7 +74,8 @@ def _facts_of_model(entry: Entry) -> str:
     facts = entry.facts
     count = facts.get("parameters")
     millions = f"{count / 1e6:,.2f} M" if isinstance(count, int) else ""
-    return _columns(*(str(facts.get(key, "")) for key in ("task", "year", "source")), millions)
+    task, year, source = (str(facts.get(key, "")) for key in ("task", "year", "source"))
+    return _columns(task, year, source, millions)
 
 
 def _columns(task: str, year: str, source: str, parameters: str) -> str:
