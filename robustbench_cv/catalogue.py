@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from robustbench_cv.bare_paths import data_hint, model_hint
+from robustbench_cv.bundled_weights import bundled, cached_weights, lacking
+from robustbench_cv.entries import Entry
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Product, Registry, marker
 from robustbench_cv.specs import Spec
@@ -46,6 +48,19 @@ REPORT = Product("a report, a function of the results", is_callable=True)
 
 T = TypeVar("T")
 
+
+def _lacking_weights(entry: Entry, tag: str) -> str:
+    """Of a model that is registered: known tags of bundled weights are for the models that have them; others may be a library's own."""
+    every = bundled()
+    tags = every.get(entry.name, [])
+    if entry.path is not None or tag in tags or (not tags and not any(tag in known for known in every.values())):
+        return ""
+    if cached_weights(entry.name, tag).is_file():
+        return ""
+    task = entry.facts.get("task")
+    return lacking(entry.name, tag, {e.name for e in MODELS.entries().values() if task is None or e.facts.get("task") == task})
+
+
 MODELS: Registry[Any] = Registry(
     "model",
     "robustbench_cv.models.classifiers",
@@ -58,6 +73,7 @@ MODELS: Registry[Any] = Registry(
     tagged=True,
     beside={"key": "checkpoint"},
     path_hint=model_hint,
+    lacking=_lacking_weights,
 )
 DATASETS: Registry[Dataset] = Registry("dataset", "robustbench_cv.data", "robustbench_cv.data.scenes", product=DATASET, path_hint=data_hint)
 INTERVENTIONS: Registry[Intervention] = Registry(

@@ -15,7 +15,7 @@ from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column, aligned
 from robustbench_cv.metrics.non_inferiority import Outcome, Regression, regression_of
 from robustbench_cv.metrics.paired_tests import holm
-from robustbench_cv.results import Group, Results, TrackRow
+from robustbench_cv.results import DatasetRow, Group, Results, TrackRow
 from robustbench_cv.suite import Condition
 from robustbench_cv.tasks import Task
 
@@ -116,6 +116,7 @@ def compare(
         listed = "\n".join(f"  * {text}" for text in differences)
         rest = _comparable(base, new, pairs)
         way_out = f"--partial compares the rest: {rest}" if rest else "there is nothing that both have"
+        way_out += _renaming(base, new, pairs)
         raise UserError(f"the two runs are not of one protocol:\n{listed}\n{way_out}")
     made = list(_rows(base, new, pairs, margin, metrics))
     if not made:
@@ -171,11 +172,29 @@ def _differences(base: Results, new: Results, pairs: Sequence[tuple[Group, Group
     for one, other in pairs:
         rows = [next((d for d in run.datasets if (d.name, d.task) == (g.dataset, g.task)), None) for run, g in ((a, one), (b, other))]
         if rows[0] and rows[1] and rows[0].ids_sha256 != rows[1].ids_sha256 and not (fewer and _is_part(base, new, one, other)):
-            yield f"samples of {other.dataset} ({other.task}): {rows[0].n} in the base, {rows[1].n} in the new run, and not the same ones"
+            yield _said_of_samples(rows[0], rows[1])
+    paired = {(group.dataset, group.task) for pair in pairs for group in pair}
+    for row, same in ((d, next((e for e in b.datasets if (e.name, e.task) == (d.name, d.task)), None)) for d in a.datasets):
+        if same is not None and (row.name, row.task) not in paired and row.ids_sha256 != same.ids_sha256:
+            yield _said_of_samples(row, same)
     for track in b.tracks:
         earlier = next((t for t in a.tracks if t.task == track.task), None)
         if earlier is not None:
             yield from _track_differences(earlier, track)
+
+
+def _said_of_samples(base: DatasetRow, new: DatasetRow) -> str:
+    return f"samples of {new.name} ({new.task}): {base.n} in the base, {new.n} in the new run, and not the same ones"
+
+
+def _renaming(base: Results, new: Results, pairs: Sequence[tuple[Group, Group]]) -> str:
+    """How to say which model belongs to which, where some of one task and data set are in one run alone."""
+    there, here = [g for g in base.groups() if g not in [p[0] for p in pairs]], [g for g in new.groups() if g not in [p[1] for p in pairs]]
+    for group in here:
+        other = next((g for g in there if (g.task, g.dataset) == (group.task, group.dataset)), None)
+        if other is not None:
+            return f"; --model NEW=BASE says what a model is called in the base, as in --model {group.model}={other.model}"
+    return ""
 
 
 def _is_part(base: Results, new: Results, one: Group, other: Group) -> bool:

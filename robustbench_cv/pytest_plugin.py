@@ -212,7 +212,8 @@ class Robustness:
     def _tell(self, outcome: str, baseline: str | Path, text: str) -> None:
         from robustbench_cv.terminal import one_line
 
-        self.node.user_properties.append((_SAID, one_line(f"{outcome:<12}  {baseline}  {text.removeprefix(f'{outcome}: ')}")))
+        said = text.removeprefix(outcome).removeprefix(":").lstrip()
+        self.node.user_properties.append((_SAID, one_line(f"{outcome:<12}  {baseline}  {said}")))
 
 
 def _ways_out(made: Comparisons, folder: Path) -> str:

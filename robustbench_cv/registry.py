@@ -60,6 +60,7 @@ class Registry(Generic[T]):
     """Factories of one kind, found lazily in packages, entry points and plug-in files.
 
     product: what they return. tagged: "name.tag" is the entry `name` with the argument weights='tag'.
+    lacking: of an entry and a tag that it has not, what to say; "" of one that it has, or may have.
     beside: arguments that whoever builds takes off first, each allowed beside the argument that it belongs to (key= beside checkpoint=).
     path_hint: of a path that stands where a name belongs, what to write; "" of what is none.
     """
@@ -72,6 +73,7 @@ class Registry(Generic[T]):
         tagged: bool = False,
         beside: Mapping[str, str] | None = None,
         path_hint: Callable[[str], str] = lambda text: "",
+        lacking: Callable[[Entry, str], str] = lambda entry, tag: "",
     ) -> None:
         self.kind = kind
         self.product = product or Product(f"a {kind}")
@@ -79,6 +81,7 @@ class Registry(Generic[T]):
         self._tagged = tagged
         self._beside = dict(beside or {})
         self._path_hint = path_hint
+        self._lacking = lacking
         self._plugins: dict[str, Entry] = {}
 
     def names(self) -> list[str]:
@@ -159,6 +162,10 @@ class Registry(Generic[T]):
             return
         known = read_arguments(entry)
         whose = f"{self.kind} {entry.name!r}"
+        tag = spec.args.get("weights") if self._tagged else None
+        lacks = self._lacking(entry, tag) if tag and isinstance(tag, str) else ""
+        if lacks:
+            raise UserError(lacks)
         positional = [] if spec.target is None else [name for name in known if name not in ("*", "**")][:1]
         if spec.target is not None and not positional and "*" not in known:
             raise UserError(f"{whose} takes nothing after a colon, such as {shorten(spec.target)!r}; it takes {entry.call}")
@@ -172,7 +179,9 @@ class Registry(Generic[T]):
         missing = [name for name, hint in known.items() if hint.required and name not in (*args, *positional, *given)]
         if unknown or missing:
             problem = f"takes no {unknown[0]!r}" if unknown else f"needs {missing[0]!r}"
-            raise UserError(f"{whose} {problem}; it takes {entry.call}")
+            close = difflib.get_close_matches(unknown[0][:100], known, n=1, cutoff=0.65) if unknown else []
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UserError(f"{whose} {problem}; it takes {entry.call}{hint}")
         for name, value in {**dict.fromkeys(positional, spec.target), **args}.items():
             argument = known[name] if name in known else known["**"]
             check_argument(whose, name, value, argument.hint, argument.default)

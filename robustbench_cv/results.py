@@ -13,6 +13,7 @@ import msgspec
 import numpy
 import pyarrow
 
+from robustbench_cv import __version__
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.adversary.entry_facts import EntryFacts
 from robustbench_cv.arrow import compute
@@ -813,6 +814,8 @@ def read_run(folder: Path) -> RunInfo:
     """The run.json of a folder. UserError where there is none, where it cannot be read, or where another version wrote it, naming that."""
     path = RunFolder(folder).run_info
     if not path.is_file():
+        if RunFolder(folder).report_page.is_file():
+            raise UserError(f"{folder} is no run folder: it holds a report alone; give the run folders that the report is of")
         raise UserError(f"{folder} is no run folder: it has no run.json (robustbench-cv run SUITE --out {folder} makes one)")
     load_json(path, dict, remedy=_AGAIN)  # all of it: what a head leaves out may be damaged too
     head: _Head = load_json(path, _Head, remedy=_AGAIN)
@@ -827,6 +830,6 @@ def _of_another_version(path: Path, head: _Head) -> str:
     if head.schema_version > SCHEMA_VERSION:
         way_out = "upgrade robustbench-cv, or give the run another folder with --out"
     else:
-        way_out = f"run the same command again, or read the folder with robustbench-cv {writer}"
+        way_out = "run the same command again" + (f", or read the folder with robustbench-cv {writer}" if writer != __version__ else "")
     written = f"{path} was written by robustbench-cv {writer} (schema {head.schema_version})"
     return f"{written}; this version reads schema {SCHEMA_VERSION}: {way_out}"

@@ -30,29 +30,43 @@ class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Written(NamedTuple):
-    """A list of conditions with each one written out. origins: at which position of the short list each stands."""
+    """A list of conditions with each one written out.
+
+    origins: at which position of the short list each stands. faults: of those that mean nothing, in whose place one stands that has their
+    name alone; a fault's path begins at the list.
+    """
 
     conditions: list[object]
     origins: list[int]
+    faults: list[Fault]
 
 
-def written_out(conditions: list[object]) -> Written | Fault:
-    """The list with short forms in full; what is none is left as it is. A fault's path begins at the list.
+def written_out(conditions: list[object]) -> Written:
+    """The list with short forms in full; what is none is left as it is.
 
     >>> [c["name"] for c in written_out(["clean", {"attack": "pgd", "budgets": ["1/255", "8/255"]}, "remove()"]).conditions]
     ['clean', 'pgd 1/255', 'pgd 8/255', 'remove()']
     """
-    out, origins = list[object](), list[int]()
+    made = Written([], [], [])
     for i, short in enumerate(conditions):
         try:
             full = list(_in_full(short))
-        except UserError as error:
-            return Fault((i,), str(error))
-        except msgspec.ValidationError as error:
-            return Fault((i,), f"{error}; write attack: and budgets: as in {{attack: pgd, budgets: [1/255, 8/255]}}")
-        out += full
-        origins += [i] * len(full)
-    return Written(out, origins)
+        except (UserError, msgspec.ValidationError) as error:
+            way_out = "" if isinstance(error, UserError) else "; write attack: and budgets: as in {attack: pgd, budgets: [1/255, 8/255]}"
+            made.faults.append(Fault((i,), f"{error}{way_out}"))
+            full = [{"name": name} for name in _names(short)]
+        made.conditions.extend(full)
+        made.origins.extend([i] * len(full))
+    return made
+
+
+def _names(short: object) -> list[str]:
+    """What the conditions of a short one would be called."""
+    if not isinstance(short, dict):
+        return [condition_name(str(short))]
+    name = str(short.get("name") or short.get("attack"))
+    budgets = short.get("budgets")
+    return [condition_name(f"{name} {budget}") for budget in budgets] if isinstance(budgets, list) and budgets else [condition_name(name)]
 
 
 def _in_full(short: object) -> Iterator[object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -148,8 +148,13 @@ def validate(suite: Suite, *, models: Sequence[object] | None = None, data: Sequ
     return suite
 
 
-def faults(suite: Suite, *, models: Sequence[object] | None = None, data: Sequence[object] | None = None) -> Iterator[Fault]:
-    """Everything that is wrong with a suite by itself: names, ranges, and references from one part to another."""
+def faults(
+    suite: Suite, *, models: Sequence[object] | None = None, data: Sequence[object] | None = None, misspelt: Collection[str] = ()
+) -> Iterator[Fault]:
+    """Everything that is wrong with a suite by itself: names, ranges, and references from one part to another.
+
+    misspelt: metrics and conditions that are known to be wrong themselves; a gate that is close to one of them is taken for right.
+    """
     yield from (Fault(("name",), text) for text in _name_faults(suite.name, folder=True))
     yield from _out_of_range(suite.version, ("version",), 1, LARGEST_COUNT)
     yield from _out_of_range(suite.seed, ("seed",), 0, LARGEST_SEED)
@@ -167,8 +172,20 @@ def faults(suite: Suite, *, models: Sequence[object] | None = None, data: Sequen
             yield Fault(("gates", i), "a gate has one bound: at_least where higher is better, or at_most where lower is")
         elif not math.isfinite(gate.bound):
             yield Fault(("gates", i, gate.word), f"{gate.bound} is no bound; write a number such as 0.75")
-        if not any(gate.metric in t.metrics and gate.condition in {c.name for c in t.conditions} for t in suite.tracks):
-            yield Fault(("gates", i), f"the gate names {gate.metric!r} under {gate.condition!r}, which no track measures")
+        yield from (Fault(("gates", i), text) for text in _unmeasured(gate, suite, misspelt))
+
+
+def _unmeasured(gate: Gate, suite: Suite, misspelt: Collection[str]) -> Iterator[str]:
+    """What is wrong with the metric and the condition that a gate names, with the closest that there are."""
+    if any(gate.metric in t.metrics and gate.condition in {c.name for c in t.conditions} for t in suite.tracks):
+        return
+    named = (gate.metric, gate.condition)
+    known = ({m for t in suite.tracks for m in t.metrics}, {c.name for t in suite.tracks for c in t.conditions})
+    meant = tuple(next(iter(difflib.get_close_matches(n[:100], those, n=1)), n) for n, those in zip(named, known, strict=True))
+    strange = [n for n, m, those in zip(named, meant, known, strict=True) if those and n not in those and m not in misspelt]
+    if strange or meant == named:
+        hint = f"; did you mean {meant[0]!r} under {meant[1]!r}?" if meant != named else ""
+        yield f"the gate names {gate.metric!r} under {gate.condition!r}, which no track measures{hint}"
 
 
 def check_gates(suite: Suite, models: Sequence[str], metrics: Mapping[str, object]) -> None:

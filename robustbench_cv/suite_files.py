@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import difflib
-import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml
 
 from robustbench_cv.arguments import shorten
@@ -23,6 +20,7 @@ from robustbench_cv.registry import Registry
 from robustbench_cv.short_conditions import written_out
 from robustbench_cv.specs import Spec
 from robustbench_cv.suite import Fault, FieldPath, Suite, faults, spoken_path, validate
+from robustbench_cv.suite_conversion import fitted, respelt, with_numbers
 from robustbench_cv.tasks import Task
 
 LARGEST_BYTES = 2**19
@@ -30,11 +28,6 @@ LARGEST_NODES = 50_000
 """Of a suite, aliases written out: a few lines of aliases of aliases make billions."""
 
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-NUMBER_FIELDS = frozenset({"severity", "at_least", "at_most"})
-"""They hold a number or a fraction."""
-_NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
-WRITTEN_NUMBER = f"{_NUMBER}(?:/{_NUMBER})?"
-"""A number or a fraction as text; YAML takes "8/255" and "1e-3" for text."""
 
 
 def find_suite(name: str) -> Suite:
@@ -105,9 +98,12 @@ def _checks_of_specs(suite: Suite, *, own_models: bool, own_data: bool) -> Itera
 
 
 def _require_task(registry: Registry[Any], spec: str, task: Task) -> None:
-    """UserError for what its entry says is for another task. Of a user's own file nothing is known before it is built."""
+    """UserError for what its entry says is for another task. Of a user's own file nothing is known before it is built.
+
+    task: "" of a track whose task is misspelt beyond guessing.
+    """
     name = Spec.parse(spec).name
-    if name.endswith(".py"):
+    if name.endswith(".py") or not task:
         return
     declared = registry.entry(name).facts.get("task", "any")
     if declared not in ("any", task):
@@ -117,71 +113,93 @@ def _require_task(registry: Registry[Any], spec: str, task: Task) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Document:
-    """A suite as its file has it: nodes, which know their places, and values with short conditions written out.
+    """A suite as its file has it: nodes, which know their places, and the suite that they hold, as far as they hold one.
 
-    origins: of each track, at which position in the file each of its conditions stands.
+    unknown: fields that there are not, and misfits: values that do not fit; both by their places in the file. origins: of each track, at
+    which position in the file each of its conditions stands. spelling: of a path in the suite, the key that stands at its end in the file.
     """
 
     path: Path
     node: yaml.Node
-    value: object
+    suite: Suite
+    unknown: Sequence[Fault]
+    misfits: Sequence[Fault]
     origins: Mapping[int, Sequence[int]]
+    spelling: Mapping[FieldPath, str]
 
-    def complain(self, fault: Fault) -> str:
+    def written(self, path: FieldPath) -> FieldPath:
+        """A path in the file, of one in the suite: behind budgets positions differ, and fields may be misspelt."""
+        if len(path) > 3 and path[2] == "conditions" and isinstance(path[1], int) and isinstance(path[3], int):
+            origins = self.origins.get(path[1], ())
+            path = (*path[:3], origins[path[3]] if path[3] < len(origins) else path[3], *path[4:])
+        return _spelt(path, self.spelling)
+
+    def complaints(self, found: Iterable[Fault] = ()) -> list[str]:
+        """What does not fit, and faults of the suite, by lines. Of what does not fit itself nothing else is said."""
+        wrong = {fault.path for fault in self.misfits}
+        more = [Fault(self.written(fault.path), fault.text) for fault in found]
+        more = [fault for fault in more if not any(fault.path[:k] in wrong for k in range(len(fault.path) + 1))]
+        return [self._said(fault) for fault in sorted(dict.fromkeys([*self.unknown, *self.misfits, *more]), key=self._place)]
+
+    def _place(self, fault: Fault) -> tuple[int, int]:
+        mark = _mark(self.node, fault.path)
+        return mark.line + 1, mark.column + 1
+
+    def _said(self, fault: Fault) -> str:
         """File, line, column and field of a fault, and what is wrong there."""
-        path = self._written(fault.path)
-        field, mark = f"{spoken_path(path)}: " if path else "", _mark(self.node, path)
-        return f"{self.path}, line {mark.line + 1}, column {mark.column + 1}: {field}{fault.text}"
-
-    def _written(self, path: FieldPath) -> FieldPath:
-        """A path in the file, of one in the values."""
-        head, rest = path[:4], path[4:]
-        if len(head) < 4 or head[2] != "conditions" or not isinstance(head[1], int) or not isinstance(head[3], int):
-            return path
-        origins = self.origins.get(head[1], ())
-        return (*head[:3], origins[head[3]] if head[3] < len(origins) else head[3], *rest)
+        line, column = self._place(fault)
+        field = f"{spoken_path(fault.path)}: " if fault.path else ""
+        return f"{self.path}, line {line}, column {column}: {field}{fault.text}"
 
 
 def read_suite(path: Path) -> Suite:
     """A suite from a YAML file. UserError naming file, line, column and field; severities and bounds may be fractions ("8/255")."""
     document = _document(path)
-    suite = _suite_of(document)
-    fault = next(faults(suite), None)
-    if fault is not None:
-        raise UserError(document.complain(fault))
-    return suite
+    found = document.complaints(faults(document.suite))
+    if found:
+        more = f" (the first of {len(found)} mistakes: robustbench-cv validate {path} shows all)" if len(found) > 1 else ""
+        raise UserError(found[0] + more)
+    return document.suite
 
 
 def problems(path: Path) -> list[str]:
     """All that can be told of a suite's file without running anything, each with its place. UserError where it cannot be read at all."""
     document = _document(path)
-    suite = _suite_of(document)
-    return list(dict.fromkeys(document.complain(fault) for fault in (*faults(suite), *spec_faults(suite))))
-
-
-def _suite_of(document: _Document) -> Suite:
-    try:
-        return msgspec.convert(_with_numbers(document.value), Suite)
-    except msgspec.ValidationError as error:
-        raise UserError(document.complain(_of_validation(error))) from error
+    suite, of_specs = document.suite, list(spec_faults(document.suite))
+    wrong = {fault.path[:4] for fault in document.misfits} | {document.written(fault.path)[:4] for fault in of_specs}
+    misspelt = {
+        name
+        for i, track in enumerate(suite.tracks)
+        for field, names in (("metrics", track.metrics), ("conditions", [condition.name for condition in track.conditions]))
+        for j, name in enumerate(names)
+        if document.written(("tracks", i, field, j)) in wrong
+    }
+    return document.complaints([*faults(suite, misspelt=misspelt), *of_specs])
 
 
 def _document(path: Path) -> _Document:
-    node, value = _parsed(path)
+    """A suite's file. UserError where it cannot be read, or holds nothing like a suite."""
+    node, given = _parsed(path)
+    value, unknown, spelling = respelt(given)
+    misfits = list[Fault]()
     origins: dict[int, list[int]] = {}
     held = value.get("tracks") if isinstance(value, dict) else None
     tracks: list[Any] = held if isinstance(held, list) else []
     for i, track in enumerate(tracks):
-        if not isinstance(track, dict) or not isinstance(track.get("conditions"), list):
-            continue
-        written = written_out(track["conditions"])
-        if isinstance(written, Fault):
-            fault = Fault(("tracks", i, "conditions", *written.path), written.text)
-            raise UserError(_Document(path, node, value, {}).complain(fault))
-        # a mapping may stand in the document twice, by an alias: the value is changed in a copy
-        tracks[i] = track | {"conditions": written.conditions}
-        origins[i] = written.origins
-    return _Document(path, node, value, origins)
+        if isinstance(track, dict) and isinstance(track.get("conditions"), list):
+            full = written_out(track["conditions"])
+            misfits += [Fault(_spelt(("tracks", i, "conditions", *fault.path), spelling), fault.text) for fault in full.faults]
+            # a mapping may stand in the document twice, by an alias: the value is changed in a copy
+            tracks[i] = track | {"conditions": full.conditions}
+            origins[i] = full.origins
+    suite, unfit = fitted(with_numbers(value))
+    document = _Document(path, node, suite, unknown, misfits, origins, spelling)
+    return replace(document, misfits=[*misfits, *(Fault(document.written(fault.path), fault.text) for fault in unfit)])
+
+
+def _spelt(path: FieldPath, spelling: Mapping[FieldPath, str]) -> FieldPath:
+    """The keys of a path as the file has them."""
+    return tuple(spelling.get(path[: k + 1], key) for k, key in enumerate(path))
 
 
 def _parsed(path: Path) -> tuple[yaml.Node, Any]:
@@ -265,47 +283,6 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 def _problem(node: yaml.Node, text: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=text, problem_mark=node.start_mark)
-
-
-def _with_numbers(value: Any) -> Any:
-    """Fractions in `severity`, `at_least` and `at_most` fields, which YAML reads as text, as numbers; other text stays."""
-    if isinstance(value, list):
-        return [_with_numbers(part) for part in value]
-    if not isinstance(value, dict):
-        return value
-    return {key: number_of(part) if key in NUMBER_FIELDS else _with_numbers(part) for key, part in value.items()}
-
-
-def number_of(value: object) -> object:
-    """The number that text such as "8/255" means; anything else as it is."""
-    match = re.fullmatch(WRITTEN_NUMBER, value) if isinstance(value, str) else None
-    if match is None or (match[2] is not None and float(match[2]) == 0):
-        return value
-    return float(match[1]) / float(match[2] or 1)
-
-
-def _of_validation(error: msgspec.ValidationError) -> Fault:
-    """What msgspec says, and where, as a fault: "Expected `int`, got `str` - at `$.tracks[0].samples`"."""
-    text, _, place = str(error).partition(" - at `$")
-    path: FieldPath = tuple(int(index) if index else name for name, index in re.findall(r"\.([^.\[\]`]+)|\[(\d+)\]", place))
-    unknown = re.search("unknown field `(.+)`", text)
-    if unknown:
-        return Fault((*path, unknown[1]), f"there is no such field; {_spoken_fields(path, unknown[1])}")
-    if path and path[-1] in NUMBER_FIELDS:
-        text += "; write a number such as 0.5 or a fraction such as 8/255"
-    elif "Expected `str" in text:
-        text += "; put quotes around text that YAML takes for something else"
-    return Fault(path, text)
-
-
-def _spoken_fields(path: FieldPath, wrong: str) -> str:
-    """The closest field of the record at a path, and all of them."""
-    record: Any = msgspec.inspect.type_info(Suite)
-    for key in path:
-        record = record.item_type if isinstance(key, int) else next(field.type for field in record.fields if field.name == key)
-    names = [field.name for field in record.fields]
-    close = difflib.get_close_matches(wrong, names, n=1)
-    return f"{f'did you mean {close[0]!r}? ' if close else ''}there are {', '.join(names)}"
 
 
 def _mark(node: yaml.Node, path: FieldPath) -> yaml.Mark:

@@ -12,7 +12,7 @@ import msgspec
 from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import UserError
 from robustbench_cv.suite import Suite, validate
-from robustbench_cv.suite_files import number_of
+from robustbench_cv.suite_conversion import number_of
 
 KEY = re.compile(r"[A-Za-z_]\w*(?:\[\d{1,4}\]|\.[A-Za-z_]\w*)*")
 

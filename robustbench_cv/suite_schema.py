@@ -8,7 +8,7 @@ import msgspec
 
 from robustbench_cv.short_conditions import Budgets
 from robustbench_cv.suite import Condition, Gate, Suite, Track
-from robustbench_cv.suite_files import NUMBER_FIELDS, WRITTEN_NUMBER
+from robustbench_cv.suite_conversion import NUMBER_FIELDS, WRITTEN_NUMBER
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -38,6 +38,38 @@ def test_lists_are_readable_by_people_and_machines(capsys: pytest.CaptureFixture
     assert {"lenet5", "cifar-resnet20", "unet", "yolov3-small", "timm", "torchvision"} <= names
 
 
+def test_models_say_which_bundled_weights_they_have(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("list", "models") == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split()[:6] == ["model", "task", "year", "source", "parameters", "weights"]
+    at = heading.index("weights")
+    weights = {row.split()[0]: row[at:].partition("  ")[0].strip() for row in rows}
+    assert weights["lenet5"] == "scenes"
+    assert weights["retinanet-small"] == "scenes, scenes-hardened"
+    assert weights["alexnet"] == ""
+    assert call("list", "models", "--weights", "scenes-hardened", "--json") == 0
+    found = {row["name"]: row["weights"] for row in json.loads(capsys.readouterr().out)}
+    assert set(found) == {"cifar-resnet20", "retinanet-small"}
+    assert call("list", "models", "--weights", "scnes") == 2
+    assert "did you mean 'scenes'?" in capsys.readouterr().err
+    assert call("list", "attacks", "--weights", "scenes") == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("alexnet.scenes", "alexnet has no bundled weights 'scenes'; there are alexnet-original.scenes"),
+        ("deeplabv3.scenes", "there are deconvnet.scenes, deeplabv3plus.scenes"),  # of its own task
+        ("lenet5.scens", "lenet5 has no bundled weights 'scens'; did you mean 'scenes'?"),
+    ],
+)
+def test_weights_that_a_model_lacks_are_answered_with_models_that_have_them(
+    model: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("run", "quick", "--model", model, "--dry-run") == 2
+    assert message in capsys.readouterr().err
+
+
 def test_show_prints_documentation(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("show", "attack", "mi-fgsm") == 0
     out = capsys.readouterr().out

@@ -18,6 +18,7 @@ from robustbench_cv.catalogue import METRICS
 from robustbench_cv.cli import main
 from robustbench_cv.compare import compare
 from robustbench_cv.errors import UserError
+from robustbench_cv.joined import join
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import paired_difference
 from robustbench_cv.metrics.non_inferiority import detectable_loss, needed_samples, regression_of
@@ -205,6 +206,23 @@ def test_a_part_of_the_samples_is_compared_where_that_is_wanted_and_no_others_ar
 
 def with_seed(results: Results, seed: int) -> Results:
     return replace(results, run=msgspec.structs.replace(results.run, seed=seed))
+
+
+def test_the_verdict_names_a_model_once_before_its_conditions() -> None:
+    base = run({"clean": flags(190, 10), "fog": flags(180, 20)})
+    made = compare(base, run({"clean": flags(100, 100), "fog": flags(90, 110)}, weights="other"))
+    assert verdict(made) == "regression: resnet-small on scenes under clean (top-1), fog (top-1) (2 regression)"
+
+
+def test_models_without_a_partner_are_told_how_to_be_named_and_that_samples_differ() -> None:
+    base = join([run({"clean": flags(5, 1)}, model=name) for name in ("lenet", "vgg")])
+    with pytest.raises(UserError) as refused:
+        compare(base, run({"clean": flags(4, 0)}, model="resnet"))
+    said = str(refused.value)
+    assert "samples of scenes (classification): 6 in the base, 4 in the new run, and not the same ones" in said
+    assert said.endswith(
+        "there is nothing that both have; --model NEW=BASE says what a model is called in the base, as in --model resnet=lenet"
+    )
 
 
 def test_what_another_seed_moves_is_shown_beside_the_difference_and_decides_nothing() -> None:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from robustbench_cv.bundled_weights import FOLDER
 from robustbench_cv.cli import main
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.models.weights.description import KEY
-from robustbench_cv.models.weights.initial_weights import FOLDER
 from robustbench_cv.registry import Spec
 from robustbench_cv.training.finetune import Settings, finetune
 from tests.test_training import Squares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
+from robustbench_cv.cli import main
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
 from robustbench_cv.registry import load_file
@@ -92,6 +94,55 @@ def test_the_leaderboard_ranks_and_shares_ranks() -> None:
     html = leaderboard_html(results, tables)
     assert "<script" not in html
     assert 'id="leaderboard-classification"' in html
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--export", "mlflo:x"], "did you mean 'mlflow'"),
+        (["--export", "mlflow"], "names no tracker and folder"),
+        (["--export", "wandb:x"], "the export needs wandb"),
+        (["--table", "main-table", "--columns", "clean"], "--columns is for the table robustness, and main-table takes none"),
+        (["--table", "main-tabel"], "no report is called 'main-tabel'; did you mean 'main-table'? there are attack-success, "),
+        (["--table", "nope"], "no report is called 'nope'; there are attack-success, "),
+    ],
+)
+def test_a_report_is_refused_before_anything_is_read_or_written(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "wandb" else real(name, *more))
+    with pytest.raises(SystemExit) as done:
+        main(["report", str(tmp_path / "run"), *arguments])
+    assert done.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_a_report_alone_asks_for_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "index.html").write_text("")
+    with pytest.raises(SystemExit):
+        main(["report", str(tmp_path), "--table", "robustness"])
+    assert "it holds a report alone; give the run folders" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["leaderboard", "a"], ["report", "a", "--table", "main-table"]])
+def test_what_is_printed_is_plain_and_whole_unless_another_form_is_asked_for(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Results, "open", lambda folder: synthetic.make(n=4, models={"classification": ("c_ok",)}, findings=()))
+    said = {}
+    for form in ("text", "md", "csv"):
+        with pytest.raises(SystemExit) as done:
+            main([*command, *([] if form == "text" else ["--as", form])])
+        assert done.value.code in (None, 0)
+        said[form] = capsys.readouterr().out
+    assert not set(said["text"]) & set("|<>\\*"), "no marks of Markdown"
+    assert "c_ok" in said["text"]
+    assert "The report also has" not in said["text"]
+    assert r"| c\_ok |" in said["md"] or r"**c\_ok on" in said["md"]
+    assert ",c_ok," in said["csv"] or "c_ok on scenes," in said["csv"]
 
 
 def test_a_leaderboard_of_unequal_protocols_is_refused() -> None:

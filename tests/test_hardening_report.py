@@ -7,12 +7,12 @@ import numpy
 import pytest
 
 from robustbench_cv import context_results
-from robustbench_cv.cli.run import _summary
+from robustbench_cv.bundled_weights import FOLDER
+from robustbench_cv.cli.run import summary
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.score_intervals import tango
 from robustbench_cv.metrics.verdicts import Verdict, at_least, every
-from robustbench_cv.models.weights.initial_weights import FOLDER
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.table_cells import Number
@@ -118,7 +118,7 @@ def test_the_requirements_are_the_users(scenes: Results) -> None:
 
 
 def test_the_command_prints_it(scenes: Results) -> None:
-    printed = _summary(scenes)
+    printed = summary(scenes)
     assert printed.startswith("Classification: top-1 before and after hardening")
     assert "can't tell" in printed or "holds" in printed
 

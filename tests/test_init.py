@@ -60,7 +60,8 @@ def test_it_writes_a_suite_that_runs_and_never_overwrites(
     [
         (["--model", "lenet6", "--data", "scenes"], "did you mean 'lenet5'"),
         (["--model", "lenet5.scenes", "--data", "scens"], "did you mean 'scenes'"),
-        (["--model", "lenet5.scenes"], "--data is missing, and nobody is there to be asked"),
+        (["--model", "lenet5.scenes"], "--data is missing, and nobody is there to be asked: write --data folder:PATH, --data coco:PATH"),
+        (["--data", "scenes"], '--model is missing, and nobody is there to be asked: write --model "timm:resnet18(pretrained=True)"'),
         (["--model", "lenet5.scenes", "--data", "scenes", "--out", "a.txt"], "a suite is a YAML file; name it a.yaml"),
         (["--model", "facenet", "--data", "scenes"], "a suite is for classification, segmentation, detection"),
     ],

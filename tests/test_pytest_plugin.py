@@ -135,7 +135,7 @@ def test_a_model_is_gated_from_its_first_baseline_to_its_regression(project: pyt
 
     again = run(project)
     again.assert_outcomes(passed=1)
-    again.stdout.fnmatch_lines(["pass *baselines/model.parquet*2 pass*"])
+    again.stdout.fnmatch_lines(["pass *baselines/model.parquet  (2 pass)"])
 
     write(project, damaged=True)
     worse = run(project)

@@ -16,7 +16,7 @@ import numpy
 import pytest
 
 import robustbench_cv as rb
-from robustbench_cv import catalogue, gates
+from robustbench_cv import __version__, catalogue, gates
 from robustbench_cv.catalogue import REPORTS, add_plugin
 from robustbench_cv.errors import UserError
 from robustbench_cv.findings import Finding
@@ -373,6 +373,10 @@ def test_a_folder_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
     content |= {"schema_version": 1, "versions": {"robustbench-cv": "0.0.9"}}
     (folder / "run.json").write_bytes(msgspec.json.encode(content))
     with pytest.raises(UserError, match=r"written by robustbench-cv 0\.0\.9 \(schema 1\).* run the same command again"):
+        read_run(folder)
+    content["versions"] = {"robustbench-cv": __version__}
+    (folder / "run.json").write_bytes(msgspec.json.encode(content))
+    with pytest.raises(UserError, match=r"reads schema \d+: run the same command again$"):
         read_run(folder)
     content["schema_version"] = 99
     (folder / "run.json").write_bytes(msgspec.json.encode(content))

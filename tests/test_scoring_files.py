@@ -87,8 +87,16 @@ def test_coco_results_are_read_by_the_categories_of_the_data(coco: Path, tmp_pat
         ([*ALL, detection(said=97.0)], r"entry 3: score 97 is outside \[0, 1\].*divide percents by 100"),
         ([detection(box=[20, 20, -4, 4])], "entry 0: .* negative width or height; write x, y, width, height"),
         ([detection(box=[0, 0, 1e30, 4])], "beyond 1e"),
-        ([detection(box=[0, 0, 4])], r"is not COCO results.*\[0\].bbox"),
-        ([detection(image="../../etc/passwd")], "1 images that 'coco' does not hold, such as '../../etc/passwd'"),
+        (
+            [detection(box=[0, 0, 4])],
+            r"entry 0: bbox is \[0,0,4\], and must be four numbers: x, y, width, height in pixels \(entries count from 0\)",
+        ),
+        ([*ALL, {"image_id": 1, "category_id": 3, "bbox": [0, 0, 4, 4]}], "entry 3: it has no 'score', which is a number from 0 to 1"),
+        ([*ALL, detection(box=[0, 0, 4, "w"])], "entry 3: bbox is .*, and must be four numbers"),
+        ([{**detection(), "score": "high"}], 'entry 0: score is "high", and must be a number from 0 to 1'),
+        ([detection(), [1, 2]], r"entry 1: \[1,2\] is no detection, which is an object with 'image_id'"),
+        ("5", "is not COCO results: .* it is no list"),
+        ([detection(image="../../etc/passwd")], "predictions of 1 image that 'coco' does not hold, such as '../../etc/passwd'"),
         ([{**detection(), "category": "Car"}], "no class is called 'Car'; did you mean 'car'?"),
         ([{**detection(), "category": "car"}, detection()], "entry 1 names no category, and entry 0 does"),
         ({"images": [], "annotations": []}, "looks like a file of annotations"),
@@ -108,7 +116,7 @@ def test_extra_predictions_are_counted_where_they_are_to_be_passed_over(coco: Pa
     data = DATASETS.build(f"coco:{coco}")
     found = read(data, written(tmp_path, [*ALL, detection(image=9)]), ignore_extra=True)
     assert found.samples == frozenset(data.ids)
-    assert "predictions of 1 images that are not in coco are passed over" in found.notes[0]
+    assert "predictions of 1 image that coco does not hold are passed over" in found.notes[0]
     with pytest.raises(UserError, match="does not hold"):  # none at all is of these data
         read(data, written(tmp_path, [detection(image=9)]), ignore_extra=True)
 
@@ -156,6 +164,10 @@ def test_class_scores_are_read_by_name_and_as_what_the_user_says(photos: Path, t
     said = found.answers.of(data.ids[0], SIDE, SIDE)
     assert isinstance(said, ClassPrediction)
     assert said.probs.tolist() == [0.25, 0.75]
+    named = written(tmp_path, file.read_text().replace("id,", "file,", 1), "f.csv")
+    renamed = read(data, named, scores="probabilities").answers.of(data.ids[0], SIDE, SIDE)
+    assert isinstance(renamed, ClassPrediction)
+    assert renamed.probs.tolist() == [0.25, 0.75]
     as_logits = read(data, file, scores="logits").answers.of(data.ids[0], SIDE, SIDE)
     assert isinstance(as_logits, ClassPrediction)
     assert as_logits.probs.tolist() == pytest.approx([1 / (1 + numpy.exp(0.5)), 1 / (1 + numpy.exp(-0.5))])
@@ -169,7 +181,17 @@ def test_class_scores_are_read_by_name_and_as_what_the_user_says(photos: Path, t
         ("id,cat,dog\na.png,nan,1\n", "line 2: cat is 'nan', which is no finite number"),
         ("id,cat,dog\na.png,0.5,0.5\nb.png,0.5\n", "line 3: 2 cells, and line 1 names 3 columns|line 3: dog is ''"),
         ("id,cat,dog\na.png,7.5,-2\n", r"7.5 is no probability; are these logits \(--scores logits\)"),
+        ("id,cat,dog\na.png,7.5,-2\n", "If they are percents, divide them by 100"),
+        (
+            "id,cat,dog\na.png,2,98\nb.png,50,50.2\n",
+            "2 is no probability: every line sums to about 100, so these look like percents; divide",
+        ),
         ("id,cat,dog\na.png,0.9,0.9\n", "line 2: the probabilities sum to 1.8, not to 1"),
+        (
+            "id,cat\na.png,1\nb.png,0.98\n",
+            "line 1 has no column for the class 'dog', and the probabilities of line 3 sum to 0.98, not to 1",
+        ),
+        ("id,fox\na.png,0.98\n", "line 2: the probabilities sum to 0.98, not to 1; scores of classes"),
         ("id,cat,dog\na.png,1,0\ncat/a.png,1,0\n", "line 3: 'cat/a.png' is the image of line 2 again"),
         ("id,cat,dog\n../../x.png,1,0\n", "does not hold, such as '../../x.png'"),
         ("", "begins with ''"),
@@ -185,6 +207,8 @@ def test_labels_alone_give_accuracy_and_nothing_more(photos: Path, tmp_path: Pat
     results = score(file, f"folder:{photos}", out=tmp_path / "run", name="elsewhere")
     (group,) = results.groups()
     assert results.estimate(group, "clean", "top-1").value == pytest.approx(2 / 3)
+    named = written(tmp_path, file.read_text().replace("id,", "file,", 1), "f.csv")  # the first line of render's classes.csv
+    assert read(DATASETS.build(f"folder:{photos}"), named).kind == "labels of 2 classes, without scores"
     assert results.metrics("classification") == ["top-1", "hallucination-rate"]
     with pytest.raises(UserError, match="'label-probability' asks for more than the answer"):
         score(file, f"folder:{photos}", out=tmp_path / "other", metrics=["label-probability"])
@@ -276,10 +300,27 @@ def test_the_command_prints_the_table_and_a_gate_decides_its_exit_code(
     assert done.value.code in (0, 3)
     said = capsys.readouterr().out
     assert "COCO results, 3 detections; 3 of 3 samples have a prediction" in said
-    assert "closed" in said
+    assert "\ncondition " in said, "a plain table"
+    assert "<sub>" not in said
+    verdict = {0: "exit code 0: pass", 3: "exit code 3: a gate is inconclusive"}[done.value.code]
+    assert verdict in said
+    assert "1 of 1 gates pass" in said or "gate inconclusive: ap50 under clean of closed on " in said
     assert (tmp_path / "run" / "report" / "index.html").is_file()
     assert (tmp_path / "run" / "junit.xml").is_file()
     with pytest.raises(SystemExit) as done:
         main([*common, "--out", str(tmp_path / "run2"), "--predictions", "pgd(eps=8/255)=x.json"])
     assert done.value.code == 2
     assert "pgd is an attack" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as done:
+        main([*common, "--out", str(tmp_path / "run3"), "--predictions", f"clean={tmp_path / 'gone.json'}"])
+    assert done.value.code == 2
+    refused = capsys.readouterr()
+    assert "gone.json" in refused.err
+    assert refused.out == "", "what is not begun is not announced"
+    assert not (tmp_path / "run3").exists()
+    with pytest.raises(SystemExit) as done:
+        main([*common, "--out", str(tmp_path / "run"), "--at-least", "ap50=1"])
+    said = capsys.readouterr().out
+    assert done.value.code in (1, 3)
+    assert "gate " in said
+    assert ": ap50 under clean of closed on coco ≥ 1 (" in said

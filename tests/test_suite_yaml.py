@@ -84,6 +84,61 @@ def test_places_are_those_of_the_file_also_behind_budgets(tmp_path: Path) -> Non
     assert "did you mean 'main-table'" in found[1]
 
 
+WRONG = """name: a
+version: 1
+tracks:
+- task: clasification
+  models: [lenet5]
+  datasets: [scene]
+  metrics: [top-1, top-11]
+  sample: many
+  conditons:
+  - clean
+  - {attack: "pgd(step=10)"}
+  - {attack: pdg, budgets: [1/255, 2/255]}
+  - ocluded(share=0.5)
+gates:
+- {metric: top-1, condition: clen, at_leas: half}
+- {metric: top-1, condition: pgd 1/255, at_least: 0.5}
+- {metric: top-11, condition: clean, at_least: 0.5}
+"""
+
+
+def test_every_mistake_is_told_by_lines_with_the_closest_word_and_nothing_that_follows_from_another(tmp_path: Path) -> None:
+    found = [problem.partition("mine.yaml, line ")[2] for problem in problems(write(tmp_path, WRONG))]
+    expected = [
+        (4, "task: there is no 'clasification'; did you mean 'classification'?"),
+        (6, "did you mean 'scenes'?"),
+        (7, "metrics[1]: no metric named 'top-11'; did you mean 'top-1'"),
+        (8, "sample: there is no such field; did you mean 'samples'?"),
+        (8, "sample: Expected `int | null`, got `str`"),
+        (9, "conditons: there is no such field; did you mean 'conditions'?"),
+        (11, "attack 'pgd' takes no 'step'; it takes pgd(norm='linf'"),
+        (12, "no attack named 'pdg'; did you mean 'pgd'"),
+        (13, "'ocluded(share=0.5)' is no attack and no intervention; did you mean 'occlude'?"),
+        (15, "the gate names 'top-1' under 'clen', which no track measures; did you mean 'top-1' under 'clean'?"),
+        (15, "at_leas: there is no such field; did you mean 'at_least'?"),
+        (15, "at_leas: Expected `float | null`, got `str`; write a number such as 0.5"),
+    ]
+    assert [int(problem.partition(",")[0]) for problem in found] == [line for line, _ in expected]
+    for problem, (_, text) in zip(found, expected, strict=True):
+        assert text in problem
+
+
+def test_the_first_of_several_mistakes_says_where_all_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"line 4, .*'clasification'.* \(the first of \d+ mistakes: robustbench-cv validate .*mine\.yaml"):
+        read_suite(write(tmp_path, WRONG))
+
+
+def test_validate_goes_on_after_a_file_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["validate", str(tmp_path / "gone.yaml"), str(write(tmp_path, WRONG))])
+    assert done.value.code == 2
+    said = capsys.readouterr().err
+    assert "gone.yaml: No such file" in said
+    assert "'clasification'" in said
+
+
 def test_validate_prints_all_mistakes_and_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = write(tmp_path, SHORT)
     for arguments, code in ((["validate", str(good)], 0), (["validate", str(good), str(tmp_path / "gone.yaml")], 2)):

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from robustbench_cv.cli.run import _said_of_gates, _summary
+from robustbench_cv.cli.run import said_of_gates, summary
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.python_files import load_file
 from robustbench_cv.rendering.publish import build_items
@@ -28,7 +28,7 @@ def results() -> Results:
 
 
 def test_the_summary_fits_and_has_every_condition_and_value(results: Results) -> None:
-    printed = _summary(results)
+    printed = summary(results)
     lines = printed.splitlines()
     assert max(map(len, lines)) <= 80
     assert not re.search(r"<\w+>|\*\*|^\|", printed, re.MULTILINE)
@@ -42,11 +42,11 @@ def test_the_summary_fits_and_has_every_condition_and_value(results: Results) ->
 
 
 def test_the_whole_tables_are_a_flag_away(results: Results) -> None:
-    assert "| --- |" in _summary(results, whole=True)
+    assert "| --- |" in summary(results, whole=True)
 
 
 def test_gates_that_did_not_pass_are_named_with_their_evidence(results: Results) -> None:
-    *lines, counted = _said_of_gates(results)
+    *lines, counted = said_of_gates(results)
     wanted = [v for v in results.gates if v.outcome != "pass"]
     assert wanted
     assert lines == [str(v) for v in wanted]
@@ -85,6 +85,16 @@ def test_a_pipe_gets_a_line_for_each_condition_and_one_when_it_takes_long(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.splitlines() == ["  0 %  0 of 100  m · clean", r" 20 %  20 of 100, 0:03:24 left  m · pgd\x1b"]
+
+
+def test_where_there_is_nothing_to_do_nothing_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = iter(range(0, 1000, 100))
+    monkeypatch.setattr(progress_bar.time, "monotonic", lambda: next(now))
+    for form in (Bar, Lines):
+        with form(0) as bar:
+            bar.describe("nothing")
+            bar.advance(0)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_line_says_how_long_what_is_left_takes() -> None:

@@ -8,9 +8,9 @@ import hashlib
 import pytest
 import torch
 
+from robustbench_cv.bundled_weights import FOLDER, bundled_tags
 from robustbench_cv.catalogue import DATASETS, MODELS, RECIPES
 from robustbench_cv.models.weights.card import Card, read_card
-from robustbench_cv.models.weights.initial_weights import FOLDER, bundled_tags
 from robustbench_cv.training.evaluate import evaluate
 from robustbench_cv.training.recipe import Recipe
 from robustbench_cv.training.training_set import digest

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from robustbench_cv.bundled_weights import bundled
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS, REGISTRIES, SUITES
 from robustbench_cv.registry import Registry
 
@@ -41,8 +41,7 @@ def kinds(ctx: click.Context, param: click.Parameter, typed: str) -> list[Comple
 
 
 def _with_weights() -> list[str]:
-    folder = Path(__file__).parents[1] / "models" / "weights"
-    return sorted(path.name.removesuffix(".safetensors") for path in folder.glob("*.*.safetensors"))
+    return [f"{name}.{tag}" for name, tags in bundled().items() for tag in tags]
 
 
 models, data, suites = names_of(MODELS), names_of(DATASETS), names_of(SUITES, files=True)

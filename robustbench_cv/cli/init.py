@@ -22,6 +22,12 @@ QUESTIONS = {
     "model": "Your model (timm:resnet18(pretrained=True), my_model.py:build, ultralytics:best.pt, ...)",
     "data": "Your data (folder:PATH, coco:PATH, yolo:PATH/data.yaml, masks:PATH, ...)",
 }
+ANSWERS = {
+    "model": '--model "timm:resnet18(pretrained=True)", --model my_model.py:build, --model ultralytics:best.pt or another '
+    "(robustbench-cv list models)",
+    "data": "--data folder:PATH, --data coco:PATH, --data yolo:PATH/data.yaml, --data masks:PATH or another (robustbench-cv list datasets)",
+}
+"""What to type where nobody can be asked."""
 
 
 @titled_command("init", examples=EXAMPLES)
@@ -64,7 +70,7 @@ def command(model: str | None, data: str | None, class_map: str, device: str, ou
 
 def _answer(what: str, given: str | None) -> str:
     if given is None and not sys.stdin.isatty():
-        raise click.UsageError(f"--{what} is missing, and nobody is there to be asked; {QUESTIONS[what]}")
+        raise click.UsageError(f"--{what} is missing, and nobody is there to be asked: write {ANSWERS[what]}")
     answer: str = click.prompt(QUESTIONS[what]) if given is None else given
     return answer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from robustbench_cv.cli import options
+from robustbench_cv.cli import options, printed_tables
 from robustbench_cv.cli.titled import WRITES, option, titled_command
 from robustbench_cv.terminal import say
 
@@ -25,8 +25,9 @@ EXAMPLES = [
     metavar="FOLDER",
     help="Writes leaderboard.html, and .md, .csv and .tex for each task there.",
 )
+@printed_tables.form
 @options.plugin
-def command(folders: tuple[Path, ...], out: Path | None) -> None:
+def command(folders: tuple[Path, ...], out: Path | None, kind: str) -> None:
     """Rank the models of the runs in FOLDERS, which must be of one suite and version, on the same samples with the same seed."""
     folder = options.usable_folder(out) if out else None
 
@@ -36,7 +37,7 @@ def command(folders: tuple[Path, ...], out: Path | None) -> None:
 
     results, tables = leaderboard([Results.open(path) for path in folders])
     for table in tables:
-        say(table.to_markdown())
+        say(printed_tables.written(table, kind))
     if folder is None:
         return
     write_bytes(folder / "leaderboard.html", leaderboard_html(results, tables).encode())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
+from robustbench_cv.bundled_weights import bundled
 from robustbench_cv.catalogue import REGISTRIES
 from robustbench_cv.cli import options
 from robustbench_cv.cli.titled import OTHER, WHAT, option, titled_command
@@ -18,6 +19,7 @@ from robustbench_cv.terminal import one_line, say
 EXAMPLES = [
     ("robustbench-cv list attacks", "every attack, with a line about each"),
     ("robustbench-cv list models --task detection --family yolo", "the models of a task and a family"),
+    ("robustbench-cv list models --weights scenes", "the models with weights that need no download: lenet5.scenes, ..."),
     ("robustbench-cv list models --json", "every architecture and source, for a program to read"),
 ]
 
@@ -26,18 +28,32 @@ EXAMPLES = [
 @click.argument("kind", type=click.Choice(sorted(REGISTRIES)))
 @option("--task", title=WHAT, default="", metavar="TASK", help="What is for this task alone, or for any.")
 @option("--family", title=WHAT, default="", metavar="NAME", help="Models of a family alone, such as resnet.")
+@option("--weights", title=WHAT, default="", metavar="TAG", help="Models with such bundled weights alone: scenes for MODEL.scenes.")
 @option("--json", "as_json", title=OTHER, is_flag=True, help="Machine-readable.")
 @options.plugin
-def command(kind: str, task: str, family: str, as_json: bool) -> None:
+def command(kind: str, task: str, family: str, weights: str, as_json: bool) -> None:
     """What there is of KIND."""
+    if weights and kind != "models":
+        raise click.UsageError("--weights is for models: robustbench-cv list models --weights TAG")
     entries = _of(_of([REGISTRIES[kind].entries()[name] for name in REGISTRIES[kind].names()], "task", task), "family", family)
+    tags = bundled() if kind == "models" else {}
+    if weights:
+        known = _known(weights, tags)
+        entries = [e for e in entries if weights in known.get(e.name, [])]
     if as_json:
-        rows = [{"name": e.name, "signature": e.signature, "summary": e.summary, **e.facts} for e in entries]
+        of_models = {e.name: {"weights": tags.get(e.name, [])} if kind == "models" else {} for e in entries}
+        rows = [{"name": e.name, "signature": e.signature, "summary": e.summary, **e.facts, **of_models[e.name]} for e in entries]
         say(json.dumps(rows, indent=1))
         return
     width = max((len(e.name) for e in entries), default=0)
+    if kind == "models":
+        wide = max((len(", ".join(those)) for those in tags.values()), default=0)
+        say(f"{'model':<{width}}  {_columns('task', 'year', 'source', 'parameters')}  {'weights':<{wide}}  what it is")
     for e in entries:
-        say(one_line(f"{e.name:<{width}}  {_facts_of_model(e) if kind == 'models' else ''}{e.summary}"))
+        facts = f"{_facts_of_model(e)}  {', '.join(tags.get(e.name, [])):<{wide}}  " if kind == "models" else ""
+        say(one_line(f"{e.name:<{width}}  {facts}{e.summary}"))
+    if kind == "models" and any(e.name in tags for e in entries):
+        say("weights: bundled, and asked for behind a dot, as in lenet5.scenes; list models --weights scenes shows those that have some")
 
 
 def _of(entries: Sequence[Entry], fact: str, wanted: str) -> list[Entry]:
@@ -58,4 +74,19 @@ def _facts_of_model(entry: Entry) -> str:
     facts = entry.facts
     count = facts.get("parameters")
     millions = f"{count / 1e6:,.2f} M" if isinstance(count, int) else ""
-    return f"{facts.get('task', ''):<14}  {facts.get('year', ''):<4}  {facts.get('source', ''):<12}  {millions:>9}  "
+    task, year, source = (str(facts.get(key, "")) for key in ("task", "year", "source"))
+    return _columns(task, year, source, millions)
+
+
+def _columns(task: str, year: str, source: str, parameters: str) -> str:
+    return f"{task:<14}  {year:<4}  {source:<12}  {parameters:>10}"
+
+
+def _known(weights: str, tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """The tags themselves. UserError for one that no model has."""
+    every = sorted({tag for those in tags.values() for tag in those})
+    if weights not in every:
+        close = difflib.get_close_matches(weights[:100], every, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"no model has bundled weights {weights!r}{hint} (there are {', '.join(every)})")
+    return tags

@@ -40,11 +40,11 @@ def command(condition: str, data: str, task: Task | None, limit: int | None, see
     DATASETS.check(data)
     folder = options.usable_folder(out)
 
-    from robustbench_cv.runner.progress_bar import Bar
+    from robustbench_cv.runner.progress_bar import progress_for
     from robustbench_cv.scoring.render import render
 
     say(f"writes {folder}/: images, annotations, manifest")
-    made = render(condition, data, folder, task=task, limit=limit, seed=seed, skip_bad=skip_bad, progress=Bar).manifest
+    made = render(condition, data, folder, task=task, limit=limit, seed=seed, skip_bad=skip_bad, progress=progress_for()).manifest
     levels = made.rounding * 255
     rounded = "exactly as the edit left them" if levels < 1e-3 else f"rounded to 8 bits, by up to {levels:.2f} grey levels of 255"
     say(f"{len(made.images)} images, {rounded}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_cv.cli import options
+from robustbench_cv.arguments import shorten
+from robustbench_cv.catalogue import REPORTS
+from robustbench_cv.cli import options, printed_tables
 from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.entries import read_arguments
 from robustbench_cv.errors import UserError
 from robustbench_cv.rendering.venues import NAMES, VENUES, Name
 from robustbench_cv.run_folder import RunFolder
@@ -29,8 +33,6 @@ EXAMPLES = [
     ),
 ]
 
-FORMATS = ("md", "tex", "csv", "html")
-
 
 @titled_command("report", examples=EXAMPLES)
 @click.argument("folders", type=options.FOLDER, nargs=-1, required=True)
@@ -49,7 +51,7 @@ FORMATS = ("md", "tex", "csv", "html")
 @option("--columns", title=WHAT, metavar="NAMES", default="", help="Of the table robustness: conditions, curves, worst case; by commas.")
 @option("--rows", title=WHAT, metavar="NAMES", default="", help="Of the table robustness: models, by commas.")
 @option("--transpose", title=WHAT, is_flag=True, help="Of the table robustness: models as columns.")
-@option("--as", "kind", title=HOW, type=click.Choice(FORMATS), default="md", show_default=True, help="What --table prints.")
+@printed_tables.form
 @option(
     "--export", "exports", title=WRITES, multiple=True, metavar="TRACKER:DIR", help="mlflow:DIR, wandb:DIR (offline) or tensorboard:DIR."
 )
@@ -71,14 +73,20 @@ def command(
     if len(folders) > 1 and out is None and not table:
         raise UserError("a report of several runs belongs to none of their folders: add --out FOLDER")
     target = options.usable_folder(out or next(iter(folders)))
+    chosen: dict[str, str | bool] = {"columns": columns, "rows": rows, "transpose": transpose}
+    spec = _with(table, {name: value for name, value in chosen.items() if value}) if table else None
+    if exports:
+        from robustbench_cv.rendering.exports import export, read_target
+
+        for exported in exports:
+            options.usable_folder(read_target(exported)[1])
 
     from robustbench_cv.joined import join
     from robustbench_cv.results import Results
 
     results = join([Results.open(folder) for folder in folders])
-    if table:
-        chosen: dict[str, str | bool] = {"columns": columns, "rows": rows, "transpose": transpose}
-        _print(results, str(_with(Spec.parse(table), {name: value for name, value in chosen.items() if value})), kind, venue)
+    if spec is not None:
+        _print(results, str(spec), kind, venue)
         return
 
     from robustbench_cv.rendering.publish import publish
@@ -86,16 +94,26 @@ def command(
     files = RunFolder(target)
     say(f"writes {files.report}/ and {files.summary}")
     publish(results, target, results.run.reports, VENUES[venue])
-    if exports:
-        from robustbench_cv.rendering.exports import export
-
-        for exported in exports:
-            say(f"exported: {export(results, exported)}")
+    for exported in exports:
+        say(f"exported: {export(results, exported)}")
     say(f"report: {files.report_page.resolve()}")
 
 
-def _with(spec: Spec, more: dict[str, str | bool]) -> Spec:
-    return Spec(spec.name, {**spec.args, **more})
+def _with(table: str, more: dict[str, str | bool]) -> Spec:
+    """The report of a --table, with what else is said of it. UserError where there is no such report, or it takes no such thing."""
+    spec = Spec.parse(table)
+    if not spec.name.endswith(".py"):
+        name = spec.name.replace("_", "-")
+        if name not in REPORTS.entries():
+            close = difflib.get_close_matches(name[:100], REPORTS.names(), n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise UserError(f"no report is called {shorten(spec.name)!r}; {hint}there are {', '.join(REPORTS.names())}")
+        known = read_arguments(REPORTS.entry(name))
+        for option in (option for option in more if option not in known):
+            raise UserError(f"--{option} is for the table robustness, and {name} takes none: write --table robustness, or leave it out")
+    made = Spec(spec.name, {**spec.args, **more}, spec.target)
+    REPORTS.check(made)
+    return made
 
 
 def _print(results: Results, report: str, kind: str, venue: Name) -> None:
@@ -106,5 +124,4 @@ def _print(results: Results, report: str, kind: str, venue: Name) -> None:
     if not tables:
         raise UserError(f"report {report!r} has no table to show of this run")
     for made in tables:
-        texts = {"md": made.to_markdown, "csv": made.to_csv, "html": made.to_html}
-        say(made.to_latex(VENUES[venue]) if kind == "tex" else texts[kind]())
+        say(printed_tables.written(made, kind, VENUES[venue]))

@@ -210,7 +210,6 @@ def command(
         return supervise(click.get_current_context().find_root().obj, seconds=cell_timeout, skip_bad=settings["skip_bad"])
     folder = options.usable_folder(out or Path("runs") / chosen.name)
     tell = (lambda text: None) if quiet else say
-    tell(f"writes {folder}/: records, pictures, report")
 
     from robustbench_cv import api
     from robustbench_cv.runner.progress_bar import progress_for
@@ -219,10 +218,10 @@ def command(
     outcome = api.execute(chosen, out=folder, class_map=pairs, command=typed, progress=progress_for(quiet=quiet), announce=tell, **settings)
     if not quiet:
         say("")
-        say(_summary(outcome.results, whole=verbose))
+        say(summary(outcome.results, whole=verbose))
         for note in outcome.results.run.notes:
             say(f"note: {note}")
-    for line in _said_of_gates(outcome.results):
+    for line in said_of_gates(outcome.results):
         say(line)
     tell(f"{outcome.computed} cells computed, {outcome.reused} reused; exit code {outcome.exit_code}: {MEANINGS[outcome.exit_code]}")
     say(f"report: {RunFolder(folder).report_page.resolve()}")
@@ -256,7 +255,7 @@ def _chosen_suite(name: str | None, attacks: Sequence[str], budgets: Sequence[st
     return suite_of(attacks, edits, budgets) if name is None else find_suite(name)
 
 
-def _summary(results: Results, *, whole: bool = False) -> str:
+def summary(results: Results, *, whole: bool = False) -> str:
     """For a terminal the main tables, or those of numbers that a suite without them leads with."""
     from robustbench_cv.rendering.publish import build_items
     from robustbench_cv.rendering.table_cells import Number
@@ -271,7 +270,7 @@ def _summary(results: Results, *, whole: bool = False) -> str:
     return "\n".join(table.to_markdown() if whole else to_terminal(table) for table in numbers or tables(["main-table"]))
 
 
-def _said_of_gates(results: Results) -> list[str]:
+def said_of_gates(results: Results) -> list[str]:
     """A line for each gate that did not pass, and one for those that did."""
     verdicts = results.gates
     passed = sum(verdict.outcome == "pass" for verdict in verdicts)

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.cli.run import MEANINGS, said_of_gates, summary
+from robustbench_cv.cli.titled import HOW, OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.terminal import say
 
@@ -88,8 +89,9 @@ def _score(text: str) -> float:
 )
 @option("--out", title=WRITES, type=options.FOLDER, metavar="FOLDER", help="Run folder; runs/score unless given.")
 @option("--note", "notes", title=WRITES, multiple=True, metavar="TEXT", help="A sentence that readers of the report must know.")
+@option("--verbose", "-v", title=OTHER, is_flag=True, help="Print the whole tables, in Markdown.")
 @options.plugin
-def command(class_map: str, out: Path | None, **settings: Any) -> int:
+def command(class_map: str, out: Path | None, verbose: bool, **settings: Any) -> int:
     """Judge predictions that were made elsewhere: metrics with intervals, checks, report, as of a run.
 
     CONDITION is an edit, such as "gaussian-noise(severity=3)"; without one, predictions are of the images as they are, or of those of
@@ -108,19 +110,15 @@ def command(class_map: str, out: Path | None, **settings: Any) -> int:
         METRICS.check(name, given=("labels", "operating_score"))
     folder = options.usable_folder(out or Path("runs") / "score")
 
-    from robustbench_cv.runner.progress_bar import Bar
+    from robustbench_cv.runner.progress_bar import progress_for
     from robustbench_cv.scoring.front_door import execute
 
-    say(f"writes {folder}/: records, pictures, report")
     typed = shlex.join(["robustbench-cv", *sys.argv[1:]])
-    outcome = execute(out=folder, class_map=pairs, command=typed, progress=Bar, announce=say, **settings)
-    say(_summary(outcome.results))
-    say(f"exit code {outcome.exit_code}; report: {RunFolder(folder).report_page.resolve()}")
+    outcome = execute(out=folder, class_map=pairs, command=typed, progress=progress_for(), announce=say, **settings)
+    say("")
+    say(summary(outcome.results, whole=verbose))
+    for line in said_of_gates(outcome.results):
+        say(line)
+    say(f"exit code {outcome.exit_code}: {MEANINGS[outcome.exit_code]}")
+    say(f"report: {RunFolder(folder).report_page.resolve()}")
     return outcome.exit_code
-
-
-def _summary(results: Any) -> str:
-    from robustbench_cv.rendering.publish import build_items
-    from robustbench_cv.rendering.tables import Table
-
-    return "\n".join(item.to_markdown() for item in build_items(results, ["main-table"]) if isinstance(item, Table))

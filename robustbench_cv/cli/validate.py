@@ -9,6 +9,7 @@ import click
 from robustbench_cv.cli import options
 from robustbench_cv.cli.exits import USAGE
 from robustbench_cv.cli.titled import titled_command
+from robustbench_cv.errors import UserError
 from robustbench_cv.suite_files import problems, read_suite
 from robustbench_cv.terminal import say
 
@@ -23,7 +24,7 @@ EXAMPLES = [
 @options.plugin
 def command(files: tuple[str, ...]) -> int:
     """What is wrong in the suites in FILE..., without running anything. Ends with 2 where something is."""
-    found = [problem for file in files for problem in problems(Path(file))]
+    found = [problem for file in files for problem in _problems(Path(file))]
     for problem in found:
         say(problem, err=True)
     if found:
@@ -33,3 +34,11 @@ def command(files: tuple[str, ...]) -> int:
         conditions = sum(len(track.conditions) for track in suite.tracks)
         say(f"{file}: no mistake; suite {suite.name}, tracks: {len(suite.tracks)}, conditions: {conditions}, gates: {len(suite.gates)}")
     return 0
+
+
+def _problems(file: Path) -> list[str]:
+    """Of a file that cannot be read at all, why."""
+    try:
+        return problems(file)
+    except UserError as error:
+        return [str(error)]

@@ -141,9 +141,13 @@ def verdict(comparisons: Comparisons) -> str:
     """One sentence: the outcome, and which comparisons brought it about."""
     by = {kind: [row for row in comparisons.rows if row.outcome == kind] for kind in ("regression", "inconclusive", "pass")}
     counts = ", ".join(f"{len(rows)} {kind}" for kind, rows in by.items() if rows)
-    named = [f"{_title(row)} under {row.condition} ({row.metric})" for row in by[comparisons.outcome]][:3]
+    shown = by[comparisons.outcome][:3]
+    named = []
+    for title in dict.fromkeys(map(_title, shown)):  # models once, before their conditions
+        under = ", ".join(f"{row.condition} ({row.metric})" for row in shown if _title(row) == title)
+        named.append(f"{title} under {under}")
     which = f": {'; '.join(named)}" if comparisons.outcome != "pass" else ""
-    more = len(by[comparisons.outcome]) - len(named)
+    more = len(by[comparisons.outcome]) - len(shown)
     return f"{comparisons.outcome}{which}{f' and {more} more' if which and more > 0 else ''} ({counts})"
 
 

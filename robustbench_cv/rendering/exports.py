@@ -6,6 +6,8 @@ exported. Each tracker is an extra of this package.
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,17 +19,30 @@ from robustbench_cv.results import Results
 
 
 def export(results: Results, target: str) -> Path:
-    """Write to "mlflow:DIR", "wandb:DIR" or "tensorboard:DIR"; the folder. UserError for another target, or where it is not installed."""
-    name, colon, folder = target.partition(":")
-    if name not in EXPORTERS or not colon or not folder:
-        raise UserError(f"--export {target!r} names no tracker and folder; write {', '.join(f'{known}:DIR' for known in EXPORTERS)}")
-    path = Path(folder)
+    """Write to "mlflow:DIR", "wandb:DIR" or "tensorboard:DIR"; the folder. UserError as of `read_target`."""
+    name, path = read_target(target)
     path.mkdir(parents=True, exist_ok=True)
     try:
         EXPORTERS[name](results, path)
     except ImportError as error:
-        raise UserError(f"the export needs {name}: pip install 'robustbench-cv[{name}]'") from error
+        raise UserError(_missing(name)) from error
     return path
+
+
+def read_target(target: str) -> tuple[str, Path]:
+    """Tracker and folder, before anything is written. UserError for what is neither, or where the tracker is not installed."""
+    name, colon, folder = target.partition(":")
+    if name not in EXPORTERS or not colon or not folder:
+        close = difflib.get_close_matches(name, EXPORTERS, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close and close[0] != name else ""
+        raise UserError(f"--export {target!r} names no tracker and folder{hint}; write {', '.join(f'{known}:DIR' for known in EXPORTERS)}")
+    if importlib.util.find_spec(name) is None:
+        raise UserError(_missing(name))
+    return name, Path(folder)
+
+
+def _missing(name: str) -> str:
+    return f"the export needs {name}: pip install 'robustbench-cv[{name}]'"
 
 
 def numbers(results: Results, model: str) -> Iterator[tuple[str, float]]:

@@ -34,13 +34,16 @@ class _Column:
         return text.rjust(self.width) if self.is_number else text.ljust(self.width)
 
 
-def to_terminal(table: Table, width: int = WIDTH) -> str:
-    """The table with its most telling columns, the notes that its marks stand for, and the names of the columns left out."""
+def to_terminal(table: Table, width: int = WIDTH, *, whole: bool = False) -> str:
+    """The table with its most telling columns, the notes that its marks stand for, and the names of the columns left out.
+
+    whole: every column, however wide they are together.
+    """
     blocks = list(shown_blocks(table))
     rows = [row for _, block in blocks for row in block]
     names = shown_headings(table)
     columns = [_column(name, [row[i] for row in rows], _LABEL if i == 0 else _CELL) for i, name in enumerate(names)]
-    chosen = _chosen(columns, names, width)
+    chosen = list(range(len(columns))) if whole else _chosen(columns, names, width)
     lines = [*_wrapped(_first_sentence(table.caption), width), ""]
     height = max(len(columns[i].heading) for i in chosen)
     for k in range(height):

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import msgspec
 
+from robustbench_cv.bundled_weights import cache
 from robustbench_cv.code_lookups import Lookup, recorded_lookups
 from robustbench_cv.file_hashes import file_sha256
 from robustbench_cv.file_reads import recorded_reads
 from robustbench_cv.models.labels import require_classes
-from robustbench_cv.models.weights.initial_weights import cache
 from robustbench_cv.results import ModelRow
 from robustbench_cv.run_folder import RunFolder, digest, json_file
 from robustbench_cv.runner import watched

@@ -52,7 +52,7 @@ class silent:  # noqa: N801  (a factory: silent(total))
 
 
 class Bar:
-    """A rich progress bar with elapsed time and time left."""
+    """A rich progress bar with elapsed time and time left; none where there is nothing to do."""
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
@@ -68,11 +68,13 @@ class Bar:
         self._begun = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._total:
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None:
-        self._bar.stop()
+        if self._total:
+            self._bar.stop()
 
     def describe(self, text: str) -> None:
         """text: names of others, shown on one line and elided in the middle."""
@@ -134,7 +136,7 @@ class Lines:
     def _say_after(self, seconds: float) -> None:
         with self._lock:
             now = time.monotonic()
-            if now - self._said_at < seconds or not self._text:
+            if now - self._said_at < seconds or not self._text or not self._total:
                 return
             self._said_at = now
         left = linear(self._done, self._total, now - self._begun)

@@ -116,6 +116,7 @@ def _run(
     announce: Callable[[str], None],
 ) -> Outcome:
     plan = make_plan(suite, options, folder)
+    announce(f"writes {folder.root}/: records, pictures, report")  # not before: what cannot be planned writes nothing
     for pair in plan.pairs:
         announce(f"{pair.row.name} on {pair.dataset_row.name}: {pair.class_map.summary()}")
     for note in (*_data_notes(plan), *missing_regions(plan)):

@@ -12,11 +12,11 @@ import msgspec
 from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.adversary.entry_facts import entry_facts_of
 from robustbench_cv.adversary.universal.judging import attack_of
+from robustbench_cv.bundled_weights import bundled_tags
 from robustbench_cv.catalogue import DATASETS, INTERVENTIONS, METRICS, MODELS
 from robustbench_cv.errors import UserError
 from robustbench_cv.interventions.context_facts import ContextFacts, HasContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts, HasCorruptionFacts
-from robustbench_cv.models.weights.initial_weights import bundled_tags
 from robustbench_cv.registry import Entry, Registry, Spec
 from robustbench_cv.results import ArchitectureRow, ConditionFacts, TrackRow
 from robustbench_cv.suite import Condition

@@ -30,6 +30,9 @@ from robustbench_cv.types import ClassPrediction, Labels
 SUM_TOLERANCE = 1e-2
 """How far the sum of a row of probabilities may be from 1 (project choice): files are written with few digits."""
 
+NAMING = ("id", "file")
+"""What the column that names images may be called; `file` is what `render` writes in classes.csv."""
+
 LABEL_METRICS = ("top-1", "hallucination-rate")
 """Metrics of which the answer alone is enough."""
 
@@ -67,16 +70,19 @@ def read_class_scores(path: Path, reading: Reading) -> Read:
     text = _text(path)
     header = next(csv.reader(io.StringIO(text)), [])
     names = [name.strip() for name in header]
-    if not names or names[0] != "id" or len(names) < 2:
-        raise UserError(f"{path} begins with {','.join(names)[:80]!r}; its first line is `id` and a column for each class, or `id,label`")
-    if names == ["id", "label"] and reading.scores is None:
+    if not names or names[0] not in NAMING or len(names) < 2:
+        raise UserError(
+            f"{path} begins with {','.join(names)[:80]!r}; its first line is `id` and a column for each class, or `id,label` (or `file` "
+            "for `id`)"
+        )
+    if names[1:] == ["label"] and reading.scores is None:
         return _read_labels(path, text, reading)
     classes = _classes(path, names[1:], reading)
     if reading.scores is None:
         raise UserError(f"{path} holds class scores: say --scores probabilities or --scores logits; which they are is never guessed")
     ids, values = _table(path, text, names)
     found, notes = reading.samples(ids, str(path))
-    probs = _probabilities(path, values) if reading.scores == "probabilities" else _softmax(path, values)
+    probs = _probabilities(path, values, _without_column(classes, reading)) if reading.scores == "probabilities" else _softmax(path, values)
     rows = {found[id_]: k for k, id_ in enumerate(ids) if id_ in found}
     _refuse_doubles(path, ids, found)
     kind = f"{reading.scores} of {len(classes)} classes"
@@ -105,6 +111,10 @@ def _classes(path: Path, columns: Sequence[str], reading: Reading) -> Labels:
             f"{path}, line 1 names the classes {_some(labels)}, and --classes says {_some(reading.classes)}; leave --classes out"
         )
     return labels
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
 def _some(labels: Labels) -> str:
@@ -148,12 +158,26 @@ def _table_fault(path: Path, text: str, names: Sequence[str]) -> str:
     return ""
 
 
-def _probabilities(path: Path, values: numpy.ndarray) -> torch.Tensor:
-    """As they are, float32."""
-    for row, column in numpy.argwhere((values < 0) | (values > 1))[:1]:
-        raise UserError(f"{path}, line {row + 2}: {values[row, column]:g} is no probability; are these logits (--scores logits)?")
+def _without_column(classes: Labels, reading: Reading) -> list[str]:
+    """Classes of the data that a file leaves out which names no others; a file with others is of a model with classes of its own."""
+    wanted = reading.labels.names
+    return [name for name in wanted if name not in classes.names] if set(classes.names) <= set(wanted) else []
+
+
+def _probabilities(path: Path, values: numpy.ndarray, without_column: Sequence[str]) -> torch.Tensor:
+    """As they are, float32. without_column: classes to which no column gives a share."""
     sums = values.sum(axis=1)
+    for row, column in numpy.argwhere((values < 0) | (values > 1))[:1]:
+        said = f"{path}, line {row + 2}: {values[row, column]:g} is no probability"
+        if (values >= 0).all() and (abs(sums - 100) < 100 * SUM_TOLERANCE).all():
+            raise UserError(f"{said}: every line sums to about 100, so these look like percents; divide them by 100")
+        raise UserError(f"{said}; are these logits (--scores logits)? If they are percents, divide them by 100")
     for row in numpy.flatnonzero(abs(sums - 1) > SUM_TOLERANCE)[:1]:
+        if without_column:
+            raise UserError(
+                f"{path}, line 1 has no column for the class {without_column[0]!r}{_more(without_column)}, and the probabilities of line "
+                f"{row + 2} sum to {sums[row]:.4g}, not to 1; add the column: a model that never says the class gives it 0"
+            )
         raise UserError(
             f"{path}, line {row + 2}: the probabilities sum to {sums[row]:.4g}, not to 1; scores of classes that do not exclude each other "
             "(sigmoids) can be given as logits: log(p / (1 - p))"

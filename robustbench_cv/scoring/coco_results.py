@@ -5,6 +5,7 @@ An image without an entry is one in which nothing was found: the form has no oth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 import numpy
 import torch
 
+from robustbench_cv.arguments import shorten
 from robustbench_cv.data.class_names import unknown_name
 from robustbench_cv.data.json_files import read_json
 from robustbench_cv.data.source import NumbersImages
@@ -101,22 +103,51 @@ def _parse(path: Path) -> list[_Entry]:
         return msgspec.json.decode(text.content, type=list[_Entry])
     except msgspec.ValidationError as error:
         odd = f" ({text.first_odd_number})" if text.first_odd_number else ""
-        hint = "; it looks like a file of annotations" if text.content.lstrip()[:1] == b"{" else ""
-        raise UserError(f"{path} is not {what}: {error}{odd}{hint}") from error
+        at = re.search(r" - at `\$\[(\d+)\](?:\.(\w+))?", str(error))
+        if at is None:
+            hint = "an object, which looks like a file of annotations" if text.content.lstrip()[:1] == b"{" else "no list"
+            raise UserError(f"{path} is not {what}: it is {hint}") from error
+        raise _fault(path, int(at[1]), f"{_misfit(text.content, int(at[1]), at[2], str(error))}{odd}") from error
     except msgspec.DecodeError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+
+
+_FIELDS = {
+    "image_id": "the number or the name of an image",
+    "bbox": "four numbers: x, y, width, height in pixels",
+    "score": "a number from 0 to 1",
+    "category_id": "the whole number of a class",
+    "category": "the name of a class",
+}
+
+
+def _misfit(content: bytes, k: int, field: str | None, error: str) -> str:
+    """What is wrong with an entry that msgspec refuses: a field that it lacks, or that is something else."""
+    entry = msgspec.json.decode(msgspec.json.decode(content, type=list[msgspec.Raw])[k])
+    lacks = re.search("missing required field `(.+?)`", error)
+    if lacks:
+        return f"it has no {lacks[1]!r}, which is {_FIELDS[lacks[1]]}"
+    if field not in _FIELDS:
+        return f"{_shown(entry)} is no detection, which is an object with {', '.join(map(repr, _FIELDS))}"
+    return f"{field} is {_shown(entry[field])}, and must be {_FIELDS[field]}"
+
+
+def _shown(value: object) -> str:
+    return shorten(msgspec.json.encode(value).decode())
+
+
+def _fault(path: Path, k: int, text: str) -> UserError:
+    return UserError(f"{path}, entry {k}: {text} (entries count from 0)")
 
 
 def _check(path: Path, boxes: numpy.ndarray, scores: numpy.ndarray) -> None:
     """UserError naming the first entry (from 0) that is no detection."""
     for k in numpy.flatnonzero(~((scores >= 0) & (scores <= 1)))[:1]:
-        raise UserError(f"{path}, entry {k}: score {scores[k]:g} is outside [0, 1]; confidences are shares, so divide percents by 100")
+        raise _fault(path, k, f"score {scores[k]:g} is outside [0, 1]; confidences are shares, so divide percents by 100")
     for k in numpy.flatnonzero((numpy.abs(boxes) > LARGEST_PX).any(axis=1))[:1]:
-        raise UserError(f"{path}, entry {k}: bbox {boxes[k].tolist()} holds a coordinate beyond {LARGEST_PX:g} px; give pixels")
+        raise _fault(path, k, f"bbox {boxes[k].tolist()} holds a coordinate beyond {LARGEST_PX:g} px; give pixels")
     for k in numpy.flatnonzero((boxes[:, 2:] < 0).any(axis=1))[:1]:
-        raise UserError(
-            f"{path}, entry {k}: bbox {boxes[k].tolist()} has a negative width or height; write x, y, width, height in pixels, not corners"
-        )
+        raise _fault(path, k, f"bbox {boxes[k].tolist()} has a negative width or height; write x, y, width, height in pixels, not corners")
 
 
 def _labels(path: Path, entries: Sequence[_Entry], reading: Reading) -> numpy.ndarray:
@@ -125,12 +156,15 @@ def _labels(path: Path, entries: Sequence[_Entry], reading: Reading) -> numpy.nd
     named = [k for k, entry in enumerate(entries) if entry.category is not None]
     if named and len(named) < len(entries):
         k = next(k for k, entry in enumerate(entries) if entry.category is None)
-        raise UserError(f"{path}, entry {k} names no category, and entry {named[0]} does; name it in all of them or in none")
+        raise UserError(
+            f"{path}, entry {k} names no category, and entry {named[0]} does; name it in all of them or in none (entries count from 0)"
+        )
     if named:
         indices = {name: i for i, name in enumerate(classes)}
         unknown = [(k, entry.category) for k, entry in enumerate(entries) if entry.category not in indices]
         if unknown:
-            raise UserError(f"{path}, entry {unknown[0][0]}: {unknown_name(str(unknown[0][1]), classes)}; name the model's with --classes")
+            k, name = unknown[0]
+            raise _fault(path, k, f"{unknown_name(str(name), classes)}; name the model's with --classes")
         return numpy.array([indices[str(entry.category)] for entry in entries], dtype=numpy.int64)
     return _by_number(path, entries, _numbers(path, reading))
 
@@ -153,5 +187,5 @@ def _by_number(path: Path, entries: Sequence[_Entry], indices: Mapping[int, int]
         if entry.category_id not in indices:
             known = sorted(indices)
             some = f"{', '.join(map(str, known[:10]))}{', ...' if len(known) > 10 else ''}"
-            raise UserError(f"{path}, entry {k}: category_id {entry.category_id} is none of the data's ({some})")
+            raise _fault(path, k, f"category_id {entry.category_id} is none of the data's ({some})")
     return numpy.array([indices[entry.category_id] for entry in entries if entry.category_id is not None], dtype=numpy.int64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robustbench_cv.closed_model import Answers, BoxFormat
-from robustbench_cv.scoring.sample_names import Name, SampleNames, strangers
+from robustbench_cv.scoring.sample_names import Name, SampleNames, images, strangers
 from robustbench_cv.types import Dataset, Labels
 
 Scores = Literal["probabilities", "logits"]
@@ -38,7 +38,7 @@ class Reading:
         if not self.ignore_extra or len(unknown.names) == len(wanted):
             unknown.refuse()
         found = {name: id_ for name in wanted if (id_ := self.names.find(name)) is not None}
-        note = f"{source}: predictions of {len(unknown.names)} images that are not in {self.dataset.name} are passed over"
+        note = f"{source}: predictions of {images(len(unknown.names))} that {self.dataset.name} does not hold are passed over"
         return found, (note,) if unknown.names else ()
 
 

@@ -88,6 +88,14 @@ def without_suffix(name: str) -> str:
     return (path.parent / path.stem).as_posix()
 
 
+def images(count: int) -> str:
+    """
+    >>> images(1), images(1200)
+    ('1 image', '1,200 images')
+    """
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True, eq=False)
 class Strangers:
     """Names in a file of predictions that no sample has."""
@@ -101,8 +109,8 @@ class Strangers:
         if self.names:
             some = ", ".join(repr(shorten(name)) for name in self.names[:3])
             raise UserError(
-                f"{self.source} has predictions of {len(self.names)} images that {self.dataset!r} does not hold, such as {some}; is it the "
-                "right data? --extra ignore passes over them, and says how many"
+                f"{self.source} has predictions of {images(len(self.names))} that {self.dataset!r} does not hold, such as {some}; is it "
+                "the right data? --extra ignore passes over them, and says how many"
             )
 
 

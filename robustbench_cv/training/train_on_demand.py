@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from robustbench_cv.bundled_weights import FOLDER, cache
 from robustbench_cv.catalogue import RECIPES
 from robustbench_cv.code_lookups import unrecorded_lookups
 from robustbench_cv.models import build as models
-from robustbench_cv.models.weights.initial_weights import FOLDER, cache
 from robustbench_cv.registry import Spec
 from robustbench_cv.terminal import say
 from robustbench_cv.training.train import train

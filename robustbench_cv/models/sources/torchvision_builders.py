@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.hub import get_dir
 
+from robustbench_cv.bundled_weights import having
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint import load_checkpoint
@@ -93,7 +94,10 @@ def build_module(request: Request, *, reserved: int = 0, options: Mapping[str, A
 def _entry(weights: Any, request: Request) -> Any:
     wanted = (request.weights or "DEFAULT").split(".")[-1]
     if wanted not in weights.__members__:
-        raise UserError(f"{request.name} has no weights {request.weights!r}; it has {', '.join(weights.__members__)}")
+        others = having(wanted)
+        raise UserError(
+            f"{request.name} has no weights {request.weights!r}; it has {', '.join(weights.__members__)}{f'; {others}' if others else ''}"
+        )
     return weights[wanted]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from robustbench_cv.bundled_weights import bundled_tags
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.adapt import Prepared, freeze
 from robustbench_cv.models.build import build, key_into_checkpoint
@@ -18,7 +19,7 @@ from robustbench_cv.models.checkpoint import COUNTER
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.models.transfer_learning.class_rows import keep
 from robustbench_cv.models.weights.description import Description, read_description
-from robustbench_cv.models.weights.initial_weights import bundled_tags, weights_file
+from robustbench_cv.models.weights.initial_weights import weights_file
 from robustbench_cv.registry import Scalar, Spec, expand_tag
 from robustbench_cv.types import AnyModel, Labels
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from robustbench_cv.bundled_weights import FOLDER, bundled_tags, cached_weights, lacking
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.checkpoint import LOG, State, load_into, read_state
 from robustbench_cv.models.weights.description import Description, read_description
@@ -19,13 +18,6 @@ from robustbench_cv.models.weights.dry_build import require_buildable
 from robustbench_cv.types import Labels
 
 N = TypeVar("N", bound=nn.Module)
-FOLDER = Path(__file__).parent
-"""The bundled weights and their cards."""
-
-
-def cache() -> Path:
-    """Where weights stand that were trained on first use."""
-    return Path(os.environ.get("ROBUSTBENCH_CV_CACHE") or Path.home() / ".cache" / "robustbench-cv").expanduser()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +95,6 @@ def initial_weights(
     )
 
 
-def bundled_tags(architecture: str) -> list[str]:
-    """Tags of the bundled weights of an architecture."""
-    parts = (path.name.split(".") for path in FOLDER.glob("*.safetensors"))
-    return sorted(tag for name, tag, *_ in parts if name == architecture)
-
-
 def parse_size(text: int | str | None) -> tuple[int, int] | None:
     """(height, width) from 48 or "160x120" (width x height); None from nothing. UserError where it is neither.
 
@@ -132,14 +118,12 @@ def weights_file(architecture: str, weights: str, checkpoint: str) -> Path | Non
         return Path(checkpoint).expanduser()
     if not weights:
         return None
-    trained = cache() / f"{architecture}.{weights}.safetensors"
+    trained = cached_weights(architecture, weights)
     tags = bundled_tags(architecture)
     if weights not in tags and trained.is_file():
         return trained
     if weights not in tags:
-        close = difflib.get_close_matches(weights, tags, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {tags}" if tags else "it has none; give checkpoint='file.safetensors'"
-        raise UserError(f"{architecture} has no bundled weights {weights!r}; {hint}")
+        raise UserError(lacking(architecture, weights))
     return FOLDER / f"{architecture}.{weights}.safetensors"
 
 
