@@ -66,8 +66,10 @@ SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"]
 
 @pytest.fixture
 def own_handlers() -> Iterator[None]:
-    """What heeds signals is as it was, after the test."""
+    """What heeds signals is the system's before the test, whoever started it ignored (nohup does), and as it was after it."""
     before = {name: signal.getsignal(signal.Signals[name]) for name in SIGNALS}
+    for name in SIGNALS:
+        signal.signal(signal.Signals[name], signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
     yield
     for name, handler in before.items():
         signal.signal(signal.Signals[name], handler)
