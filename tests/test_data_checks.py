@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import DATASETS
-from robustbench_cv.checks.doctor import check_names, diagnose
+from robustbench_cv.checks.declared import check_names
+from robustbench_cv.checks.doctor import diagnose
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, UserError
 from robustbench_cv.findings import Finding

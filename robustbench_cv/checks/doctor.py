@@ -14,6 +14,7 @@ from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.d04_sizes import odd_image
 from robustbench_cv.checks.data_survey import SKIP_BAD, refused_shapes, survey
+from robustbench_cv.checks.declared import check_names, held
 from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
@@ -30,11 +31,6 @@ _HANDICAP = {"S19": 0.2, "S21": 0.05, "S37": 0.2}
 """A renaming of classes has many free choices, and a change of channels may hold one of values (BGR of 0-255): they must explain more than
 a change of values does to be named as the cause. Boxes with swapped or mirrored coordinates fit an image that is turned, too: the format is
 the likelier mistake."""
-
-
-def check_names(stage: str) -> list[str]:
-    """The registered checks of a stage ("before", "after"), by name."""
-    return [name for name, entry in sorted(CHECKS.entries().items()) if entry.facts.get("stage") == stage]
 
 
 def diagnose(
@@ -56,7 +52,7 @@ def diagnose(
     if bad == "raise" and seen.refused:
         raise BadSample(f"{odd_image(seen)}; {SKIP_BAD}")
     where = {"model": model.info.name, "dataset": dataset.name, "task": model.info.task}
-    of_data = [replace(CHECKS.build(name)(seen), **where) for name in check_names("data")]
+    of_data = [replace(held(name, [CHECKS.build(name)(seen)])[0], **where) for name in check_names("data")]
     unusable = seen.unusable()
     usable = [i for i in indices if i not in unusable]
     if not usable:
@@ -150,7 +146,9 @@ def _examine_all(subject: Preflight) -> list[Finding]:
 
 
 def _needs(name: str) -> list[str]:
-    return str(CHECKS.entry(name).facts.get("needs", "")).split()
+    """The checks without which this one means nothing, those that these need before them."""
+    named = str(CHECKS.entry(name).facts.get("needs", "")).split()
+    return list(dict.fromkeys([*(first for n in named for first in _needs(n)), *named]))
 
 
 def _not_tried(name: str, stopped: Finding) -> Finding:
@@ -172,7 +170,7 @@ def _examine_one(name: str, subject: Preflight) -> Finding:
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         evidence = f"the model raised {type(error).__name__}: {reason} ({Path(frame.filename).name}, line {frame.lineno})"
         return Finding(*_id_and_title(name), "stop", evidence, "let the model take any image of this data set")
-    return finding
+    return held(name, [finding])[0]
 
 
 def _id_and_title(name: str) -> tuple[str, str]:

@@ -34,7 +34,13 @@ all are, of two that a poor model confuses some (project choice)."""
 _LOOKS = 2
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="search",
+    action="stop warn",
+    gives="the share that is right as declared and in the other order, its p-value, and what each name means",
+)
 def s19_class_order() -> Before:
     """Tries rotated and sorted class indices, and the order that three quarters of the samples speak for, on the other quarter."""
     return _examine

@@ -37,7 +37,13 @@ class Reading:
         return self.convert(boxes, height, width)
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="stop note",
+    gives="the overlap as declared and under the best other reading or frame; the AP of the ground truth itself",
+)
 def s22_boxes() -> Before:
     """Boxes lie in the image with x2 > x1, ground truth fed back scores AP 1, and no other reading of either side's boxes fits better."""
     return _examine

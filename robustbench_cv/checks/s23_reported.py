@@ -31,7 +31,13 @@ _USELESS = 0.1
 """Mean F1 at the declared score below which it is a warning: hardly anything reaches it, or all does (project choice)."""
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="warn note",
+    gives="the lowest score, boxes an image, duplicates, and the F1 at the declared score and at the best",
+)
 def s23_reported() -> Before:
     """Boxes are neither cut at a high score nor at a few an image, duplicates are suppressed, and the operating score suits the model."""
     return _examine

@@ -26,7 +26,13 @@ _GAIN, _NOTABLE = 0.03, 0.01
 _BLOCKS = (16, 8, 4)
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="stop warn",
+    gives="the shift that fits best, the share of pixels near borders that is right with and without it; the side of the blocks",
+)
 def s27_mask_frame() -> Before:
     """Shifts label maps by up to 8 pixels, and looks for blocks: a map that fits better elsewhere, or is coarse, loses thin objects."""
     return _examine
