@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Met(NamedTuple):
-    """id: as in docs/checks.md. mistake: what goes wrong elsewhere. mechanism: what prevents it here. test: "file::function" under tests/."""
+    """mistake: what goes wrong elsewhere. mechanism: what prevents it here. test: "file::function" under tests/."""
 
     id: str
     mistake: str
@@ -30,13 +30,13 @@ MET_BY_DESIGN = (
     Met(
         "S20",
         "classes are left out, or several read as one, and nobody says so",
-        "Classes meet by name, one without a partner is refused, and the map (with what is left out) is printed before a run and in the report.",
+        "Classes meet by name, one without a partner is refused, and the map (omissions included) is printed before a run and reported.",
         "test_class_map.py::test_missing_classes_are_listed_with_the_closest_names_and_the_way_out",
     ),
     Met(
         "S24",
         "-1 or NaN, which mean undefined, enter a mean",
-        "A metric of nothing raises, and becomes an empty cell with a reason and its n; outputs that are not finite are recorded as failed.",
+        "A metric of nothing raises, and becomes an empty cell with a reason; outputs that are not finite are recorded as failed.",
         "laws/test_metrics.py::test_nothing_is_undefined_not_zero",
     ),
     Met(
@@ -54,7 +54,7 @@ MET_BY_DESIGN = (
     Met(
         "S30",
         "two models are compared on different samples",
-        "A run keeps the ids of its samples; comparisons are paired by id, and runs of other samples, seeds or versions are refused by name.",
+        "A run keeps its samples' ids; comparisons are paired by id, and runs of other samples, seeds or versions are refused by name.",
         "test_compare.py::test_runs_of_other_protocols_are_refused_by_name_and_compared_in_part",
     ),
     Met(
@@ -66,7 +66,7 @@ MET_BY_DESIGN = (
     Met(
         "S33",
         "what a removal leaves behind (a patch, a seam) is taken for the effect of the context",
-        "Every edit of a suite gets its placebo, effects are shown less the placebo's, and a pixel changed outside an edit's region is an error.",
+        "Every edit of a suite gets its placebo, effects are shown less the placebo's, and a pixel changed outside the region is an error.",
         "test_suite.py::test_every_intervention_of_a_suite_gets_its_control",
     ),
     Met(

@@ -46,4 +46,6 @@ def _training(module: torch.nn.Module | None) -> list[str]:
 
 def _stop(training: list[str], when: str) -> Finding:
     evidence = f"{len(training)} modules are in train mode{when}, first {training[0]!r}"
-    return Finding("S05", _TITLE, "stop", evidence, "call .eval() on the module before handing it over, and leave its modes alone afterwards")
+    return Finding(
+        "S05", _TITLE, "stop", evidence, "call .eval() on the module before handing it over, and leave its modes alone afterwards"
+    )

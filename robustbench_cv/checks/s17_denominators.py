@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pyarrow import compute
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.check import After, AfterRun
+from robustbench_cv.checks.check import After
 from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.worst_case import attack_success
 from robustbench_cv.results import Group, Results

@@ -15,7 +15,7 @@ from robustbench_cv.checks.box_frames import learn, pairs_of, reframed
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import Comparison, Quality, best, compare
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.findings import Finding
+from robustbench_cv.findings import Finding, Fix
 from robustbench_cv.metrics.coco_matching import MAX_DETECTIONS
 from robustbench_cv.types import BoxPrediction, BoxTarget, Sample
 
@@ -28,9 +28,13 @@ _WAY_OUT = "give boxes as x1, y1, x2, y2 in pixels of the image itself"
 
 @dataclass(frozen=True)
 class Reading:
-    """What boxes (N, 4) may have been meant as. convert: to xyxy pixels, given height and width in px. relative: shares of these."""
+    """What boxes (N, 4) may have been meant as. convert: to xyxy pixels, given height and width in px. relative: shares of these.
+
+    code: the same as Python about `boxes` (..., 4), `height` and `width`.
+    """
 
     convert: Callable[[Tensor, int, int], Tensor]
+    code: str
     relative: bool = False
 
     def __call__(self, boxes: Tensor, height: int, width: int) -> Tensor:
@@ -53,13 +57,21 @@ def _from_centres(b: Tensor) -> Tensor:
     return torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1)
 
 
+_SHARES = "boxes = boxes * boxes.new_tensor([width, height, width, height])"
+_XYWH = "boxes = torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1)"
+_CENTRES = "boxes = torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], -1)"
+
 READINGS: dict[str, Reading] = {
-    "x, y, width, height": Reading(lambda b, h, w: boxes.xywh_to_xyxy(b)),
-    "centre x, centre y, width, height": Reading(lambda b, h, w: _from_centres(b)),
-    "y1, x1, y2, x2": Reading(lambda b, h, w: b[:, [1, 0, 3, 2]]),
-    "x1, y1, x2, y2 as shares of the image": Reading(lambda b, h, w: _scale(b, h, w), relative=True),
-    "centre x, centre y, width, height as shares of the image": Reading(lambda b, h, w: _from_centres(_scale(b, h, w)), relative=True),
-    "x, y, width, height as shares of the image": Reading(lambda b, h, w: boxes.xywh_to_xyxy(_scale(b, h, w)), relative=True),
+    "x, y, width, height": Reading(lambda b, h, w: boxes.xywh_to_xyxy(b), _XYWH),
+    "centre x, centre y, width, height": Reading(lambda b, h, w: _from_centres(b), _CENTRES),
+    "y1, x1, y2, x2": Reading(lambda b, h, w: b[:, [1, 0, 3, 2]], "boxes = boxes[..., [1, 0, 3, 2]]"),
+    "x1, y1, x2, y2 as shares of the image": Reading(lambda b, h, w: _scale(b, h, w), _SHARES, relative=True),
+    "centre x, centre y, width, height as shares of the image": Reading(
+        lambda b, h, w: _from_centres(_scale(b, h, w)), f"{_SHARES}; {_CENTRES}", relative=True
+    ),
+    "x, y, width, height as shares of the image": Reading(
+        lambda b, h, w: boxes.xywh_to_xyxy(_scale(b, h, w)), f"{_SHARES}; {_XYWH}", relative=True
+    ),
 }
 """By what is said of them."""
 
@@ -95,7 +107,8 @@ def _of_fit(samples: Sequence[Sample], predictions: Sequence[BoxPrediction]) -> 
             tried.append(compare(f"the model's boxes read as {name}", declared, _fit([_truth(s) for s in samples], model)))
     better = best(tried)
     if better is not None and better.verdict == "stop":
-        return Finding("S22", _TITLE, "stop", str(better), f"{_meant(better, tried)}: {_WAY_OUT}", gain=better.gain)
+        remedy = f"{_meant(better, tried)}: {_WAY_OUT}"
+        return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain, fix=_fix_of_reading(better, tried))
     return _of_frame(samples, predictions, surest, declared)
 
 
@@ -118,12 +131,26 @@ def _of_frame(
         f"the model's boxes fit after {frame}: give them in pixels of the image handed over (undo resizing, letterbox, mirroring, offsets "
         "inside the model), or give annotations in the frame of the images, if these were padded or mirrored without them"
     )
-    return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain)
+    fix = None if frame is None else Fix(frame.code, _PLACE.format("model"))
+    return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain, fix=fix)
+
+
+_PLACE = "where the {}'s boxes are made; (..., 4), height and width of their image in px"
+
+
+def _fix_of_reading(better: Comparison, tried: Sequence[Comparison]) -> Fix:
+    """The reading as code, on the side that it speaks of; on either where none is likelier."""
+    side = "model or data" if len(_alike(better, tried)) > 1 else "data" if better.name.startswith("the data's") else "model"
+    return Fix(READINGS[better.name.split(" read as ")[1]].code, _PLACE.format(side))
+
+
+def _alike(better: Comparison, tried: Sequence[Comparison]) -> list[str]:
+    return [c.name for c in tried if abs(c.changed - better.changed) < 1e-6 and c.is_better]
 
 
 def _meant(better: Comparison, tried: Sequence[Comparison]) -> str:
     """Swapping axes on one side is as good as on the other: then only the user can tell."""
-    alike = [c.name for c in tried if abs(c.changed - better.changed) < 1e-6 and c.is_better]
+    alike = _alike(better, tried)
     return f"either {alike[0]}, or {alike[1]}" if len(alike) > 1 else better.name.replace(" read as ", " are ")
 
 
@@ -138,8 +165,10 @@ def _of_data(samples: Sequence[Sample]) -> Finding | None:
         evidence = "no coordinate exceeds 1: shares of the image, not pixels?"
     fitting = {name: reading for name, reading in READINGS.items() if reading.relative == tiny}
     possible = [name for name, reading in fitting.items() if _all_inside(samples, [reading(_truth(s), *_size(s)) for s in samples])]
+    side = _PLACE.format("data")
+    fix = Fix(READINGS[possible[0]].code, side) if len(possible) == 1 else None
     hint = f" (all would be possible as {' or as '.join(possible)})" if possible else ""
-    return Finding("S22", _TITLE, "stop", evidence, f"the data's boxes{hint}: {_WAY_OUT}")
+    return Finding("S22", _TITLE, "stop", evidence, f"the data's boxes{hint}: {_WAY_OUT}", fix=fix)
 
 
 def _of_truth(samples: Sequence[Sample], subject: Preflight) -> Finding:

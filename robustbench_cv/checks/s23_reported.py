@@ -11,6 +11,7 @@ from robustbench_cv import boxes
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.best_score import best_operation
 from robustbench_cv.checks.check import Before, Preflight
+from robustbench_cv.checks.fixes import fix_of_score
 from robustbench_cv.checks.quality import SIGNIFICANT, measure
 from robustbench_cv.findings import Finding, Verdict
 from robustbench_cv.metrics.paired_tests import sign_flips
@@ -110,4 +111,4 @@ def _of_score(subject: Preflight) -> Finding | None:
     )
     remedy = f"set operating_score={score:.2g}, or look at what is done to the scores"
     verdict: Verdict = "warn" if declared.skill < _USELESS else "note"
-    return Finding("S23", _TITLE, verdict, evidence, remedy, gain=gain)
+    return Finding("S23", _TITLE, verdict, evidence, remedy, gain=gain, fix=fix_of_score(score))

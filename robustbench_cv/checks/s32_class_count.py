@@ -35,6 +35,8 @@ def _examine(subject: Preflight) -> Finding:
     names = len(model.info.classes)
     if scores == names:
         return Finding("S32", _TITLE, "pass", f"{scores} scores for {names} class names")
-    more = "drop the scores that stand for no class (a background in front, padding)" if scores > names else "leave out names without a score"
+    more = (
+        "drop the scores that stand for no class (a background in front, padding)" if scores > names else "leave out names without a score"
+    )
     remedy = f"{more}, or give one name for each score, in the order of the scores"
     return Finding("S32", _TITLE, "stop", f"the model gives {scores} scores and has {names} class names", remedy)
