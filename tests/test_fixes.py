@@ -109,7 +109,7 @@ def test_a_model_of_ones_own_is_mended_by_a_line_at_the_top_of_raw(mistake: str,
 
     def written(images: Tensor) -> Tensor:
         names: dict[str, Any] = {"images": images}
-        exec(line, names)  # noqa: S102  the line that the check prints
+        exec(line, names)
         return CODE[mistake](names["images"])
 
     assert stopping(Tiny(task, before=written), found) == []
@@ -181,7 +181,7 @@ def test_boxes_are_mended_by_the_line_that_is_printed(reading: str, side: str) -
 
     def mended(boxes: Tensor, height: int, width: int) -> Tensor:
         names: dict[str, Any] = {"torch": torch, "boxes": change(boxes, height, width), "height": height, "width": width}
-        exec(line, names)  # noqa: S102  the line that the check prints
+        exec(line, names)
         made: Tensor = names["boxes"]
         return made
 
@@ -209,7 +209,7 @@ def test_changes_put_together_do_what_one_after_the_other_does_and_are_written_a
     for change in every:
         torch.testing.assert_close(change.then(CAFFE.undo)(x), CAFFE.undo(change(x)), rtol=1e-4, atol=1e-3)
         names: dict[str, Any] = {"images": x}
-        exec(change.code, names)  # noqa: S102  the line that a check prints
+        exec(change.code, names)
         torch.testing.assert_close(names["images"], change(x), rtol=1e-3, atol=2e-3)
     with pytest.raises(ValueError, match="put it first"):
         FLIP.then(PixelChange(power=2))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -46,6 +48,17 @@ def test_every_check_declares_when_it_runs_what_it_costs_and_what_it_does(name: 
     assert actions(name)
     assert set(str(facts["action"]).split()) == set(actions(name)), "known verdicts alone"
     assert len(str(facts["gives"])) > 20
+
+
+@pytest.mark.parametrize("module", sorted({entry.module for entry in CHECKS.entries().values()}))
+def test_a_check_declares_what_its_code_may_say(module: str) -> None:
+    """Of a file's checks together: the verdicts that stand in it; what is left to the size of the gain stops or warns."""
+    tree = list(ast.walk(ast.parse(inspect.getsource(importlib.import_module(module)))))
+    said = {n.value for n in tree if isinstance(n, ast.Constant) and n.value in ("stop", "warn", "note")}
+    by_gain = any((isinstance(n, ast.Name) and n.id == "report") or (isinstance(n, ast.Attribute) and n.attr == "verdict") for n in tree)
+    declared = {action for name, entry in CHECKS.entries().items() if entry.module == module for action in actions(name)}
+    assert declared <= (said | {"stop", "warn"} if by_gain else said)
+    assert said <= declared
 
 
 class Brightness(nn.Module):
