@@ -286,6 +286,17 @@ def test_label_maps_that_are_shifted_or_coarse_are_named() -> None:
     assert (blocks.verdict, "4 x 4" in blocks.evidence) == ("warn", True), blocks
     small = finding("s27-mask-frame", SEGMENTER, said=lambda p: MaskPrediction(p.labels[::2, ::2]))
     assert small.verdict == "stop"
+    one = finding("s27-mask-frame", SEGMENTER, said=lambda p: MaskPrediction(p.labels.roll((0, 1), (0, 1))))
+    assert (one.verdict, "+0 px down and -1 px right fit" in one.evidence) == ("stop", True), one
+
+
+@pytest.mark.slow
+def test_a_shift_by_one_pixel_of_a_coarse_segmenter_is_told() -> None:
+    assert finding("s27-mask-frame", "fcn8s.scenes").verdict == "pass"
+    for by in ((0, 1), (1, 0), (-1, 0)):
+        seen = finding("s27-mask-frame", "fcn8s.scenes", said=lambda p, by=by: MaskPrediction(p.labels.roll(by, (0, 1))))  # type: ignore[misc]
+        assert seen.verdict in ("note", "warn", "stop"), seen
+        assert f"{-by[0]:+d} px down and {-by[1]:+d} px right fit" in seen.evidence
 
 
 def test_scores_between_far_points_are_noted_and_finer_ones_are_not() -> None:
