@@ -104,14 +104,13 @@ def _changed(after_run: AfterRun, cell: CellRow, samples: Sequence[str], folder:
         shown = [_pixels(folder, cell.key, k) for k in range(len(samples))]
     except (safetensors.SafetensorError, OSError):
         return ()
-    pairs = [(exact.get(str(k)), picture) for k, picture in enumerate(shown)]
-    if any(image is None or image.shape != picture.shape for image, picture in pairs):
+    if any(str(k) not in exact or exact[str(k)].shape != picture.shape for k, picture in enumerate(shown)):
         return ()
-    score = model.info.operating_score
+    device, score = after_run.device, model.info.operating_score
     return tuple(
         sample
-        for sample, pair in zip(samples, pairs, strict=True)
-        if differ(*(_predict(model, cast(Tensor, x), after_run.device) for x in pair), score)
+        for k, (sample, picture) in enumerate(zip(samples, shown, strict=True))
+        if differ(_predict(model, exact[str(k)], device), _predict(model, picture, device), score)
     )
 
 
