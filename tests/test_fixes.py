@@ -173,8 +173,9 @@ def test_boxes_are_mended_by_the_line_that_is_printed(reading: str, side: str) -
     if side == "data" and reading in ("another input size", "mirrored"):
         pytest.skip("a frame is told of the model's boxes")
     wrong = Tiny("detection", boxes=change) if side == "model" else Tiny("detection")
-    (finding,) = stopping(wrong, right if side == "model" else with_boxes(right, change))
-    assert (finding.check, finding.fix is not None) == ("S22", True)
+    check = CHECKS.build("s22-boxes")
+    finding = check(Preflight(wrong, "detection", right if side == "model" else with_boxes(right, change)))
+    assert finding.verdict == "stop"
     assert finding.fix is not None
     assert side in finding.fix.place
     line = finding.fix.line
@@ -186,7 +187,8 @@ def test_boxes_are_mended_by_the_line_that_is_printed(reading: str, side: str) -
         return made
 
     data = right if side == "model" else with_boxes(right, mended)
-    assert stopping(Tiny("detection", boxes=mended) if side == "model" else Tiny("detection"), data) == []
+    model = Tiny("detection", boxes=mended) if side == "model" else Tiny("detection")
+    assert check(Preflight(model, "detection", data)).verdict == "pass"
 
 
 def test_the_operating_score_is_named() -> None:
