@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from robustbench_cv.catalogue import DATASETS
-from robustbench_cv.checks.d06_boxes import d06_boxes
+from robustbench_cv.catalogue import CHECKS, DATASETS
 from robustbench_cv.checks.data_survey import survey
 from robustbench_cv.checks.declared import check_names
 from robustbench_cv.checks.doctor import diagnose
@@ -115,12 +114,13 @@ def _doubled(target: BoxTarget) -> BoxTarget:
     return target.select(twice)
 
 
+def d06(found: Sequence[Sample]) -> Finding:
+    data = Listed(found, "detection", Tiny("detection").info.classes)
+    finding: Finding = CHECKS.build("d06-boxes")(survey(data, range(len(data))))
+    return finding
+
+
 def test_boxes_that_are_annotated_twice_are_named_by_how_many_there_are() -> None:
-    subject = Tiny("detection")
-
-    def d06(found: Sequence[Sample]) -> Finding:
-        return findings(Listed(found, "detection", subject.info.classes), subject)["D06"]
-
     right = samples("detection")
     assert d06(right).verdict == "pass"
     every = d06(_with_targets(_doubled))
@@ -138,14 +138,15 @@ def test_boxes_of_a_smaller_image_are_named_and_boxes_of_another_class_at_one_pl
     def renamed(target: BoxTarget) -> BoxTarget:
         return BoxTarget.of(torch.cat([target.boxes] * 2), torch.cat([target.labels, (target.labels + 1) % 6]))
 
-    def seen(change: Any) -> Finding:
-        data = Listed(_with_targets(change), "detection", Tiny("detection").info.classes)
-        return d06_boxes()(survey(data, range(len(data))))
+    def without(target: BoxTarget) -> BoxTarget:
+        return target.select(torch.zeros(0, dtype=torch.int64))
 
-    short = seen(half)
-    assert (short.verdict, "goes beyond 50% of its image's width" in short.evidence) == ("warn", True), short
-    assert seen(renamed).verdict == "pass"
-    assert seen(lambda target: BoxTarget.of(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))).verdict == "not applicable"
+    short = d06(_with_targets(half))
+    reach = max(float(s.target.boxes[:, 2].max()) / s.image.shape[-1] for s in samples("detection") if isinstance(s.target, BoxTarget))
+    assert (short.verdict, f"goes beyond {reach / 2:.0%} of its image's width" in short.evidence) == ("warn", True), short
+    assert "another image size" in short.remedy
+    assert d06(_with_targets(renamed)).verdict == "pass"
+    assert d06(_with_targets(without)).verdict == "not applicable"
 
 
 @pytest.mark.parametrize("count", [1, 7, 40])
