@@ -31,7 +31,7 @@ def checks() -> Report:
 def _table(results: Results) -> Table:
     rows: dict[tuple[str, ...], list[str]] = {}
     for finding in sorted(results.findings, key=lambda f: (list(_VERDICTS).index(f.verdict), f.check)):
-        key = (_VERDICTS[finding.verdict], finding.check, finding.title, finding.evidence, finding.remedy)
+        key = (_VERDICTS[finding.verdict], finding.check, finding.title, finding.evidence, _remedy(finding))
         rows.setdefault(key, []).append(_where(finding))
     cells: list[list[Cell]] = [
         [verdict, check, title, _places(list(dict.fromkeys(where))), evidence, remedy]
@@ -40,6 +40,11 @@ def _table(results: Results) -> Table:
     caption = "Validity checks, before and after the run. Ids are stable; a stop blocks numbers, a warning marks them."
     notes = () if cells else ("No check has run: nothing here says that the numbers are right.",)
     return Table(cells_of(_COLUMNS, cells), caption, "checks", notes, blocks="verdict", title="Checks", folded=("pass", "not applicable"))
+
+
+def _remedy(finding: Finding) -> str:
+    """What to do, and the corrected line of configuration where there is one."""
+    return finding.remedy if finding.fix is None else f"{finding.remedy}. Write {finding.fix.line} ({finding.fix.place})"
 
 
 def _places(where: list[str]) -> str:

@@ -10,7 +10,7 @@ import pandas
 from typing_extensions import TypedDict, Unpack
 
 from robustbench_cv.catalogue import DATASETS, MODELS
-from robustbench_cv.checks.doctor import diagnose
+from robustbench_cv.checks.doctor import diagnose, step_count
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.data.source import seen_by
 from robustbench_cv.errors import UserError
@@ -198,8 +198,12 @@ def examine_specs(
     device: str = "auto",
     class_map: Mapping[str, str] | None = None,
     announce: Callable[[str], None] = lambda text: None,
+    progress: Callable[[int], Progress] = silent,
 ) -> list[Finding]:
-    """Run every check on a model and up to 64 samples of a data set, both by spec: what `robustbench-cv doctor` prints."""
+    """Run every check on a model and up to 64 samples of a data set, both by spec: what `robustbench-cv doctor` prints.
+
+    progress: over the checks.
+    """
     MODELS.check(model)
     DATASETS.check(data)
     chosen = choose_device(device)
@@ -209,7 +213,18 @@ def examine_specs(
     built = seen_by(dataset, built)
     mapping = ClassMap.match(dataset.labels, built.info.classes, class_map or {})
     announce(f"{built.info.name} on {dataset.name}: {mapping.summary()}")
-    return diagnose(built, dataset, mapping, range(len(dataset)), device=chosen)
+    with progress(step_count()) as bar:
+        begun = 0
+
+        def begins(step: str) -> None:
+            nonlocal begun
+            bar.advance(min(begun, 1))
+            begun += 1
+            bar.describe(step)
+
+        findings = diagnose(built, dataset, mapping, range(len(dataset)), device=chosen, begins=begins)
+        bar.advance(min(begun, 1))
+    return findings
 
 
 def explain(

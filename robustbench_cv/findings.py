@@ -21,12 +21,25 @@ STRENGTH = "attack strength"
 
 
 @dataclass(frozen=True)
+class Fix:
+    """What to write where. line: of Python or of the command line, as it must be. place: where it belongs, in words.
+
+    arguments: of a model's spec (file.py:factory of a bare module), name and text of each; an empty text: leave it out.
+    """
+
+    line: str
+    place: str
+    arguments: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one check says. evidence: the measured numbers; remedy: what to do, empty when it passed. "stop" blocks the affected numbers.
 
     model, dataset, condition, task: what it was said of; empty means all (models of two tasks may share a name). gain: by how much the
     remedy would raise the quality of the predictions, in [0, 1], where the check measured it: of several checks that would mend the same
-    fault, the greatest names the cause. code: which of its findings this is, for programs; empty for most.
+    fault, the greatest names the cause. code: which of its findings this is, for programs; empty for most. fix: the corrected line of
+    configuration, where the check can name it.
     """
 
     check: str
@@ -41,6 +54,7 @@ class Finding:
     gain: float | None = None
     task: str = ""
     code: Code = ""
+    fix: Fix | None = None
 
     @property
     def is_strength(self) -> bool:

@@ -12,13 +12,14 @@ import numpy
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
 from robustbench_cv.checks.check import Answer, Preflight
 from robustbench_cv.checks.class_orders import Said, assign, known_orders, learned_order
 from robustbench_cv.checks.doctor import draw
 from robustbench_cv.checks.input_geometry import SYMMETRIES, resize
-from robustbench_cv.checks.transform_families import IMAGENET, rgb_to_ycbcr, ycbcr_to_rgb
+from robustbench_cv.checks.pixel_changes import IMAGENET, rgb_to_ycbcr, ycbcr_to_rgb
 from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.paired_tests import mcnemar, sign_flips
 from robustbench_cv.models.build import build
@@ -31,6 +32,7 @@ from robustbench_cv.types import (
     Logits,
     MaskPrediction,
     ModelInfo,
+    PixelLogits,
     Prediction,
     Sample,
 )
@@ -96,7 +98,7 @@ SOUND = [
     *((check, CLASSIFIER) for check in ("s01-range", "s02-normalisation", "s19-class-order", "s21-channels", "s37-input-geometry")),
     *((check, CLASSIFIER) for check in ("s04-probabilities", "s08-randomness", "s12-same-function", "s38-denied-labels")),
     *((check, SEGMENTER) for check in ("s27-mask-frame",)),
-    *((check, DETECTOR) for check in ("s22-boxes", "s23-reported", "s19-class-order")),
+    *((check, DETECTOR) for check in ("s22-boxes", "s23-reported", "s19-class-order", "s39-unannotated")),
 ]
 
 
@@ -284,6 +286,48 @@ def test_label_maps_that_are_shifted_or_coarse_are_named() -> None:
     assert (blocks.verdict, "4 x 4" in blocks.evidence) == ("warn", True), blocks
     small = finding("s27-mask-frame", SEGMENTER, said=lambda p: MaskPrediction(p.labels[::2, ::2]))
     assert small.verdict == "stop"
+    one = finding("s27-mask-frame", SEGMENTER, said=lambda p: MaskPrediction(p.labels.roll((0, 1), (0, 1))))
+    assert (one.verdict, "+0 px down and -1 px right fit" in one.evidence) == ("stop", True), one
+
+
+@pytest.mark.slow
+def test_a_shift_by_one_pixel_of_a_coarse_segmenter_is_told() -> None:
+    assert finding("s27-mask-frame", "fcn8s.scenes").verdict == "pass"
+    for by in ((0, 1), (1, 0), (-1, 0)):
+        seen = finding("s27-mask-frame", "fcn8s.scenes", said=lambda p, by=by: MaskPrediction(p.labels.roll(by, (0, 1))))  # type: ignore[misc]
+        assert seen.verdict in ("note", "warn", "stop"), seen
+        assert f"{-by[0]:+d} px down and {-by[1]:+d} px right fit" in seen.evidence
+
+
+def test_scores_between_far_points_are_noted_and_finer_ones_are_not() -> None:
+    class Coarse(Planted):
+        side = 8
+
+        def raw(self, images: Tensor, /) -> Any:
+            values = self.model.raw(images).values
+            return PixelLogits(F.interpolate(F.avg_pool2d(values, self.side), values.shape[-2:], mode="bilinear", align_corners=False))
+
+    model = Coarse(built(SEGMENTER))
+    for side, verdict in ((16, "note"), (8, "note"), (4, "pass")):
+        model.side = side
+        known = [Answer(p, is_finite=True) for p in clean(SEGMENTER)]
+        seen = CHECKS.build("s27-mask-frame")(Preflight(model, "segmentation", scenes("segmentation"), known=known))
+        assert (seen.verdict, f"1/{side} of the resolution" in seen.evidence) == (verdict, verdict == "note"), seen
+
+
+def test_objects_that_nobody_annotated_are_noted_with_their_images() -> None:
+    rng = numpy.random.default_rng(0)
+
+    def thinned(target: Any) -> Any:
+        kept = torch.from_numpy(numpy.flatnonzero(rng.random(len(target.boxes)) < 0.5))
+        return target.select(kept)
+
+    found = [replace(s, target=thinned(s.target)) for s in scenes("detection")]
+    seen = finding("s39-unannotated", DETECTOR, found, said=same)
+    assert seen.verdict == "note", seen
+    assert "may lack their annotation" in seen.remedy
+    nothing = finding("s39-unannotated", DETECTOR, said=lambda p: p.select(torch.zeros(0, dtype=torch.int64)))
+    assert nothing.verdict == "not applicable"
 
 
 REPORTED: dict[str, tuple[Change, str]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import pytest
@@ -15,8 +15,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from robustbench_cv.catalogue import DATASETS
-from robustbench_cv.checks.doctor import check_names, diagnose
+from robustbench_cv.catalogue import CHECKS, DATASETS
+from robustbench_cv.checks.data_survey import survey
+from robustbench_cv.checks.declared import check_names
+from robustbench_cv.checks.doctor import diagnose
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, UserError
 from robustbench_cv.findings import Finding
@@ -24,7 +26,7 @@ from robustbench_cv.models.adapt import classifier, segmenter
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite import CLEAN, Suite, Track
-from robustbench_cv.types import AnyModel, Dataset, Labels, Sample
+from robustbench_cv.types import AnyModel, BoxTarget, Dataset, Labels, Sample
 from tests.checked_models import Listed, Tiny, samples
 
 CLASSES = Labels(("dark", "light"))
@@ -100,6 +102,51 @@ def test_samples_that_lie_in_no_files_are_not_judged_as_files() -> None:
         "pass",
         "not applicable",
     ]
+
+
+def _with_targets(change: Any) -> list[Sample]:
+    """Detection samples with other boxes: what `change` makes of each target."""
+    return [replace(s, target=change(s.target)) for s in samples("detection")]
+
+
+def _doubled(target: BoxTarget) -> BoxTarget:
+    twice = torch.arange(len(target.boxes)).repeat(2)
+    return target.select(twice)
+
+
+def d06(found: Sequence[Sample]) -> Finding:
+    data = Listed(found, "detection", Tiny("detection").info.classes)
+    finding: Finding = CHECKS.build("d06-boxes")(survey(data, range(len(data))))
+    return finding
+
+
+def test_boxes_that_are_annotated_twice_are_named_by_how_many_there_are() -> None:
+    right = samples("detection")
+    assert d06(right).verdict == "pass"
+    every = d06(_with_targets(_doubled))
+    total = sum(len(s.target.boxes) for s in right if isinstance(s.target, BoxTarget))
+    assert (every.verdict, f"{total} of {2 * total} boxes repeat another" in every.evidence) == ("stop", True)
+    assert "keep one of each" in every.remedy
+    one = d06([replace(right[0], target=_doubled(cast(BoxTarget, right[0].target))), *right[1:]])
+    assert (one.verdict, f"in 1 images, first {right[0].id!r}" in one.evidence) == ("warn", True)
+
+
+def test_boxes_of_a_smaller_image_are_named_and_boxes_of_another_class_at_one_place_are_not() -> None:
+    def half(target: BoxTarget) -> BoxTarget:
+        return BoxTarget.of(target.boxes / 2, target.labels)
+
+    def renamed(target: BoxTarget) -> BoxTarget:
+        return BoxTarget.of(torch.cat([target.boxes] * 2), torch.cat([target.labels, (target.labels + 1) % 6]))
+
+    def without(target: BoxTarget) -> BoxTarget:
+        return target.select(torch.zeros(0, dtype=torch.int64))
+
+    short = d06(_with_targets(half))
+    reach = max(float(s.target.boxes[:, 2].max()) / s.image.shape[-1] for s in samples("detection") if isinstance(s.target, BoxTarget))
+    assert (short.verdict, f"goes beyond {reach / 2:.0%} of its image's width" in short.evidence) == ("warn", True), short
+    assert "another image size" in short.remedy
+    assert d06(_with_targets(renamed)).verdict == "pass"
+    assert d06(_with_targets(without)).verdict == "not applicable"
 
 
 @pytest.mark.parametrize("count", [1, 7, 40])

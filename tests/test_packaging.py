@@ -107,6 +107,7 @@ ROOMS = (
         "arguments",
         "arrow",
         "bare_paths",
+        "bundled_weights",
     ),
     (
         "suite",
@@ -129,7 +130,7 @@ ROOMS = (
     ("results",),
     ("context_results", "checks", "gates", "compare", "baselines", "power", "explain"),
     ("joined",),
-    ("typed_suite", "short_conditions", "suite_files", "suite_overrides", "suite_schema"),
+    ("typed_suite", "short_conditions", "suite_conversion", "suite_files", "suite_overrides", "suite_schema"),
     ("rendering", "runner"),
     ("scoring",),
     ("api", "benchmarking", "benchmark_cases", "cli", "sql", "pytest_plugin"),

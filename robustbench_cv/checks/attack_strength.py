@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.attacked import Attacked
-from robustbench_cv.checks.doctor import check_names
+from robustbench_cv.checks.declared import check_names, held
 from robustbench_cv.checks.s09_gradients import FEW_ZEROS, MOST_ZEROS, REMEDY
 from robustbench_cv.findings import STRENGTH, Finding
 
@@ -37,7 +37,7 @@ def _judge(subject: Attacked) -> Finding:
         return _of_all_broken(subject)
     if not subject.survivors:
         return _from_records(subject)
-    findings: list[Finding] = [CHECKS.build(name)(subject) for name in _names()]
+    findings: list[Finding] = [held(name, [CHECKS.build(name)(subject)])[0] for name in _names()]
     objections = [f for f in findings if f.verdict in ("stop", "warn")]
     if objections:
         first = objections[0]

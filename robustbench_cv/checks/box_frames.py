@@ -35,6 +35,14 @@ class Frame(NamedTuple):
         corners = corners * sides
         return torch.cat([corners.amin(1), corners.amax(1)], 1)
 
+    @property
+    def code(self) -> str:
+        """The same as Python about `boxes` (..., 4), `height` and `width`."""
+        scale, offset = (f"boxes.new_tensor([{v[0]:.4g}, {v[1]:.4g}])" for v in (self.scale.tolist(), self.offset.tolist()))
+        sides = " * boxes.new_tensor([width, height])" if self.shares else ""
+        lines = [f"corners = boxes.unflatten(-1, (2, 2)) * {scale} + {offset}{sides}"]
+        return "; ".join([*lines, "boxes = torch.cat([corners.amin(-2), corners.amax(-2)], -1)"])
+
     def __str__(self) -> str:
         unit = " of the side" if self.shares else " px"
         axes = (

@@ -19,6 +19,7 @@ from robustbench_cv.suite import CLEAN
 if TYPE_CHECKING:
     from robustbench_cv.checks.attacked import Attacked
     from robustbench_cv.checks.data_survey import DataSurvey
+    from robustbench_cv.data.class_map import ClassMap
     from robustbench_cv.results import Results
     from robustbench_cv.tasks import Task
     from robustbench_cv.types import AnyModel, Model, Prediction, Sample
@@ -42,6 +43,7 @@ class Preflight:
     """Before a run: a model on its device, and up to 64 labelled samples whose targets are in the model's class indices.
 
     reserve: reads more samples, for questions that the first do not decide. known: the answers to the first samples, if they are had.
+    class_map: by which the samples' targets were moved into the model's class indices; None where nothing was moved.
     """
 
     model: AnyModel
@@ -51,6 +53,7 @@ class Preflight:
     device: str = "cpu"
     reserve: Callable[[], Sequence[Sample]] = tuple
     known: Sequence[Answer] = ()
+    class_map: ClassMap | None = None
 
     @cached_property
     def clean_predictions(self) -> Sequence[Prediction]:

@@ -11,7 +11,12 @@ _TITLE = "readable samples"
 _NAMED = 3
 
 
-@check(stage="data")
+@check(
+    stage="data",
+    cost="data",
+    action="stop warn",
+    gives="how many samples cannot be read, and the first three with file and fault",
+)
 def d01_readable() -> OfData:
     """Every sample's files are there, whole and consistent: a run stops at the first that is not, or counts it as failed."""
     return _examine

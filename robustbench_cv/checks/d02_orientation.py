@@ -13,7 +13,12 @@ _FEW = 0.05
 """Share of turned images up to which labels of whole images are a note, not a warning (project choice)."""
 
 
-@check(stage="data")
+@check(
+    stage="data",
+    cost="data",
+    action="warn note",
+    gives="how many images ask for a turn, and the first with its orientation",
+)
 def d02_orientation() -> OfData:
     """No photo asks to be turned, or it was: boxes and masks drawn on what a viewer shows lie elsewhere on the pixels as stored."""
     return _examine

@@ -16,7 +16,12 @@ _MOST = 1000
 """Files that are looked into (project choice)."""
 
 
-@check(stage="data")
+@check(
+    stage="data",
+    cost="data",
+    action="warn",
+    gives="how many files look like images or lead nowhere, and the first of each",
+)
 def d03_passed_over() -> OfData:
     """Beside the images there are no files that hold images under another suffix, and no links that lead nowhere."""
     return _examine

@@ -10,7 +10,12 @@ from robustbench_cv.findings import Finding
 _TITLE = "image sizes"
 
 
-@check(stage="data")
+@check(
+    stage="data",
+    cost="data",
+    action="stop warn",
+    gives="the first image whose size the model refuses, and what it raised",
+)
 def d04_sizes() -> OfData:
     """The model fails on no size of image while it takes others: one odd image would stop a run at its turn."""
     return _examine

@@ -13,7 +13,12 @@ _MOST = 0.5
 """Objects that cover more than this share of the images are more likely surfaces (project choice)."""
 
 
-@check(stage="data")
+@check(
+    stage="data",
+    cost="data",
+    action="warn note",
+    gives="which classes count as objects, which as surfaces, and the share of the pixels that objects have",
+)
 def d05_objects() -> OfData:
     """Which classes of label maps are objects, where nothing but their names tells: removals, swaps and occlusions are about these."""
     return _examine

@@ -14,7 +14,12 @@ _SHORT = 0.8
 """Share of the sides that no box goes beyond, where boxes belong to smaller images (project choice: of 32 boxes, some touch the edge)."""
 
 
-@check(stage="data")
+@check(
+    stage="data",
+    cost="data",
+    action="stop warn",
+    gives="how many boxes repeat another, in which images; how far boxes reach",
+)
 def d06_boxes() -> OfData:
     """No object is annotated twice with the same box, and boxes reach all sides of the images: else they are of another image size."""
     return _examine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.d04_sizes import odd_image
 from robustbench_cv.checks.data_survey import SKIP_BAD, refused_shapes, survey
+from robustbench_cv.checks.declared import check_names, held
 from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
@@ -32,11 +33,6 @@ a change of values does to be named as the cause. Boxes with swapped or mirrored
 the likelier mistake."""
 
 
-def check_names(stage: str) -> list[str]:
-    """The registered checks of a stage ("before", "after"), by name."""
-    return [name for name, entry in sorted(CHECKS.entries().items()) if entry.facts.get("stage") == stage]
-
-
 def diagnose(
     model: AnyModel,
     dataset: Dataset,
@@ -45,26 +41,47 @@ def diagnose(
     *,
     device: str = "cpu",
     bad: Literal["stop", "warn", "raise"] = "stop",
+    begins: Callable[[str], None] = lambda step: None,
 ) -> list[Finding]:
     """Every check of the data, then every check of the model on samples that it can use; the severest first.
 
     bad: what a sample is that cannot be read, or that is of a size on which the model fails: a finding that stops; one that warns, for runs
-    that go on without it; or a BadSample that names it, for runs that would not.
+    that go on without it; or a BadSample that names it, for runs that would not. begins: hears of each of the `step_count()` steps.
     """
+    begins(_READS)
     seen = survey(dataset, indices, skip_bad=bad == "warn", raises=bad == "raise")
     seen = seen if isinstance(model, ClosedModel) else replace(seen, refused=refused_shapes(model, seen, device))
     if bad == "raise" and seen.refused:
         raise BadSample(f"{odd_image(seen)}; {SKIP_BAD}")
     where = {"model": model.info.name, "dataset": dataset.name, "task": model.info.task}
-    of_data = [replace(CHECKS.build(name)(seen), **where) for name in check_names("data")]
+    of_data = []
+    for name in check_names("data"):
+        begins(" ".join(_id_and_title(name)))
+        of_data.append(replace(held(name, [CHECKS.build(name)(seen)])[0], **where))
     unusable = seen.unusable()
     usable = [i for i in indices if i not in unusable]
     if not usable:
         return _severest_first(of_data)
-    return _severest_first([*of_data, *examine(model, dataset, class_map, usable, device=device)])
+    return _severest_first([*of_data, *examine(model, dataset, class_map, usable, device=device, begins=begins)])
 
 
-def examine(model: AnyModel, dataset: Dataset, class_map: ClassMap, indices: Sequence[int], *, device: str = "cpu") -> list[Finding]:
+_READS = "reads the data"
+
+
+def step_count() -> int:
+    """How many steps `diagnose` has: reading the data, and the checks of them and of a model."""
+    return 1 + len(check_names("data")) + len(check_names("before"))
+
+
+def examine(
+    model: AnyModel,
+    dataset: Dataset,
+    class_map: ClassMap,
+    indices: Sequence[int],
+    *,
+    device: str = "cpu",
+    begins: Callable[[str], None] = lambda step: None,
+) -> list[Finding]:
     """Every check that precedes a run, on up to 64 readable samples drawn from `indices` of the data set, or up to 512 where 64 do not
     decide; the severest first.
 
@@ -84,9 +101,15 @@ def examine(model: AnyModel, dataset: Dataset, class_map: ClassMap, indices: Seq
         evidence = "no sample has a prediction without an edit"
         return [Finding("S00", "better than chance", "not applicable", evidence, model=info.name, dataset=dataset.name, task=info.task)]
     subject = Preflight(
-        model, info.task, samples, dataset.name, device, reserve=lambda: _reserve(model, dataset, class_map, later, samples)
+        model,
+        info.task,
+        samples,
+        dataset.name,
+        device,
+        reserve=lambda: _reserve(model, dataset, class_map, later, samples),
+        class_map=class_map,
     )
-    findings = _one_cause(_examine_all(subject))
+    findings = _one_cause(_examine_all(subject, begins))
     return _severest_first([replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in findings])
 
 
@@ -137,20 +160,23 @@ def _answered(model: ClosedModel, samples: Sequence[Sample]) -> list[Sample]:
     return answered
 
 
-def _examine_all(subject: Preflight) -> list[Finding]:
+def _examine_all(subject: Preflight, begins: Callable[[str], None]) -> list[Finding]:
     """One finding of each check, those that others need first."""
     findings: dict[str, Finding] = {}
     waiting = check_names("before")
     while waiting:
         name = next(n for n in waiting if not set(_needs(n)) & set(waiting))
         waiting.remove(name)
+        begins(" ".join(_id_and_title(name)))
         stopped = next((findings[n] for n in _needs(name) if n in findings and findings[n].verdict == "stop"), None)
         findings[name] = _not_tried(name, stopped) if stopped else _examine_one(name, subject)
     return list(findings.values())
 
 
 def _needs(name: str) -> list[str]:
-    return str(CHECKS.entry(name).facts.get("needs", "")).split()
+    """The checks without which this one means nothing, those that these need before them."""
+    named = str(CHECKS.entry(name).facts.get("needs", "")).split()
+    return list(dict.fromkeys([*(first for n in named for first in _needs(n)), *named]))
 
 
 def _not_tried(name: str, stopped: Finding) -> Finding:
@@ -172,7 +198,7 @@ def _examine_one(name: str, subject: Preflight) -> Finding:
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         evidence = f"the model raised {type(error).__name__}: {reason} ({Path(frame.filename).name}, line {frame.lineno})"
         return Finding(*_id_and_title(name), "stop", evidence, "let the model take any image of this data set")
-    return finding
+    return held(name, [finding])[0]
 
 
 def _id_and_title(name: str) -> tuple[str, str]:
@@ -191,4 +217,4 @@ def _one_cause(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _follows(finding: Finding, cause: Finding) -> Finding:
-    return replace(finding, verdict="note", remedy=f"probably follows from {cause.check}: mend that, then check again")
+    return replace(finding, verdict="note", remedy=f"probably follows from {cause.check}: mend that, then check again", fix=None)

@@ -30,6 +30,17 @@ class Symmetry:
         return x.flip([d for d, does in ((-1, self.mirrored), (-2, self.overturned)) if does])
 
     @property
+    def code(self) -> str:
+        """A line of Python that does it to `images`.
+
+        >>> SYMMETRIES["turned by 90 degrees"].code
+        'images = images.transpose(-1, -2).flip(-1)'
+        """
+        flipped = [str(d) for d, does in ((-1, self.mirrored), (-2, self.overturned)) if does]
+        turned = ".transpose(-1, -2)" if self.transposed else ""
+        return f"images = images{turned}" + (f".flip({', '.join(flipped)})" if flipped else "")
+
+    @property
     def inverse(self) -> Symmetry:
         """What undoes it."""
         return Symmetry(True, self.overturned, self.mirrored) if self.transposed else self
@@ -69,7 +80,7 @@ def symmetries(task: Task) -> list[Member]:
 
 def _turned(name: str, turn: Symmetry, task: Task) -> list[Member]:
     undo, remedy = turn.inverse, "undo that before the network, or read the axes as (3, height, width)"
-    alone = Member(f"images {name}", undo, f"images reach the network {name}: {remedy}", same_scale=True)
+    alone = Member(f"images {name}", undo, f"images reach the network {name}: {remedy}", same_scale=True, code=undo.code)
     if task == "classification":
         return [alone]
 
@@ -119,7 +130,7 @@ def _resized(ratio: float) -> Member:
 
     name = f"images {1 / ratio:.3g} times as large as in training"
     remedy = f"resize images to about {ratio:.3g} times their sides before the network: use the input size that it was trained on"
-    return Member(name, lambda x: resize(x, ratio), remedy, back=back, least=_LEAST)
+    return Member(name, lambda x: resize(x, ratio), remedy, back=back, least=_LEAST, resized=ratio)
 
 
 def _zoomed(ratio: float) -> Member:

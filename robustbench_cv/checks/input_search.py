@@ -19,6 +19,7 @@ import numpy
 
 from robustbench_cv.checks.best_score import measure_ranking
 from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.fixes import fix_of_input
 from robustbench_cv.checks.input_geometry import as_it_is, sizes, symmetries
 from robustbench_cv.checks.quality import GAIN, Comparison, Quality, compare, compare_finely, no_evidence
 from robustbench_cv.checks.transform_families import Member, colours, values
@@ -51,12 +52,15 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search found. tried: p-values are corrected. found: the best significant member, if any. samples: how many decided."""
+    """What a search found. tried: p-values are corrected. found: the best significant member, if any, and `member`, which it compares.
+
+    samples: how many decided.
+    """
 
     declared: Quality
     tried: Sequence[Comparison]
     found: Comparison | None
-    remedy: str
+    member: Member | None
     samples: int
 
 
@@ -88,16 +92,17 @@ def search(subject: Preflight, members: Sequence[Member]) -> Searched:
     # What was met on its mistakes alone has no quality to be compared.
     tried = [t.comparison if t.is_full else replace(t.comparison, p=1.0) for t in trials]
     found = best_of([t.comparison for t in trials if t.is_full])
-    remedy = next((m.remedy for m in members if found and m.name == found.name), "")
-    return Searched(declared, tried, found, remedy, samples)
+    member = next((m for m in members if found and m.name == found.name), None)
+    return Searched(declared, tried, found, member, samples)
 
 
 def report(check: str, title: str, subject: Preflight, members: Sequence[Member]) -> Finding:
     """What a search over the members says, as the finding of a check."""
     searched = search(subject, members)
     found = searched.found
-    if found is not None:
-        return Finding(check, title, found.verdict, f"{found}; {searched.samples} samples", searched.remedy, gain=found.gain)
+    if found is not None and searched.member is not None:
+        evidence, member = f"{found}; {searched.samples} samples", searched.member
+        return Finding(check, title, found.verdict, evidence, member.remedy, gain=found.gain, fix=fix_of_input(subject, member))
     nothing = no_evidence(searched.declared, searched.tried)
     if nothing:
         return Finding(check, title, "not applicable", nothing)

@@ -23,7 +23,13 @@ _REMEDY = (
 )
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="warn",
+    gives="the share that is right, or the F1 and the number of objects found",
+)
 def s00_skill() -> Before:
     """Agreement with the labels beyond chance; of a detector, whether it finds any annotated object. Where not, every number is marked."""
     return _examine

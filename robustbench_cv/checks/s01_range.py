@@ -17,7 +17,12 @@ _BRIGHT = 0.75
 _ENOUGH = 8
 
 
-@check(stage="before")
+@check(
+    stage="before",
+    cost="data",
+    action="stop warn",
+    gives="the least and the greatest value, and over how many images",
+)
 def s01_range() -> Before:
     """Images are RGB floats in [0, 1] and use the range: an attack clamps to it, so whatever lies outside changes without a budget."""
     return _examine

@@ -11,7 +11,13 @@ from robustbench_cv.findings import Finding
 _TITLE = "normalisation"
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="search",
+    action="stop warn",
+    gives="the quality as declared and under the best change, its p-value, and how many samples decided",
+)
 def s02_normalisation() -> Before:
     """Undoes the usual normalisations, scales, gammas and the negative; where one makes the model better, the declared one is wrong."""
     return _examine

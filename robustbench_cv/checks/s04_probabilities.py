@@ -20,7 +20,13 @@ _FLOOR = 0.02
 """Share of the outputs' range in which every sample's least one lies, if they are probabilities (project choice)."""
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="stop warn note",
+    gives="the range of the outputs and what they sum to",
+)
 def s04_probabilities() -> Before:
     """Class scores must be logits: gradients through a saturated softmax vanish, and a weak attack then looks like a robust model."""
     return _examine

@@ -28,7 +28,13 @@ _TOLERANCE = 1e-4
 """AutoAttack's bound on normalised logits (I8), here on the greatest difference over the greatest output."""
 
 
-@check(stage="before", needs="s01-range s05-mode")
+@check(
+    stage="before",
+    needs="s06-mutation",
+    cost="passes",
+    action="stop warn",
+    gives="the greatest difference of five passes, calls of autograd, the samples that are answered otherwise",
+)
 def s08_randomness() -> Before:
     """Five passes over the same images agree, and none of them calls autograd itself (a defence that optimises while it predicts)."""
     return _examine

@@ -32,7 +32,13 @@ REMEDY = "remove detach, no_grad and rounding between image and scores (or give 
 REMEDY += "that need no gradient"
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness s12-same-function")
+@check(
+    stage="before",
+    needs="s12-same-function",
+    cost="gradients",
+    action="stop warn",
+    gives="directions in which finite differences have the gradient's sign, and gradients that are zero",
+)
 def s09_gradients() -> Before:
     """A gradient reaches the input, is not zero, and finite differences have its sign."""
     return _examine
@@ -92,7 +98,12 @@ def _rightness(raw: Raw, target: Target) -> Tensor:
     return (logs.gather(1, labels.where(scored, 0)[:, None])[:, 0] * scored).sum()
 
 
-@check(stage="attack")
+@check(
+    stage="attack",
+    cost="gradients",
+    action="stop warn",
+    gives="the same of the attack's own objective, and the share of its images whose every gradient was zero",
+)
 def s09_attack_gradients() -> OfAttack:
     """Of an attack that follows gradients: those of its own objective at the samples it did not break, against finite differences."""
     return _of_attack

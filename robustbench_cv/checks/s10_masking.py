@@ -30,7 +30,12 @@ _UNFINISHED = "more steps, larger ones, or more searches: it looks for the bound
 _BLIND = "more queries, and an attack that follows the gradient beside this one"
 
 
-@check(stage="attack")
+@check(
+    stage="attack",
+    cost="attacks",
+    action="stop warn",
+    gives="how many of the survivors each other attack breaks",
+)
 def s10_masking() -> OfAttack:
     """Gradient-free search, noise, a single step, another loss, a surrogate and a larger budget against the attack, on its survivors."""
     return _of_attack

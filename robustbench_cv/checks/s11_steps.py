@@ -22,7 +22,12 @@ FALLS = 0.75
 """Share of them below which an attack leaves the loss where it was on too many to have attacked at all (project choice)."""
 
 
-@check(stage="attack")
+@check(
+    stage="attack",
+    cost="attacks",
+    action="warn",
+    gives="what the steps can reach, the share of the survivors whose loss rose, and rises still",
+)
 def s11_steps() -> OfAttack:
     """Steps times their size against the radius; steps longer than the radius; the loss still rising at the last step."""
     return _of_attack

@@ -17,7 +17,13 @@ _TITLE = "attacked function = evaluated function"
 _ENOUGH = 8
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="gradients",
+    action="stop",
+    gives="how many predictions do not follow from raw(), differ with gradients, or come from memory, the first by id",
+)
 def s12_same_function() -> Before:
     """decode() reads what raw() gives, and raw() gives the same with and without gradients."""
     return _examine

@@ -20,7 +20,13 @@ _MOST = 32
 _REMEDY = "attack a float32 copy of the model (.float(), no autocast), and judge its images on this one"
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="warn note",
+    gives="the number formats, and how many predictions differ in float32",
+)
 def s13_precision() -> Before:
     """Of a model that computes in half precision: up to 32 predictions against those of the same model in float32."""
     return _examine
@@ -46,7 +52,12 @@ def _examine(subject: Preflight) -> Finding:
     return Finding("S13", _TITLE, "warn" if changed else "note", evidence, _REMEDY if changed else "")
 
 
-@check(stage="attack")
+@check(
+    stage="attack",
+    cost="attacks",
+    action="warn note",
+    gives="how many survivors the same attack breaks in float32",
+)
 def s13_attack_precision() -> OfAttack:
     """Of an attack on a model in half precision: whether the same attack, in float32, breaks samples that it did not."""
     return _of_attack

@@ -28,7 +28,12 @@ from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction,
 _TITLE = "saved images give the recorded predictions"
 
 
-@check(stage="after")
+@check(
+    stage="after",
+    cost="passes",
+    action="stop",
+    gives="how many saved images give another prediction than the recorded one, the first by id",
+)
 def s14_saved_images() -> After:
     """Reads the saved images of every condition back and predicts again: a prediction that differs from the recorded one blocks it."""
     return _examine

@@ -12,6 +12,7 @@ from robustbench_cv import boxes
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.class_orders import Said, cross_renamed, known_orders, learned_order, renamed
+from robustbench_cv.checks.fixes import fix_of_order
 from robustbench_cv.checks.quality import VISIBLE, Comparison, Quality, beyond_chance, compare, no_evidence
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import (
@@ -34,7 +35,13 @@ all are, of two that a poor model confuses some (project choice)."""
 _LOOKS = 2
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="search",
+    action="stop warn",
+    gives="the share that is right as declared and in the other order, its p-value, and what each name means",
+)
 def s19_class_order() -> Before:
     """Tries rotated and sorted class indices, and the order that three quarters of the samples speak for, on the other quarter."""
     return _examine
@@ -57,7 +64,10 @@ def _examine(subject: Preflight) -> Finding:
     declared = _quality(said)
     evidence = f"{declared.right.mean():.1%} of {len(pairs)} classes are right as declared"
     if better is not None:
-        return _accuse(better, evidence, said, names)
+        finding = _accuse(better, evidence, said, names)
+        order = learned_order(pairs, len(names)) if better.name == _LEARNED else known_orders(names)[better.name]
+        is_certain = finding.verdict == "stop"
+        return replace(finding, fix=fix_of_order(order, subject.class_map, names)) if is_certain else finding
     nothing = no_evidence(declared, tried)
     if nothing:
         return Finding("S19", _TITLE, "not applicable", nothing)

@@ -21,7 +21,13 @@ _COLOUR = 0.05
 _WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (0.299, 0.587, 0.114))
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="search",
+    action="stop warn note",
+    gives="the quality as declared and under the best change, its p-value, and how many samples decided",
+)
 def s21_channels() -> Before:
     """Tries the five other orders of the channels, YCbCr and Caffe's BGR of 0-255; where one is better, one side reads otherwise."""
     return _examine

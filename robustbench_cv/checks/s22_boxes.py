@@ -16,7 +16,7 @@ from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.quality import Comparison, Quality, best, compare
 from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.findings import Finding
+from robustbench_cv.findings import Finding, Fix
 from robustbench_cv.metrics.coco_matching import MAX_DETECTIONS
 from robustbench_cv.types import AnyModel, BoxPrediction, BoxTarget, Sample
 
@@ -31,16 +31,26 @@ _CORNERS = "x1, y1, x2, y2"
 
 @dataclass(frozen=True)
 class Reading:
-    """What boxes (N, 4) may have been meant as. convert: to xyxy pixels, given height and width in px. relative: shares of these."""
+    """What boxes (N, 4) may have been meant as. convert: to xyxy pixels, given height and width in px. relative: shares of these.
+
+    code: the same as Python about `boxes` (..., 4), `height` and `width`.
+    """
 
     convert: Callable[[Tensor, int, int], Tensor]
+    code: str
     relative: bool = False
 
     def __call__(self, boxes: Tensor, height: int, width: int) -> Tensor:
         return self.convert(boxes, height, width)
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="stop note",
+    gives="the overlap as declared and under the best other reading or frame; the AP of the ground truth itself",
+)
 def s22_boxes() -> Before:
     """Boxes lie in the image with x2 > x1, ground truth fed back scores AP 1, and no other reading of either side's boxes fits better."""
     return _examine
@@ -50,19 +60,33 @@ def _from_centres(b: Tensor) -> Tensor:
     return torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1)
 
 
+_SHARES = "boxes = boxes * boxes.new_tensor([width, height, width, height])"
+_XYWH = "boxes = torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1)"
+_CENTRES = "boxes = torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], -1)"
+
 READINGS: dict[str, Reading] = {
-    "x, y, width, height": Reading(lambda b, h, w: boxes.xywh_to_xyxy(b)),
-    "centre x, centre y, width, height": Reading(lambda b, h, w: _from_centres(b)),
-    "y1, x1, y2, x2": Reading(lambda b, h, w: b[:, [1, 0, 3, 2]]),
-    "x1, y1, x2, y2 as shares of the image": Reading(lambda b, h, w: _scale(b, h, w), relative=True),
-    "centre x, centre y, width, height as shares of the image": Reading(lambda b, h, w: _from_centres(_scale(b, h, w)), relative=True),
-    "x, y, width, height as shares of the image": Reading(lambda b, h, w: boxes.xywh_to_xyxy(_scale(b, h, w)), relative=True),
+    "x, y, width, height": Reading(lambda b, h, w: boxes.xywh_to_xyxy(b), _XYWH),
+    "centre x, centre y, width, height": Reading(lambda b, h, w: _from_centres(b), _CENTRES),
+    "y1, x1, y2, x2": Reading(lambda b, h, w: b[:, [1, 0, 3, 2]], "boxes = boxes[..., [1, 0, 3, 2]]"),
+    "x1, y1, x2, y2 as shares of the image": Reading(lambda b, h, w: _scale(b, h, w), _SHARES, relative=True),
+    "centre x, centre y, width, height as shares of the image": Reading(
+        lambda b, h, w: _from_centres(_scale(b, h, w)), f"{_SHARES}; {_CENTRES}", relative=True
+    ),
+    "x, y, width, height as shares of the image": Reading(
+        lambda b, h, w: boxes.xywh_to_xyxy(_scale(b, h, w)), f"{_SHARES}; {_XYWH}", relative=True
+    ),
 }
 """By what is said of them."""
 
-_TAKEN_FOR: dict[str, Callable[[Tensor], Tensor]] = {
-    "x, y, width, height": lambda b: torch.cat([b[:, :2], b[:, 2:] - b[:, :2]], 1),
-    "centre x, centre y, width, height": lambda b: torch.cat([(b[:, :2] + b[:, 2:]) / 2, b[:, 2:] - b[:, :2]], 1),
+_TAKEN_FOR: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "x, y, width, height": (
+        lambda b: torch.cat([b[:, :2], b[:, 2:] - b[:, :2]], 1),
+        "boxes = torch.cat([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], -1)",
+    ),
+    "centre x, centre y, width, height": (
+        lambda b: torch.cat([(b[:, :2] + b[:, 2:]) / 2, b[:, 2:] - b[:, :2]], 1),
+        "boxes = torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], -1)",
+    ),
 }
 """What boxes (N, 4) in xyxy were before somebody converted them from a format that may not have been theirs."""
 
@@ -70,22 +94,25 @@ _TAKEN_FOR: dict[str, Callable[[Tensor], Tensor]] = {
 def _readings_of_model(model: AnyModel) -> dict[str, Reading]:
     """What a model's boxes may have been meant as. Of a file of detections, in the terms in which the file writes boxes."""
     if not isinstance(model, ClosedModel) or not model.box_format:
-        return READINGS | {f"{_CORNERS}, converted from {name} once too often": _undone(undo) for name, undo in _TAKEN_FOR.items()}
+        return READINGS | _UNDONE
     own, as_shares, _ = model.box_format.partition(" as shares of the image")
 
     def written(b: Tensor, height: int, width: int) -> Tensor:
-        raw = _TAKEN_FOR[own](b)
+        raw = _TAKEN_FOR[own][0](b)
         return raw / raw.new_tensor([width, height, width, height]) if as_shares else raw
 
     def of_file(reading: Reading) -> Reading:
-        return Reading(lambda b, h, w: reading(written(b, h, w), h, w), reading.relative)
+        return Reading(lambda b, h, w: reading(written(b, h, w), h, w), reading.code, reading.relative)
 
-    others = {_CORNERS: Reading(lambda b, h, w: b)} | READINGS
+    others = {_CORNERS: Reading(lambda b, h, w: b, "")} | READINGS
     return {name: of_file(reading) for name, reading in others.items() if name != model.box_format}
 
 
-def _undone(undo: Callable[[Tensor], Tensor]) -> Reading:
-    return Reading(lambda b, h, w: undo(b))
+def _undone(undo: Callable[[Tensor], Tensor], code: str) -> Reading:
+    return Reading(lambda b, h, w: undo(b), code)
+
+
+_UNDONE = {f"{_CORNERS}, converted from {name} once too often": _undone(undo, code) for name, (undo, code) in _TAKEN_FOR.items()}
 
 
 def _scale(shares: Tensor, height: int, width: int) -> Tensor:
@@ -121,8 +148,9 @@ def _of_fit(samples: Sequence[Sample], predictions: Sequence[BoxPrediction], mod
     better = best(tried)
     if better is not None and better.verdict == "stop":
         box_format = model.box_format if isinstance(model, ClosedModel) and better.name.startswith("the model's") else ""
-        way_out = _as_in_file(box_format) if box_format else _WAY_OUT
-        return Finding("S22", _TITLE, "stop", str(better), f"{_meant(better, tried)}: {way_out}", gain=better.gain)
+        remedy = f"{_meant(better, tried)}: {_as_in_file(box_format) if box_format else _WAY_OUT}"
+        fix = None if box_format else _fix_of_reading(better, tried)
+        return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain, fix=fix)
     return _of_frame(samples, predictions, surest, declared)
 
 
@@ -149,12 +177,26 @@ def _of_frame(
         f"the model's boxes fit after {frame}: give them in pixels of the image handed over (undo resizing, letterbox, mirroring, offsets "
         "inside the model), or give annotations in the frame of the images, if these were padded or mirrored without them"
     )
-    return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain)
+    fix = None if frame is None else Fix(frame.code, _PLACE.format("model"))
+    return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain, fix=fix)
+
+
+_PLACE = "where the {}'s boxes are made; (..., 4), height and width of their image in px"
+
+
+def _fix_of_reading(better: Comparison, tried: Sequence[Comparison]) -> Fix:
+    """The reading as code, on the side that it speaks of; on either where none is likelier."""
+    side = "model or data" if len(_alike(better, tried)) > 1 else "data" if better.name.startswith("the data's") else "model"
+    return Fix((READINGS | _UNDONE)[better.name.split(" read as ")[1]].code, _PLACE.format(side))
+
+
+def _alike(better: Comparison, tried: Sequence[Comparison]) -> list[str]:
+    return [c.name for c in tried if abs(c.changed - better.changed) < 1e-6 and c.is_better]
 
 
 def _meant(better: Comparison, tried: Sequence[Comparison]) -> str:
     """Swapping axes on one side is as good as on the other: then only the user can tell."""
-    alike = [c.name for c in tried if abs(c.changed - better.changed) < 1e-6 and c.is_better]
+    alike = _alike(better, tried)
     return f"either {alike[0]}, or {alike[1]}" if len(alike) > 1 else better.name.replace(" read as ", " are ")
 
 
@@ -169,8 +211,10 @@ def _of_data(samples: Sequence[Sample]) -> Finding | None:
         evidence = "no coordinate exceeds 1: shares of the image, not pixels?"
     fitting = {name: reading for name, reading in READINGS.items() if reading.relative == tiny}
     possible = [name for name, reading in fitting.items() if _all_inside(samples, [reading(_truth(s), *_size(s)) for s in samples])]
+    side = _PLACE.format("data")
+    fix = Fix(READINGS[possible[0]].code, side) if len(possible) == 1 else None
     hint = f" (all would be possible as {' or as '.join(possible)})" if possible else ""
-    return Finding("S22", _TITLE, "stop", evidence, f"the data's boxes{hint}: {_WAY_OUT}")
+    return Finding("S22", _TITLE, "stop", evidence, f"the data's boxes{hint}: {_WAY_OUT}", fix=fix)
 
 
 def _of_truth(samples: Sequence[Sample], subject: Preflight) -> Finding:

@@ -11,6 +11,7 @@ from robustbench_cv import boxes
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.best_score import best_operation
 from robustbench_cv.checks.check import Before, Preflight
+from robustbench_cv.checks.fixes import fix_of_score
 from robustbench_cv.checks.quality import SIGNIFICANT, measure
 from robustbench_cv.findings import Finding, Verdict
 from robustbench_cv.metrics.paired_tests import sign_flips
@@ -31,7 +32,13 @@ _USELESS = 0.1
 """Mean F1 at the declared score below which it is a warning: hardly anything reaches it, or all does (project choice)."""
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="warn note",
+    gives="the lowest score, boxes an image, duplicates, and the F1 at the declared score and at the best",
+)
 def s23_reported() -> Before:
     """Boxes are neither cut at a high score nor at a few an image, duplicates are suppressed, and the operating score suits the model."""
     return _examine
@@ -51,7 +58,7 @@ def _of_floor(said: Sequence[BoxPrediction], total: int) -> Finding:
     lowest = min(float(p.scores.min()) for p in said if len(p.scores))
     evidence = f"{total} boxes on {len(said)} images, with scores from {lowest:.3g} on"
     if lowest > _FLOOR:
-        remedy = "let decode() report boxes from a score of 0.001 (0.05 at most) on: average precision ranks what a threshold hides"
+        remedy = "report boxes from a score of 0.001 (0.05 at most) on: average precision ranks what a threshold hides"
         verdict: Verdict = "warn" if lowest > _HIGH else "note"
         return Finding("S23", _TITLE, verdict, f"{evidence}: average precision misses those below", remedy, gain=0.0)
     return Finding("S23", _TITLE, "pass", evidence)
@@ -104,4 +111,4 @@ def _of_score(subject: Preflight) -> Finding | None:
     )
     remedy = f"set operating_score={score:.2g}, or look at what is done to the scores"
     verdict: Verdict = "warn" if declared.skill < _USELESS else "note"
-    return Finding("S23", _TITLE, verdict, evidence, remedy, gain=gain)
+    return Finding("S23", _TITLE, verdict, evidence, remedy, gain=gain, fix=fix_of_score(score))

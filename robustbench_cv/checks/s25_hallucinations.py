@@ -16,7 +16,13 @@ from robustbench_cv.types import BoxPrediction, BoxTarget
 _TITLE = "hallucinations are counted"
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="note",
+    gives="how many reported boxes are of classes that no sample holds",
+)
 def s25_unseen_classes() -> Before:
     """Counts reported boxes of classes that no sample holds: AP leaves such classes out of its mean, hallucinations and all."""
     return _before
@@ -38,7 +44,12 @@ def _before(subject: Preflight) -> Finding:
     return Finding("S25", _TITLE, "pass", evidence)
 
 
-@check(stage="after")
+@check(
+    stage="after",
+    cost="records",
+    action="stop",
+    gives="how many samples still show a removed class",
+)
 def s25_hallucinations() -> After:
     """Refuses average precision alone after a removal: a class that is gone leaves the mean, so seeing it everywhere costs nothing."""
     return lambda after_run: list(_after(after_run.results)) or [Finding("S25", _TITLE, "not applicable", "no detector met a removal")]

@@ -15,7 +15,12 @@ _NOTABLE = 0.01
 """Share of ignored pixels from which they may be the highest class that has none (project choice; borders of objects take up to 5 %)."""
 
 
-@check(stage="data")
+@check(
+    stage="data",
+    cost="data",
+    action="stop warn note",
+    gives="the share of ignored pixels, and the classes without a pixel",
+)
 def s26_ignored_pixels() -> OfData:
     """No class is empty while pixels are ignored: foreground saved as 255 leaves a mean IoU of background alone."""
     return _examine

@@ -29,7 +29,12 @@ NAMED = 5
 logger = logging.getLogger(__name__)
 
 
-@check(stage="after")
+@check(
+    stage="after",
+    cost="records",
+    action="stop warn",
+    gives="how many judged samples were fitted on, and the first of them",
+)
 def s34_fit_overlap() -> After:
     """Compares the samples that each fitted attack learned from with those that it was judged on; one in both blocks the number."""
     return lambda after_run: list(_examine(after_run)) or [Finding("S34", _TITLE, "not applicable", "no attack is fitted first")]

@@ -11,7 +11,13 @@ from robustbench_cv.findings import Finding
 _TITLE = "orientation and size"
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness s22-boxes")
+@check(
+    stage="before",
+    needs="s22-boxes",
+    cost="search",
+    action="stop warn",
+    gives="the quality as declared and under the best change, its p-value, and how many samples decided",
+)
 def s37_input_geometry() -> Before:
     """Turns, mirrors and transposes images, resizes and crops them; where the model is better for it, images reach it in another frame."""
     return _examine

@@ -19,7 +19,13 @@ _SELDOM = 0.05
 this is a note and no more."""
 
 
-@check(stage="before", needs="s01-range s05-mode s07-batch s08-randomness")
+@check(
+    stage="before",
+    needs="s32-class-count",
+    cost="passes",
+    action="note",
+    gives="how many labels a sure model denies, how many it should, and the first of them",
+)
 def s38_denied_labels() -> Before:
     """Counts labels to which a model that is sure of another class gives next to nothing: wrong, or an overconfident model."""
     return _examine

@@ -11,6 +11,8 @@ from typing import Any
 from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.cli import completing, options
 from robustbench_cv.cli.titled import OTHER, WHAT, option, titled_command
+from robustbench_cv.findings import Finding, Fix
+from robustbench_cv.specs import Spec
 from robustbench_cv.terminal import plain, say
 
 EXAMPLES = [
@@ -24,9 +26,10 @@ EXAMPLES = [
 @option("--data", title=WHAT, required=True, metavar="SPEC", help="The data set, of which up to 64 samples are read.")
 @options.class_map
 @options.device
+@option("--fix", title=OTHER, is_flag=True, help="Print the corrected line of configuration of what a check can name.")
 @option("--json", "as_json", title=OTHER, is_flag=True, help="Machine-readable.")
 @options.plugin
-def command(model: str, data: str, device: str, class_map: str, as_json: bool) -> int:
+def command(model: str, data: str, device: str, class_map: str, fix: bool, as_json: bool) -> int:
     """Is any number going to be wrong? Runs every check on a model and up to 64 samples."""
     from robustbench_cv.data.class_names import parse_overrides
 
@@ -35,14 +38,48 @@ def command(model: str, data: str, device: str, class_map: str, as_json: bool) -
     pairs = parse_overrides(class_map)
 
     from robustbench_cv.api import examine_specs
+    from robustbench_cv.runner.progress_bar import progress_for
     from robustbench_cv.runner.run import EXIT_CHECK
 
-    findings = examine_specs(model, data, device=device, class_map=pairs, announce=partial(say, err=as_json))
+    progress = progress_for(quiet=as_json)
+    findings = examine_specs(model, data, device=device, class_map=pairs, announce=partial(say, err=as_json), progress=progress)
     if as_json:
         say(json.dumps([dataclasses.asdict(f) for f in findings], indent=1))
     else:
         print_findings(findings)
+        if fix:
+            for line in fix_lines(findings, model):
+                say(line)
     return EXIT_CHECK if any(f.verdict == "stop" for f in findings) else 0
+
+
+def fix_lines(findings: Sequence[Finding], model: str) -> list[str]:
+    """What to write, by check: the corrected line of configuration, and the model's spec where that says what its file's module is."""
+    lines = []
+    for finding in findings:
+        if finding.fix is None or finding.verdict not in ("stop", "warn", "note"):
+            continue
+        lines.append(f"{finding.check}: write, {finding.fix.place}:\n    {plain(finding.fix.line)}")
+        spec = mended_spec(model, finding.fix)
+        if spec:
+            lines.append(f'  or, as the model:\n    --model "{plain(spec)}"')
+    return lines or ["no check can name a corrected line of configuration"]
+
+
+def mended_spec(model: str, fix: Fix) -> str:
+    """The spec of a bare module of a file with the fix's arguments; empty for other models, which say themselves what they are."""
+    from robustbench_cv.models.from_user import FACTS
+
+    spec = Spec.parse(model)
+    if (
+        not spec.name.endswith(".py")
+        or "task" not in spec.args
+        or not {name for name, _ in fix.arguments} <= set(FACTS)
+        or not fix.arguments
+    ):
+        return ""
+    kept = {name: value for name, value in spec.args.items() if name not in dict(fix.arguments)}
+    return str(dataclasses.replace(spec, args=kept | {name: text for name, text in fix.arguments if text}))
 
 
 def print_findings(findings: Sequence[Any]) -> None:

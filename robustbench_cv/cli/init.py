@@ -112,8 +112,9 @@ def _checked(out: Path, task: Any, model: str, data: str) -> str:
 def _doctor(model: str, data: str, device: str, pairs: Any) -> int:
     from robustbench_cv.api import examine_specs
     from robustbench_cv.cli.doctor import print_findings
+    from robustbench_cv.runner.progress_bar import progress_for
     from robustbench_cv.runner.run import EXIT_CHECK
 
-    findings = examine_specs(model, data, device=device, class_map=pairs, announce=say)
+    findings = examine_specs(model, data, device=device, class_map=pairs, announce=say, progress=progress_for())
     print_findings(findings)
     return EXIT_CHECK if any(f.verdict == "stop" for f in findings) else 0

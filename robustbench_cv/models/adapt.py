@@ -122,16 +122,18 @@ def classifier(
     resize: Literal["stretch", "crop"] = "stretch",
     short: int | None = None,
     interpolation: Interpolation = "bilinear",
+    channels: str = "RGB",
     weights: str = "",
 ) -> Classifier:
     """Freeze a module and give it its preprocessing; the module itself is kept, not copied.
 
     mean, std: of [0, 1] pixels. input_size (h, w): what the network takes; None leaves the size alone. "crop" scales the short
-    side to `short` (default: the longer of input_size) and cuts the centre. weights: where they came from, part of the identity.
+    side to `short` (default: the longer of input_size) and cuts the centre. channels: "BGR" for a network that takes what OpenCV reads;
+    mean and std are in that order. weights: where they came from, part of the identity.
     """
     if resize == "crop" and input_size is not None:
         short = short or max(input_size)
-    prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size, short, interpolation)))
+    prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size, short, interpolation, channels)))
     return Classifier(prepared, describe_module(prepared, name, "classification", classes, repr(prepared.prepare), weights))
 
 
@@ -145,13 +147,14 @@ def segmenter(
     input_size: tuple[int, int] | None = None,
     short: int | None = None,
     interpolation: Interpolation = "bilinear",
+    channels: str = "RGB",
     output: Callable[[Any], Tensor] = identity,
     weights: str = "",
 ) -> Segmenter:
     """Freeze a module and give it its preprocessing, as `classifier` does. short: scale the short side to it, keeping the aspect."""
     if input_size is not None and short is not None:
         raise UserError("a segmenter sees the whole image: give input_size (stretch) or short (keep the aspect), not both")
-    prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size, short, interpolation)))
+    prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size, short, interpolation, channels)))
     return Segmenter(prepared, describe_module(prepared, name, "segmentation", classes, repr(prepared.prepare), weights), output)
 
 

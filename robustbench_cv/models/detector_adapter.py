@@ -59,6 +59,7 @@ def detector(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     input_size: tuple[int, int] | None = None,
+    channels: str = "RGB",
     threshold: float = 0.005,
     nms_iou: float = 0.5,
     top: int = 100,
@@ -69,7 +70,7 @@ def detector(
 
     operating_score: the confidence from which a box counts as reported. weights: where they came from, part of the identity.
     """
-    prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size)))
+    prepared = freeze(Prepared(module, Preprocessing(mean, std, input_size, channels=channels)))
     facts = (repr(prepared.prepare), f"threshold={threshold}", f"nms_iou={nms_iou}", f"top={top}", weights)
     info = describe_module(prepared, name, "detection", classes, *facts, operating_score=operating_score)
     return Detector(module=prepared, info=info, believe=believe, threshold=threshold, nms_iou=nms_iou, top=top)

@@ -19,7 +19,7 @@ from robustbench_cv.registry import Product, Spec
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import AnyModel, Labels
 
-FACTS = ("task", "classes", "mean", "std", "input_size", "checkpoint", "name")
+FACTS = ("task", "classes", "mean", "std", "channels", "input_size", "checkpoint", "name")
 """What can be said of a bare module, beside the factory's own arguments."""
 
 DETECTORS = {"torchvision": "robustbench_cv.models.sources.torchvision_detection"}
@@ -87,6 +87,7 @@ def model_from_module(module: nn.Module, where: str, facts: Mapping[str, Any]) -
         classes=Labels(names),
         mean=parse_numbers(facts.get("mean"), "mean"),
         std=parse_numbers(facts.get("std"), "std"),
+        channels=str(facts.get("channels") or "RGB"),
         input_size=None if size is None else (int(size[0]), int(size[-1])),
     )
 

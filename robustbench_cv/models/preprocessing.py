@@ -18,7 +18,8 @@ class Preprocessing(nn.Module):
     """Images (N, 3, H, W) in [0, 1] -> network input (N, 3, h, w).
 
     size alone stretches to (h, w); short alone scales the short side to it and keeps the aspect; both scale, then cut the centre.
-    Scaling is antialiased, as the usual evaluation transforms are. Without mean and std the range stays [0, 1].
+    Scaling is antialiased, as the usual evaluation transforms are. Without mean and std the range stays [0, 1]. channels: the order in
+    which the network takes them, "BGR" for one that was trained on what OpenCV reads; mean and std are in that order.
     """
 
     mean: Tensor | None
@@ -31,6 +32,7 @@ class Preprocessing(nn.Module):
         size: tuple[int, int] | None = None,
         short: int | None = None,
         interpolation: Interpolation = "bilinear",
+        channels: str = "RGB",
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None):
@@ -39,6 +41,9 @@ class Preprocessing(nn.Module):
             raise UserError(f"a network cannot see images of {size[1]} x {size[0]} px; give an input_size of at least 1")
         if size is not None and short is not None and short < max(size):
             raise UserError(f"a short side of {short} px is less than the crop {size}; raise it or stretch instead")
+        if sorted(channels) != sorted("RGB"):
+            raise UserError(f"channels={channels!r} is no order of red, green and blue; write 'RGB' or 'BGR'")
+        self.channels = channels
         self.register_buffer("mean", _channels("mean", mean), persistent=False)
         self.register_buffer("std", _channels("std", std), persistent=False)
         self.size, self.short = size, short
@@ -49,6 +54,7 @@ class Preprocessing(nn.Module):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(f"a model takes float images (N, 3, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}")
         x = self._crop(scale(images, self._scaled(images), self.interpolation))
+        x = x if self.channels == "RGB" else x[:, ["RGB".index(c) for c in self.channels]]
         return x if self.mean is None or self.std is None else (x - self.mean) / self.std
 
     def _scaled(self, images: Tensor) -> tuple[int, int]:
@@ -69,7 +75,8 @@ class Preprocessing(nn.Module):
         """Every setting, since a model's identity is made of it too."""
         mean = None if self.mean is None else self.mean.flatten().tolist()
         std = None if self.std is None else self.std.flatten().tolist()
-        return f"mean={mean}, std={std}, size={self.size}, short={self.short}, interpolation={self.interpolation!r}"
+        order = "" if self.channels == "RGB" else f", channels={self.channels!r}"
+        return f"mean={mean}, std={std}, size={self.size}, short={self.short}, interpolation={self.interpolation!r}{order}"
 
 
 def scale(images: Tensor, size: tuple[int, int], interpolation: Interpolation = "bilinear") -> Tensor:
