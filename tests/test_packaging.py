@@ -107,6 +107,7 @@ ROOMS = (
         "arguments",
         "arrow",
         "bare_paths",
+        "bounded_yaml",
     ),
     (
         "suite",

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_reads import record_read
+from robustbench_cv.files import decode_text, is_file, read_regular
 
 ALIASES = {"network": "net", "conv": "convolutional", "conn": "connected", "max": "maxpool"}
 """Shorter names that Darknet knows for the same layers."""
@@ -67,7 +68,7 @@ class Section:
             value = kind(text)
         except (ValueError, OverflowError) as error:
             raise self.wrong(f"has {key}={_shorten(text)}, which is no {'integer' if kind is int else 'number'}") from error
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise self.wrong(f"has {key}={_shorten(text)}, which is no finite number")
         return value
 
@@ -123,9 +124,9 @@ def read(path: str | Path) -> tuple[Section, ...]:
     path = Path(path).expanduser()
     record_read(path)
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        if is_file(path) and path.stat().st_size > LARGEST_FILE:
             raise UserError(f"{path} has {path.stat().st_size:,} bytes, far more than a Darknet cfg; the .weights file goes into weights=")
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(decode_text(read_regular(path, LARGEST_FILE)), str(path))
     except OSError as error:
         raise UserError(f"no Darknet cfg {path}: {error.strerror} (looked from {Path.cwd()})") from error
     except UnicodeDecodeError as error:
