@@ -23,10 +23,10 @@ _FORBIDDEN = (
     "os.posix_spawn",
     "os.fork",
     "socket.connect",
-    "os.remove",
-    "os.rename",
-    "shutil.rmtree",
 )
+_CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "shutil.rmtree")
+"""What they name must lie in the folder."""
+
 _watched: list[tuple[Path, list[str]]] = []
 
 
@@ -93,7 +93,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watched:
         return
     folder, seen = _watched[-1]
-    if event.startswith(_FORBIDDEN):
+    if (event.startswith(_FORBIDDEN) and arguments[0] != "uname") or (event in _CHANGES and not all(_inside(name, folder) for name in arguments[:2] if isinstance(name, str))):  # which Python's platform module asks, once
         seen.append(f"{event}{arguments!r:.200}")
     elif event == "open" and isinstance(arguments[0], str) and _writes(arguments) and not _inside(arguments[0], folder):
         seen.append(f"{arguments[0]} was opened to be written")

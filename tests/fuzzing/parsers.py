@@ -302,6 +302,7 @@ DATA = {
 
 
 NUMBERED = {"first_category": 1}
+SCORES = {"scores": "probabilities"}, {"scores": "logits"}
 
 
 def _predictions(
@@ -504,7 +505,7 @@ PARSERS = [
     _images("jp2"),
     _images("avif"),
     Parser("coco results", "results.json", *_predictions("detection", "results.json", _coco_results, NUMBERED)),
-    Parser("class scores", "scores.csv", *_predictions("classification", "scores.csv", _class_scores, *({"scores": kind} for kind in ("probabilities", "logits")))),
+    Parser("class scores", "scores.csv", *_predictions("classification", "scores.csv", _class_scores, *SCORES)),
     Parser("class labels", "scores.csv", *_predictions("classification", "scores.csv", _class_labels), 0.5),
     Parser("yolo predictions", "txt/1.txt", *_predictions("detection", "txt", _yolo_txt), 0.5),
     Parser("predicted mask", "answers/1.png", *_predictions("segmentation", "answers", _predicted_masks), 0.5),
