@@ -93,7 +93,9 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watched:
         return
     folder, seen = _watched[-1]
-    if (event.startswith(_FORBIDDEN) and arguments[0] != "uname") or (event in _CHANGES and not all(_inside(name, folder) for name in arguments[:2] if isinstance(name, str))):  # which Python's platform module asks, once
+    started = event.startswith(_FORBIDDEN) and arguments[0] != "uname"  # which Python's own platform module asks, once
+    strays = event in _CHANGES and not all(_inside(name, folder) for name in arguments[:2] if isinstance(name, str))
+    if started or strays:
         seen.append(f"{event}{arguments!r:.200}")
     elif event == "open" and isinstance(arguments[0], str) and _writes(arguments) and not _inside(arguments[0], folder):
         seen.append(f"{arguments[0]} was opened to be written")

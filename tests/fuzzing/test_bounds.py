@@ -189,6 +189,7 @@ OPTIONAL = (
 """Files that need not be there: what is none in their place counts as none."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="pipes, devices and links to them are POSIX's")
 @pytest.mark.parametrize("kind", NO_FILES)
 def test_what_is_no_file_is_waited_for_by_no_reader(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -329,6 +330,7 @@ def test_a_darknet_network_beyond_any_machine_ends_in_a_sentence(layer: str, cou
         DarknetNetwork(darknet_cfg.parse(content))
 
 
+@pytest.mark.slow
 def test_weights_do_not_choose_code_or_a_huge_network(tmp_path: Path) -> None:
     def described(**said: Any) -> str:
         metadata = {"robustbench_cv": json.dumps({"architecture": "lenet5", "classes": ["a"], "arguments": {}} | said)}
@@ -340,7 +342,8 @@ def test_weights_do_not_choose_code_or_a_huge_network(tmp_path: Path) -> None:
     text(tmp_path / "mine.py", f"open({str(tmp_path / 'owned')!r}, 'w')\ndef build():\n    raise RuntimeError('ran')\n")
     for architecture in (
         f"{tmp_path}/mine.py:build", "hf:someone/model", "lenet5(checkpoint='/etc/passwd')", "darknet:a.cfg",
-        "timm:resnet18(pretrained=True)", "lenet5(num_classes=100000)", "x" * 10_000, "gallery(embedder='mine.py:build')", f"finetuned:{tmp_path}/a.safetensors",
+        "timm:resnet18(pretrained=True)", "lenet5(num_classes=100000)", "x" * 10_000, "gallery(embedder='mine.py:build')",
+        f"finetuned:{tmp_path}/a.safetensors",
     ):  # fmt: skip
         with guarded(tmp_path), pytest.raises(UserError):
             MODELS.build(described(architecture=architecture))

@@ -1,4 +1,4 @@
-"""A folder of over 200 malformed inputs, each through the command line: a sentence, exit code 2, no traceback, no waiting, no stray file."""
+"""A folder of over 200 malformed inputs, each through the command line: a sentence, exit code 2, no traceback, no stray file."""
 
 from __future__ import annotations
 
