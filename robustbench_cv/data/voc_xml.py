@@ -32,7 +32,7 @@ def _parse(path: Path) -> ElementTree.Element:
         data = read_regular(path, _LARGEST_BYTES)
     except OSError as error:
         raise BadSample(f"cannot read {path}: {error.strerror or error}; every image of VOC has an XML of its name") from error
-    parser = ElementTree.XMLParser(target=_NoEntities())  # noqa: S314 - what declares entities is refused where it begins
+    parser = ElementTree.XMLParser(target=_NoEntities())  # noqa: S314 # nosec B314 - what declares entities is refused there
     try:
         parser.feed(data)
         root: ElementTree.Element = parser.close()
