@@ -39,14 +39,14 @@ class Forbidden(BaseException):
 
 
 @contextmanager
-def guarded(folder: Path) -> Iterator[None]:
+def guarded(folder: Path, seconds: float = LONGEST_SECONDS) -> Iterator[None]:
     """Forbidden where something is written outside the folder, or a program, a network or a file's end is asked for; TookTooLong."""
     _install()
     seen: list[str] = []
     _watched.append((folder, seen))
     before = {number: signal.signal(number, _alarm) for number in (signal.SIGALRM, signal.SIGPROF)}
     signal.setitimer(signal.ITIMER_REAL, LONGEST_WAIT)
-    signal.setitimer(signal.ITIMER_PROF, LONGEST_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         with _little_memory():
             yield
@@ -79,7 +79,7 @@ def _little_memory() -> Iterator[None]:
 
 
 def _alarm(number: int, frame: FrameType | None) -> None:
-    raise TookTooLong(f"waited {LONGEST_WAIT} s" if number == signal.SIGALRM else f"computed {LONGEST_SECONDS} s")
+    raise TookTooLong(f"waited {LONGEST_WAIT} s" if number == signal.SIGALRM else "computed for too long")
 
 
 def _install() -> None:

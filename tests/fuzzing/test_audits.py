@@ -1,4 +1,4 @@
-"""What others look for in code and in dependencies: bandit's findings, and PyPI's advisories. Both tools are fetched by uv when asked for."""
+"""What others look for in code and in dependencies: bandit's findings, and PyPI's advisories. uv fetches both."""
 
 from __future__ import annotations
 
