@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -51,9 +52,8 @@ def _listed(entry: Path) -> Iterator[Path]:
         raise UserError(f"cannot read {entry}: {error}; it is a folder of images, or a text file with one image's path a line") from error
     for line in filter(None, map(str.strip, lines)):
         # Relative to the text file's folder, as Ultralytics has it of ./. A link is not followed: the labels lie where its name says.
-        yield Path(
-            os.path.abspath(f"{entry.parent}/{line}" if not os.path.isabs(line) else f"/{line.lstrip('/')}" if os.sep == "/" else line)
-        )
+        # Two slashes at the start, which POSIX lets mean something of its own, are one.
+        yield Path(re.sub("^//+", "/", os.path.abspath(entry.parent / line)))
 
 
 def labels_without_image(images: Sequence[Path], entries: Sequence[Path]) -> Iterator[Path]:

@@ -115,7 +115,7 @@ def _read(path: Path, attack: UniversalAttack[Any]) -> Tensor:
         with open_regular(path):  # what is no file is no picture of whatever kind
             pixels = read_pixels(path)
     except BadSample as error:
-        raise UserError(f"{error}; {attack.name} takes the PNG of a patch") from error
+        raise UserError(f"{attack.name} takes the PNG of a patch, and this is no picture that can be read: {error}") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
