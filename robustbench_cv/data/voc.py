@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv import boxes
+from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import read_classes
 from robustbench_cv.data.images import exif_fact, read_mask, read_picture
@@ -159,7 +161,8 @@ def _listed(path: Path) -> tuple[str, ...]:
         raise UserError(f"{path} lists no image")
     odd = next((name for name in names if "/" in name or "\\" in name or name.startswith(".")), None)
     if odd is not None:
-        raise UserError(f"{path} lists {odd!r}, which is no name of an image in JPEGImages")
+        raise UserError(f"{path} lists {shorten(odd)!r}, which is no name of an image in JPEGImages")
     if len(set(names)) < len(names):
-        raise UserError(f"{path} lists {next(n for n in names if names.count(n) > 1)!r} twice")
+        twice = Counter(names).most_common(1)[0][0]
+        raise UserError(f"{path} lists {shorten(twice)!r} twice")
     return tuple(sorted(names))
