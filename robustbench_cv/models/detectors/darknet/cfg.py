@@ -87,7 +87,7 @@ class Section:
     def wrong(self, what: str) -> UserError:
         """An error that names this section."""
         where = f" (line {self.line})" if self.line else ""
-        return UserError(f"the Darknet section [{self.kind}]{where} {what}")
+        return UserError(f"the Darknet section [{_shorten(self.kind)}]{where} {what}")
 
 
 def _shorten(text: str, most: int = 40) -> str:
@@ -112,7 +112,7 @@ def parse(text: str, where: str = "cfg") -> tuple[Section, ...]:
         key, equals, value = line.partition("=")
         if not equals or not sections:
             expected = "key=value" if sections else "a section such as [net] first"
-            raise UserError(f"{where}, line {number}: {raw.strip()!r} is not Darknet's cfg; expected {expected}")
+            raise UserError(f"{where}, line {number}: {_shorten(raw.strip(), 80)!r} is not Darknet's cfg; expected {expected}")
         sections[-1][1].setdefault(key.strip(), value.strip())
     if not sections or sections[0][0] != "net":
         raise UserError(f"{where} is not a Darknet cfg: its first section must be [net]")
