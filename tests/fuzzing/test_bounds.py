@@ -179,6 +179,7 @@ NO_FILES: dict[str, Callable[[Path], object]] = {
 
 OPTIONAL = (
     "yolo predictions",
+    "predicted mask",
     "cifar-c labels",
     "imagenet words",
     "predicted classes",
