@@ -131,7 +131,7 @@ def _hint(annotation: ast.expr | None) -> object:
     if annotation is None or not all(isinstance(node, plain) for node in ast.walk(annotation)):
         return Any
     try:
-        return eval(ast.unparse(annotation), dict(_WORDS))  # noqa: S307  names from _WORDS alone: no attribute, no call
+        return eval(ast.unparse(annotation), dict(_WORDS))  # noqa: S307 # nosec B307 - names of _WORDS alone: no attribute, no call
     except (NameError, TypeError):
         return Any
 

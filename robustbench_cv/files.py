@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -27,6 +28,15 @@ def is_file(path: Path) -> bool:
         raise UserError(f"{shorten(str(path))!r} cannot be looked for: {reason}") from error
 
 
+def resolved(path: str | Path) -> Path:
+    """A path that a user wrote, absolute and without links; UserError where nobody could say (links in a ring, a NUL, no such home)."""
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{shorten(str(path))!r} cannot be looked for: {reason}") from error
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """A regular file (or a link to one), open for reading.
 
@@ -39,6 +49,22 @@ def open_regular(path: Path) -> io.BufferedReader:
         raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
     # Not to wait either where a pipe has taken the file's place since.
     return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """All bytes of a regular file. OSError for what is none, and for one of more than `most` bytes, before they are read."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+        return file.read()
+
+
+def decode_text(data: bytes) -> str:
+    """UTF-8, or UTF-16 or 32 with a byte order mark, which is left out. UnicodeDecodeError for anything else."""
+    for mark, encoding in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")):  # a UTF-16 mark is the start of a UTF-32 one
+        if data.startswith(mark):
+            return data.decode(encoding)
+    return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
 PARTIAL = ".partial"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -16,9 +17,10 @@ import pyarrow
 from robustbench_cv import __version__
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.adversary.entry_facts import EntryFacts
+from robustbench_cv.arguments import shorten
 from robustbench_cv.arrow import compute
 from robustbench_cv.catalogue import METRICS, build_stored
-from robustbench_cv.errors import NotApplicable, UserError, WrittenByNewer
+from robustbench_cv.errors import Damaged, NotApplicable, UserError, WrittenByNewer
 from robustbench_cv.estimate_cache import EstimateCache
 from robustbench_cv.files import load_json
 from robustbench_cv.findings import Finding
@@ -54,6 +56,9 @@ _AT_ONCE = 100_000
 """Records whose columns are held at a time, of whole conditions; two conditions always, which an effect and its control need."""
 
 _AGAIN = "delete it, and the same `robustbench-cv run` makes it again"
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
+"""Of a file that a run made itself: keys are hashes, pictures are numbered."""
 
 T = TypeVar("T")
 
@@ -715,19 +720,20 @@ class Results:
         for cell in self.run.cells:
             index = RunFolder(self.folder).image_index(cell.key)
             group = Group(cell.task, cell.model, cell.dataset)
-            for item in load_kept(index, list[dict[str, Any]], remedy=_AGAIN) if index.exists() else []:
-                before, after = (index.parent / item[side]["image"] for side in ("before", "after"))
+            for item in load_kept(index, list[_SavedPair], remedy=_AGAIN) if index.exists() else []:
+                for side in (item.before, item.after):
+                    _require_own_files(index, side)
                 picture = Picture(
                     group=group,
                     condition=cell.condition,
-                    sample=item["sample"],
-                    before=before,
-                    after=after,
-                    before_prediction=item["before"]["prediction"],
-                    after_prediction=item["after"]["prediction"],
+                    sample=item.sample,
+                    before=index.parent / item.before.image,
+                    after=index.parent / item.after.image,
+                    before_prediction=item.before.prediction,
+                    after_prediction=item.after.prediction,
                     class_names=self.model_row(group).classes,
-                    before_truth=item["before"].get("truth", {}),
-                    after_truth=item["after"].get("truth", {}),
+                    before_truth=item.before.truth,
+                    after_truth=item.after.truth,
                 )
                 selected.append(picture)
         return selected
@@ -803,6 +809,28 @@ def _counted(words: pyarrow.Array) -> dict[str, int]:
     return dict(Counter(words.to_pylist()).most_common())
 
 
+class _SavedSide(msgspec.Struct):
+    """A picture of the index of a cell's pictures: the name of its file, and what was said of it."""
+
+    image: str
+    prediction: dict[str, Any]
+    truth: dict[str, Any] = {}
+
+
+class _SavedPair(msgspec.Struct):
+    sample: str
+    before: _SavedSide
+    after: _SavedSide
+
+
+def _require_own_files(index: Path, side: _SavedSide) -> None:
+    """Damaged where an index names a file outside its own folder: a run folder may come from anybody, and shows its own pictures alone."""
+    named = [side.image, *(said["labels"] for said in (side.prediction, side.truth) if isinstance(said.get("labels"), str))]
+    stranger = next((name for name in named if not _PLAIN_NAME.fullmatch(name)), None)
+    if stranger is not None:
+        raise Damaged(f"{index} is damaged (it names {shorten(stranger)!r}, which is no file beside it); {_AGAIN}")
+
+
 class _Head(msgspec.Struct):
     """What tells by which version a run.json was written."""
 
@@ -822,6 +850,9 @@ def read_run(folder: Path) -> RunInfo:
     if head.schema_version != SCHEMA_VERSION:
         raise (WrittenByNewer if head.schema_version > SCHEMA_VERSION else UserError)(_of_another_version(path, head))
     run: RunInfo = load_json(path, RunInfo, remedy=_AGAIN)
+    stranger = next((cell.key for cell in run.cells if not _PLAIN_NAME.fullmatch(cell.key)), None)
+    if stranger is not None:
+        raise Damaged(f"{path} is damaged (a cell has the key {shorten(stranger)!r}, which is no file name); {_AGAIN}")
     return run
 
 

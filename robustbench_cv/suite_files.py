@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from robustbench_cv.arguments import shorten
+from robustbench_cv.bounded_yaml import load_yaml
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS, REPORTS, SUITES
 from robustbench_cv.errors import UserError
 from robustbench_cv.explain.methods import check_method
@@ -25,7 +26,7 @@ from robustbench_cv.tasks import Task
 
 LARGEST_BYTES = 2**19
 LARGEST_NODES = 50_000
-"""Of a suite, aliases written out: a few lines of aliases of aliases make billions."""
+"""Of a suite, aliases written out."""
 
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -204,7 +205,7 @@ def _spelt(path: FieldPath, spelling: Mapping[FieldPath, str]) -> FieldPath:
 
 def _parsed(path: Path) -> tuple[yaml.Node, Any]:
     try:
-        node, value = _load(_text(path))
+        node, value = load_yaml(_text(path), LARGEST_NODES)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -238,51 +239,6 @@ def _text(path: Path) -> str:
         raise UserError(
             f"{path}, line {line}: byte {content[error.start]:#04x} is not {encoding.upper()}; save the file as UTF-8"
         ) from error
-
-
-def _load(text: str) -> tuple[yaml.Node | None, object]:
-    """The document as nodes, which know their lines, and as values. yaml.YAMLError for what is not one, RecursionError for deep nesting."""
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None, None
-        _require_small(node)
-        return node, loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _require_small(root: yaml.Node) -> None:
-    """YAMLError where a document, its aliases written out, is too large or endless, or a mapping names a key twice."""
-    sizes: dict[int, int] = {}
-
-    def size(node: yaml.Node) -> int:
-        if id(node) not in sizes:
-            sizes[id(node)] = -1
-            sizes[id(node)] = 1 + sum(map(size, _children(node)))
-        if sizes[id(node)] < 0:
-            raise _problem(node, "an alias stands inside what it stands for")
-        if sizes[id(node)] > LARGEST_NODES:
-            raise _problem(node, f"with its aliases written out it has more than {LARGEST_NODES:,} parts")
-        return sizes[id(node)]
-
-    size(root)
-
-
-def _children(node: yaml.Node) -> list[yaml.Node]:
-    if not isinstance(node, yaml.MappingNode):
-        return list(node.value) if isinstance(node, yaml.SequenceNode) else []
-    first: dict[tuple[str, str], yaml.Node] = {}
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode) and first.setdefault((key.tag, key.value), key) is not key:
-            line = first[key.tag, key.value].start_mark.line + 1
-            raise _problem(key, f"{shorten(key.value)!r} stands twice in one mapping, first in line {line}; leave one out")
-    return [part for pair in node.value for part in pair]
-
-
-def _problem(node: yaml.Node, text: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=text, problem_mark=node.start_mark)
 
 
 def _mark(node: yaml.Node, path: FieldPath) -> yaml.Mark:

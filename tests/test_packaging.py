@@ -108,6 +108,7 @@ ROOMS = (
         "arrow",
         "bare_paths",
         "bundled_weights",
+        "bounded_yaml",
     ),
     (
         "suite",

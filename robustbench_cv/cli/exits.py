@@ -19,6 +19,10 @@ USAGE, MACHINE, FOREIGN, BUG = 2, 5, 6, 7
 """Exit codes of what never finished; those of a finished run are in runner/run.py."""
 
 
+LONGEST_MESSAGE = 4000
+"""Characters (project choice): what a damaged file holds may be a name of a megabyte."""
+
+
 def exit_code_of(error: BaseException, context: click.Context | None, typed: str = "") -> int:
     """Say what happened and return the exit code. The traceback is shown with --debug alone. typed: the command line."""
     if isinstance(error, click.ClickException):
@@ -44,9 +48,9 @@ def _exit_code_and_message(error: BaseException, typed: str) -> tuple[int, str]:
         by = f" ({error})" if str(error) else ""
         return MACHINE, f"interrupted{by}; what was done is kept, and the same command again goes on from here: {typed}".rstrip(": ")
     if isinstance(error, ForeignError):
-        return FOREIGN, f"error: {error}"
+        return FOREIGN, f"error: {elide(str(error), LONGEST_MESSAGE)}"
     if isinstance(error, RobustBenchError):
-        return USAGE, f"error: {error}"
+        return USAGE, f"error: {elide(str(error), LONGEST_MESSAGE)}"
     if ran_out_of_memory(error):
         return MACHINE, f"error: memory ran out ({describe(error)}); use a smaller --batch-size or --limit, or another --device"
     if isinstance(error, OSError) and is_ours(error):

@@ -19,6 +19,7 @@ from robustbench_cv.data.images import Picture, exif_fact, read_picture
 from robustbench_cv.data.objects import AnnotatedObjects
 from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, sample_id
 from robustbench_cv.errors import BadSample, UserError
+from robustbench_cv.files import resolved
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Contents, Labels, Sample
 
@@ -45,7 +46,7 @@ def coco(
     check_task("coco", task, ("detection",))
     if masks and not outlines:
         raise UserError("masks=True needs the outlines that outlines=False leaves out; drop one of them")
-    annotations, folders = _locate(Path(path).expanduser().resolve())
+    annotations, folders = _locate(resolved(path))
     file = read_coco(annotations)
     root = existing_folder(images, "the images") if images else _image_root(annotations, folders, file)
     ordered = tuple(sorted(file.images, key=lambda image: image.file_name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +12,14 @@ from pathlib import Path
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.data.folder import ImageFolder, folder
-from robustbench_cv.data.source import IMAGE_SUFFIXES, check_task, dataset_name, decode_text, existing_folder, list_files
+from robustbench_cv.data.source import IMAGE_SUFFIXES, check_task, dataset_name, existing_folder, list_files
 from robustbench_cv.errors import UserError
-from robustbench_cv.files import open_regular
+from robustbench_cv.files import decode_text, read_regular
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Labels
+
+_LARGEST_TABLE = 2**27
+"""Bytes of a list of words or of Kaggle's solution (project choice); the published ones have 2 million."""
 
 _SYNSET = re.compile(r"n\d{8}")
 
@@ -51,8 +55,7 @@ def _words(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        with open_regular(path) as file:
-            lines = decode_text(file.read()).splitlines()
+        lines = decode_text(read_regular(path, _LARGEST_TABLE)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}; it has a synset and its words a line") from error
     split = [line.split(None, 1) for line in lines if line.strip()]
@@ -76,8 +79,8 @@ def _flat(root: Path) -> ImageFolder:
     if solution is None:
         raise UserError(f"{root} has no folder of a synset, and no LOC_val_solution.csv beside or above says which image is of which")
     try:
-        with solution.open(encoding="utf-8", newline="") as file:
-            rows = {row[0]: row[1].split()[0] for row in csv.reader(file) if len(row) == 2 and _SYNSET.match(row[1])}
+        table = csv.reader(io.StringIO(decode_text(read_regular(solution, _LARGEST_TABLE)), newline=""))
+        rows = {row[0]: row[1].split()[0] for row in table if len(row) == 2 and _SYNSET.match(row[1])}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read {solution}: {error}; it has an image and its synset a line") from error
     listing = list_files(root, IMAGE_SUFFIXES)

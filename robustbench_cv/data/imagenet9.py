@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy
 import torch
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.folder import ImageFolder, folder
 from robustbench_cv.data.images import exif_fact, read_picture
 from robustbench_cv.data.lazy_masks import LazyMasks
+from robustbench_cv.data.npz import read_array
 from robustbench_cv.data.source import IMAGE_SUFFIXES, ModelView, check_task, dataset_name, digest, existing_folder, list_files, sample_id
 from robustbench_cv.errors import BadSample, UserError
 from robustbench_cv.models.imagenet9 import FINE, NINE, as_imagenet9, require_imagenet_classes
@@ -183,9 +183,9 @@ def foreground_of(stem: str) -> str:
 def read_foreground(path: Path, size: tuple[int, int]) -> Tensor:
     """The mask of an object: bool (H, W) of this size. BadSample where the file holds none."""
     try:
-        mask: numpy.ndarray = numpy.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadSample(f"{path} cannot be read: {error}; it holds the mask of one foreground") from error
+        mask = read_array(path)
+    except UserError as error:
+        raise BadSample(f"{error}; it holds the mask of one foreground") from error
     if mask.shape != size or mask.dtype.kind not in "biuf":
         raise BadSample(f"{path} is {mask.dtype} {mask.shape}; the mask of a picture of {size} (H, W) is numbers of that shape")
     return torch.from_numpy(mask >= 1)

@@ -33,9 +33,11 @@ EXIF = "exif orientation"
 _UNREAD_SUFFIXES = frozenset((".heic", ".heif", ".tga", ".jxl", ".dng", ".cr2", ".nef", ".arw", ".psd", ".ico", ".exr", ".svg"))
 
 # What Pillow's decoders raise on damaged files; OSError covers missing, truncated and unidentified ones, RuntimeError is AVIF's.
+# ImportError is of what others add to Pillow: ultralytics a reader of HEIC, which it imports when nothing else took a file.
 _DAMAGE = (
     OSError,
     RuntimeError,
+    ImportError,
     SyntaxError,
     ValueError,
     EOFError,
@@ -83,6 +85,12 @@ def read_picture(path: Path, entry: str = "", *, upright: bool = False, data: by
     return Picture(torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div_(255), orientation, upright and orientation != 1)
 
 
+def read_pixels(path: Path) -> numpy.ndarray:
+    """The 8-bit RGB values of an image file (H, W, 3). BadSample where it cannot be had."""
+    with _open_image(path, "", FORMATS) as image:
+        return numpy.array(image.convert("RGB"))
+
+
 def exif_fact(picture: Picture) -> dict[str, str]:
     """The attribute of a sample whose EXIF asks for a turn that its pixels were not given; nothing for all others."""
     return {EXIF: str(picture.orientation)} if picture.orientation != 1 and not picture.turned else {}
@@ -120,8 +128,11 @@ def _open_image(path: Path, entry: str, formats: tuple[str, ...], data: bytes | 
     """The image, not decoded yet, of a size that memory holds. Whatever goes wrong becomes a BadSample that names file and entry."""
     where = f"{_shorten_path(path)} ({entry})" if entry else _shorten_path(path)
     try:
-        with open_regular(path) if data is None else io.BytesIO(data) as file, _identify(file, formats) as image:
-            yield image
+        with warnings.catch_warnings():
+            # Of tags that it passes over; many a camera's are odd, and the pixels are what is asked for.
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+            with open_regular(path) if data is None else io.BytesIO(data) as file, _identify(file, formats) as image:
+                yield image
     except BadSample as error:
         raise BadSample(f"{where} {error}") from error.__cause__
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -147,7 +158,7 @@ def _identify(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
 def _why_inside(data: bytes, error: Exception) -> str:
     if not data:
         return "is empty (0 bytes)"
-    if isinstance(error, UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError | ImportError):
         return f"is no image of a format that is read (it begins with {data[:8]!r})"
     return f"cannot be decoded: {error}"
 
@@ -168,7 +179,7 @@ def _why(path: Path, error: Exception) -> str:
         return f"cannot be opened: {error.strerror if isinstance(error, OSError) else error}"
     if os.path.getsize(path) == 0:
         return "is empty (0 bytes)"
-    if isinstance(error, UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError | ImportError):
         return _describe_unknown(path)
     return f"cannot be decoded: {error}"
 

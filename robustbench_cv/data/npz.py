@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.data.source import check_task, dataset_name, digest, sample_id
 from robustbench_cv.errors import BadSample, UserError
-from robustbench_cv.files import open_regular
+from robustbench_cv.files import open_regular, resolved
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import ClassTarget, Labels, Sample
 
@@ -42,7 +44,7 @@ def npz(path: str, *, task: Task = "classification", name: str | None = None) ->
     highest label says, and matched with a model's by position. The file is read into memory as a whole; pickled objects are refused.
     """
     check_task("npz", task, ("classification",))
-    file = Path(path).expanduser().resolve()
+    file = resolved(path)
     arrays = _read(file)
     images, labels = _images(file, arrays), _labels(file, arrays)
     if len(images) != len(labels) or not len(images):
@@ -110,7 +112,10 @@ def _read(file: Path) -> Mapping[str, numpy.ndarray]:
 
 
 # What zip files and headers of arrays raise where they are damaged, encrypted (RuntimeError) or packed in an unknown way.
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, OverflowError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, OverflowError, SyntaxError, TypeError, struct.error),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def _select(file: Path, archive: zipfile.ZipFile) -> Mapping[str, numpy.ndarray]:
@@ -138,6 +143,18 @@ def _array(file: Path, key: str, archive: zipfile.ZipFile, entry: str) -> numpy.
         )
     with archive.open(entry) as stream:
         array: numpy.ndarray = numpy.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def read_array(path: Path) -> numpy.ndarray:
+    """One array of plain values in a .npy, read from the disk where it is asked for. UserError where it cannot be read."""
+    try:
+        with open_regular(path):  # numpy maps the file itself: what its header claims must be there
+            array: numpy.ndarray = numpy.load(path, mmap_mode="r", allow_pickle=False)
+    except (*_UNREADABLE, MemoryError) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(array, numpy.ndarray):
+        raise UserError(f"{path} is an .npz of several arrays, not one .npy")
     return array
 
 

@@ -10,18 +10,23 @@ import io
 import math
 import pickle
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import read_regular
+
+_LARGEST_BYTES = 2**30
+"""Of a batch (project choice); CIFAR's largest have 155 million."""
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
     """The dictionary in a pickle, its values plain or arrays, its keys as texts. UserError for any other content."""
     try:
-        content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        content = _Unpickler(io.BytesIO(read_regular(path, _LARGEST_BYTES)), encoding="bytes").load()
         if not isinstance(content, dict):
             what = "an array" if isinstance(content, _Array) else f"a {type(content).__name__}"
             raise UserError(f"{path} holds {what}; a CIFAR batch is a dictionary")
@@ -30,7 +35,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as a CIFAR batch: {error or type(error).__name__}") from error
 
 
-_DAMAGED = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, TypeError, RecursionError)
+_DAMAGED = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, TypeError, RecursionError, struct.error)
 """What the unpickler raises beside where bytes are damaged."""
 
 

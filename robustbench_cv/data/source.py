@@ -6,7 +6,6 @@ Dataset. What is wrong with the whole is a UserError when it is built, what is w
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import re
@@ -18,6 +17,7 @@ from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_hashes import file_sha256
+from robustbench_cv.files import resolved
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import AnyModel, Dataset
 
@@ -100,7 +100,7 @@ def check_task(kind: str, task: str, served: Sequence[Task]) -> None:
 
 def existing_folder(path: str | Path, expects: str) -> Path:
     """`path` as an absolute folder; UserError, saying what it should hold, where it is none."""
-    folder = Path(path).expanduser().resolve()
+    folder = resolved(path)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {what}; give the folder that holds {expects}")
@@ -122,14 +122,6 @@ def sample_id(dataset: str, relative: PurePath | str) -> str:
     """`dataset/relative/path` with forward slashes and composed characters, whatever the file system does."""
     path = PurePath(relative) if isinstance(relative, str) else relative
     return unicodedata.normalize("NFC", f"{dataset}/{path.as_posix()}")
-
-
-def decode_text(data: bytes) -> str:
-    """UTF-8, or UTF-16 or 32 with a byte order mark, which is left out. UnicodeDecodeError for anything else."""
-    for mark, encoding in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")):  # a UTF-16 mark is the start of a UTF-32 one
-        if data.startswith(mark):
-            return data.decode(encoding)
-    return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
 @dataclass(frozen=True)
@@ -169,7 +161,7 @@ def _walk(root: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if os.path.isdir(entry.path):  # of a ring of links False, where the entry itself would raise
                 waiting.append((Path(entry.path), above | {identity}))
             else:
                 yield Path(entry.path)

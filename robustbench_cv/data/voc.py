@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,16 +12,17 @@ import torch
 from torch import Tensor
 
 from robustbench_cv import boxes
+from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import dataset
 from robustbench_cv.data.classes import read_classes
 from robustbench_cv.data.images import exif_fact, read_mask, read_picture
 from robustbench_cv.data.lazy_masks import LazyMasks
 from robustbench_cv.data.masks import count_labels
 from robustbench_cv.data.objects import AnnotatedObject, AnnotatedObjects, Pixels
-from robustbench_cv.data.source import check_task, dataset_name, decode_text, digest, existing_folder, sample_id
+from robustbench_cv.data.source import check_task, dataset_name, digest, existing_folder, sample_id
 from robustbench_cv.data.voc_xml import read_annotation
 from robustbench_cv.errors import BadSample, UserError
-from robustbench_cv.files import open_regular
+from robustbench_cv.files import decode_text, read_regular
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import IGNORE, Labels, MaskTarget, Sample
 
@@ -28,6 +31,9 @@ CLASSES = (
     *("person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 """Of the challenges, in the devkit's order. A label map has "background" before them."""
+
+_LARGEST_LIST = 2**26
+"""Bytes of a split (project choice): a million images and more."""
 
 _SETS: dict[Task, str] = {"detection": "Main", "segmentation": "Segmentation"}
 
@@ -87,7 +93,7 @@ class VocData:
     def file_of(self, index: int, /) -> Path:
         """The image's path."""
         folder, stem = self.root / "JPEGImages", self.images[index]
-        return next((p for s in (".jpg", ".png", ".jpeg", ".JPG") if (p := folder / f"{stem}{s}").exists()), folder / f"{stem}.jpg")
+        return next((p for s in (".jpg", ".png", ".jpeg", ".JPG") if os.path.exists(p := folder / f"{stem}{s}")), folder / f"{stem}.jpg")
 
     def fingerprint(self, index: int) -> str:
         """Hash of the bytes of the image and of all that is annotated of it, and of the class names."""
@@ -118,7 +124,7 @@ class VocData:
     def _with_masks(self, index: int, each: list[AnnotatedObject], height: int, width: int) -> tuple[list[AnnotatedObject], dict[str, str]]:
         """The objects with the pixels of SegmentationObject, which numbers them in the order of the XML; as they are where it does not."""
         path = self._map(index, "SegmentationObject")
-        if not path.exists():
+        if not os.path.exists(path):
             return each, {"masks": "boxes"} if each else {}
         numbers = read_mask(path)
         if numbers.shape != (height, width):
@@ -146,8 +152,7 @@ def _region(labels: Tensor, classes: Labels, name: str) -> Tensor:
 def _listed(path: Path) -> tuple[str, ...]:
     """The images of a split, one a line; what stands behind a name on its line (1, 0 or -1 of a class's own list) is not asked."""
     try:
-        with open_regular(path) as file:
-            lines = decode_text(file.read()).splitlines()
+        lines = decode_text(read_regular(path, _LARGEST_LIST)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         known = sorted(p.stem for p in path.parent.glob("*.txt"))[:12] if path.parent.is_dir() else []
         raise UserError(f"cannot read {path}; choose split= among {', '.join(known) or 'the files of ImageSets'}") from error
@@ -156,7 +161,8 @@ def _listed(path: Path) -> tuple[str, ...]:
         raise UserError(f"{path} lists no image")
     odd = next((name for name in names if "/" in name or "\\" in name or name.startswith(".")), None)
     if odd is not None:
-        raise UserError(f"{path} lists {odd!r}, which is no name of an image in JPEGImages")
+        raise UserError(f"{path} lists {shorten(odd)!r}, which is no name of an image in JPEGImages")
     if len(set(names)) < len(names):
-        raise UserError(f"{path} lists {next(n for n in names if names.count(n) > 1)!r} twice")
+        twice = Counter(names).most_common(1)[0][0]
+        raise UserError(f"{path} lists {shorten(twice)!r} twice")
     return tuple(sorted(names))

@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 from xml.etree import ElementTree
 
+from robustbench_cv.arguments import shorten
 from robustbench_cv.data.coco_objects import OVERSHOOT_PX
 from robustbench_cv.data.objects import AnnotatedObject
 from robustbench_cv.errors import BadSample
-from robustbench_cv.files import open_regular
+from robustbench_cv.files import read_regular
 from robustbench_cv.types import Labels
 
 _LARGEST_BYTES = 2**24
@@ -28,11 +29,10 @@ def read_annotation(path: Path, labels: Labels, height: int, width: int) -> list
 
 def _parse(path: Path) -> ElementTree.Element:
     try:
-        with open_regular(path) as file:
-            data = file.read(_LARGEST_BYTES)
+        data = read_regular(path, _LARGEST_BYTES)
     except OSError as error:
         raise BadSample(f"cannot read {path}: {error.strerror or error}; every image of VOC has an XML of its name") from error
-    parser = ElementTree.XMLParser(target=_NoEntities())  # noqa: S314 - what declares entities is refused where it begins
+    parser = ElementTree.XMLParser(target=_NoEntities())  # noqa: S314 # nosec B314 - what declares entities is refused there
     try:
         parser.feed(data)
         root: ElementTree.Element = parser.close()
@@ -60,7 +60,7 @@ def _object(node: ElementTree.Element, labels: Labels, height: int, width: int, 
     name = (node.findtext("name") or "").strip()
     if name not in labels.names:
         known = ", ".join(labels.names[:6])
-        raise BadSample(f"{where}: class {name!r} is not one of {len(labels)} ({known}, ...); name your own with classes=PATH")
+        raise BadSample(f"{where}: class {shorten(repr(name))} is not one of {len(labels)} ({known}, ...); name your own with classes=PATH")
     box = node.find("bndbox")
     if box is None:
         raise BadSample(f"{where}: it has no bndbox")
@@ -75,7 +75,7 @@ def _object(node: ElementTree.Element, labels: Labels, height: int, width: int, 
         raise BadSample(f"{where}: the box from {x1:g}, {y1:g} to {x2:g}, {y2:g} lies beyond the edge of the image of {width} x {height}")
     difficult = (node.findtext("difficult") or "0").strip()
     if difficult not in ("0", "1"):
-        raise BadSample(f"{where}: difficult is {difficult!r}; it is 0 or 1")
+        raise BadSample(f"{where}: difficult is {shorten(repr(difficult))}; it is 0 or 1")
     area = (inside[2] - inside[0]) * (inside[3] - inside[1])
     return AnnotatedObject(inside, labels.index(name), difficult == "1", area, None)
 
@@ -87,5 +87,5 @@ def _number(node: ElementTree.Element, name: str, where: object) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise BadSample(f"{where}: {name} is {text!r}, no number")
+        raise BadSample(f"{where}: {name} is {shorten(repr(text))}, no number")
     return value

@@ -17,6 +17,7 @@ from robustbench_cv.data.yolo_files import images_of, label_path, labels_without
 from robustbench_cv.data.yolo_labels import read_labels
 from robustbench_cv.data.yolo_yaml import read_data_yaml
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import resolved
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Labels, Sample
 
@@ -34,7 +35,7 @@ def yolo(path: str, *, split: str = "val", task: Task = "detection", name: str |
     upright: turn photos as their EXIF orientation says.
     """
     check_task("yolo", task, ("detection",))
-    described = read_data_yaml(Path(path).expanduser().resolve())
+    described = read_data_yaml(resolved(path))
     entries = described.entries(split)
     images = tuple(images_of(described, split, entries))
     others = tuple(labels_without_image(images, entries))

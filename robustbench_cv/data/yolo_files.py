@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from robustbench_cv.data.source import IMAGE_SUFFIXES, decode_text, list_files
+from robustbench_cv.data.source import IMAGE_SUFFIXES, list_files
 from robustbench_cv.data.yolo_yaml import DataYaml
 from robustbench_cv.errors import UserError
-from robustbench_cv.files import open_regular
+from robustbench_cv.files import decode_text, read_regular
+
+_LARGEST_LIST = 2**28
+"""Bytes of a text file that names images (project choice): some millions of paths."""
 
 
 def label_path(image: Path) -> Path:
@@ -43,13 +47,13 @@ def _listed(entry: Path) -> Iterator[Path]:
         yield from (entry / file for file in list_files(entry, IMAGE_SUFFIXES).files)
         return
     try:
-        with open_regular(entry) as file:
-            lines = decode_text(file.read()).splitlines()
+        lines = decode_text(read_regular(entry, _LARGEST_LIST)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {entry}: {error}; it is a folder of images, or a text file with one image's path a line") from error
     for line in filter(None, map(str.strip, lines)):
         # Relative to the text file's folder, as Ultralytics has it of ./. A link is not followed: the labels lie where its name says.
-        yield Path(os.path.abspath(entry.parent / line))
+        # Two slashes at the start, which POSIX lets mean something of its own, are one.
+        yield Path(re.sub("^//+", "/", os.path.abspath(entry.parent / line)))
 
 
 def labels_without_image(images: Sequence[Path], entries: Sequence[Path]) -> Iterator[Path]:
@@ -65,8 +69,8 @@ def labels_without_image(images: Sequence[Path], entries: Sequence[Path]) -> Ite
         for file in labels.rglob("*.txt") if labels != entry else ():
             folders.setdefault(file.parent, set()).add(entry / file.parent.relative_to(labels))
     for folder, holding in sorted(folders.items()):
-        if not folder.is_dir() or folder in holding:
+        if not os.path.isdir(folder) or folder in holding:  # which is False, not an error, for a name that no folder can have
             continue
-        listed = (path for parent in holding if parent.is_dir() for path in parent.iterdir())
+        listed = (path for parent in holding if os.path.isdir(parent) for path in parent.iterdir())
         stems = {path.stem for path in listed if path.suffix.lower() in IMAGE_SUFFIXES}
         yield from (path for path in sorted(folder.glob("*.txt")) if path.stem not in stems and path.name != "classes.txt")

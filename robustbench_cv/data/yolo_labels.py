@@ -9,9 +9,8 @@ import numpy
 
 from robustbench_cv.data import polygons
 from robustbench_cv.data.objects import AnnotatedObject, Polygons
-from robustbench_cv.data.source import decode_text
 from robustbench_cv.errors import BadSample
-from robustbench_cv.files import open_regular
+from robustbench_cv.files import decode_text, read_regular
 from robustbench_cv.types import Labels
 
 OVERSHOOT = 0.01
@@ -28,13 +27,12 @@ def read_labels(path: Path, labels: Labels, height: int, width: int, *, keypoint
     numbers are written.
     """
     try:
-        with open_regular(path) as file:
-            text = decode_text(file.read(_LARGEST_BYTES))
+        text = decode_text(read_regular(path, _LARGEST_BYTES))
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise BadSample(
-            f"cannot read {path}: {error}; it holds an object a line: class x y width height, in shares of the image"
+            f"cannot read {path}: {_reason(error)}; it holds an object a line: class x y width height, in shares of the image"
         ) from error
     objects: list[AnnotatedObject] = []
     seen: dict[tuple[float, ...], int] = {}
@@ -51,6 +49,10 @@ def read_labels(path: Path, labels: Labels, height: int, width: int, *, keypoint
             raise BadSample(f"{path}, line {number}: {error}") from error
         seen[key] = number
     return objects
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror or error) if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
 
 
 def _numbers(line: str) -> tuple[float, ...]:

@@ -8,11 +8,14 @@ from typing import Any
 
 import yaml
 
+from robustbench_cv.arguments import shorten
+from robustbench_cv.bounded_yaml import load_yaml
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.errors import UserError
+from robustbench_cv.files import decode_text, read_regular, resolved
 from robustbench_cv.types import Labels
 
-_LARGEST_BYTES = 2**22
+_LARGEST_BYTES, _LARGEST_NODES = 2**20, 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +36,14 @@ class DataYaml:
             raise UserError(f"{self.path} has no entry {split!r}; it has {', '.join(splits) or 'none of train, val and test'}")
         texts = named if isinstance(named, list) else [named]
         if not all(isinstance(text, str) for text in texts):
-            raise UserError(f"{self.path}: {split} is {named!r}; write a path, or a list of paths")
+            raise UserError(f"{self.path}: {split} is {shorten(repr(named))}; write a path, or a list of paths")
         return [self._find(split, text) for text in texts]
 
     def _find(self, split: str, text: str) -> Path:
-        path = (self.root / text).resolve()
+        path = resolved(self.root / text)
         if not path.exists() and text.startswith("../"):
             # as Ultralytics: exports of annotation tools write ../train/images for what lies beside the yaml
-            path = (self.root / text[3:]).resolve()
+            path = resolved(self.root / text[3:])
         if not path.exists():
             raise UserError(
                 f"{self.path}: {split} names {path}, which does not exist; correct the entry, or `path:` that it is relative to"
@@ -56,21 +59,24 @@ def read_data_yaml(path: Path) -> DataYaml:
     if path.is_dir():
         path = _only_yaml(path)
     try:
-        content = yaml.safe_load(path.read_bytes()[:_LARGEST_BYTES])
+        _, content = load_yaml(decode_text(read_regular(path, _LARGEST_BYTES)), _LARGEST_NODES)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; give a YOLO data.yaml, or the folder that holds it") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line} is no YAML: {str(error.problem or error.context)[:200]}") from error
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(content, dict) or "names" not in content:
         raise UserError(f"{path} is no YOLO data.yaml: it has no `names`; write the class names as a list, or by index")
     labels = unique_labels(_names(path, content["names"]), str(path))
     count = content.get("nc", len(labels))
     if count != len(labels):
-        raise UserError(f"{path} says nc: {count!r} and names {len(labels)} classes; correct one of the two")
+        raise UserError(f"{path} says nc: {shorten(repr(count))} and names {len(labels)} classes; correct one of the two")
     root = content.get("path") or "."
     if not isinstance(root, str):
-        raise UserError(f"{path}: path is {root!r}; write the folder that train, val and test are relative to")
-    folder = (path.parent / Path(root).expanduser()).resolve()
+        raise UserError(f"{path}: path is {shorten(repr(root))}; write the folder that train, val and test are relative to")
+    folder = resolved(path.parent / root if not root.startswith("~") else root)
     if not folder.is_dir():
         # a data set that was moved: its yaml still names where it was
         folder = path.parent

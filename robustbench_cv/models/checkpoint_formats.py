@@ -6,6 +6,7 @@ import argparse
 import io
 import pathlib
 import pickle
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -120,14 +121,28 @@ def _read_torch(path: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refusal(path, error) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+        struct.error,
+    ) as error:
         raise UserError(f"{path} cannot be read as a torch file: {_first_line(error)}") from error
 
 
 def _require_torch_archive(path: Path) -> None:
     """UserError for a zip archive of something else, and for TorchScript, which is a program and not a state dict."""
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, OverflowError) as error:  # what damaged directories raise
+        raise UserError(f"{path} cannot be read as a torch file: {_first_line(error)}; was it downloaded whole?") from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise UserError(
             f"{path} is a TorchScript program, not a state dict: give a factory of your own that returns torch.jit.load(...) "

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_reads import record_read
-from robustbench_cv.files import is_file
+from robustbench_cv.files import decode_text, is_file, read_regular
+
+_LARGEST_BYTES = 2**24
+"""Of a file of class names, as for data (project choice)."""
 
 
 def class_names(text: str) -> tuple[str, ...]:
@@ -22,7 +25,7 @@ def class_names(text: str) -> tuple[str, ...]:
         if not is_file(path):
             raise UserError(f"no file {path} with class names (looked from {Path.cwd()}); or write classes='a,b,c'")
         record_read(path)
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
     else:
         names = tuple(name.strip() for name in text.split(","))
     twice = [name for name, count in Counter(names).items() if count > 1]
@@ -30,6 +33,14 @@ def class_names(text: str) -> tuple[str, ...]:
         what = f"names {twice[0]!r} twice" if twice and twice[0] else "has an empty name"
         raise UserError(f"classes={text!r} {what}; every class needs a name of its own, since classes are matched by name")
     return names
+
+
+def _text(path: Path) -> str:
+    try:
+        return decode_text(read_regular(path, _LARGEST_BYTES))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8; save it as UTF-8"
+        raise UserError(f"cannot read the class names in {path}: {reason}") from error
 
 
 def require_classes(name: str, classes: Sequence[str]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
-from PIL import Image
 
+from robustbench_cv.data.images import read_mask
 from robustbench_cv.metrics.coco_matching import Objects, overlaps
 from robustbench_cv.types import IGNORE
 
@@ -71,8 +71,7 @@ def label_map(shown: Shown, folder: Path) -> numpy.ndarray | None:
     stored = shown.get("labels")
     if not isinstance(stored, str | Path):
         return None
-    with Image.open(folder / stored) as image:
-        return numpy.asarray(image).astype(numpy.int64)
+    return read_mask(folder / stored).numpy()
 
 
 def class_name(classes: Sequence[str], label: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -48,6 +49,10 @@ _OF = "of.sha256"
 """The file that says of which content the others were drawn; written last."""
 
 
+_ACTIVE = re.compile(rb"<\s*(script|iframe|object|embed|foreignobject|link|meta|base)\b|<[^>]*\son\w+\s*=|javascript:", re.IGNORECASE)
+"""What no drawing of ours has: a run folder may come from anybody, and what it keeps is put on the page as it is."""
+
+
 def _folder(results: Results, reports: Sequence[str]) -> Path | None:
     bundled = results.folder is not None and all(REPORTS.is_bundled(spec) for spec in reports)
     return RunFolder(results.folder).drawn if bundled and results.folder is not None else None
@@ -60,7 +65,12 @@ def _is_current(folder: Path, results: Results) -> bool:
 
 def _read(folder: Path, item: Chart | Gallery) -> Mapping[str, bytes]:
     kinds = KINDS if isinstance(item, Chart) else ("html", "png")
-    return {kind: path.read_bytes() for kind in kinds if (path := _path(folder, item, kind)).is_file()}
+    kept = {kind: path.read_bytes() for kind in kinds if (path := _path(folder, item, kind)).is_file()}
+    active = [kind for kind in ("html", "svg") if _ACTIVE.search(kept.get(kind, b""))]
+    if active:
+        logger.warning("%s holds a %s that would do something when it is shown: drawn again", folder, " and a ".join(active))
+        return {}
+    return kept
 
 
 def _path(folder: Path, item: Chart | Gallery, kind: str) -> Path:

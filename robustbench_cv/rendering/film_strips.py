@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy
-from PIL import Image
 
+from robustbench_cv.data.images import read_pixels
 from robustbench_cv.palette import INK, MUTED, class_colour, rgb, text_on
 from robustbench_cv.rendering import escape
 from robustbench_cv.rendering.answers import Answer, Shown, answer, class_name, label_map, reported_boxes
@@ -136,8 +136,7 @@ def _wrapped(strip: Strip) -> list[Strip]:
 
 def read(path: Path) -> Pixels:
     """An image file as RGB."""
-    with Image.open(path) as image:
-        return numpy.asarray(image.convert("RGB"))
+    return read_pixels(path)
 
 
 def amplify_difference(before: Pixels, after: Pixels) -> tuple[Pixels, int]:

@@ -161,7 +161,7 @@ def _serve(pipe: Connection, order: WorkOrder, parent: int) -> None:
 def travelling(error: Exception) -> Exception:
     """The error as another process can be sent it: itself where it can be pickled, else its kind and its text."""
     try:
-        copy = pickle.loads(pickle.dumps(error))  # noqa: S301  (bytes of our own, made in the same line)
+        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 # nosec B301 - bytes of our own, made in this line
     except Exception:  # somebody's exception may refuse either way
         copy = None
     return copy if isinstance(copy, Exception) else type(error)(str(error))

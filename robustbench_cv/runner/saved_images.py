@@ -58,7 +58,11 @@ def is_whole(folder: Path) -> bool:
     index = read_kept(folder / _INDEX, list[dict[str, Any]])
     if index is None:
         return False
-    pictures = [name for entry in index for name in _pictures(entry)]
+    try:
+        pictures = [name for entry in index for name in _pictures(entry)]
+    except (KeyError, TypeError, AttributeError):
+        logger.warning("%s is damaged: taken as missing", folder / _INDEX)
+        return False
     damaged = next((path for path in [folder / _EXACT, *(folder / name for name in pictures)] if not _can_be_read(path)), None)
     if damaged is not None:
         logger.warning("%s is damaged or gone: taken as missing", damaged)
@@ -79,9 +83,9 @@ def _can_be_read(path: Path) -> bool:
         if path.name == _EXACT:
             with safetensors.safe_open(path, framework="pt") as file:
                 return bool(file.keys())
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("PNG",)) as picture:
             picture.verify()  # the sums of its chunks
-    except (OSError, SyntaxError, ValueError, safetensors.SafetensorError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, safetensors.SafetensorError):
         return False
     return True
 

@@ -7,9 +7,10 @@ than the answer itself mean nothing, and are refused where they are asked for.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,9 @@ import torch
 
 from robustbench_cv.data.class_names import unknown_name
 from robustbench_cv.data.classes import unique_labels
-from robustbench_cv.data.source import decode_text
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_hashes import file_sha256
-from robustbench_cv.files import open_regular
+from robustbench_cv.files import decode_text, read_regular
 from robustbench_cv.scoring.reading import Read, Reading
 from robustbench_cv.types import ClassPrediction, Labels
 
@@ -68,7 +68,7 @@ class ClassLabels:
 def read_class_scores(path: Path, reading: Reading) -> Read:
     """UserError naming the line for what is no number, for a class or image that is not known, and for an image that comes twice."""
     text = _text(path)
-    header = next(csv.reader(io.StringIO(text)), [])
+    header = next(_rows(path, text), [])
     names = [name.strip() for name in header]
     if not names or names[0] not in NAMING or len(names) < 2:
         raise UserError(
@@ -92,15 +92,19 @@ def read_class_scores(path: Path, reading: Reading) -> Read:
 
 def _text(path: Path) -> str:
     try:
-        with open_regular(path) as file:
-            data = file.read(_LARGEST_BYTES + 1)
-        if len(data) > _LARGEST_BYTES:
-            raise UserError(f"{path} has more than {_LARGEST_BYTES:,} bytes, which is more than is read; split it by condition or by data")
-        return decode_text(data)
+        return decode_text(read_regular(path, _LARGEST_BYTES))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; give a CSV of class scores") from error
+        way_out = "split it by condition or by data" if error.errno == errno.EFBIG else "give a CSV of class scores"
+        raise UserError(f"cannot read {path}: {error.strerror or error}; {way_out}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def _rows(path: Path, text: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(text, newline=""))
+    except csv.Error as error:  # a cell without an end, a NUL
+        raise UserError(f"{path} is no CSV: {error}") from error
 
 
 def _classes(path: Path, columns: Sequence[str], reading: Reading) -> Labels:
@@ -143,7 +147,7 @@ def _table(path: Path, text: str, names: Sequence[str]) -> tuple[list[str], nump
 
 def _table_fault(path: Path, text: str, names: Sequence[str]) -> str:
     """What is wrong with the first line that is no id and finite numbers; empty where every line is."""
-    for k, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+    for k, row in enumerate(_rows(path, text), start=1):
         if k == 1 or not row:
             continue
         if len(row) != len(names):
@@ -205,7 +209,7 @@ def _refuse_doubles(path: Path, ids: Sequence[str], found: Mapping[str | int, st
 
 
 def _read_labels(path: Path, text: str, reading: Reading) -> Read:
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    rows = [row for row in _rows(path, text) if row]
     classes = {name: i for i, name in enumerate(reading.labels.names)}
     for k, row in enumerate(rows[1:], start=2):
         if len(row) != 2:

@@ -27,8 +27,6 @@ from robustbench_cv.types import BoxPrediction
 LARGEST_PX = 1e7
 """Coordinates beyond this are no pixels of any image (project choice)."""
 
-_LARGEST_BYTES = 2**32
-
 
 class _Entry(msgspec.Struct):
     """One detection. category: the class's name, which this package's own runs write beside its number."""
@@ -96,8 +94,6 @@ def read_coco_results(path: Path, reading: Reading) -> Read:
 
 def _parse(path: Path) -> list[_Entry]:
     what = 'COCO results: a list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}'
-    if path.is_file() and path.stat().st_size > _LARGEST_BYTES:
-        raise UserError(f"{path} has {path.stat().st_size:,} bytes; up to {_LARGEST_BYTES:,} are read: keep fewer detections an image")
     text = read_json(path, what)
     try:
         return msgspec.json.decode(text.content, type=list[_Entry])

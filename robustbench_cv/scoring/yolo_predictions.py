@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from robustbench_cv.data.source import decode_text, digest, list_files
+from robustbench_cv.data.source import digest, list_files
 from robustbench_cv.errors import UserError
-from robustbench_cv.files import open_regular
+from robustbench_cv.files import decode_text, read_regular
 from robustbench_cv.scoring.reading import Read, Reading
 from robustbench_cv.scoring.sample_names import without_suffix
 from robustbench_cv.types import BoxPrediction
@@ -68,8 +68,7 @@ def read_yolo_predictions(path: Path, reading: Reading) -> Read:
 
 def _read(path: Path, classes: int) -> list[Line]:
     try:
-        with open_regular(path) as file:
-            text = decode_text(file.read(_LARGEST_BYTES))
+        text = decode_text(read_regular(path, _LARGEST_BYTES))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}; it holds a detection a line: class x y width height confidence") from error
     lines = []

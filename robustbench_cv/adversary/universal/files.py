@@ -13,23 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy
 import safetensors
 import safetensors.torch
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from robustbench_cv.adversary.universal.fitting import FittedTheta
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
 from robustbench_cv.adversary.universal.perturbation import Overlay, Surface
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
-from robustbench_cv.errors import UserError
-from robustbench_cv.files import write_bytes, write_json
+from robustbench_cv.data.images import read_pixels
+from robustbench_cv.errors import BadSample, UserError
+from robustbench_cv.files import open_regular, read_regular, write_bytes, write_json
 from robustbench_cv.run_folder import file_name
 from robustbench_cv.types import R
 
 SCHEMA = 1
+
+_LARGEST_RECORD = 2**28
+"""Bytes of a record (project choice): it lists the ids of the samples of a fit."""
 
 
 def write_fitted(folder: Path, attack: UniversalAttack[Any], fitted: FittedTheta, provenance: Mapping[str, Any]) -> Path:
@@ -89,16 +92,17 @@ def from_file(attack: UniversalAttack[R], file: str) -> UniversalAttack[R]:
         raise UserError(f"{path} was fitted as {record.get('attack')!r}: apply it as that attack, not as {attack.name!r}")
     if record.get("aim") != dict(attack.aim):
         raise UserError(f"{path} was fitted with {_aim_text(record.get('aim'))}: say the same, not {_aim_text(attack.aim)}")
-    surface = _surface(record["surface"], record_path)
+    surface = _surface(record.get("surface"), record_path)
     judged_on = surface.plain() if attack.judged_on is not None else None
     return dataclasses.replace(attack.with_theta(theta, record["ids"]), surface=surface, judged_on=judged_on)
 
 
 def _record(path: Path) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not the record of a fitted attack: {error}") from error
+        record: dict[str, Any] = msgspec.json.decode(read_regular(path, _LARGEST_RECORD), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} is not the record of a fitted attack: {reason}") from error
     if record.get("schema") != SCHEMA or not isinstance(record.get("ids"), list):
         raise UserError(f"{path} is not the record of a fitted attack of this version; remove it to apply the picture alone")
     return record
@@ -108,33 +112,34 @@ def _read(path: Path, attack: UniversalAttack[Any]) -> Tensor:
     try:
         if isinstance(attack.surface, Overlay):
             return _perturbation(path, attack.name)
-        with Image.open(path) as picture:
-            pixels = numpy.asarray(picture.convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path} is no picture; {attack.name} takes the PNG of a patch") from error
+        with open_regular(path):  # what is no file is no picture of whatever kind
+            pixels = read_pixels(path)
+    except BadSample as error:
+        raise UserError(f"{attack.name} takes the PNG of a patch, and this is no picture that can be read: {error}") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
 def _perturbation(path: Path, name: str) -> Tensor:
     try:
-        theta = safetensors.torch.load_file(path).get("theta")
-    except safetensors.SafetensorError as error:
+        with open_regular(path):  # a pipe or a device is refused before the library waits for it
+            theta = safetensors.torch.load_file(path).get("theta")
+    except (safetensors.SafetensorError, RecursionError, ValueError) as error:
         raise UserError(f"{path} is no safetensors file; {name} takes the perturbation's exact values, not their picture") from error
     if theta is None or theta.dim() != 3:
         raise UserError(f"{path} holds no perturbation 'theta' (3, H, W)")
     return theta
 
 
-def _surface(facts: Mapping[str, Any], path: Path) -> Surface:
-    fields: dict[str, Any] = {k: v for k, v in facts.items() if k != "kind"}
+def _surface(facts: Any, path: Path) -> Surface:
     try:
+        fields: dict[str, Any] = {k: v for k, v in facts.items() if k != "kind"}
         if facts["kind"] == "overlay":
             return Overlay(**fields)
         fields["look"] = Look(**fields["look"])
         return Pasted(**fields)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} does not say where the patch goes ({error})") from error
 
 

@@ -11,7 +11,7 @@ import torch
 from robustbench_cv.arguments import Severity
 from robustbench_cv.catalogue import intervention
 from robustbench_cv.data.images import read_image
-from robustbench_cv.data.npz import PLACE
+from robustbench_cv.data.npz import PLACE, read_array
 from robustbench_cv.data.source import IMAGE_SUFFIXES, existing_folder, list_files
 from robustbench_cv.errors import BadSample, NotApplicable, UserError
 from robustbench_cv.interventions.corruption_facts import GROUPS, SCORED, CorruptionFacts
@@ -105,10 +105,9 @@ class PublishedCorruption(Intervention):
 
 def _load(path: Path, expects: str) -> numpy.ndarray:
     try:
-        array: numpy.ndarray = numpy.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read: {error}; {expects}") from error
-    return array
+        return read_array(path)
+    except UserError as error:
+        raise UserError(f"{error}; {expects}") from error
 
 
 def _same_class(path: Path, sample: Sample, number: int, count: int) -> None:

@@ -108,8 +108,8 @@ class Ssd(nn.Module):
         sources = [F.normalize(x) * self.scale[:, None, None]]
         x = self.body[self.split :](x)
         sources.append(x)
-        for extra in self.extras:
-            x = extra(x)
+        for block in self.extras:
+            x = block(x)
             sources.append(x)
         return sources
 

@@ -12,7 +12,8 @@ import importlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt, PositiveInt
 from robustbench_cv.boxes import clip
 from robustbench_cv.catalogue import model
-from robustbench_cv.errors import UserError
+from robustbench_cv.errors import RobustBenchError, UserError, describe
 from robustbench_cv.models.adapt import Classifier, classifier, describe_module, freeze
 from robustbench_cv.models.checkpoint import LOG, load_checkpoint, split_key
 from robustbench_cv.models.detection_postprocessing import detections
@@ -75,17 +76,32 @@ def ultralytics(
     by_path = file.suffix.lower() == ".pt"
     if by_path and weights:
         raise UserError(f"ultralytics:{name} is a file already; leave weights={weights!r} out, or name an architecture before it")
-    saved = _read_file(tasks, name if by_path else weights, trust)
+    with _of_a_file(name if by_path else weights):
+        saved = _read_file(tasks, name if by_path else weights, trust)
     if by_path and saved is None:
         raise UserError(f"{name} holds bare tensors, which say no network: name it, as in ultralytics:yolov8n(weights={name!r})")
     network = saved.network if saved else _build_network(tasks, name, weights, num_classes or (len(given) if given else 80))
     title = file.stem if by_path else name if weights else f"{name} (random weights)"
     side = input_size or (saved.side if saved and by_path else 0)
     names = saved.names if saved else None
-    if type(_last_layer(network)).__name__ == "Classify":
-        return _classifier(network, title, given, names, side or 224)
     settings = Settings(operating_score, threshold, nms_iou, top)
-    return _detector(network, title, given, names, side or 640, settings, one_to_one=one_to_one, exact=bool(input_size))
+    with _of_a_file(name if by_path else weights):
+        if type(_last_layer(network)).__name__ == "Classify":
+            return _classifier(network, title, given, names, side or 224)
+        return _detector(network, title, given, names, side or 640, settings, one_to_one=one_to_one, exact=bool(input_size))
+
+
+@contextmanager
+def _of_a_file(file: str) -> Iterator[None]:
+    """UserError, naming the file, for whatever goes wrong with a network that came from one: a pickle may lack any of its parts."""
+    try:
+        yield
+    except RobustBenchError:
+        raise
+    except Exception as error:
+        if not file:
+            raise
+        raise UserError(f"{file} holds no whole network of ultralytics ({describe(error)[:200]}); was it cut off, or damaged?") from error
 
 
 class Settings(NamedTuple):

@@ -100,7 +100,7 @@ def _load_anything(path: Path) -> Any:
     """Runs the file's code."""
     record_read(None)  # which may read whatever it likes
     try:
-        return torch.load(path, map_location="cpu", weights_only=False)
+        return torch.load(path, map_location="cpu", weights_only=False)  # nosec B614 - the user typed trust=True
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path} was written with a package that is not here ({error.name}); it may be of the old yolov5 repository"

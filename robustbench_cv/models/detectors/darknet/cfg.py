@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_reads import record_read
+from robustbench_cv.files import decode_text, is_file, read_regular
 
 ALIASES = {"network": "net", "conv": "convolutional", "conn": "connected", "max": "maxpool"}
 """Shorter names that Darknet knows for the same layers."""
@@ -67,7 +68,7 @@ class Section:
             value = kind(text)
         except (ValueError, OverflowError) as error:
             raise self.wrong(f"has {key}={_shorten(text)}, which is no {'integer' if kind is int else 'number'}") from error
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise self.wrong(f"has {key}={_shorten(text)}, which is no finite number")
         return value
 
@@ -86,7 +87,7 @@ class Section:
     def wrong(self, what: str) -> UserError:
         """An error that names this section."""
         where = f" (line {self.line})" if self.line else ""
-        return UserError(f"the Darknet section [{self.kind}]{where} {what}")
+        return UserError(f"the Darknet section [{_shorten(self.kind)}]{where} {what}")
 
 
 def _shorten(text: str, most: int = 40) -> str:
@@ -111,7 +112,7 @@ def parse(text: str, where: str = "cfg") -> tuple[Section, ...]:
         key, equals, value = line.partition("=")
         if not equals or not sections:
             expected = "key=value" if sections else "a section such as [net] first"
-            raise UserError(f"{where}, line {number}: {raw.strip()!r} is not Darknet's cfg; expected {expected}")
+            raise UserError(f"{where}, line {number}: {_shorten(raw.strip(), 80)!r} is not Darknet's cfg; expected {expected}")
         sections[-1][1].setdefault(key.strip(), value.strip())
     if not sections or sections[0][0] != "net":
         raise UserError(f"{where} is not a Darknet cfg: its first section must be [net]")
@@ -123,9 +124,9 @@ def read(path: str | Path) -> tuple[Section, ...]:
     path = Path(path).expanduser()
     record_read(path)
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        if is_file(path) and path.stat().st_size > LARGEST_FILE:
             raise UserError(f"{path} has {path.stat().st_size:,} bytes, far more than a Darknet cfg; the .weights file goes into weights=")
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(decode_text(read_regular(path, LARGEST_FILE)), str(path))
     except OSError as error:
         raise UserError(f"no Darknet cfg {path}: {error.strerror} (looked from {Path.cwd()})") from error
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_reads import record_read
+from robustbench_cv.files import open_regular
 from robustbench_cv.models.detectors.darknet import layers
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
 
@@ -82,7 +83,7 @@ def read_header(path: Path) -> Header:
     """UserError where the file is missing or too short to have one."""
     record_read(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(20)
     except OSError as error:
         raise UserError(f"no Darknet file {path}: {error.strerror} (looked from {Path.cwd()})") from error
