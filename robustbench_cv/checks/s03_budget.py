@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-import pyarrow.compute
-
+from robustbench_cv.arrow import compute
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import After, AfterRun
 from robustbench_cv.findings import Finding
@@ -46,8 +45,8 @@ def _of_condition(results: Results, group: Group, condition: Condition) -> Findi
     if facts is None or facts.radius is None or facts.norm not in ("linf", "l2", "l1"):
         return None
     said = functools.partial(Finding, "S03", _TITLE, model=group.model, dataset=group.dataset, condition=condition.name, task=group.task)
-    sizes = pyarrow.compute.drop_null(results.rows(group, condition.name).column("attack.size"))
-    largest = float(pyarrow.compute.max(sizes).as_py()) if len(sizes) else 0.0
+    sizes = compute.drop_null(results.rows(group, condition.name).column("attack.size"))
+    largest = float(compute.max(sizes).as_py()) if len(sizes) else 0.0
     radius = facts.radius
     if largest > radius * (1 + _ROUNDING) + 1e-6:
         evidence = f"the largest change is {largest:.4g}, beyond the budget of {radius:.4g} ({facts.norm})"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from pyarrow import compute
-
+from robustbench_cv.arrow import compute
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import After
 from robustbench_cv.findings import Finding
