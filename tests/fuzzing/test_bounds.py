@@ -484,5 +484,5 @@ def test_a_spec_evaluates_nothing(text_: str) -> None:
 def test_a_list_of_images_that_names_its_own_folder_is_refused(line: str, tmp_path: Path) -> None:
     parsers._yolo_list(tmp_path)
     text(tmp_path / "val.txt", f"images/val/0.png\n{line}\n")
-    with guarded(tmp_path), pytest.raises(UserError, match="names the folder .* as an image"):
+    with guarded(tmp_path), pytest.raises(UserError, match=r"names the folder .* as an image"):
         DATASETS.build(f"yolo:{tmp_path}")
