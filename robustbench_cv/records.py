@@ -163,7 +163,7 @@ def cells_in(path: Path) -> frozenset[str]:
     metadata = _guarded(path, lambda: pyarrow.parquet.read_metadata(path)).metadata or {}
     try:
         form, cells = int(metadata.get(_FORM, b"1")), json.loads(metadata[_CELLS])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise _damaged(path) from error
     require_known(path, form, FORM)
     return frozenset(cells)
@@ -192,7 +192,7 @@ def _columns(path: Path, columns: Sequence[str] | None) -> pyarrow.Table:
 def _guarded(path: Path, read: Any) -> Any:
     try:
         return read()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:  # UnicodeDecodeError: the name of a column
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the machine's fault, which names the file
         raise _damaged(path) from error

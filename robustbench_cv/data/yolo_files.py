@@ -34,6 +34,8 @@ def images_of(described: DataYaml, split: str, entries: Sequence[Path]) -> Itera
     found: dict[Path, None] = {}
     for entry in entries:
         for path in _listed(entry):
+            if path == described.root or not path.name:
+                raise UserError(f"{described.path}: {split} names the folder {path} as an image; write the path of a file")
             if path in found:
                 raise UserError(f"{described.path}: {split} names {path} twice")
             found[path] = None

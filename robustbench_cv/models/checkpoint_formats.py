@@ -6,7 +6,6 @@ import argparse
 import io
 import pathlib
 import pickle
-import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy
 import torch
 
+from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.quantized import dequantize
@@ -121,18 +121,7 @@ def _read_torch(path: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refusal(path, error) from error
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-        struct.error,
-    ) as error:
+    except Exception as error:  # of a damaged file each step of torch's reader fails in its own way
         raise UserError(f"{path} cannot be read as a torch file: {_first_line(error)}") from error
 
 
@@ -155,7 +144,7 @@ def _require_torch_archive(path: Path) -> None:
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> UserError:
     lines = [line.strip() for line in str(error).splitlines()]
-    reason = next((line for line in lines if "GLOBAL" in line or "nsupported" in line), "")
+    reason = shorten(next((line for line in lines if "GLOBAL" in line or "nsupported" in line), ""), 400)
     if not _is_torch(_start(path)):
         return UserError(f"{path} is no weights file: neither safetensors nor what torch.save writes; was it downloaded whole?")
     return RefusedPickle(

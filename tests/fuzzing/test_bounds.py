@@ -478,3 +478,11 @@ def test_a_spec_evaluates_nothing(text_: str) -> None:
     if "(" in text_:
         with pytest.raises(UserError):
             Spec.parse(text_)
+
+
+@pytest.mark.parametrize("line", [".", "images/..", "/", "//"])
+def test_a_list_of_images_that_names_its_own_folder_is_refused(line: str, tmp_path: Path) -> None:
+    parsers._yolo_list(tmp_path)
+    text(tmp_path / "val.txt", f"images/val/0.png\n{line}\n")
+    with guarded(tmp_path), pytest.raises(UserError, match=r"names the folder .* as an image"):
+        DATASETS.build(f"yolo:{tmp_path}")
