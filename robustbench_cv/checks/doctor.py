@@ -23,7 +23,7 @@ from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.suite import CLEAN
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
-SAMPLES = 64
+SAMPLES, SAMPLES_OF_HUGE = 64, 16
 MOST_SAMPLES = 512
 _RESERVED_PIXELS = SAMPLES * 224 * 224
 
@@ -109,6 +109,9 @@ def examine(
         reserve=lambda: _reserve(model, dataset, class_map, later, samples),
         class_map=class_map,
     )
+    if subject.is_huge and len(samples) > SAMPLES_OF_HUGE:
+        few = sorted(numpy.random.default_rng(0).permutation(len(samples))[:SAMPLES_OF_HUGE].tolist())
+        subject = replace(subject, samples=[samples[i] for i in few], reserve=tuple)
     findings = _one_cause(_examine_all(subject, begins))
     return _severest_first([replace(f, model=info.name, dataset=dataset.name, task=info.task) for f in findings])
 

@@ -33,8 +33,8 @@ _PROBES = ((12, 2),)
 _PROBES_OF_LARGE = ((4, 1), (12, 3))
 """Samples on which a change is first tried, and how many of them it must make better to be tried on more (project choice; a remedy mends
 most mistakes); of large images in two steps."""
-_LARGE = 160 * 160
-"""Pixels of an image from which on fewer samples are tried first: a pass takes long (project choice)."""
+_PROBES_OF_HUGE = ((2, 1),)
+"""Where a pass takes longest, and only the usual mistakes are tried."""
 _FULL_OF_LARGE = 4
 """Members that meet all samples at most, of large images: those that did best on the few (project choice)."""
 _FINALISTS, _FEW_FINALISTS = 5, 2
@@ -74,11 +74,12 @@ def price(task: Task, usual: bool) -> int:
 def search(subject: Preflight, members: Sequence[Member]) -> Searched:
     """The best of the members that are significantly better than the declared reading; of those alike, the first."""
     subject = subject.answered
+    members = [m for m in members if m.usual] if subject.is_huge else members
     declared = measure_ranking(subject, subject.clean_predictions)
     probes = _choose_probes(subject, declared)
     trials = [_probe(subject, declared, member, probes) for member in members]
     passed = sorted((k for k, t in enumerate(trials) if t.comparison.p < 1), key=lambda k: -trials[k].comparison.gain)
-    for k in passed[: _FULL_OF_LARGE if _is_large(subject) else None]:
+    for k in passed[: _FULL_OF_LARGE if subject.is_large else None]:
         trials[k] = _try(subject, declared, trials[k].member)
     samples = len(subject.samples)
     if not any(t.comparison.is_better for t in trials if t.is_full):
@@ -87,7 +88,7 @@ def search(subject: Preflight, members: Sequence[Member]) -> Searched:
             wider = subject.wider.answered
             samples = len(wider.samples)
             whole = measure_ranking(wider, wider.clean_predictions)
-            for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[: _FEW_FINALISTS if _is_large(subject) else _FINALISTS]:
+            for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[: _FEW_FINALISTS if subject.is_large else _FINALISTS]:
                 trials[k] = _widen(wider, whole, trials[k])
     # What was met on its mistakes alone has no quality to be compared.
     tried = [t.comparison if t.is_full else replace(t.comparison, p=1.0) for t in trials]
@@ -98,6 +99,9 @@ def search(subject: Preflight, members: Sequence[Member]) -> Searched:
 
 def report(check: str, title: str, subject: Preflight, members: Sequence[Member]) -> Finding:
     """What a search over the members says, as the finding of a check."""
+    if subject.is_huge and not any(m.usual for m in members):
+        side = round(subject.seen_pixels**0.5)
+        return Finding(check, title, "not applicable", f"not tried: the network sees {side} x {side} px or so, and a pass takes too long")
     searched = search(subject, members)
     found = searched.found
     if found is not None and searched.member is not None:
@@ -121,11 +125,11 @@ def best_of(tried: Sequence[Comparison]) -> Comparison | None:
 def _choose_probes(subject: Preflight, declared: Quality) -> list[int]:
     """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win."""
     chosen = numpy.flatnonzero(declared.right < 1) if subject.task == "classification" else numpy.arange(len(subject.samples))
-    return [int(i) for i in chosen[: _PROBES[-1][0]]]
+    return [int(i) for i in chosen[: _probe_counts(subject)[-1][0]]]
 
 
-def _is_large(subject: Preflight) -> bool:
-    return max(s.image.shape[-2] * s.image.shape[-1] for s in subject.samples) >= _LARGE
+def _probe_counts(subject: Preflight) -> tuple[tuple[int, int], ...]:
+    return _PROBES_OF_HUGE if subject.is_huge else _PROBES_OF_LARGE if subject.is_large else _PROBES
 
 
 def _probe(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
@@ -134,7 +138,7 @@ def _probe(subject: Preflight, declared: Quality, member: Member, probes: Sequen
         return _refused(declared, member)
     said: list[Prediction] = []
     before = few = declared
-    for count, wanted in _PROBES_OF_LARGE if _is_large(subject) else _PROBES:
+    for count, wanted in _probe_counts(subject):
         tried = list(probes[:count])
         more = _predict(subject, member, tried[len(said) :])
         if more is None:

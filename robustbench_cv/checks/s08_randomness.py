@@ -21,9 +21,6 @@ _PASSES = 5
 """As AutoAttack's flag for randomised defences takes (I8)."""
 
 _SAME = 1e-3
-_LARGE = 160 * 160
-"""Pixels of an image from which on only a few are asked twice (project choice)."""
-
 _TOLERANCE = 1e-4
 """AutoAttack's bound on normalised logits (I8), here on the greatest difference over the greatest output."""
 
@@ -74,8 +71,7 @@ def _examine(subject: Preflight) -> Finding:
 
 def _asked_twice(subject: Preflight) -> int:
     """How many samples are predicted a second time: all, or of large images a quarter."""
-    large = max(s.image.shape[-2] * s.image.shape[-1] for s in subject.samples) > _LARGE
-    return min(len(subject.samples), 16) if large else len(subject.samples)
+    return min(len(subject.samples), 4 if subject.is_huge else 16) if subject.is_large else len(subject.samples)
 
 
 def _changes_its_mind(subject: Preflight) -> list[str]:
