@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.checks.check import HUGE
 from robustbench_cv.checks.declared import COSTS, STAGES, actions
-from robustbench_cv.checks.doctor import MOST_SAMPLES, SAMPLES
+from robustbench_cv.checks.doctor import MOST_SAMPLES, SAMPLES, SAMPLES_OF_HUGE
 from robustbench_cv.checks.met_by_design import MET_BY_DESIGN
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
@@ -27,6 +28,8 @@ fault, on a classifier's mistakes first and then on all {SAMPLES} samples. Where
 S19 does the same for orders of the classes, S22 for the frame of boxes, S27 for that of label maps. The p-value of the paired test is
 multiplied by the size of *all* input families (the nine usual mistakes share one half of the error, the others the other) and by the looks
 taken; the best of the family is the remedy that is printed. Where chance explains what is right under every reading, S00 says so.
+A model that sees {HUGE**0.5:.0f} x {HUGE**0.5:.0f} px or more (its first convolution, whatever size it is handed) is asked of
+{SAMPLES_OF_HUGE} samples, and only the nine usual mistakes are tried: a pass of it takes a second or more on a CPU.
 
 ## What is checked
 
