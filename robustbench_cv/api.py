@@ -10,6 +10,7 @@ import pandas
 from typing_extensions import TypedDict, Unpack
 
 from robustbench_cv.catalogue import DATASETS, MODELS
+from robustbench_cv.checks.allowed import check_allowed
 from robustbench_cv.checks.doctor import diagnose, step_count
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.data.source import seen_by
@@ -56,6 +57,7 @@ def run(
     address: str | None = None,
     worker_memory: float = 0.0,
     mirror: str = "",
+    allow: Sequence[str] = (),
 ) -> Results:
     """Run a suite (a name, a YAML file, or a Suite) and read its results back.
 
@@ -66,6 +68,7 @@ def run(
     `score` reads it; detections are kept always. workers: processes that compute cells, on this machine, or with executor="ray" on the
     cluster at address (None: RAY_ADDRESS's, or one of this machine), each asking it for worker_memory GB; models are specs then. mirror: an
     address that fsspec knows (s3://bucket/run): finished files are copied there, and what lies there is not computed again.
+    allow: ids of checks (S07) whose "stop" only marks the numbers that they speak of, which says so wherever it is shown.
     Raises UserError for what you can fix, ForeignError where a model's, attack's or data set's own code fails.
     """
     return execute(
@@ -88,6 +91,7 @@ def run(
         address=address,
         worker_memory=worker_memory,
         mirror=mirror,
+        allow=allow,
     ).results
 
 
@@ -111,6 +115,7 @@ class RunOptions(TypedDict, total=False):
     address: str | None
     worker_memory: float
     mirror: str
+    allow: Sequence[str]
 
 
 def execute(
@@ -166,6 +171,7 @@ def _checked(suite: str | Suite, **asked: Unpack[RunOptions]) -> tuple[Suite, Op
         address=asked.get("address"),
         worker_memory=asked.get("worker_memory", 0.0),
         mirror=asked.get("mirror", ""),
+        allow=check_allowed(asked.get("allow", ())),
     )
 
 

@@ -34,6 +34,7 @@ A model that sees {HUGE**0.5:.0f} x {HUGE**0.5:.0f} px or more (its first convol
 ## What is checked
 
 "does" is what a check may say at its severest: "stop" blocks the numbers it speaks of, "warn" marks them, "note" leaves them alone.
+`--allow S07` (of `run` and `score`) turns the stops of a check into warnings; wherever these are shown they say that they were allowed.
 
 """
 

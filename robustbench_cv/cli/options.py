@@ -140,6 +140,13 @@ class_map = option(
     metavar="MAP",
     help='Data class = model class where names differ: "auto=car,sign=-" (- drops one).',
 )
+allow = option(
+    "--allow",
+    title=WHAT,
+    multiple=True,
+    metavar="ID",
+    help="A check, such as S07, whose stop marks numbers instead of blocking them; the report says so. May be repeated.",
+)
 image_size = option(
     "--input",
     "size",

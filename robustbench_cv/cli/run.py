@@ -88,6 +88,7 @@ EXAMPLES = [
 @options.class_map
 @option("--limit", title=WHAT, type=options.COUNT, metavar="N", help="Use only N samples, the same ones every time.")
 @option("--seed", title=WHAT, type=options.SEED, metavar="N", help="Seed of every random choice; the suite's unless given.")
+@options.allow
 @option("--skip-bad", title=WHAT, is_flag=True, help="Record samples that cannot be read or predicted as failed and go on.")
 @option(
     "--strength",

@@ -82,6 +82,7 @@ def _score(text: str) -> float:
     show_default=True,
     help="Confidence from which a box counts as reported; AP ignores it.",
 )
+@options.allow
 @option("--skip-bad", title=HOW, is_flag=True, help="Record samples and predictions that cannot be read as failed and go on.")
 @option("--name", title=WRITES, metavar="NAME", help="What the model is called; the file's name unless given.")
 @option(

@@ -32,6 +32,7 @@ class Options:
     each edit is added. save_predictions: keep what classifiers and segmenters said of every sample; detections are kept always.
     workers: processes that compute cells, on this machine or, with executor="ray", on the cluster at address (None: RAY_ADDRESS's, or one
     of this machine); worker_memory: GB that each asks the cluster for. mirror: fsspec's address of a copy of the run folder, see mirror.py.
+    allow: ids of checks whose "stop" marks numbers and does not block them.
     """
 
     models: tuple[str | AnyModel, ...] = ()
@@ -52,6 +53,7 @@ class Options:
     address: str | None = None
     worker_memory: float = 0.0
     mirror: str = ""
+    allow: tuple[str, ...] = ()
 
     @property
     def elsewhere(self) -> bool:

@@ -18,6 +18,7 @@ import torch
 from robustbench_cv import __version__
 from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import CHECKS, plugins
+from robustbench_cv.checks.allowed import allow
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.checks.declared import check_names, held
 from robustbench_cv.closed_model import ClosedModel
@@ -123,7 +124,7 @@ def _run(
         announce(f"NOTE {note}")
     info = _run_info(plan, command, folder)
     examined = {
-        pair: stored_preflight(folder, pair, options.device, plan.reader, skip_bad=options.skip_bad)
+        pair: allow(stored_preflight(folder, pair, options.device, plan.reader, skip_bad=options.skip_bad), options.allow)
         for pair in by_model(plan.pairs, lambda p: p.row.spec)
     }
     findings = [finding for pair in plan.pairs for finding in examined[pair]]
@@ -142,7 +143,7 @@ def _run(
     RecordStore(folder).compact(c.row for c in wanted)
     _merge_predictions(folder, plan)
     with (progress if samples_to_try(plan) else silent)(count_attacks(plan)) as bar:
-        strengths = stored_strength(folder, plan, bar)
+        strengths = allow(stored_strength(folder, plan, bar), options.allow)
     _announce(strengths, announce)
     findings += strengths
 
@@ -152,7 +153,8 @@ def _run(
     after = AfterRun(before, ModelsByName(plan.models, info.models), options.device, plan.reader.of(check_code("after")).sha256)
     with progress(1) as bar:
         bar.describe("checks of what was measured")
-        findings += [f for name in check_names("after") for f in held(name, CHECKS.build(name)(after))]
+        of_records = [f for name in check_names("after") for f in held(name, CHECKS.build(name)(after))]
+        findings += allow(of_records, options.allow)
         write_kept(folder.findings, findings)
         bar.advance(1)
     with progress(1) as bar:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from robustbench_cv.catalogue import DATASETS
+from robustbench_cv.checks.allowed import check_allowed
 from robustbench_cv.closed_model import Missing
 from robustbench_cv.errors import UserError
 from robustbench_cv.results import Results
@@ -43,6 +44,7 @@ def score(
     gates: Sequence[Gate] = (),
     out: str | Path | None = None,
     notes: Sequence[str] = (),
+    allow: Sequence[str] = (),
 ) -> Results:
     """Judge predictions that were made elsewhere, as a run judges a model's own; `robustbench-cv score --help` says what each means.
 
@@ -68,6 +70,7 @@ def score(
         gates=gates,
         out=Path(out) if out is not None else Path("runs") / "score",
         notes=notes,
+        allow=allow,
     ).results
 
 
@@ -92,6 +95,7 @@ def execute(
     gates: Sequence[Gate] = (),
     at_least: Sequence[str] = (),
     notes: Sequence[str] = (),
+    allow: Sequence[str] = (),
     command: str = "",
     progress: Callable[[int], Progress] = silent,
     announce: Callable[[str], None] = lambda text: None,
@@ -125,6 +129,7 @@ def execute(
         limit=most,
         seed=seed if drawn is None else drawn,
         skip_bad=skip_bad,
+        allow=check_allowed(allow),
         class_map=class_map,
         notes=tuple(notes),
     )
