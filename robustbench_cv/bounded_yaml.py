@@ -21,7 +21,7 @@ def load_yaml(text: str, most: int) -> tuple[yaml.Node | None, object]:
     that is none.
     """
     if _depth(text) > _DEEPEST:
-        raise yaml.YAMLError("it is nested too deeply")
+        raise RecursionError("it is nested too deeply")
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()

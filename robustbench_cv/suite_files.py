@@ -25,6 +25,8 @@ from robustbench_cv.suite_conversion import fitted, respelt, with_numbers
 from robustbench_cv.tasks import Task
 
 LARGEST_BYTES = 2**19
+LONGEST_PATH = 300
+"""Characters of a path in a message; longer ones are no file's."""
 LARGEST_NODES = 50_000
 """Of a suite, aliases written out."""
 
@@ -228,7 +230,7 @@ def _text(path: Path) -> str:
             raise UserError(f"cannot read the suite {path}: it is no file")
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read the suite {shorten(str(path))}: {error.strerror}") from error
+        raise UserError(f"cannot read the suite {shorten(str(path), LONGEST_PATH)}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"cannot read the suite {shorten(str(path))!r}: {error}") from error
     encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8")

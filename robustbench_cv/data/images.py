@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from robustbench_cv.errors import BadSample
 from robustbench_cv.files import open_regular
+
+if TYPE_CHECKING:
+    from torch import Tensor  # loaded where there are tensors to make: a report reads pixels alone
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
 """What is decoded, by content and not by suffix. Formats that start other programs (EPS) stay out."""
@@ -74,6 +75,8 @@ def read_image(path: Path, entry: str = "", *, upright: bool = False) -> Tensor:
 
 def read_picture(path: Path, entry: str = "", *, upright: bool = False, data: bytes | None = None) -> Picture:
     """As `read_image`, with the orientation that EXIF gives the pixels. data: the bytes of the image, where the file holds it inside."""
+    import torch
+
     with _open_image(path, entry, FORMATS, data) as image:
         if image.mode.startswith(("I", "F")):
             raise BadSample(f"has {image.mode} pixels, whose range is unknown; convert it to 8 bits a channel")
@@ -97,7 +100,14 @@ def exif_fact(picture: Picture) -> dict[str, str]:
 
 
 def read_mask(path: Path, entry: str = "", *, upright: bool = False, data: bytes | None = None) -> Tensor:
-    """A PNG or TIFF whose pixels are class indices (grey, palette or 16 bit): int64 (H, W).
+    """A PNG or TIFF whose pixels are class indices (grey, palette or 16 bit): int64 (H, W). See `read_labels`."""
+    import torch
+
+    return torch.from_numpy(read_labels(path, entry, upright=upright, data=data))
+
+
+def read_labels(path: Path, entry: str = "", *, upright: bool = False, data: bytes | None = None) -> numpy.ndarray:
+    """The same as an array.
 
     BadSample for colours, for formats and depths that change indices, or where it cannot be read. upright=True turns a mask that has an
     EXIF orientation of its own. data: the bytes of the mask, where the file holds it inside.
@@ -108,8 +118,7 @@ def read_mask(path: Path, entry: str = "", *, upright: bool = False, data: bytes
         if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
             raise BadSample(f"has {image.mode} pixels; a mask is a PNG or TIFF of class indices (grey or palette), 255 = ignore")
         _refuse_changed_indices(image)
-        labels = numpy.array(ImageOps.exif_transpose(image) if upright else image).astype(numpy.int64)
-    return torch.from_numpy(labels)
+        return numpy.array(ImageOps.exif_transpose(image) if upright else image).astype(numpy.int64)
 
 
 def may_be_image(path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
-from robustbench_cv.data.images import read_mask
+from robustbench_cv.data.images import read_labels
 from robustbench_cv.metrics.coco_matching import Objects, overlaps
 from robustbench_cv.types import IGNORE
 
@@ -71,7 +71,7 @@ def label_map(shown: Shown, folder: Path) -> numpy.ndarray | None:
     stored = shown.get("labels")
     if not isinstance(stored, str | Path):
         return None
-    return read_mask(folder / stored).numpy()
+    return read_labels(folder / stored)
 
 
 def class_name(classes: Sequence[str], label: int) -> str:
