@@ -56,6 +56,10 @@ WHOLE_RUNS = frozenset(
 
 
 LONG_CASES = (
+    "test_cell_timeout.py::test_a_cell_that_hangs",
+    "test_checks_families.py::test_images_turned_without_their_annotations_are_found",
+    "test_fixes.py::test_a_model_of_ones_own_is_mended_by_a_line_at_the_top_of_raw[detection",
+    "test_runner.py::test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes",
     "test_adversary_decision.py::test_it_comes_nearer_than_fading_noise[detection]",
     "test_adversary_decision.py::test_tiles",
     "test_adversary_gradient_estimation.py::test_a_detector_without_a_gradient_loses_its_objects",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
@@ -31,6 +32,13 @@ Change: TypeAlias = Callable[[Tensor], Tensor]
 LARGE, HUGE = 160 * 160, 512 * 512
 """Pixels of an image as the network sees it from which on checks ask less (project choice): two cores predict a ResNet-50's 64 samples of
 LARGE images in seconds, and a Faster R-CNN's 16 of HUGE ones."""
+
+_FIRST_LAYERS = (torch.nn.Conv2d, torch.nn.modules.batchnorm._BatchNorm)
+
+
+class _Seen(Exception):
+    """The network's first layer was reached."""
+
 
 _PIXELS = 16 * 224 * 224
 _BATCH = {"classification": 16, "segmentation": 16, "detection": 4}
@@ -71,22 +79,25 @@ class Preflight:
 
     @cached_property
     def seen_pixels(self) -> int:
-        """Pixels of the largest image as the network sees it: of its first convolution's input, where the model resizes images itself."""
+        """Pixels of the largest image as the network sees it: of its first convolution's input, where the model resizes images itself.
+
+        The pass ends there, so that it changes nothing in a model that counts what it sees (a batch norm in train mode).
+        """
         largest = max((s.image for s in self.samples), key=lambda image: image.shape[-2] * image.shape[-1])
         seen = [largest.shape[-2] * largest.shape[-1]]
         if isinstance(self.model, ClosedModel):
             return seen[0]
 
         def note(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-            if isinstance(module, torch.nn.Conv2d) and len(seen) == 1:
+            if isinstance(module, _FIRST_LAYERS):
                 seen.append(inputs[0].shape[-2] * inputs[0].shape[-1])
+                raise _Seen
 
         handle = register_module_forward_pre_hook(note)
         try:
-            with torch.no_grad():
+            # the end of the pass; what the model itself raises is for the checks to say
+            with torch.no_grad(), suppress(Exception):
                 cast("Model[Any]", self.model).raw(largest[None].to(self.device))
-        except Exception:  # what it raises is for the checks to say
-            return seen[0]
         finally:
             handle.remove()
         return seen[-1]
