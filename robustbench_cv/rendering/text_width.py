@@ -36,7 +36,7 @@ def width(text: str, points: float) -> float:
     """An upper bound of a text's width, in points, at a size of letters. What is no ASCII counts as a wide letter.
 
     >>> round(width("0.5", 10), 1)
-    13.3
+    12.8
     """
     return sum(_WIDTHS.get(c, 833) for c in text) / 1000 * points * _CUT.get(int(points), 1.0)
 
