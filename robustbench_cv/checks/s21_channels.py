@@ -9,7 +9,7 @@ import torch
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.input_search import report
-from robustbench_cv.checks.outputs import comparable, gap, has_output, one_shape
+from robustbench_cv.checks.outputs import comparable, gap, has_output
 from robustbench_cv.checks.transform_families import colours
 from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.findings import Finding
@@ -44,7 +44,7 @@ def _examine(subject: Preflight) -> Finding:
 
 def _sees_grey(subject: Preflight) -> bool:
     """Whether a mean of the channels, plain or of their luminance, gives what the image itself gives, which is coloured."""
-    images = one_shape(subject)
+    images = subject.few_images()
     if float((images - images.mean(1, keepdim=True)).abs().max()) < _COLOUR:
         return False
     model = cast("Model[Any]", subject.model)
