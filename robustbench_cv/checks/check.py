@@ -31,7 +31,7 @@ Change: TypeAlias = Callable[[Tensor], Tensor]
 
 LARGE, HUGE = 160 * 160, 512 * 512
 """Pixels of an image as the network sees it from which on checks ask less (project choice): two cores predict a ResNet-50's 64 samples of
-LARGE images in seconds, and a Faster R-CNN's 16 of HUGE ones."""
+LARGE images in seconds, and a Faster R-CNN's 12 of HUGE ones."""
 
 _FEW, _FEW_LARGE, _FEW_HUGE = 8, 4, 2
 """Images on which a check looks at how a model computes, rather than at how well (project choice): one is enough to show most mistakes."""

@@ -34,7 +34,7 @@ _PROBES = ((12, 2),)
 _PROBES_OF_LARGE = ((4, 1), (12, 3))
 """Samples on which a change is first tried, and how many of them it must make better to be tried on more (project choice; a remedy mends
 most mistakes); of large images in two steps."""
-_PROBES_OF_HUGE = ((2, 1),)
+_PROBES_OF_HUGE = ((1, 1), (2, 2), (6, 5))
 """Where a pass takes longest, and only the usual mistakes are tried."""
 _FULL_OF_LARGE = 4
 """Members that meet all samples at most, of large images: those that did best on the few (project choice)."""
@@ -72,10 +72,14 @@ class Searched:
 
 
 @functools.cache
-def price(task: Task, usual: bool) -> int:
-    """By what a p-value is multiplied, for the members of all families of changes of the input and the two looks at each."""
+def price(task: Task, usual: bool, is_huge: bool = False) -> int:
+    """By what a p-value is multiplied, for the members of all families of changes of the input and the two looks at each.
+
+    is_huge: where the usual members alone are tried, and there is no second look.
+    """
     members = [*values(), *colours(), *symmetries(task), *sizes()]
-    return _LOOKS * 2 * sum(m.usual == usual for m in members)
+    count = sum(m.usual == usual for m in members)
+    return count if is_huge else _LOOKS * 2 * count
 
 
 def search(subject: Preflight, members: Sequence[Member]) -> Searched:
@@ -135,8 +139,12 @@ def _most_promising(trials: Sequence[Trial]) -> list[int]:
 
 
 def _choose_probes(subject: Preflight, declared: Quality) -> list[int]:
-    """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win."""
+    """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win.
+
+    Where only one or two are tried, those that leave most to gain.
+    """
     chosen = numpy.flatnonzero(declared.right < 1) if subject.task == "classification" else numpy.arange(len(subject.samples))
+    chosen = chosen[numpy.argsort(declared.right[chosen], kind="stable")] if subject.is_huge else chosen
     return [int(i) for i in chosen[: _probe_counts(subject)[-1][0]]]
 
 
@@ -211,7 +219,7 @@ def _compare(subject: Preflight, declared: Quality, member: Member, predictions:
 def _paid(subject: Preflight, member: Member, declared: Quality, changed: Quality) -> Comparison:
     """The comparison, its p-value multiplied by what the search costs."""
     comparison = (compare_finely if member.same_scale else compare)(member.name, declared, changed)
-    return replace(comparison, p=min(1.0, comparison.p * price(subject.task, member.usual)), least=member.least)
+    return replace(comparison, p=min(1.0, comparison.p * price(subject.task, member.usual, subject.is_huge)), least=member.least)
 
 
 def _ask(subject: Preflight, member: Member, positions: Sequence[int], said: dict[int, Prediction]) -> bool:

@@ -62,8 +62,9 @@ def _table(results: Results, task: Task) -> Table:
     several = len({g.dataset for g in groups}) > 1
     columns = ["data", "rank", "model", name, *(["clean"] if clean else []), "n"]
     caption = (
-        f"{reporting.TASK_TITLES[task]}: {metric} of {len(groups)} model{'' if len(groups) == 1 else 's'}, ranked by {name}, with 95 % intervals. A rank is one more than "
-        "the number of models that are better beyond doubt (paired tests, Holm over all pairs, 5 %); = where it is shared. "
+        f"{reporting.TASK_TITLES[task]}: {metric} of {len(groups)} model{'' if len(groups) == 1 else 's'}, ranked by {name}, with 95 % "
+        "intervals. A rank is one more than the number of models that are better beyond doubt (paired tests, Holm over all pairs, 5 %); = "
+        "where it is shared. "
         f"{threats.adversary_text(results, task, results.conditions(task, 'attack'))}"
     ).rstrip()
     frame = cells_of(columns, rows) if several else cells_of(columns[1:], [row[1:] for row in rows])
