@@ -60,12 +60,13 @@ def _shown_conditions(results: Results, task: Task) -> list[Condition]:
 def _table(results: Results, task: Task) -> Table:
     metric, notes = results.metrics(task)[0], Footnotes()
     conditions = _shown_conditions(results, task)
-    columns: list[str | tuple[str, str]] = ["year", "model", "family", "parameters"]
+    columns: list[str | tuple[str, str]] = ["year", "model"]
     for condition in conditions:
         if condition.kind == "intervention":
             columns += [(condition.name, "after"), (condition.name, "effect − control")]
         else:
             columns.append(condition.name)
+    columns += ["family", "parameters"]
     rows = [_row(results, entry, conditions, metric, notes) for entry in _entries(results, task)]
     caption = (
         f"{reporting.TASK_TITLES[task]}: {metric} by the year of the architecture, clean, under attack and with its "
@@ -77,13 +78,13 @@ def _table(results: Results, task: Task) -> Table:
 
 
 def _row(results: Results, entry: _Entry, conditions: list[Condition], metric: str, notes: Footnotes) -> list[Cell]:
-    cells: list[Cell] = [None if entry.year == 9999 else str(entry.year), entry.name, entry.family, entry.parameters]
+    cells: list[Cell] = [None if entry.year == 9999 else str(entry.year), entry.name]
     for condition in conditions:
         cells.append(reporting.metric_cell(results, entry.group, condition.name, metric, notes))
         if condition.kind == "intervention":
             effect, _, difference = reporting.shown_effect(results, entry.group, condition.name, metric, notes)
             cells.append(difference or effect)
-    return cells
+    return [*cells, entry.family, entry.parameters]
 
 
 def _chart(results: Results, task: Task) -> Chart:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.checks.check import HUGE, LARGE, Preflight
 from robustbench_cv.checks.doctor import SAMPLES_OF_HUGE, examine
-from robustbench_cv.checks.outputs import one_shape
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.models.adapt import classifier
 from tests.test_checks_families import scenes
@@ -40,8 +39,8 @@ def test_what_the_network_sees_decides(side: int, large: bool, huge: bool) -> No
     subject = Preflight(model(side), "classification", scenes("classification")[:8])
     assert subject.seen_pixels == side * side
     assert (subject.is_large, subject.is_huge) == (large, huge) == (side * side >= LARGE, side * side >= HUGE)
-    assert len(one_shape(subject)) == (3 if huge else 8)
-    assert len(one_shape(subject, 1)) == 1
+    assert len(subject.few) == len(subject.alone) == (2 if huge else 4 if large else 8)
+    assert len(subject.few_images(1)) == 1
 
 
 def test_a_model_that_raises_is_of_the_size_of_its_images() -> None:

@@ -96,6 +96,15 @@ def test_the_leaderboard_ranks_and_shares_ranks() -> None:
     assert 'id="leaderboard-classification"' in html
 
 
+def test_a_leaderboard_of_clean_images_alone_says_clean_once() -> None:
+    made = synthetic.make(n=8, findings=())
+    tracks = tuple(msgspec.structs.replace(t, conditions=tuple(c for c in t.conditions if c.kind == "clean")) for t in made.run.tracks)
+    results, tables = leaderboard([replace(made, run=msgspec.structs.replace(made.run, tracks=tracks))])
+    assert list(tables[0].frame.columns) == ["rank", "model", "clean", "n"]
+    assert " of 1 model, ranked by clean" in tables[0].caption
+    assert "· 1 models" not in leaderboard_html(results, tables)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

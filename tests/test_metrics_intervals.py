@@ -133,6 +133,14 @@ def test_effect_and_control_use_the_same_samples_so_that_they_add_up():
     assert net.low < net.value < net.high
 
 
+def test_of_the_same_images_an_effect_less_its_control_is_the_paired_difference_of_the_two():
+    before = {str(i): 1 for i in range(4)}
+    edited, placebo = dict(before, **{"0": 0, "1": 0, "2": 0}), before
+    made = difference_in_differences(TOP1, edited, before, placebo, before)
+    assert made.net == paired_difference(TOP1, edited, placebo)
+    assert -1 <= made.net.low < made.net.value == -0.75 < made.net.high <= 1
+
+
 def test_without_a_control_there_is_only_an_effect():
     made = difference_in_differences(TOP1, {"a": 1, "b": 0}, {"a": 1, "b": 1})
     assert (made.effect.value, made.control, made.net) == (-0.5, None, None)

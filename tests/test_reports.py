@@ -29,10 +29,11 @@ from robustbench_cv.rendering import curves, reporting
 from robustbench_cv.rendering.curves import curve_frame
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.film_strips import Gallery
-from robustbench_cv.rendering.page import banner, headline
+from robustbench_cv.rendering.page import banner, headline, page
 from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.terminal_table import to_terminal
 from robustbench_cv.results import Results
 from robustbench_cv.runner.run_facts import condition_facts
 from robustbench_cv.suite import CLEAN, Condition, Gate
@@ -342,8 +343,26 @@ def test_history_orders_models_by_the_year_of_their_architecture() -> None:
     assert table.frame.iloc[:, 1].tolist() == ["lenet5", "cifar-resnet20", "vgg-small"]
     assert table.frame.iloc[:, 0].tolist() == ["1998", "2015", None]
     group = next(g for g in made.groups() if g.model == "lenet5")
-    assert table.frame.iloc[0, 4].estimate.value == pytest.approx(made.estimate(group, "clean", "top-1").value)
+    assert table.frame.iloc[0, 2].estimate.value == pytest.approx(made.estimate(group, "clean", "top-1").value)
     assert list(dict.fromkeys(chart.frame["model"])) == table.frame.iloc[:, 1].tolist()
+
+
+def test_a_terminal_has_room_for_the_numbers_of_models_before_their_families() -> None:
+    made = synthetic.make(models={"classification": ("vgg-small", "cifar-resnet20", "lenet5")})
+    table = next(item for item in build_items(made, ["history"]) if item.task == "classification" and isinstance(item, Table))
+    text = to_terminal(table, words={"top-1": "the share that is right"})
+    assert text.startswith("Classification: the share that is right by the year")
+    heading = next(line for line in text.splitlines() if line.startswith("year"))
+    assert "clean" in heading
+    assert "family" not in heading
+
+
+@pytest.mark.parametrize(("models", "folded"), [(2, False), (10, True)])
+def test_the_cards_of_many_models_are_folded(models: int, folded: bool) -> None:
+    made = synthetic.make(n=4, models={"classification": tuple(f"model-{i}" for i in range(models))})
+    html = page(made, [], "index.html")
+    assert html.count('<div class="card">') == len(made.groups())
+    assert ("the numbers of 10 models, one by one" in html) == folded
 
 
 def test_distances_are_what_unbounded_attacks_measured() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from robustbench_cv.batching import BatchSize, finite_rows, in_batches
+from robustbench_cv.batching import BatchSize, finite_rows, in_batches, positions_by_shape
 from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import Finding
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from robustbench_cv.data.class_map import ClassMap
     from robustbench_cv.results import Results
     from robustbench_cv.tasks import Task
-    from robustbench_cv.types import AnyModel, Model, Prediction, Sample
+    from robustbench_cv.types import AnyModel, Model, Prediction, Raw, Sample
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
 """What is done to images (N, 3, H, W) before the model sees them. Values may leave [0, 1]: that is what is being tried."""
 
 LARGE, HUGE = 160 * 160, 512 * 512
 """Pixels of an image as the network sees it from which on checks ask less (project choice): two cores predict a ResNet-50's 64 samples of
-LARGE images in seconds, and a Faster R-CNN's 16 of HUGE ones."""
+LARGE images in seconds, and a Faster R-CNN's 12 of HUGE ones."""
+
+_FEW, _FEW_LARGE, _FEW_HUGE = 8, 4, 2
+"""Images on which a check looks at how a model computes, rather than at how well (project choice): one is enough to show most mistakes."""
 
 _FIRST_LAYERS = (torch.nn.Conv2d, torch.nn.modules.batchnorm._BatchNorm)
 
@@ -49,6 +52,13 @@ class Answer(NamedTuple):
 
     prediction: Prediction
     is_finite: bool
+
+
+class Alone(NamedTuple):
+    """What a model gives for one image, the only one of its batch, without gradients; and what is decoded from it right away."""
+
+    raw: Raw
+    prediction: Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +121,30 @@ class Preflight:
     def is_huge(self) -> bool:
         """Whether a pass takes so long that only the likeliest is asked, of few samples."""
         return self.seen_pixels >= HUGE
+
+    @cached_property
+    def few(self) -> Sequence[Sample]:
+        """Up to eight samples of the commonest shape, fewer where a pass takes long: on which a check looks at how a model computes."""
+        return self._of_one_shape(_FEW)
+
+    def _of_one_shape(self, most: int) -> Sequence[Sample]:
+        most = min(most, _FEW_HUGE if self.is_huge else _FEW_LARGE if self.is_large else most)
+        commonest = max(positions_by_shape(s.image for s in self.samples), key=len)
+        return [self.samples[i] for i in commonest[:most]]
+
+    def few_images(self, most: int = _FEW) -> Tensor:
+        """A new tensor of the images of the few, or of another number chosen as they are, on the device: (N, 3, H, W)."""
+        return torch.stack([s.image for s in self._of_one_shape(most)]).to(self.device)
+
+    @cached_property
+    def alone(self) -> Sequence[Alone]:
+        """What the model gives for each of the few: computed once for all checks."""
+        model, found = cast("Model[Any]", self.model), []
+        with torch.no_grad():
+            for image in self.few_images():
+                raw = model.raw(image[None])
+                found.append(Alone(raw, model.decode(raw)[0]))
+        return found
 
     @cached_property
     def answered(self) -> Preflight:

@@ -23,7 +23,7 @@ from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.suite import CLEAN
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
-SAMPLES, SAMPLES_OF_HUGE = 64, 16
+SAMPLES, SAMPLES_OF_HUGE = 64, 12
 MOST_SAMPLES = 512
 _RESERVED_PIXELS = SAMPLES * 224 * 224
 

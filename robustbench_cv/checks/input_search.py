@@ -1,8 +1,9 @@
 """Is there a change of the input under which the model is significantly better? A search over a family, with its multiplicity paid for.
 
-Cheap first. A classifier can only win where it is wrong, so a member is first tried on a few of its mistakes, and dropped where it mends
-almost none; of the other tasks a few samples are compared. What survives meets all 64 samples. Where these do not decide, the most
-promising members meet the reserve as well, up to 512. Every p-value is multiplied by twice the number of the usual members of *all* input
+Cheap first. A member is first tried on a few of the samples that leave most to gain (a classifier's mistakes), and dropped where it makes
+almost none of them better. What survives meets all 64 samples, and is left as soon as it could not become significant even if it won
+everything that is left (which can only lose findings that there are not). Where these do not decide, the most promising members meet the
+reserve as well, up to 512. Every p-value is multiplied by twice the number of the usual members of *all* input
 families, or of the others, and by the two looks (Bonferroni, half of the error for each kind), whether or not a member got so far: what
 is dropped early can then never make a false claim likelier. Samples on which the model gives NaN or infinity are left out, and so is a
 member whose images the model refuses: neither says how images should reach it.
@@ -11,7 +12,7 @@ member whose images the model refuses: neither says how images should reach it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from robustbench_cv.checks.best_score import measure_ranking
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.fixes import fix_of_input
 from robustbench_cv.checks.input_geometry import as_it_is, sizes, symmetries
-from robustbench_cv.checks.quality import GAIN, Comparison, Quality, compare, compare_finely, no_evidence
+from robustbench_cv.checks.quality import GAIN, Comparison, Quality, compare, compare_finely, measure, no_evidence
 from robustbench_cv.checks.transform_families import Member, colours, values
 from robustbench_cv.errors import RobustBenchError
 from robustbench_cv.findings import Finding
@@ -33,21 +34,27 @@ _PROBES = ((12, 2),)
 _PROBES_OF_LARGE = ((4, 1), (12, 3))
 """Samples on which a change is first tried, and how many of them it must make better to be tried on more (project choice; a remedy mends
 most mistakes); of large images in two steps."""
-_PROBES_OF_HUGE = ((2, 1),)
+_PROBES_OF_HUGE = ((1, 1), (2, 2), (6, 5))
 """Where a pass takes longest, and only the usual mistakes are tried."""
 _FULL_OF_LARGE = 4
 """Members that meet all samples at most, of large images: those that did best on the few (project choice)."""
+_AT_ONCE = 16
+"""Samples that a member meets between two looks at whether anything can come of it (project choice)."""
 _FINALISTS, _FEW_FINALISTS = 5, 2
 """Members that meet the reserve, and of large images (project choice)."""
 
 
 class Trial(NamedTuple):
-    """A member, how it compared, and its predictions where it met all samples."""
+    """A member, how it compared, and its predictions by the position of the sample. is_full: it met all samples.
+
+    promise: by how much quality rose, the mean over the samples that were met; None where nothing can come of it.
+    """
 
     member: Member
     comparison: Comparison
-    predictions: Sequence[Prediction] = ()
+    said: Mapping[int, Prediction] = {}
     is_full: bool = False
+    promise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,14 @@ class Searched:
 
 
 @functools.cache
-def price(task: Task, usual: bool) -> int:
-    """By what a p-value is multiplied, for the members of all families of changes of the input and the two looks at each."""
+def price(task: Task, usual: bool, is_huge: bool = False) -> int:
+    """By what a p-value is multiplied, for the members of all families of changes of the input and the two looks at each.
+
+    is_huge: where the usual members alone are tried, and there is no second look.
+    """
     members = [*values(), *colours(), *symmetries(task), *sizes()]
-    return _LOOKS * 2 * sum(m.usual == usual for m in members)
+    count = sum(m.usual == usual for m in members)
+    return count if is_huge else _LOOKS * 2 * count
 
 
 def search(subject: Preflight, members: Sequence[Member]) -> Searched:
@@ -78,18 +89,18 @@ def search(subject: Preflight, members: Sequence[Member]) -> Searched:
     declared = measure_ranking(subject, subject.clean_predictions)
     probes = _choose_probes(subject, declared)
     trials = [_probe(subject, declared, member, probes) for member in members]
-    passed = sorted((k for k, t in enumerate(trials) if t.comparison.p < 1), key=lambda k: -trials[k].comparison.gain)
-    for k in passed[: _FULL_OF_LARGE if subject.is_large else None]:
-        trials[k] = _try(subject, declared, trials[k].member)
+    met = _most_promising(trials)[: _FULL_OF_LARGE if subject.is_large else None]
+    for k in met:
+        trials[k] = _meet(subject, declared, trials[k])
     samples = len(subject.samples)
     if not any(t.comparison.is_better for t in trials if t.is_full):
-        promising = [k for k, t in enumerate(trials) if t.predictions and (t.comparison.gain > 0 or t.comparison.p < 1)]
+        promising = [k for k in _most_promising(trials) if k in met]
         if promising and subject.wider is not subject:
             wider = subject.wider.answered
             samples = len(wider.samples)
             whole = measure_ranking(wider, wider.clean_predictions)
-            for k in sorted(promising, key=lambda k: -trials[k].comparison.gain)[: _FEW_FINALISTS if subject.is_large else _FINALISTS]:
-                trials[k] = _widen(wider, whole, trials[k])
+            for k in promising[: _FEW_FINALISTS if subject.is_large else _FINALISTS]:
+                trials[k] = _meet(wider, whole, trials[k])
     # What was met on its mistakes alone has no quality to be compared.
     tried = [t.comparison if t.is_full else replace(t.comparison, p=1.0) for t in trials]
     found = best_of([t.comparison for t in trials if t.is_full])
@@ -122,9 +133,18 @@ def best_of(tried: Sequence[Comparison]) -> Comparison | None:
     return next((c for c in better if c.changed > top - GAIN), None)
 
 
+def _most_promising(trials: Sequence[Trial]) -> list[int]:
+    """Positions of the trials of which something can come, the most promising first."""
+    return sorted((k for k, t in enumerate(trials) if t.promise is not None), key=lambda k: -(trials[k].promise or 0.0))
+
+
 def _choose_probes(subject: Preflight, declared: Quality) -> list[int]:
-    """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win."""
+    """Positions of the samples on which members are first tried: a classifier's mistakes, as only there it can win.
+
+    Where only one or two are tried, those that leave most to gain.
+    """
     chosen = numpy.flatnonzero(declared.right < 1) if subject.task == "classification" else numpy.arange(len(subject.samples))
+    chosen = chosen[numpy.argsort(declared.right[chosen], kind="stable")] if subject.is_huge else chosen
     return [int(i) for i in chosen[: _probe_counts(subject)[-1][0]]]
 
 
@@ -133,37 +153,57 @@ def _probe_counts(subject: Preflight) -> tuple[tuple[int, int], ...]:
 
 
 def _probe(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
-    """The member on a few samples: a p-value of 1 where it makes too few of them better."""
-    if not probes:
-        return _refused(declared, member)
-    said: list[Prediction] = []
-    before = few = declared
+    """The member on a few samples: without promise where it makes too few of them better."""
+    trial = _refused(declared, member)
+    said: dict[int, Prediction] = {}
     for count, wanted in _probe_counts(subject):
         tried = list(probes[:count])
-        more = _predict(subject, member, tried[len(said) :])
-        if more is None:
+        if not tried or not _ask(subject, member, tried, said):
             return _refused(declared, member)
-        said += more
         before = Quality(declared.right[tried], declared.fine[tried], declared.skill)
-        few = measure_ranking(replace(subject, samples=[subject.samples[i] for i in tried], known=(), reserve=tuple), said)
+        few = measure_ranking(subject.part(tried), [said[i] for i in tried])
         wins, losses = int((few.right > before.right).sum()), int((few.right < before.right).sum())
+        trial = Trial(member, compare(member.name, before, few), said)
         if wins <= losses or wins < min(wanted, len(tried)):
-            return Trial(member, replace(compare(member.name, before, few), p=1.0))
-    return Trial(member, compare(member.name, before, few))
+            return trial._replace(comparison=replace(trial.comparison, p=1.0))
+    return trial._replace(promise=trial.comparison.gain)
 
 
-def _try(subject: Preflight, declared: Quality, member: Member) -> Trial:
-    predictions = _predict(subject, member, range(len(subject.samples)))
-    if predictions is None:
-        return _refused(declared, member)
-    return Trial(member, _compare(subject, declared, member, predictions), predictions, is_full=True)
+def _meet(subject: Preflight, declared: Quality, trial: Trial) -> Trial:
+    """The member on all samples, those that leave most to gain first; left where nothing can come of it any more."""
+    member, said = trial.member, dict(trial.said)
+    unmet = [int(i) for i in numpy.argsort(declared.right, kind="stable") if int(i) not in said]
+    while unmet:
+        if _is_futile(subject, declared, member, said):
+            return trial._replace(comparison=replace(trial.comparison, p=1.0), said=said, promise=_promise(subject, declared, said))
+        if not _ask(subject, member, unmet[:_AT_ONCE], said):
+            return _refused(declared, member)
+        unmet = unmet[_AT_ONCE:]
+    comparison = _compare(subject, declared, member, [said[i] for i in range(len(subject.samples))])
+    promise = comparison.gain if comparison.gain > 0 or comparison.p < 1 else None
+    return Trial(member, comparison, said, is_full=True, promise=promise)
 
 
-def _widen(wider: Preflight, whole: Quality, trial: Trial) -> Trial:
-    more = _predict(wider, trial.member, range(len(trial.predictions), len(wider.samples)))
-    if more is None:
-        return _refused(whole, trial.member)
-    return Trial(trial.member, _compare(wider, whole, trial.member, [*trial.predictions, *more]), is_full=True)
+def _is_futile(subject: Preflight, declared: Quality, member: Member, said: Mapping[int, Prediction]) -> bool:
+    """Whether the member could not be significantly better even if it were wholly right, and surer, wherever it has not been tried.
+
+    Not of detections: how good one image's are depends on the score that suits all images.
+    """
+    if subject.task == "detection":
+        return False
+    met = sorted(said)
+    found = measure(subject.part(met), [said[i] for i in met])
+    right, fine = numpy.ones(len(declared.right)), numpy.full(len(declared.fine), numpy.inf)
+    right[met], fine[met] = found.right, found.fine
+    best = _paid(subject, member, declared, Quality(right, fine, 1.0))
+    return not best.is_better
+
+
+def _promise(subject: Preflight, declared: Quality, said: Mapping[int, Prediction]) -> float | None:
+    """The mean rise of quality over the samples that were met; None where it fell."""
+    met = sorted(said)
+    rise = float((measure(subject.part(met), [said[i] for i in met]).right - declared.right[met]).mean())
+    return rise if rise > 0 else None
 
 
 def _refused(declared: Quality, member: Member) -> Trial:
@@ -173,9 +213,23 @@ def _refused(declared: Quality, member: Member) -> Trial:
 
 
 def _compare(subject: Preflight, declared: Quality, member: Member, predictions: Sequence[Prediction]) -> Comparison:
-    finely = compare_finely if member.same_scale else compare
-    comparison = finely(member.name, declared, measure_ranking(subject, predictions))
-    return replace(comparison, p=min(1.0, comparison.p * price(subject.task, member.usual)), least=member.least)
+    return _paid(subject, member, declared, measure_ranking(subject, predictions))
+
+
+def _paid(subject: Preflight, member: Member, declared: Quality, changed: Quality) -> Comparison:
+    """The comparison, its p-value multiplied by what the search costs."""
+    comparison = (compare_finely if member.same_scale else compare)(member.name, declared, changed)
+    return replace(comparison, p=min(1.0, comparison.p * price(subject.task, member.usual, subject.is_huge)), least=member.least)
+
+
+def _ask(subject: Preflight, member: Member, positions: Sequence[int], said: dict[int, Prediction]) -> bool:
+    """Adds the member's predictions that are not there; False where the model refuses its images."""
+    new = [i for i in positions if i not in said]
+    found = _predict(subject, member, new)
+    if found is None:
+        return False
+    said.update(zip(new, found, strict=True))
+    return True
 
 
 def _predict(subject: Preflight, member: Member, positions: Sequence[int]) -> list[Prediction] | None:

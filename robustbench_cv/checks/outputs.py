@@ -7,21 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from robustbench_cv.batching import positions_by_shape
-from robustbench_cv.checks.check import Preflight
 from robustbench_cv.types import BoxPrediction, Candidates, ClassPrediction, MaskPrediction, Prediction, Raw
-
-ENOUGH = 8
-
-
-_OF_HUGE = 3
-
-
-def one_shape(subject: Preflight, most: int = ENOUGH) -> Tensor:
-    """Up to eight images of the commonest shape, three where a pass takes long, on the subject's device: (N, 3, H, W)."""
-    most = min(most, _OF_HUGE) if most > 1 and subject.is_huge else most
-    commonest = max(positions_by_shape(s.image for s in subject.samples), key=len)
-    return torch.stack([subject.samples[i].image for i in commonest[:most]]).to(subject.device)
 
 
 def has_output(raw: Raw) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,11 +10,10 @@ from torch import Tensor
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.findings import Finding
-from robustbench_cv.types import Candidates, Model
+from robustbench_cv.types import Candidates
 
 _TITLE = "logits, not probabilities"
 _TOLERANCE = 1e-3
-_ENOUGH = 8
 _FLOOR = 0.02
 """Share of the outputs' range in which every sample's least one lies, if they are probabilities (project choice)."""
 
@@ -33,12 +31,11 @@ def s04_probabilities() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    model = cast("Model[Any]", subject.model)
-    with torch.no_grad():
-        outputs = [model.raw(s.image.to(subject.device)[None]) for s in subject.samples[:_ENOUGH]]
-    if all(isinstance(o, Candidates) for o in outputs):
-        return _of_candidates(outputs)
-    rows = [o.values.movedim(1, -1).reshape(-1, o.values.shape[1]) for o in outputs]
+    outputs = [alone.raw for alone in subject.alone]
+    candidates = [o for o in outputs if isinstance(o, Candidates)]
+    if candidates:
+        return _of_candidates(candidates)
+    rows = [o.values.movedim(1, -1).reshape(-1, o.values.shape[1]) for o in outputs if not isinstance(o, Candidates)]
     broken = sum(not bool(r.isfinite().all()) for r in rows)
     if broken:
         return _not_finite(broken, len(rows))

@@ -8,7 +8,6 @@ import torch
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.outputs import one_shape
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import HasModule, Model
 
@@ -33,7 +32,7 @@ def _examine(subject: Preflight) -> Finding:
         return _stop(_training(module), "")
     model = cast("Model[Any]", subject.model)
     with torch.no_grad():
-        model.decode(model.raw(one_shape(subject, 1)))
+        model.decode(model.raw(subject.few_images(1)))
     if _training(module):
         return _stop(_training(module), " after a prediction, which switched them")
     return Finding("S05", _TITLE, "pass", "no module is in train mode, before a prediction and after it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.half_precision import Float64
-from robustbench_cv.checks.outputs import comparable, differ, gap, has_output, one_shape
+from robustbench_cv.checks.outputs import comparable, differ, gap, has_output
 from robustbench_cv.findings import Finding
-from robustbench_cv.types import Model
+from robustbench_cv.types import Model, Raw
 
 _TITLE = "a prediction is its image's own"
 _TOLERANCE = 0.01
@@ -35,11 +36,10 @@ def s07_batch() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    model, images = cast("Model[Any]", subject.model), one_shape(subject)
-    with torch.no_grad():
-        if not has_output(model.raw(images)):
-            return Finding("S07", _TITLE, "not applicable", f"no finite score and no candidate on {len(images)} images to compare")
-    worst, changed = _difference(model, images)
+    model, images = cast("Model[Any]", subject.model), subject.few_images()
+    if not any(has_output(alone.raw) for alone in subject.alone):
+        return Finding("S07", _TITLE, "not applicable", f"no finite score and no candidate on {len(images)} images to compare")
+    worst, changed = _difference(model, images, [alone.raw for alone in subject.alone])
     if worst <= _TOLERANCE:
         return Finding(
             "S07", _TITLE, "pass", f"{len(images)} images alone, together and reversed agree to {worst:.1g} of the outputs' size"
@@ -57,12 +57,11 @@ def _examine(subject: Preflight) -> Finding:
     return Finding("S07", _TITLE, "stop", evidence, remedy)
 
 
-def _difference(model: Model[Any], images: Tensor) -> tuple[float, int]:
+def _difference(model: Model[Any], images: Tensor, alone: Sequence[Raw]) -> tuple[float, int]:
     """The greatest difference over the greatest output, and how many predictions change."""
     with torch.no_grad():
         together = model.raw(images)
         back = comparable(model.raw(images.flip(0))).flip(0)
-        alone = [model.raw(image[None]) for image in images]
         # A decode that does not go by its argument is S12's business, and may give any number of predictions.
         predictions = zip(model.decode(together), [model.decode(raw)[0] for raw in alone], strict=False)
         score = model.info.operating_score
@@ -75,6 +74,9 @@ def _difference(model: Model[Any], images: Tensor) -> tuple[float, int]:
 def _exact_difference(model: Model[Any], images: Tensor) -> float:
     """The difference in float64; infinite where the model cannot be copied or does not compute in it."""
     try:
-        return _difference(cast("Model[Any]", Float64(model)), images)[0]
+        exact = cast("Model[Any]", Float64(model))
+        with torch.no_grad():
+            alone = [exact.raw(image[None]) for image in images]
+        return _difference(exact, images, alone)[0]
     except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError):
         return math.inf

@@ -20,7 +20,6 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.types import IGNORE, Candidates, ClassTarget, Logits, MaskTarget, Model, Raw, Sample, Target
 
 _TITLE = "gradients are the function's slope"
-_ENOUGH = 8
 
 FEW_ZEROS = 0.05
 """Share of samples without any gradient from which on an attack's number is marked (project choice: I7 marks at any)."""
@@ -46,9 +45,8 @@ def s09_gradients() -> Before:
 
 def _examine(subject: Preflight) -> Finding:
     model = cast("Model[Any]", subject.model)
-    samples = [(s, s.image.to(subject.device)[None]) for s in subject.samples[:_ENOUGH]]
-    with torch.no_grad():
-        samples = [(s, x) for s, x in samples if has_output(model.raw(x))]
+    asked = zip(subject.few, subject.few_images(), subject.alone, strict=True)
+    samples = [(s, x[None]) for s, x, alone in asked if has_output(alone.raw)]
     if not samples:
         return Finding("S09", _TITLE, "not applicable", "nothing to compare: no finite score and no candidate on any image")
     with frozen_eval(model):

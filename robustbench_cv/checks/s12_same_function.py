@@ -14,7 +14,6 @@ from robustbench_cv.findings import Finding
 from robustbench_cv.types import BoxPrediction, Candidates, ClassPrediction, MaskPrediction, Model, Prediction, Raw
 
 _TITLE = "attacked function = evaluated function"
-_ENOUGH = 8
 
 
 @check(
@@ -30,42 +29,34 @@ def s12_same_function() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    model, samples = cast("Model[Any]", subject.model), subject.samples[:_ENOUGH]
-    images = [s.image.to(subject.device)[None] for s in samples]
-    stray = [s.id for s, x in zip(samples, images, strict=True) if not _decodes_raw(model, x)]
+    model, samples = cast("Model[Any]", subject.model), subject.few
+    asked = [(s, x[None], alone) for s, x, alone in zip(samples, subject.few_images(), subject.alone, strict=True)]
+    stray = [s.id for s, _, alone in asked if not _follows(alone.prediction, alone.raw)]
     if stray:
         evidence = f"{len(stray)} of {len(samples)} predictions do not follow from what raw() returned, first {stray[0]!r}"
         return Finding("S12", _TITLE, "stop", evidence, "let decode() read raw()'s output and nothing else: no second path to a prediction")
-    differing = [s.id for s, x in zip(samples, images, strict=True) if not _same_with_gradients(model, x)]
+    differing = [s.id for s, x, alone in asked if not _same_with_gradients(model, x, alone.raw)]
     if differing:
         evidence = f"{len(differing)} of {len(samples)} raw outputs differ when gradients are recorded, first {differing[0]!r}"
         remedy = "an attack would follow another function: let raw() do the same in both cases, preprocessing included"
         return Finding("S12", _TITLE, "stop", evidence, remedy)
-    remembered = [s.id for s, x in zip(samples, images, strict=True) if _answers_from_memory(model, x)]
+    remembered = [s.id for s, x, alone in asked if _answers_from_memory(model, x, alone.raw)]
     if remembered:
         evidence = (
             f"{len(remembered)} of {len(samples)} raw outputs are the same to the last bit after noise of 8/255, first {remembered[0]!r}"
         )
         remedy = "compute every answer from its own pixels: a cache of what looks alike hides from attacks what the model itself would say"
         return Finding("S12", _TITLE, "stop", evidence, remedy)
-    with torch.no_grad():
-        raws = [model.raw(x) for x in images]
-        if not any(has_output(raw) for raw in raws):
-            return Finding("S12", _TITLE, "not applicable", f"no finite score and no candidate on {len(samples)} images to compare")
-        if nothing_reported(p for raw in raws for p in model.decode(raw)):
-            evidence = f"{len(samples)} raw outputs are alike with and without gradients; no box was decoded from them"
-            return Finding("S12", _TITLE, "pass", evidence)
+    if not any(has_output(alone.raw) for alone in subject.alone):
+        return Finding("S12", _TITLE, "not applicable", f"no finite score and no candidate on {len(samples)} images to compare")
+    if nothing_reported(alone.prediction for alone in subject.alone):
+        evidence = f"{len(samples)} raw outputs are alike with and without gradients; no box was decoded from them"
+        return Finding("S12", _TITLE, "pass", evidence)
     return Finding("S12", _TITLE, "pass", f"{len(samples)} predictions follow from raw(), with and without gradients alike")
 
 
-def _decodes_raw(model: Model[Any], image: Tensor) -> bool:
-    """Whether the prediction can be read from the raw output: its best class, or scores among the candidates'."""
-    with torch.no_grad():
-        raw = model.raw(image)
-        return _follows(model.decode(raw)[0], raw)
-
-
 def _follows(prediction: Prediction, raw: Raw) -> bool:
+    """Whether the prediction can be read from the raw output: its best class, or scores among the candidates'."""
     if isinstance(raw, Candidates):
         assert isinstance(prediction, BoxPrediction)
         offered = raw.log_score[0][raw.valid[0]].exp().cpu()
@@ -81,23 +72,23 @@ def _follows(prediction: Prediction, raw: Raw) -> bool:
     return prediction.labels.shape == best.shape and float((prediction.labels != best).float().mean()) < 0.01
 
 
-def _answers_from_memory(model: Model[Any], image: Tensor) -> bool:
+def _answers_from_memory(model: Model[Any], image: Tensor, raw: Raw) -> bool:
     """Whether an image with noise all over it gets the very numbers of the image itself, and another image gets others."""
     sign = torch.randint(0, 2, image.shape, generator=torch.Generator().manual_seed(0)).to(image) * 2 - 1
+    plain = _tensors(raw)
+    if not any(bool(t.isfinite().any()) and bool((t != 0).any()) for t in plain):
+        return False
     with torch.no_grad():
-        plain = _tensors(model.raw(image))
-        noisy, other = (_tensors(model.raw(x)) for x in ((image + 8 / 255 * sign).clamp(0, 1), 1 - image))
-    told = any(bool(t.isfinite().any()) and bool((t != 0).any()) for t in plain)
-    return told and _identical(plain, noisy) and not _identical(plain, other)
+        if not _identical(plain, _tensors(model.raw((image + 8 / 255 * sign).clamp(0, 1)))):
+            return False
+        return not _identical(plain, _tensors(model.raw(1 - image)))
 
 
 def _identical(some: list[Tensor], others: list[Tensor]) -> bool:
     return all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(some, others, strict=True))
 
 
-def _same_with_gradients(model: Model[Any], image: Tensor) -> bool:
-    with torch.no_grad():
-        plain = model.raw(image)
+def _same_with_gradients(model: Model[Any], image: Tensor, plain: Raw) -> bool:
     followed = model.raw(image.clone().requires_grad_())
     return all(_close(a, b) for a, b in zip(_tensors(plain), _tensors(followed), strict=True))
 

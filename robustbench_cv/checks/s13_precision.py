@@ -11,7 +11,7 @@ from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.check import Before, OfAttack, Preflight
 from robustbench_cv.checks.comparison_attacks import Tried
 from robustbench_cv.checks.half_precision import Float32, half_precision
-from robustbench_cv.checks.outputs import differ, nothing_reported, one_shape
+from robustbench_cv.checks.outputs import differ, nothing_reported
 from robustbench_cv.findings import Finding
 from robustbench_cv.types import Model
 
@@ -33,7 +33,7 @@ def s13_precision() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    model, images = cast("Model[Any]", subject.model), one_shape(subject, _MOST)
+    model, images = cast("Model[Any]", subject.model), subject.few_images(_MOST)
     kinds = half_precision(model, images[:1])
     if not kinds:
         return Finding("S13", _TITLE, "pass", "the model computes in float32")

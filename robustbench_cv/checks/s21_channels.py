@@ -9,7 +9,7 @@ import torch
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.input_search import report
-from robustbench_cv.checks.outputs import comparable, gap, has_output, one_shape
+from robustbench_cv.checks.outputs import comparable, gap, has_output
 from robustbench_cv.checks.transform_families import colours
 from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.findings import Finding
@@ -44,15 +44,16 @@ def _examine(subject: Preflight) -> Finding:
 
 def _sees_grey(subject: Preflight) -> bool:
     """Whether a mean of the channels, plain or of their luminance, gives what the image itself gives, which is coloured."""
-    images = one_shape(subject)
+    images, alone = subject.few_images(), [a.raw for a in subject.alone]
     if float((images - images.mean(1, keepdim=True)).abs().max()) < _COLOUR:
         return False
     model = cast("Model[Any]", subject.model)
     with torch.no_grad():
-        raw = model.raw(images)
-        rows = comparable(raw)
-        size = float(rows.abs().max().clamp(min=1e-6)) if rows.numel() else 0.0
-        if not has_output(raw) or not size:
+        size = max((float(row.abs().max()) for row in map(comparable, alone) if row.numel()), default=0.0)
+        if not any(map(has_output, alone)) or not size:
             return False
         greys = [(images * images.new_tensor(w)[:, None, None]).sum(1, keepdim=True).expand_as(images) for w in _WEIGHTS]
-        return any(gap(rows, comparable(model.raw(grey))) <= 1e-3 * size for grey in greys)
+        return any(
+            all(gap(comparable(raw), comparable(model.raw(x[None]))) <= 1e-3 * size for raw, x in zip(alone, grey, strict=True))
+            for grey in greys
+        )

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.outputs import one_shape
 from robustbench_cv.checks.quality import SIGNIFICANT
 from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.findings import Finding, Verdict
@@ -142,7 +141,7 @@ def _of_interpolation(subject: Preflight) -> Finding | None:
     if isinstance(subject.model, ClosedModel):
         return None
     with torch.no_grad():
-        raw = cast("Model[Any]", subject.model).raw(one_shape(subject, _LOOKED_AT))
+        raw = cast("Model[Any]", subject.model).raw(subject.few_images(_LOOKED_AT))
     if not isinstance(raw, PixelLogits) or not bool(raw.values.isfinite().all()):
         return None
     side = next((s for s in _CELLS if all(_has_straight_cells(v, s) for v in (raw.values, raw.values.transpose(2, 3)))), None)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-import torch
-
 from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.outputs import one_shape
 from robustbench_cv.findings import Finding
-from robustbench_cv.types import Candidates, Model
+from robustbench_cv.types import Candidates
 
 _TITLE = "as many scores as classes"
 
@@ -28,11 +23,9 @@ def s32_class_count() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    model = cast("Model[Any]", subject.model)
-    with torch.no_grad():
-        raw = model.raw(one_shape(subject, 1))
+    raw = subject.alone[0].raw
     scores = int(raw.log_score.shape[2] if isinstance(raw, Candidates) else raw.values.shape[1])
-    names = len(model.info.classes)
+    names = len(subject.model.info.classes)
     if scores == names:
         return Finding("S32", _TITLE, "pass", f"{scores} scores for {names} class names")
     more = (

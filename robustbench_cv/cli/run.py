@@ -259,6 +259,7 @@ def _chosen_suite(name: str | None, attacks: Sequence[str], budgets: Sequence[st
 def summary(results: Results, *, whole: bool = False) -> str:
     """For a terminal the main tables, or those of numbers that a suite without them leads with."""
     from robustbench_cv.rendering.publish import build_items
+    from robustbench_cv.rendering.reporting import metric_words
     from robustbench_cv.rendering.table_cells import Number
     from robustbench_cv.rendering.tables import Table
     from robustbench_cv.rendering.terminal_table import to_terminal
@@ -268,7 +269,8 @@ def summary(results: Results, *, whole: bool = False) -> str:
 
     leading = [] if "main-table" in results.run.reports else tables(results.run.reports[:1])
     numbers = [table for table in leading if any(isinstance(cell, Number) for cell in table.frame.to_numpy().ravel())]
-    return "\n".join(table.to_markdown() if whole else to_terminal(table) for table in numbers or tables(["main-table"]))
+    words = metric_words(results)
+    return "\n".join(table.to_markdown() if whole else to_terminal(table, words=words) for table in numbers or tables(["main-table"]))
 
 
 def said_of_gates(results: Results) -> list[str]:

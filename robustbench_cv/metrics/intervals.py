@@ -93,7 +93,9 @@ def difference_in_differences(
     effect = of((0, 1), (1, -1))
     if len(sides) == 2:
         return Differences(effect, None, None)
-    return Differences(effect, of((2, 3), (1, -1)), of((0, 1, 2, 3), (1, -1, -1, 1)))
+    # Most edits and their placebos are of the same images: what these were before leaves the difference, and its interval.
+    net = of((0, 2), (1, -1)) if shared[1].equals(shared[3]) else of((0, 1, 2, 3), (1, -1, -1, 1))
+    return Differences(effect, of((2, 3), (1, -1)), net)
 
 
 class Moments(NamedTuple):

@@ -48,7 +48,8 @@ def _table(results: Results, task: Task) -> Table:
     groups = reporting.groups_of(results, task)
     budget = _leading_budget(results, task, metric)
     leading, name = [_number(results, g, metric, budget, notes) for g in groups], _named(results, task, budget)
-    clean = [reporting.metric_cell(results, g, results.conditions(task, "clean")[0].name, metric, notes) for g in groups]
+    plain = results.conditions(task, "clean")[0].name
+    clean = [] if name == plain else [[reporting.metric_cell(results, g, plain, metric, notes)] for g in groups]
     ranks = _ranks(results, groups, leading, metric, budget)
     rows: list[list[Cell]] = []
     for i in sorted(
@@ -56,13 +57,14 @@ def _table(results: Results, task: Task) -> Table:
     ):
         shared = ranks.count(ranks[i]) > 1
         rank = None if ranks[i] is None else f"{ranks[i]}{' =' if shared else ''}"
-        rows.append([groups[i].dataset, rank, groups[i].model, leading[i], clean[i], leading[i].estimate.n])
+        rows.append([groups[i].dataset, rank, groups[i].model, leading[i], *(clean[i] if clean else []), leading[i].estimate.n])
     rows.sort(key=lambda row: [g.dataset for g in groups].index(str(row[0])))
     several = len({g.dataset for g in groups}) > 1
-    columns = ["data", "rank", "model", name, "clean", "n"]
+    columns = ["data", "rank", "model", name, *(["clean"] if clean else []), "n"]
     caption = (
-        f"{reporting.TASK_TITLES[task]}: {metric} of {len(groups)} models, ranked by {name}, with 95 % intervals. A rank is one more than "
-        "the number of models that are better beyond doubt (paired tests, Holm over all pairs, 5 %); = where it is shared. "
+        f"{reporting.TASK_TITLES[task]}: {metric} of {len(groups)} model{'' if len(groups) == 1 else 's'}, ranked by {name}, with 95 % "
+        "intervals. A rank is one more than the number of models that are better beyond doubt (paired tests, Holm over all pairs, 5 %); = "
+        "where it is shared. "
         f"{threats.adversary_text(results, task, results.conditions(task, 'attack'))}"
     ).rstrip()
     frame = cells_of(columns, rows) if several else cells_of(columns[1:], [row[1:] for row in rows])

@@ -72,9 +72,13 @@ class Banner:
     text: str
 
 
+_MOST_CARDS = 9
+"""Headline cards that stand open: more would hide the tables below them (project choice)."""
+
+
 def page(results: Results, items: Sequence[Item], template: str) -> str:
     """A template of reports/templates filled: "index.html" is one self-contained file, "report.md" points at figures/."""
-    words = reporting.metric_words(results)
+    words, chapters = reporting.metric_words(results), sections(results, items)
     environment = templates(words)
     source, _, _ = environment.loader.get_source(environment, "script.js")  # type: ignore[union-attr]
     made = environment.get_template(f"{template}.j2").render(
@@ -87,7 +91,8 @@ def page(results: Results, items: Sequence[Item], template: str) -> str:
         scope=scope(results),
         answers=question.answers(results),
         alarms=alarms(results),
-        sections=sections(results, items),
+        sections=chapters,
+        folds_cards=sum(len(chapter.headlines) for chapter in chapters) > _MOST_CARDS,
         verdicts=gates.judge(results),
         groups=results.groups(),
         samples=reporting.count_records(results),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from robustbench_cv.rendering.table_cells import REMARKS, WARNINGS, Cell, Number, Quantity
+from robustbench_cv.rendering.table_html import in_words
 from robustbench_cv.rendering.tables import Table, shown_blocks, shown_headings
 from robustbench_cv.terminal import elide, one_line
 
@@ -34,17 +35,17 @@ class _Column:
         return text.rjust(self.width) if self.is_number else text.ljust(self.width)
 
 
-def to_terminal(table: Table, width: int = WIDTH, *, whole: bool = False) -> str:
+def to_terminal(table: Table, width: int = WIDTH, *, whole: bool = False, words: Mapping[str, str] | None = None) -> str:
     """The table with its most telling columns, the notes that its marks stand for, and the names of the columns left out.
 
-    whole: every column, however wide they are together.
+    whole: every column, however wide they are together. words: what people call the metrics that the caption names.
     """
     blocks = list(shown_blocks(table))
     rows = [row for _, block in blocks for row in block]
     names = shown_headings(table)
     columns = [_column(name, [row[i] for row in rows], _LABEL if i == 0 else _CELL) for i, name in enumerate(names)]
     chosen = list(range(len(columns))) if whole else _chosen(columns, names, width)
-    lines = [*_wrapped(_first_sentence(table.caption), width), ""]
+    lines = [*_wrapped(in_words(_first_sentence(table.caption), words or {}), width), ""]
     height = max(len(columns[i].heading) for i in chosen)
     for k in range(height):
         heading = [columns[i].line(([""] * (height - len(columns[i].heading)) + columns[i].heading)[k]) for i in chosen]
