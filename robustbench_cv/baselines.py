@@ -14,6 +14,7 @@ import msgspec
 import pyarrow
 import pyarrow.parquet
 
+from robustbench_cv.arrow_memory import readable
 from robustbench_cv.errors import UserError
 from robustbench_cv.files import is_file, write_bytes
 from robustbench_cv.findings import Finding
@@ -86,7 +87,7 @@ def read_baseline(path: Path, typed: Collection[str] = ()) -> Results:
     typed: as of Results.open: nothing that the file names is run unless the user typed it.
     """
     try:
-        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(path.read_bytes()), page_checksum_verification=True) as file:
+        with pyarrow.parquet.ParquetFile(readable(path.read_bytes()), page_checksum_verification=True) as file:
             told, table = (file.metadata.metadata or {}).get(_TOLD), file.read()
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise _no_baseline(path) from error
@@ -138,7 +139,7 @@ def _as_read(schema: pyarrow.Schema) -> pyarrow.Schema:
     """The columns as a Parquet file gives them back, which calls the items of lists by another name."""
     stream = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(schema.empty_table(), stream)
-    return pyarrow.parquet.read_schema(pyarrow.BufferReader(stream.getvalue()))
+    return pyarrow.parquet.read_schema(readable(stream.getvalue().to_pybytes()))
 
 
 def _sha256(run: bytes, findings: bytes, schema: pyarrow.Schema) -> str:

@@ -17,6 +17,7 @@ import msgspec
 
 from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import Damaged, UserError
+from robustbench_cv.misfits import in_words
 
 
 def is_file(path: Path) -> bool:
@@ -109,4 +110,5 @@ def load_json(path: Path, kind: Any, *, remedy: str) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Damaged(f"{path} is damaged ({error}); {remedy}") from error
+        reason = in_words(error) if isinstance(error, msgspec.ValidationError) else error
+        raise Damaged(f"{path} is damaged ({reason}); {remedy}") from error

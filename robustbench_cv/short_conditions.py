@@ -11,6 +11,7 @@ import msgspec
 from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS
 from robustbench_cv.errors import UserError
+from robustbench_cv.misfits import in_words
 from robustbench_cv.specs import Spec
 from robustbench_cv.suite import Condition, Fault
 from robustbench_cv.typed_suite import at_budgets, condition_name
@@ -52,8 +53,8 @@ def written_out(conditions: list[object]) -> Written:
         try:
             full = list(_in_full(short))
         except (UserError, msgspec.ValidationError) as error:
-            way_out = "" if isinstance(error, UserError) else "; write attack: and budgets: as in {attack: pgd, budgets: [1/255, 8/255]}"
-            made.faults.append(Fault((i,), f"{error}{way_out}"))
+            way_out = "; write attack: and budgets: as in {attack: pgd, budgets: [1/255, 8/255]}"
+            made.faults.append(Fault((i,), str(error) if isinstance(error, UserError) else f"{in_words(error)}{way_out}"))
             full = [{"name": name} for name in _names(short)]
         made.conditions.extend(full)
         made.origins.extend([i] * len(full))

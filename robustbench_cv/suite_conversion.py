@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 
 from robustbench_cv.arguments import shorten
+from robustbench_cv.misfits import in_words
 from robustbench_cv.suite import Condition, Fault, FieldPath, Suite
 
 NUMBER_FIELDS = frozenset({"severity", "at_least", "at_most"})
@@ -117,15 +118,21 @@ def _fitted(value: Any, hint: Any, path: FieldPath, faults: list[Fault]) -> Any:
 
 
 def _said(error: msgspec.ValidationError, value: object, path: FieldPath) -> str:
-    """What msgspec says of a value, "Expected `int`, got `str`", and the way out."""
-    text = str(error).partition(" - at `")[0]
+    """What a value is and should be, and the way out."""
+    text = f"{in_words(error)}: {shorten(_shown(value))}"
     if path and path[-1] in NUMBER_FIELDS:
         return f"{text}; write a number such as 0.5 or a fraction such as 8/255"
-    if "Expected `str" in text:
+    if "Expected `str" in str(error):
         return f"{text}; put quotes around text that YAML takes for something else"
-    if "Expected `array`" in text and isinstance(value, str | int | float):
-        return f"{text}; write a list: [{shorten(str(value))}]"
+    if "Expected `array`" in str(error) and isinstance(value, str | int | float):
+        return f"{text}; write [{shorten(str(value))}]"
     return text
+
+
+def _shown(value: object) -> str:
+    """As YAML has it, more or less."""
+    words = {True: "true", False: "false", None: "null"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _is_record(hint: Any) -> bool:

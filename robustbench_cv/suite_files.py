@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from robustbench_cv.arguments import shorten
-from robustbench_cv.bounded_yaml import load_yaml
+from robustbench_cv.bounded_yaml import Loaded, fault_of, load_yaml
 from robustbench_cv.catalogue import ATTACKS, DATASETS, INTERVENTIONS, METRICS, MODELS, REPORTS, SUITES
 from robustbench_cv.errors import UserError
 from robustbench_cv.explain.methods import check_method
@@ -120,6 +120,7 @@ class _Document:
 
     unknown: fields that there are not, and misfits: values that do not fit; both by their places in the file. origins: of each track, at
     which position in the file each of its conditions stands. spelling: of a path in the suite, the key that stands at its end in the file.
+    doubles: keys that come twice; the first counts.
     """
 
     path: Path
@@ -129,6 +130,7 @@ class _Document:
     misfits: Sequence[Fault]
     origins: Mapping[int, Sequence[int]]
     spelling: Mapping[FieldPath, str]
+    doubles: Sequence[yaml.MarkedYAMLError] = ()
 
     def written(self, path: FieldPath) -> FieldPath:
         """A path in the file, of one in the suite: behind budgets positions differ, and fields may be misspelt."""
@@ -138,11 +140,13 @@ class _Document:
         return _spelt(path, self.spelling)
 
     def complaints(self, found: Iterable[Fault] = ()) -> list[str]:
-        """What does not fit, and faults of the suite, by lines. Of what does not fit itself nothing else is said."""
+        """Keys that come twice, what does not fit, and faults of the suite, by lines. Of what does not fit itself nothing else is said."""
         wrong = {fault.path for fault in self.misfits}
         more = [Fault(self.written(fault.path), fault.text) for fault in found]
         more = [fault for fault in more if not any(fault.path[:k] in wrong for k in range(len(fault.path) + 1))]
-        return [self._said(fault) for fault in sorted(dict.fromkeys([*self.unknown, *self.misfits, *more]), key=self._place)]
+        said = [(self._place(fault), self._said(fault)) for fault in dict.fromkeys([*self.unknown, *self.misfits, *more])]
+        said += [(_place_of(double), f"{self.path}{_where(double)}: {fault_of(double)}") for double in self.doubles]
+        return [text for _, text in sorted(said, key=lambda one: one[0])]
 
     def _place(self, fault: Fault) -> tuple[int, int]:
         mark = _mark(self.node, fault.path)
@@ -182,8 +186,8 @@ def problems(path: Path) -> list[str]:
 
 def _document(path: Path) -> _Document:
     """A suite's file. UserError where it cannot be read, or holds nothing like a suite."""
-    node, given = _parsed(path)
-    value, unknown, spelling = respelt(given)
+    node, loaded = _parsed(path)
+    value, unknown, spelling = respelt(loaded.value)
     misfits = list[Fault]()
     origins: dict[int, list[int]] = {}
     held = value.get("tracks") if isinstance(value, dict) else None
@@ -196,7 +200,7 @@ def _document(path: Path) -> _Document:
             tracks[i] = track | {"conditions": full.conditions}
             origins[i] = full.origins
     suite, unfit = fitted(with_numbers(value))
-    document = _Document(path, node, suite, unknown, misfits, origins, spelling)
+    document = _Document(path, node, suite, unknown, misfits, origins, spelling, loaded.doubles)
     return replace(document, misfits=[*misfits, *(Fault(document.written(fault.path), fault.text) for fault in unfit)])
 
 
@@ -205,21 +209,28 @@ def _spelt(path: FieldPath, spelling: Mapping[FieldPath, str]) -> FieldPath:
     return tuple(spelling.get(path[: k + 1], key) for k, key in enumerate(path))
 
 
-def _parsed(path: Path) -> tuple[yaml.Node, Any]:
+def _place_of(error: yaml.MarkedYAMLError) -> tuple[int, int]:
+    mark = error.problem_mark or error.context_mark
+    return (mark.line + 1, mark.column + 1) if mark else (0, 0)
+
+
+def _where(error: yaml.MarkedYAMLError) -> str:
+    line, column = _place_of(error)
+    return f", line {line}, column {column}" if line else ""
+
+
+def _parsed(path: Path) -> tuple[yaml.Node, Loaded]:
     try:
-        node, value = load_yaml(_text(path), LARGEST_NODES)
+        loaded = load_yaml(_text(path), LARGEST_NODES)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{path}{line} is not YAML: {error.problem or error.context}") from error
+        raise UserError(f"{path}{_where(error)} is not YAML: {fault_of(error)}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    except (RecursionError, ValueError, OverflowError) as error:  # ValueError: the 13th month, a number of 5,000 digits
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{path} cannot be read: {reason}") from error
-    if node is None or value is None:
+    except RecursionError as error:
+        raise UserError(f"{path} cannot be read: it is nested too deeply") from error
+    if loaded.node is None or loaded.value is None:
         raise UserError(f"{path} is empty; a suite has a name, a version and tracks")
-    return node, value
+    return loaded.node, loaded
 
 
 def _text(path: Path) -> str:

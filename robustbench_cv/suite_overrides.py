@@ -11,6 +11,7 @@ import msgspec
 
 from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import UserError
+from robustbench_cv.misfits import in_words
 from robustbench_cv.suite import Suite, validate
 from robustbench_cv.suite_conversion import number_of
 
@@ -39,7 +40,7 @@ def override(suite: Suite, pairs: Sequence[tuple[str, str]]) -> Suite:
     try:
         changed = msgspec.convert(plain, Suite, strict=False)
     except msgspec.ValidationError as error:
-        raise UserError(f"{' '.join(f'{key}={value}' for key, value in pairs)}: {error}") from error
+        raise UserError(f"{' '.join(f'{key}={value}' for key, value in pairs)}: {in_words(error)}") from error
     return validate(changed)
 
 

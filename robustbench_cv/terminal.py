@@ -65,6 +65,8 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
+    # Pillow logs what is odd in a damaged image, without its name, and then raises: whoever reads it says so.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class _Plain(logging.Formatter):

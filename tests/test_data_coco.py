@@ -460,15 +460,21 @@ def test_boxes_drawn_on_what_a_viewer_shows_lie_on_the_pixels_read_upright(tmp_p
         (lambda c: c["categories"][0].update(id=3), "category id '3' comes more than once"),
         (lambda c: c["categories"][0].update(name="cow"), "names 'cow' more than once"),
         (lambda c: c["annotations"][0].update(image_id="7"), "annotation 1 is of image id '7', which the file does not list"),
-        (lambda c: c["annotations"][2].update(category_id="3"), r"\$\.annotations\[2\]\.category_id"),
+        (
+            lambda c: c["annotations"][2].update(category_id="3"),
+            r"entry 2 of 'annotations' \(counted from 0\), with the id 3: category_id is \"3\", and must be the whole number of one of",
+        ),
         (lambda c: c.update(images=[]), "lists no images"),
         (lambda c: c.update(categories=[]), "lists no categories"),
-        (lambda c: c.pop("categories"), "missing required field `categories`"),
+        (lambda c: c.pop("categories"), "it has no 'categories'"),
         (lambda c: c["categories"][0].update(name=""), "class 2 has an empty name"),
         (lambda c: c["categories"][0].update(name=" \t"), "class 2 has an empty name"),
         (lambda c: c["categories"][0].update(name="bo\0at"), r"class 2 is called 'bo\\x00at', which holds characters that are no text"),
         (lambda c: c["images"][0].update(file_name="sub\\c.png"), r"file_name 'sub/c\.png' comes more than once"),
-        (lambda c: c["images"][0].update(id=1.5), r"images\[0\]\.id"),
+        (
+            lambda c: c["images"][0].update(id=1.5),
+            r"entry 0 of 'images' \(counted from 0\): id is 1\.5, and must be a whole number or text",
+        ),
     ],
 )
 def test_inconsistent_files_are_refused_as_a_whole(root, change, why):
@@ -487,9 +493,9 @@ def test_broken_json_is_located(root):
         build(root, text=broken)
     for other, why in [
         ("", "line 1, column 1"),
-        ("[1]", "Expected `object`"),
+        ("[1]", "it is a list, and must be names with values"),
         ('{"info": ' + "[" * 100_000, "nested too deeply"),
-        ('{"images": NaN}', r"Expected `array`, got `str`.*\(NaN at line 1, column 12 is no JSON number\)"),
+        ('{"images": NaN}', r"'images': it is text, and must be a list.*\(NaN at line 1, column 12 is no JSON number\)"),
     ]:
         with pytest.raises(UserError, match=why):
             build(root, text=other)

@@ -17,7 +17,7 @@ import pytest
 import robustbench_cv as rb
 from robustbench_cv.errors import ForeignError, UserError
 from robustbench_cv.models.build import build
-from robustbench_cv.runner import executor, run
+from robustbench_cv.runner import executor, local_executor, run
 from robustbench_cv.runner.executor import MOST_TRIES, Group, Queue, WorkOrder, groups_of
 from robustbench_cv.runner.plan import make_plan
 from robustbench_cv.runner.planned_cells import Options
@@ -163,6 +163,23 @@ def test_a_model_that_was_handed_over_built_cannot_go_to_workers(data: str, tmp_
 
 
 @pytest.mark.slow
+class _Gone:
+    """The end of a pipe whose other end was in a process that was killed."""
+
+    def send(self, message: object) -> None:
+        raise BrokenPipeError
+
+    def recv(self) -> object:
+        raise ConnectionResetError
+
+
+def test_a_worker_whose_run_was_killed_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_executor.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(local_executor, "_end_with", lambda parent: None)
+    monkeypatch.setattr("robustbench_cv.runner.worker.Worker", lambda order: None)
+    local_executor._serve(_Gone(), None, os.getppid())  # type: ignore[arg-type]
+
+
 def test_a_run_that_is_killed_takes_its_workers_with_it(data: str, tmp_path: Path) -> None:
     model = write_model(tmp_path, before="import time; time.sleep(0.2)")
     code = (

@@ -58,6 +58,16 @@ def test_a_model_card_is_metadata_that_a_hub_reads(results: Results) -> None:
     )
 
 
+def test_each_model_has_a_card_of_its_own_whatever_it_is_called(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["\u6a21\u578b\u7532", "\u6a21\u578b\u4e59", "ResNet 50", "resnet-50", "a" * 10_000, "../../escaped"]
+    groups = [replace(results.groups()[0], model=name) for name in names]
+    monkeypatch.setattr(type(results), "groups", lambda self: groups)
+    monkeypatch.setattr(hand_outs, "_card", lambda results, model: model)
+    cards = hand_outs.model_cards(results)
+    assert sorted(cards.values()) == sorted(names)
+    assert all(len(file) < 200 and "/" not in file for file in cards)
+
+
 def test_the_comment_for_a_pull_request_is_short_and_names_gates(results: Results) -> None:
     text = hand_outs.short_markdown(results, build_items(results, ["robustness", "main-table"]))
     assert "gate **" in text

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.build import build
 from robustbench_cv.models.checkpoint import load_checkpoint, load_into, read_state, with_key
+from robustbench_cv.models.checkpoint_formats import read_weights
 
 
 def net(classes: int = 4, seed: int = 0) -> nn.Sequential:
@@ -305,3 +306,23 @@ def test_tensors_that_are_no_weights_are_refused(change: Any, what: str, tmp_pat
 def test_lazy_layers_are_named_with_the_way_out() -> None:
     with pytest.raises(UserError, match=r"lazy layers.*\(0\.weight, 0\.bias\); call it on an image once"):
         load_into(nn.Sequential(nn.LazyLinear(2)), {"0.weight": torch.zeros(2, 3), "0.bias": torch.zeros(2)}, "lazy")
+
+
+def test_a_torch_file_in_which_a_byte_was_changed_is_damaged(tmp_path: Path) -> None:
+    """Torch's own reader does not ask for the checksums that it wrote."""
+    file = tmp_path / "weights.pt"
+    torch.save({"w": torch.arange(64, dtype=torch.float64), "v": torch.zeros(5)}, file)
+    whole, at = file.read_bytes(), file.read_bytes().index(torch.tensor(5.0, dtype=torch.float64).numpy().tobytes())
+    file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert not torch.equal(torch.load(file, weights_only=True)["w"], torch.arange(64, dtype=torch.float64)), "the file is damaged"
+    with pytest.raises(UserError, match=r"weights\.pt is damaged: the checksum of 'weights/data/0' in it is another"):
+        read_weights(file)
+
+
+def test_a_torch_file_that_was_written_without_checksums_is_read(tmp_path: Path) -> None:
+    try:
+        torch.serialization.set_crc32_options(False)
+        torch.save({"w": torch.ones(64)}, tmp_path / "weights.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_weights(tmp_path / "weights.pt")["w"], torch.ones(64))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from PIL import Image
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.cli import main
 from robustbench_cv.errors import BadSample, UserError
+from robustbench_cv.scoring.forms import task_of
 from robustbench_cv.scoring.front_door import score
-from robustbench_cv.scoring.predictions import read_predictions, task_of
+from robustbench_cv.scoring.predictions import read_predictions
 from robustbench_cv.scoring.reading import Read, Reading
 from robustbench_cv.scoring.render import render
 from robustbench_cv.scoring.sample_names import names_of
@@ -288,6 +291,14 @@ def test_what_lies_there_says_which_task_it_is_for(tmp_path: Path) -> None:
         task_of(tmp_path)
     with pytest.raises(UserError, match=r"is no file of predictions that is read"):
         task_of(written(tmp_path, "x", "model.pt"))
+
+
+def test_predictions_that_are_not_there_are_told_before_torch_is_loaded(tmp_path: Path) -> None:
+    code = "import sys; from robustbench_cv.cli import _run; print(_run(sys.argv[1:]), 'torch' in sys.modules)"
+    typed = ["score", "--predictions", "nowhere.json", "--data", "scenes", "--out", "run"]
+    done = subprocess.run([sys.executable, "-c", code, *typed], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]
+    assert "nowhere.json does not exist; give COCO results" in done.stderr
 
 
 def test_the_command_prints_the_table_and_a_gate_decides_its_exit_code(

@@ -111,14 +111,14 @@ def test_every_mistake_is_told_by_lines_with_the_closest_word_and_nothing_that_f
         (6, "did you mean 'scenes'?"),
         (7, "metrics[1]: no metric named 'top-11'; did you mean 'top-1'"),
         (8, "sample: there is no such field; did you mean 'samples'?"),
-        (8, "sample: Expected `int | null`, got `str`"),
+        (8, "sample: it is text, and must be a whole number or left out: "),
         (9, "conditons: there is no such field; did you mean 'conditions'?"),
         (11, "attack 'pgd' takes no 'step'; it takes pgd(norm='linf'"),
         (12, "no attack named 'pdg'; did you mean 'pgd'"),
         (13, "'ocluded(share=0.5)' is no attack and no intervention; did you mean 'occlude'?"),
         (15, "the gate names 'top-1' under 'clen', which no track measures; did you mean 'top-1' under 'clean'?"),
         (15, "at_leas: there is no such field; did you mean 'at_least'?"),
-        (15, "at_leas: Expected `float | null`, got `str`; write a number such as 0.5"),
+        (15, "at_leas: it is text, and must be a number or left out: half; write a number such as 0.5"),
     ]
     assert [int(problem.partition(",")[0]) for problem in found] == [line for line, _ in expected]
     for problem, (_, text) in zip(found, expected, strict=True):
@@ -128,6 +128,17 @@ def test_every_mistake_is_told_by_lines_with_the_closest_word_and_nothing_that_f
 def test_the_first_of_several_mistakes_says_where_all_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"line 4, .*'clasification'.* \(the first of \d+ mistakes: robustbench-cv validate .*mine\.yaml"):
         read_suite(write(tmp_path, WRONG))
+
+
+def test_a_key_that_comes_twice_hides_no_other_mistake(tmp_path: Path) -> None:
+    text = WRONG.replace("  sample: many\n", "  sample: many\n  task: detection\n").replace("gates:", "version: 2\ngates:")
+    found = problems(write(tmp_path, text))
+    double = [problem for problem in found if "stands twice" in problem]
+    assert "line 9, column 3: 'task' stands twice in one mapping, first in line 4" in double[0]
+    assert "line 15, column 1: 'version' stands twice in one mapping, first in line 2" in double[1]
+    assert len(found) == len(problems(write(tmp_path, WRONG))) + len(double)
+    lines = [int(problem.partition("mine.yaml, line ")[2].partition(",")[0]) for problem in found]
+    assert lines == sorted(lines)
 
 
 def test_validate_goes_on_after_a_file_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +179,7 @@ def test_overrides_change_one_field(pairs: list[str], seen: Any, tmp_path: Path)
     ("pair", "message"),
     [
         ("sed=2", "no field 'sed'; did you mean 'seed'"),
-        ("seed=x", "Expected `int`"),
+        ("seed=x", "it is text, and must be a whole number"),
         ("seed=-1", "out of range"),
         ("tracks[7].samples=1", "there is no number 7; the list has 1"),
         ("tracks=3", r"holds records: name one of their fields"),

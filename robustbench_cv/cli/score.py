@@ -101,10 +101,13 @@ def command(class_map: str, out: Path | None, verbose: bool, **settings: Any) ->
     from robustbench_cv.catalogue import DATASETS, METRICS
     from robustbench_cv.data.class_names import parse_overrides
     from robustbench_cv.scoring.conditions import edit_condition, split_condition
+    from robustbench_cv.scoring.forms import task_of
 
     pairs = parse_overrides(class_map)
     for text in settings["predictions"]:
-        edit_condition(split_condition(text)[0] or "clean")
+        condition, path = split_condition(text)
+        edit_condition(condition or "clean")
+        task_of(path)  # before torch is loaded, which takes seconds
     if settings["data"]:
         DATASETS.check(settings["data"])
     for name in settings["metrics"]:

@@ -96,6 +96,14 @@ def _candidates(name: str, names: Sequence[str]) -> list[int]:
     return exact or [i for i, other in enumerate(names) if _plain(other) == _plain(name)]
 
 
+def _positions(names: Sequence[str]) -> dict[str, list[int]]:
+    """Where each name stands."""
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        places.setdefault(name, []).append(i)
+    return places
+
+
 def _close(name: str, names: Sequence[str]) -> list[str]:
     plain = {_plain(other): other for other in names}
     return [plain[match] for match in difflib.get_close_matches(_plain(name), plain, n=3)]
@@ -147,7 +155,8 @@ def _by_position(
 
 
 def _by_name(data: Sequence[str], model: Sequence[str], open_: Sequence[int]) -> dict[int, tuple[int, str]]:
-    candidates = {i: _candidates(data[i], model) for i in open_}
+    exact, like = _positions(model), _positions(list(map(_plain, model)))
+    candidates = {i: exact.get(data[i]) or like.get(_plain(data[i]), []) for i in open_}
     missing = [data[i] for i in open_ if not candidates[i]]
     if missing:
         raise UserError(_missing(missing, model))
@@ -189,14 +198,15 @@ def _some(names: Sequence[str], limit: int = 10) -> str:
 
 
 def _notes(data: Sequence[str], model: Sequence[str], index: Sequence[int]) -> list[str]:
-    unused = [name for j, name in enumerate(model) if j not in set(index)]
+    partners = Counter(j for j in index if j >= 0)
+    unused = [name for j, name in enumerate(model) if j not in partners]
     notes = []
     if unused:
         notes.append(
             f"{len(unused)} of the model's {len(model)} classes are not in the data ({_some(unused, 5)}): their boxes are passed over, "
             "pixels and images given to them count as wrong"
         )
-    for j in sorted({j for j in index if j >= 0 and list(index).count(j) > 1}):
+    for j in sorted(j for j, count in partners.items() if count > 1):
         merged = [data[i] for i, k in enumerate(index) if k == j]
         notes.append(f"{', '.join(merged)} are one class of the model, {model[j]!r}")
     return notes

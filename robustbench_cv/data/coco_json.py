@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
+from robustbench_cv.arguments import shorten
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.data.json_files import read_json
 from robustbench_cv.errors import UserError
+from robustbench_cv.misfits import in_words, place
 from robustbench_cv.types import Labels
 
 
@@ -105,9 +107,47 @@ def _parse(path: Path) -> _File:
         return msgspec.json.decode(text.content, type=_File)
     except msgspec.ValidationError as error:
         odd = f" ({text.first_odd_number})" if text.first_odd_number else ""
-        raise UserError(f"{path} is not a COCO instances file: {error}{odd}; it has lists of images, annotations and categories") from error
+        raise UserError(_misfit(path, text.content, error, odd)) from error
     except msgspec.DecodeError as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        # Its own words for a lone surrogate are that the text is cut off.
+        halves = "; does a text in it hold half of a character, such as \\ud800 without its other half?" if b"\\ud" in text.content else ""
+        raise UserError(f"{path} cannot be read: {error}{halves}") from error
+
+
+_WANTED = {
+    "images": {"id": "a whole number or text", "file_name": "the path of the image in the folder, as text",
+               "height": "a whole number of pixels", "width": "a whole number of pixels"},
+    "annotations": {"image_id": "the id of one of the images", "category_id": "the whole number of one of the categories",
+                    "id": "a whole number or text"},
+    "categories": {"id": "a whole number", "name": "the name of a class, as text"},
+}  # fmt: skip
+"""What the keys of each list hold."""
+
+
+def _misfit(path: Path, content: bytes, error: msgspec.ValidationError, odd: str) -> str:
+    """Which entry and key does not fit, what stands there, and what should."""
+    at = place(error)
+    if len(at) < 2 or at[0] not in _WANTED or not isinstance(at[1], int):
+        where = f"{at[0]!r}: " if at else ""
+        return f"{path} is not a COCO instances file: {where}{in_words(error)}{odd}; it has lists of images, annotations and categories"
+    kind, k = str(at[0]), at[1]
+    wanted = _WANTED[kind]
+    entry = msgspec.json.decode(msgspec.json.decode(content, type=dict[str, msgspec.Raw])[kind], type=list[msgspec.Raw])[k]
+    where = f"{path}, entry {k} of {kind!r} (counted from 0)"
+    if not bytes(entry).lstrip().startswith(b"{"):
+        return f"{where} is {_shown(entry)}{odd}, and must be an object with {', '.join(map(repr, wanted))}"
+    values = msgspec.json.decode(entry, type=dict[str, msgspec.Raw])
+    where += f", with the id {_shown(values['id'])}" if "id" in values and at[2:3] != ["id"] else ""
+    if len(at) == 2:
+        key = next((key for key in wanted if f"`{key}`" in str(error)), "")
+        return f"{where}, has no {key!r}, which is {wanted.get(key, 'needed')}; add it, or remove the entry"
+    key = str(at[2])
+    should = f", and must be {wanted[key]}" if key in wanted else f"; {in_words(error)}"
+    return f"{where}: {key} is {_shown(values[key])}{odd}{should}"
+
+
+def _shown(raw: msgspec.Raw) -> str:
+    return shorten(bytes(raw).decode())
 
 
 def _refuse_doubles(path: Path, what: str, values: Iterable[Hashable]) -> None:

@@ -145,7 +145,9 @@ def _open_image(path: Path, entry: str, formats: tuple[str, ...], data: bytes | 
     except BadSample as error:
         raise BadSample(f"{where} {error}") from error.__cause__
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadSample(f"{where} is implausibly large: {error}") from error
+        raise BadSample(
+            f"{where} is implausibly large: more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels by its header; scale it down, or leave it out"
+        ) from error
     except MemoryError as error:
         raise BadSample(f"{where} needs more memory than there is") from error
     except _DAMAGE as error:
@@ -160,7 +162,9 @@ def _identify(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
         image = Image.open(file, formats=formats)
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
-        raise BadSample(f"is implausibly large: {image.width} x {image.height} pixels; the limit is {limit}")
+        raise BadSample(
+            f"is implausibly large: {image.width} x {image.height} pixels; the limit is {limit:,}; scale it down, or leave it out"
+        )
     return image
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from robustbench_cv.arguments import shorten
-from robustbench_cv.bounded_yaml import load_yaml
+from robustbench_cv.bounded_yaml import fault_of, load_yaml
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.errors import UserError
 from robustbench_cv.files import decode_text, read_regular, resolved
@@ -59,12 +59,14 @@ def read_data_yaml(path: Path) -> DataYaml:
     if path.is_dir():
         path = _only_yaml(path)
     try:
-        _, content = load_yaml(decode_text(read_regular(path, _LARGEST_BYTES)), _LARGEST_NODES)
+        _, content, doubles = load_yaml(decode_text(read_regular(path, _LARGEST_BYTES)), _LARGEST_NODES)
+        if doubles:
+            raise doubles[0]
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; give a YOLO data.yaml, or the folder that holds it") from error
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line} is no YAML: {str(error.problem or error.context)[:200]}") from error
+        raise UserError(f"{path}{line} is no YAML: {fault_of(error)[:200]}") from error
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(content, dict) or "names" not in content:

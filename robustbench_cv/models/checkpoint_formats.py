@@ -130,6 +130,7 @@ def _require_torch_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            damaged = _damaged_part(archive)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, OverflowError) as error:  # what damaged directories raise
         raise UserError(f"{path} cannot be read as a torch file: {_first_line(error)}; was it downloaded whole?") from error
     if any(name.endswith("/constants.pkl") for name in names):
@@ -140,6 +141,29 @@ def _require_torch_archive(path: Path) -> None:
     if not any(name.endswith("data.pkl") for name in names):
         listed = ", ".join(names[:3]) or "nothing"
         raise UserError(f"{path} is a zip archive of {listed}, not a torch file: unpack it and give the weights inside")
+    if damaged:
+        raise UserError(f"{path} is damaged: the checksum of {damaged!r} in it is another; get the file again")
+
+
+def _damaged_part(archive: zipfile.ZipFile) -> str:
+    """The first part whose bytes are not those that were written, which torch's own reader does not ask; empty where there is none.
+
+    torch.save stores parts as they are; of others only the packed size is known, and what they claim may be without end. Where no part
+    has its checksum the file was written without (torch.serialization.set_crc32_options).
+    """
+    stored = [part for part in archive.infolist() if part.compress_type == zipfile.ZIP_STORED and part.file_size]
+    damaged = [part.filename for part in stored if not _is_whole(archive, part)]
+    return damaged[0] if damaged and len(damaged) < len(stored) else ""
+
+
+def _is_whole(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
+    try:
+        with archive.open(part) as file:
+            while file.read(2**22):
+                pass
+    except (zipfile.BadZipFile, EOFError):
+        return False
+    return True
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> UserError:

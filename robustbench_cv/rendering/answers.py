@@ -19,6 +19,9 @@ same without scores. Empty: none is known."""
 OVERLAP = 0.5
 """IoU from which on a box is where the object is (project choice)."""
 
+MOST_DRAWN = 100
+"""Boxes of one image in a picture: as many as COCO's evaluation looks at."""
+
 
 class Answer(NamedTuple):
     """text: in words. right: 0 to 1: right or wrong, the share of right pixels, F1 of the boxes; None where no truth says so."""
@@ -64,6 +67,11 @@ def reported_boxes(shown: Shown, threshold: float = 0.0) -> list[tuple[list[floa
     scores = shown.get("scores")
     every = zip(shown["boxes"], [None] * len(shown["boxes"]) if scores is None else map(float, scores), shown["labels"], strict=True)
     return sorted([(b, s, int(c)) for b, s, c in every if s is None or s >= threshold], key=lambda box: box[1] or 0.0)
+
+
+def drawn_boxes(shown: Shown, threshold: float = 0.0) -> list[tuple[list[float], float | None, int]]:
+    """Those of `reported_boxes` that a picture shows: the surest ones."""
+    return reported_boxes(shown, threshold)[-MOST_DRAWN:]
 
 
 def label_map(shown: Shown, folder: Path) -> numpy.ndarray | None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import html as _html
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+LONGEST_SLUG = 150
+"""Characters: with its suffix, a file name of every file system."""
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -143,3 +149,18 @@ def slug(text: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "x"
+
+
+def slugs(texts: Sequence[str]) -> list[str]:
+    """A file name for each text, of at most 150 characters and a hash, and no two alike.
+
+    Names that look the same as slugs, such as all those in another script, end with a hash of the whole.
+
+    >>> slugs(["ResNet 50", "vgg"]), slugs(["ResNet 50", "resnet-50"])
+    (['resnet-50', 'vgg'], ['resnet-50-ae2e2ac8', 'resnet-50-c4ae4064'])
+    """
+    plain = [slug(text)[:LONGEST_SLUG] for text in texts]
+    alike = Counter(plain)
+    hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8] for text in texts]
+    unmistakable = (alike[name] == 1 and len(slug(text)) <= LONGEST_SLUG for name, text in zip(plain, texts, strict=True))
+    return [name if alone else f"{name}-{end}" for name, end, alone in zip(plain, hashes, unmistakable, strict=True)]

@@ -18,7 +18,7 @@ import numpy
 from robustbench_cv.data.images import read_pixels
 from robustbench_cv.palette import INK, MUTED, class_colour, rgb, text_on
 from robustbench_cv.rendering import escape
-from robustbench_cv.rendering.answers import Answer, Shown, answer, class_name, label_map, reported_boxes
+from robustbench_cv.rendering.answers import Answer, Shown, answer, class_name, drawn_boxes, label_map
 from robustbench_cv.rendering.figures import render, style
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import IGNORE
@@ -170,7 +170,7 @@ def seen_classes(strips: Sequence[Strip]) -> list[int]:
                 labels = None if frame.image is None else label_map(shown, frame.image.parent)
                 if labels is not None:
                     seen |= set(numpy.unique(labels).tolist()) - {IGNORE}
-                seen |= {label for _, _, label in reported_boxes(shown, threshold)}
+                seen |= {label for _, _, label in drawn_boxes(shown, threshold)}
     return sorted(label for label in seen if label >= 0)
 
 
@@ -228,7 +228,7 @@ def _print_boxes(axes: Axes, frame: Frame, strip: Strip, pixels: Pixels, x: floa
 
     left, top, scale = _fit(pixels, x, y)
     for shown, threshold, is_truth in ((frame.truth, 0.0, True), (frame.prediction, strip.threshold, False)):
-        for (x1, y1, x2, y2), _, label in reported_boxes(shown, threshold):
+        for (x1, y1, x2, y2), _, label in drawn_boxes(shown, threshold):
             corner, size = (left + x1 * scale, top + y1 * scale), ((x2 - x1) * scale, (y2 - y1) * scale)
             edge, line, width = ("white", "--", 0.9) if is_truth else (class_colour(label), "-", 1.4)
             axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=edge, linestyle=line, linewidth=width))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from robustbench_cv.palette import class_colour, text_on
 from robustbench_cv.rendering import escape, film_strips
-from robustbench_cv.rendering.answers import Shown, class_name, label_map, reported_boxes, truth_text
+from robustbench_cv.rendering.answers import Shown, class_name, drawn_boxes, label_map, truth_text
 from robustbench_cv.rendering.film_strips import Frame, Gallery, Pixels, Strip
 from robustbench_cv.rendering.thumbnails import data_uri, mask_uri, symbol
 
@@ -105,7 +105,7 @@ def _box_layer(shown: Mapping[str, object], strip: Strip, pixels: Pixels, *, is_
     height, width = pixels.shape[:2]
     size = max(height, width) * 0.062
     parts = []
-    for (x1, y1, x2, y2), score, label in reported_boxes(shown, 0.0 if is_truth else strip.threshold):
+    for (x1, y1, x2, y2), score, label in drawn_boxes(shown, 0.0 if is_truth else strip.threshold):
         name, colour = class_name(strip.classes, label), class_colour(label)
         place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
         if is_truth:

@@ -79,7 +79,7 @@ def short_markdown(results: Results, items: Sequence[Item]) -> str:
 def model_cards(results: Results) -> dict[str, str]:
     """A section for the card of each model, by a file name: metadata, and the same in words."""
     models = list(dict.fromkeys(g.model for g in results.groups()))
-    return {f"{escape.slug(model)}.md": _card(results, model) for model in models}
+    return {f"{name}.md": _card(results, model) for name, model in zip(escape.slugs(models), models, strict=True)}
 
 
 def _card(results: Results, model: str) -> str:

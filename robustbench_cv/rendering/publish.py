@@ -94,9 +94,11 @@ def build_items(results: Results, reports: Sequence[str], typed: Collection[str]
     seen: Counter[str] = Counter()
     unique: list[Item] = []
     for item in made:
-        label = escape.slug(item.label)
+        label = escape.slug(item.label)[: escape.LONGEST_SLUG]
+        while (name := label if not seen[label] else f"{label}-{seen[label] + 1}") in {one.label for one in unique}:
+            seen[label] += 1
         seen[label] += 1
-        unique.append(replace(item, label=label if seen[label] == 1 else f"{label}-{seen[label]}"))
+        unique.append(replace(item, label=name))
     return unique
 
 

@@ -151,10 +151,16 @@ def _serve(pipe: Connection, order: WorkOrder, parent: int) -> None:
     except EOFError:
         return
     except RobustBenchError as error:
-        pipe.send(travelling(error))
+        _tell(pipe, travelling(error))
     except MemoryError as error:
-        pipe.send(OSError(f"a worker ran out of memory: {describe(error)}; take fewer --workers"))
+        _tell(pipe, OSError(f"a worker ran out of memory: {describe(error)}; take fewer --workers"))
     except OSError as error:
+        _tell(pipe, error)
+
+
+def _tell(pipe: Connection, error: Exception) -> None:
+    """Where the run itself was killed nobody is left to tell."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         pipe.send(error)
 
 

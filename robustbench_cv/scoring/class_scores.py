@@ -19,6 +19,7 @@ import pyarrow
 import pyarrow.csv
 import torch
 
+from robustbench_cv.arrow_memory import readable
 from robustbench_cv.data.class_names import unknown_name
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.errors import UserError
@@ -133,7 +134,7 @@ def _table(path: Path, text: str, names: Sequence[str]) -> tuple[list[str], nump
         return [], numpy.zeros((0, len(names) - 1))
     try:
         table = pyarrow.csv.read_csv(
-            pyarrow.BufferReader(text.encode()),
+            readable(text.encode()),
             read_options=pyarrow.csv.ReadOptions(skip_rows=1, column_names=columns),
             convert_options=pyarrow.csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
         )

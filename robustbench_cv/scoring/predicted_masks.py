@@ -14,11 +14,10 @@ from robustbench_cv.data.classes import read_classes
 from robustbench_cv.data.images import read_mask
 from robustbench_cv.data.source import digest, list_files
 from robustbench_cv.errors import BadSample, UserError
+from robustbench_cv.scoring.forms import MASK_SUFFIXES
 from robustbench_cv.scoring.reading import Read, Reading
 from robustbench_cv.scoring.sample_names import without_suffix
 from robustbench_cv.types import IGNORE, MaskPrediction
-
-SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 
 NO_CLASS = -1
 
@@ -49,7 +48,7 @@ class MaskFiles:
 
 def read_predicted_masks(path: Path, reading: Reading) -> Read:
     """UserError where two files are of one image, or a class list is none."""
-    files = list_files(path, SUFFIXES).files
+    files = list_files(path, MASK_SUFFIXES).files
     named = {without_suffix(file.as_posix()): path / file for file in files}
     if len(named) < len(files):
         raise UserError(f"{path} has files that differ in their suffix alone; keep one mask an image")

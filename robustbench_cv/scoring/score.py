@@ -19,7 +19,8 @@ from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run import Outcome, run_suite
 from robustbench_cv.scoring.class_scores import LABEL_METRICS, ClassLabels
 from robustbench_cv.scoring.conditions import edit_condition, with_placebos
-from robustbench_cv.scoring.predictions import read_predictions, task_of
+from robustbench_cv.scoring.forms import task_of
+from robustbench_cv.scoring.predictions import read_predictions
 from robustbench_cv.scoring.reading import Read, Reading, Scores
 from robustbench_cv.scoring.rendered import Rendered
 from robustbench_cv.scoring.sample_names import names_of
