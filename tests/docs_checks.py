@@ -19,8 +19,8 @@ _INTRODUCTION = f"""# Checks
 <!-- Written by `python -m tests.docs_checks`; a test compares it with the code. -->
 
 `robustbench-cv doctor --model MODEL --data DATA` runs those of the data and of {SAMPLES} samples; `robustbench-cv run` runs all, and
-blocks ("stop") or marks ("warn") the numbers that they speak of. Each says what it measured, and what to do; `doctor --fix` prints the corrected line of
-configuration of those that can name it (mean and std, channel order, input size, class map, box format, operating score).
+blocks ("stop") or marks ("warn") the numbers that they speak of. Each says what it measured, and what to do; `doctor --fix` prints the
+corrected line of configuration of those that can name it (mean and std, channel order, input size, class map, box format, operating score).
 
 S02, S21 and S37 ask whether *some* change of the input makes the model better: each tries a family of changes that would undo a usual
 fault, on a classifier's mistakes first and then on all {SAMPLES} samples. Where these do not decide, the most promising changes meet up to

@@ -124,9 +124,10 @@ def _of_lean(subject: Preflight, pairs: Sequence[tuple[Tensor, Tensor]]) -> Find
     p = _p_of_lean(leans[down, right])
     if p >= SIGNIFICANT:
         return None
+    there = f"{down:+d} to {4 * down:+d} px down and {right:+d} to {4 * right:+d} px right"
     evidence = (
-        f"label maps lose less when they are moved {down:+d} to {4 * down:+d} px down and {right:+d} to {4 * right:+d} px right than "
-        f"0 to 3 px the other way, by {leans[down, right].mean():.3f} of the pixels near borders (p = {p:.2g}; {len(leans[down, right])} samples)"
+        f"label maps lose less when they are moved {there} than 0 to 3 px the other way, by {leans[down, right].mean():.3f} of the pixels "
+        f"near borders (p = {p:.2g}; {len(leans[down, right])} samples)"
     )
     where = f"{-down:+d} px down and {-right:+d} px right"
     remedy = f"the model's label maps lie about {where} of the image: look for a padding, a crop or an odd stride"

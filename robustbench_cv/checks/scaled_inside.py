@@ -121,7 +121,7 @@ def _first_input_at(sides: tuple[int, int]) -> Iterator[None]:
         has_begun = True
         return (F.interpolate(inputs[0], sides, mode="bilinear", align_corners=False, antialias=True), *inputs[1:])
 
-    handle = register_module_forward_pre_hook(change)
+    handle = register_module_forward_pre_hook(change)  # type: ignore[arg-type]  # what it returns becomes the input
     try:
         yield
     finally:
