@@ -52,7 +52,7 @@ A fault that loses what it changes has no inverse to try (images made small and 
 model then ignores something visible, as it does colour (S21 notes it). A fault that costs less than {MOST_SAMPLES} samples can show is not
 told either: halved pixels take 3 points of top-1 from a ResNet-20 on CIFAR-10 and are passed, pixels divided by 3 take 13 and are stopped.
 An exchange of two of K classes changes about 2/K of the answers: of a thousand classes, no {MOST_SAMPLES} samples show it. Images
-scaled to 24 px, alone or padded to 32, cost the same network 2 to 4 points and are passed; cropped to 24 px they cost 20, but what was
+scaled to 24 px, alone or padded to 32, cost the same network 2 to 4 points and are passed; cropped to 24 px they cost 25, but what was
 cropped is gone (S38 notes that the network is sure of wrong answers). Images rolled or squeezed inside the model, and HSV read as RGB, are
 undone by no member of the families; neither are label maps that are zoomed about their centre. Turning every second image alone is no fault
 of all images, and is not told. Boxes annotated twice, a pixel apart, are not told (D06 finds equal ones), nor wrong classes of some of a
