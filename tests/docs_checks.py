@@ -18,9 +18,9 @@ _INTRODUCTION = f"""# Checks
 
 <!-- Written by `python -m tests.docs_checks`; a test compares it with the code. -->
 
-`robustbench-cv doctor MODEL DATA` runs those of the data and of {SAMPLES} samples; `robustbench-cv run` runs all, and blocks ("stop") or
-marks ("warn") the numbers that they speak of. Each says what it measured, and what to do; `doctor --fix` prints the corrected line of
-configuration of those that can name it (mean and std, channel order, input size, class map, box format, operating score).
+`robustbench-cv doctor --model MODEL --data DATA` runs those of the data and of {SAMPLES} samples; `robustbench-cv run` runs all, and
+blocks ("stop") or marks ("warn") the numbers that they speak of. Each says what it measured, and what to do; `doctor --fix` prints the
+corrected line of configuration of those that can name it (mean and std, channel order, input size, class map, box format, operating score).
 
 S02, S21 and S37 ask whether *some* change of the input makes the model better: each tries a family of changes that would undo a usual
 fault, on a classifier's mistakes first and then on all {SAMPLES} samples. Where these do not decide, the most promising changes meet up to
@@ -51,8 +51,13 @@ _MISSED = f"""
 A fault that loses what it changes has no inverse to try (images made small and large again, blurred, or cropped by the model), unless the
 model then ignores something visible, as it does colour (S21 notes it). A fault that costs less than {MOST_SAMPLES} samples can show is not
 told either: halved pixels take 3 points of top-1 from a ResNet-20 on CIFAR-10 and are passed, pixels divided by 3 take 13 and are stopped.
-An exchange of two of K classes changes about 2/K of the answers: of a thousand classes, no {MOST_SAMPLES} samples show it. A segmenter of
-coarse scores hardly notices that its label maps lie one pixel off (of DeepLabv3+ on Scenes 0.2 to 1 % of the pixels near borders change).
+An exchange of two of K classes changes about 2/K of the answers: of a thousand classes, no {MOST_SAMPLES} samples show it. Images
+scaled to 24 px, alone or padded to 32, cost the same network 2 to 4 points and are passed; cropped to 24 px they cost 25, but what was
+cropped is gone (S38 notes that the network is sure of wrong answers). Images rolled or squeezed inside the model, and HSV read as RGB, are
+undone by no member of the families; neither are label maps that are zoomed about their centre. Turning every second image alone is no fault
+of all images, and is not told. Boxes annotated twice, a pixel apart, are not told (D06 finds equal ones), nor wrong classes of some of a
+detector's objects. A coarse segmenter's label maps that lie one pixel off are told by what moving them loses on either side, if samples
+suffice.
 Objects never annotated look like false boxes of a sure detector, and nobody can tell wrong labels from an overconfident model: S39 and S38
 note samples worth a look, and no more.
 """

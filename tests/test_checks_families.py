@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
+from robustbench_cv.checks.box_frames import Frame
 from robustbench_cv.checks.check import Answer, Preflight
 from robustbench_cv.checks.class_orders import Said, assign, known_orders, learned_order
 from robustbench_cv.checks.doctor import draw
@@ -171,8 +172,25 @@ def test_images_at_another_size_are_named() -> None:
         assert words in seen.remedy
 
 
-def test_a_colour_blind_model_is_noted() -> None:
-    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+def test_a_classifier_that_resizes_images_to_another_size_than_its_own_is_named() -> None:
+    class Resizing(Stripes):
+        def __init__(self, side: int) -> None:
+            self.side, self.first = side, torch.nn.Conv2d(3, 3, 1, groups=3, bias=False).requires_grad_(False)
+            self.first.weight.fill_(1.0)
+
+        def raw(self, images: Tensor, /) -> Logits:
+            return super().raw(self.first(F.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False)))
+
+    check, right = CHECKS.build("s37-input-geometry"), striped()
+    assert check(Preflight(Resizing(64), "classification", right)).verdict == "pass"
+    seen = check(Preflight(Resizing(128), "classification", right))
+    assert seen.verdict == "stop", seen
+    assert "about 0.5 times" in seen.remedy
+
+
+@pytest.mark.parametrize("of_channels", [(0.299, 0.587, 0.114), (0.0, 1.0, 0.0)])
+def test_a_colour_blind_model_is_noted(of_channels: tuple[float, ...]) -> None:
+    weights = torch.tensor(of_channels)[:, None, None]
     found = finding("s21-channels", CLASSIFIER, before=lambda x: (x * weights).sum(1, keepdim=True).expand_as(x))
     assert found.verdict == "note"
     assert "grey" in found.evidence
@@ -266,7 +284,15 @@ FRAMES: dict[str, Callable[[Tensor], Tensor]] = {
     "upside down": lambda b: torch.stack([b[:, 0], 96 - b[:, 3], b[:, 2], 96 - b[:, 1]], 1),
     "three pixels up": lambda b: b - b.new_tensor([0, 3, 0, 3]),
     "cropped by a tenth": lambda b: (b - 9.6) / 0.8,
+    "sides halved about their centres": lambda b: _grown(b, 0.5),
+    "sides grown about their centres": lambda b: _grown(b, 1.5),
+    "a larger input, sides halved": lambda b: _grown(b, 0.5) * 2.5 + 7,
 }
+
+
+def _grown(b: Tensor, by: float) -> Tensor:
+    centre, half = (b[:, :2] + b[:, 2:]) / 2, (b[:, 2:] - b[:, :2]) / 2
+    return torch.cat([centre - by * half, centre + by * half], 1)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -274,6 +300,27 @@ def test_boxes_in_another_frame_are_named_with_scale_and_offset(frame: str) -> N
     seen = finding("s22-boxes", DETECTOR, said=lambda p: _moved(p, FRAMES[frame]))
     assert seen.verdict == "stop", seen
     assert "x' = " in seen.remedy
+    assert ("about their centres" in seen.remedy) == ("sides" in frame), seen
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1, 3), (1, 3, 0, 2)])
+def test_coordinates_in_any_order_are_named(order: tuple[int, ...]) -> None:
+    seen = finding("s22-boxes", DETECTOR, said=lambda p: _moved(p, lambda b: b[:, list(order)]))
+    assert seen.verdict == "stop", seen
+    assert {(0, 2, 1, 3): "x1, x2, y1, y2", (1, 3, 0, 2): "y1, y2, x1, x2"}[order] in seen.remedy
+    assert seen.fix is not None
+    boxes = torch.rand(5, 4)[:, list(order)]
+    names: dict[str, Any] = {"boxes": boxes}
+    exec(seen.fix.line, names)
+    assert torch.equal(names["boxes"][:, list(order)], boxes)
+
+
+def test_a_frame_and_its_code_do_the_same() -> None:
+    frame = Frame(torch.tensor([2.0, 0.5]), torch.tensor([3.0, -1.0]), False, torch.tensor([2.0, 1.5]))
+    said = torch.rand(4, 4).sort(1).values * 50
+    names: dict[str, Any] = {"boxes": said, "torch": torch}
+    exec(frame.code, names)
+    torch.testing.assert_close(names["boxes"], frame(said, 96, 96))
 
 
 def test_label_maps_that_are_shifted_or_coarse_are_named() -> None:
@@ -297,6 +344,21 @@ def test_a_shift_by_one_pixel_of_a_coarse_segmenter_is_told() -> None:
         seen = finding("s27-mask-frame", "fcn8s.scenes", said=lambda p, by=by: MaskPrediction(p.labels.roll(by, (0, 1))))  # type: ignore[misc]
         assert seen.verdict in ("note", "warn", "stop"), seen
         assert f"{-by[0]:+d} px down and {-by[1]:+d} px right fit" in seen.evidence
+
+
+def test_a_map_that_leans_aside_without_a_sharp_best_place_is_told() -> None:
+    """A rounded curve of fit: maps blurred by a vote over 9 px hardly change when they move by one."""
+
+    def blurred(p: Any) -> Tensor:
+        votes = F.one_hot(p.labels, 22).permute(2, 0, 1)[None].float()
+        return F.avg_pool2d(votes, 9, 1, 4).argmax(1)[0]
+
+    sound = finding("s27-mask-frame", SEGMENTER, said=lambda p: MaskPrediction(blurred(p)))
+    assert sound.verdict in ("pass", "note"), sound
+    for by in ((0, 1), (-1, 0)):
+        seen = finding("s27-mask-frame", SEGMENTER, said=lambda p, by=by: MaskPrediction(blurred(p).roll(by, (0, 1))))  # type: ignore[misc]
+        assert seen.verdict in ("note", "warn", "stop"), seen
+        assert f"{by[0]:+d} px down and {by[1]:+d} px right of the image" in seen.remedy, seen
 
 
 def test_scores_between_far_points_are_noted_and_finer_ones_are_not() -> None:

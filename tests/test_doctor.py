@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.checks import s01_range
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.declared import check_names
 from robustbench_cv.checks.doctor import examine
@@ -478,6 +480,20 @@ def test_a_model_that_raises_is_a_finding(kind: type[Exception]) -> None:
     assert stops(findings) == ["S05"], "once, not once a check"
     said = re.escape(str(kind("only 224 x 224, please\nlong story")).splitlines()[0])
     assert re.search(rf"the model raised {kind.__name__}: {said} \(test_doctor\.py, line ", findings["S05"].evidence)
+
+
+def test_a_bug_of_a_check_is_not_the_models_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(subject: Preflight) -> Finding:
+        return subject.samples[len(subject.samples)].missing  # type: ignore[attr-defined,no-any-return]
+
+    # A function of a module of checks, as far as its traceback tells.
+    ours = FunctionType(broken.__code__, vars(s01_range), "broken")
+    monkeypatch.setattr(s01_range, "_examine", ours)
+    findings = doctor(Tiny("classification"), samples("classification"))
+    assert accused(findings) == ["S01"]
+    assert findings["S01"].verdict == "warn"
+    assert findings["S01"].evidence.startswith("the check itself raised IndexError: list index out of range")
+    assert "report it" in findings["S01"].remedy
 
 
 def test_a_gradient_that_hidden_weights_alone_have_is_none() -> None:

@@ -1,12 +1,14 @@
 """In which frame a detector's boxes lie: another input size, a letterbox left in, mirrored, or some pixels off, learned from what it finds.
 
 Where an image holds one object of a class, and the model's surest box of this class stands for it, the two say how coordinates of one
-frame become coordinates of the other: x' = scale * x + offset on each axis, wherever the boxes lie. What is learned on one half of the
-images must make boxes fit better on the other.
+frame become coordinates of the other: x' = scale * x + offset on each axis, wherever the boxes lie. Sides of boxes may have a scale of
+their own, about the boxes' centres (half sides taken for sides, a stride forgotten). What is learned on one half of the images must make
+boxes fit better on the other.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,18 +24,28 @@ _ROUNDS = 5
 
 
 class Frame(NamedTuple):
-    """x' = scale * x + offset. scale, offset: (2,), of x and of y; the offset in pixels, or in shares of the image's sides."""
+    """x' = scale * x + offset. scale, offset: (2,), of x and of y; the offset in pixels, or in shares of the image's sides.
+
+    sides: (2,), by what boxes' sides are multiplied about their centres after that; 1 where sides scale as places do.
+    """
 
     scale: Tensor
     offset: Tensor
     shares: bool
+    sides: Tensor
 
     def __call__(self, boxes: Tensor, height: int, width: int) -> Tensor:
         """Boxes (N, 4) of an image of this size, in the frame of the annotations."""
-        sides = boxes.new_tensor([width, height]) if self.shares else boxes.new_ones(2)
-        corners = boxes.reshape(-1, 2, 2) / sides * self.scale.to(boxes) + self.offset.to(boxes)
-        corners = corners * sides
+        unit = boxes.new_tensor([width, height]) if self.shares else boxes.new_ones(2)
+        corners = boxes.reshape(-1, 2, 2) / unit * self.scale.to(boxes) + self.offset.to(boxes)
+        centres = corners.mean(1, keepdim=True)
+        corners = (centres + (corners - centres) * self.sides.to(boxes)) * unit
         return torch.cat([corners.amin(1), corners.amax(1)], 1)
+
+    @property
+    def keeps_sides(self) -> bool:
+        """Whether boxes' sides scale as places do."""
+        return bool((self.sides == 1).all())
 
     @property
     def code(self) -> str:
@@ -41,6 +53,9 @@ class Frame(NamedTuple):
         scale, offset = (f"boxes.new_tensor([{v[0]:.4g}, {v[1]:.4g}])" for v in (self.scale.tolist(), self.offset.tolist()))
         sides = " * boxes.new_tensor([width, height])" if self.shares else ""
         lines = [f"corners = boxes.unflatten(-1, (2, 2)) * {scale} + {offset}{sides}"]
+        if not self.keeps_sides:
+            about = f"boxes.new_tensor([{', '.join(f'{v:.4g}' for v in self.sides.tolist())}])"
+            lines += ["centres = corners.mean(-2, keepdim=True)", f"corners = centres + (corners - centres) * {about}"]
         return "; ".join([*lines, "boxes = torch.cat([corners.amin(-2), corners.amax(-2)], -1)"])
 
     def __str__(self) -> str:
@@ -48,7 +63,8 @@ class Frame(NamedTuple):
         axes = (
             f"{axis}' = {s:.3g} {axis} {o:+.3g}{unit}" for axis, s, o in zip("xy", self.scale.tolist(), self.offset.tolist(), strict=True)
         )
-        return ", ".join(axes)
+        grown = "" if self.keeps_sides else "; sides of boxes times " + " and ".join(f"{v:.3g}" for v in self.sides.tolist())
+        return ", ".join(axes) + (f"{grown} about their centres" if grown else "")
 
 
 class Pair(NamedTuple):
@@ -78,7 +94,7 @@ def learn(pairs: Sequence[Pair], *, shares: bool) -> Frame | None:
         return None
     axes = [_axis(pairs, axis, shares=shares) for axis in (0, 1)]
     scale, offset = torch.tensor(axes).T
-    return Frame(scale, offset, shares)
+    return Frame(scale, offset, shares, torch.tensor([_side(pairs, axis, abs(axes[axis][0])) for axis in (0, 1)]))
 
 
 def _axis(pairs: Sequence[Pair], axis: int, *, shares: bool) -> tuple[float, float]:
@@ -101,6 +117,22 @@ def _axis(pairs: Sequence[Pair], axis: int, *, shares: bool) -> tuple[float, flo
             break
         scale, offset = (float(v) for v in numpy.polyfit(x[kept], y[kept], 1))
     return scale, offset
+
+
+_NOTABLE_SIDES = 0.15
+"""By how much boxes' sides must be off, where places are not, to be given a scale of their own (project choice): sound detectors draw
+boxes a few percent too tight or too loose."""
+
+
+def _side(pairs: Sequence[Pair], axis: int, scale: float) -> float:
+    """By what boxes' sides along an axis are to be multiplied, beyond what `scale` does to places: the median over the pairs."""
+    said = numpy.array([abs(float(p.said[axis + 2] - p.said[axis])) for p in pairs]) * scale
+    truth = numpy.array([float(p.truth[axis + 2] - p.truth[axis]) for p in pairs])
+    has_side = said > 1e-6 * truth
+    if not has_side.any():
+        return 1.0
+    ratio = float(numpy.median(truth[has_side] / said[has_side]))
+    return ratio if abs(math.log(ratio)) >= math.log1p(_NOTABLE_SIDES) else 1.0
 
 
 def halves(count: int) -> numpy.ndarray:

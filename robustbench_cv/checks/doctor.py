@@ -19,7 +19,7 @@ from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
 from robustbench_cv.findings import SEVERITY, Finding
-from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.foreign_code import is_ours, read_sample
 from robustbench_cv.suite import CLEAN
 from robustbench_cv.types import AnyModel, Dataset, Sample
 
@@ -199,9 +199,21 @@ def _examine_one(name: str, subject: Preflight) -> Finding:
     except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        evidence = f"the model raised {type(error).__name__}: {reason} ({Path(frame.filename).name}, line {frame.lineno})"
-        return Finding(*_id_and_title(name), "stop", evidence, "let the model take any image of this data set")
+        what = f"raised {type(error).__name__}: {reason} ({Path(frame.filename).name}, line {frame.lineno})"
+        if _is_the_checks(error):
+            remedy = (
+                "a bug of robustbench-cv, not of the model: please report it; until it is mended, nothing is known of what this check asks"
+            )
+            return Finding(*_id_and_title(name), "warn", f"the check itself {what}", remedy)
+        return Finding(*_id_and_title(name), "stop", f"the model {what}", "let the model take any image of this data set")
     return held(name, [finding])[0]
+
+
+def _is_the_checks(error: BaseException) -> bool:
+    """Whether this package failed at its own work: not the model's code, whoever wrote it, and not a sample's reader."""
+    return is_ours(error) and not any(
+        str(frame.f_globals.get("__name__", "")).startswith("robustbench_cv.models.") for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
 
 
 def _id_and_title(name: str) -> tuple[str, str]:

@@ -80,11 +80,11 @@ def _tuple(values: Three) -> str:
 
 
 def _resized(subject: Preflight, prepare: Preprocessing | None, ratio: float) -> Fix | None:
-    """The input size, where images have one size and the model leaves it as it is."""
+    """The input size, where images have one size and the model leaves it as it is, or is a classifier that resizes them."""
     sizes = {(int(s.image.shape[-2]), int(s.image.shape[-1])) for s in subject.samples}
-    if prepare is None or prepare.size is not None or prepare.short is not None or len(sizes) != 1:
+    if prepare is None or prepare.short is not None or len(sizes) != 1 or (prepare.size is not None and subject.task != "classification"):
         return None
-    height, width = resized_sides(*sizes.pop(), ratio)
+    height, width = resized_sides(*(prepare.size or sizes.pop()), ratio)
     return _of_arguments(subject, {"input_size": (f"({height}, {width})", f"{height},{width}")})
 
 

@@ -116,7 +116,7 @@ _LEAST = 0.05
 
 def sizes() -> list[Member]:
     """Images of another size, or cropped or padded otherwise, than the model was trained on."""
-    return [*(_resized(r) for r in (0.5, 0.75, 1.33, 2.0)), *(_zoomed(z) for z in (0.6, 0.8, 1.25, 1.6))]
+    return [*(_resized(r) for r in (0.5, 0.75, 1.33, 2.0)), *(_zoomed(z) for z in (0.6, 0.75, 1.33, 1.67))]
 
 
 def _resized(ratio: float) -> Member:

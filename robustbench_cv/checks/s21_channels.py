@@ -18,7 +18,8 @@ from robustbench_cv.types import Model
 _TITLE = "channel order"
 _COLOUR = 0.05
 """Difference of a channel from the mean of the three from which an image has colour (project choice)."""
-_WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (0.299, 0.587, 0.114))
+_WEIGHTS = ((1 / 3, 1 / 3, 1 / 3), (0.299, 0.587, 0.114), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+"""Of the channels in a grey image: their mean, their luminance, and one of them alone."""
 
 
 @check(
@@ -43,7 +44,7 @@ def _examine(subject: Preflight) -> Finding:
 
 
 def _sees_grey(subject: Preflight) -> bool:
-    """Whether a mean of the channels, plain or of their luminance, gives what the image itself gives, which is coloured."""
+    """Whether a mean of the channels, plain or of their luminance, or one of them gives what the image itself gives, which is coloured."""
     images, alone = subject.few_images(), [a.raw for a in subject.alone]
     if float((images - images.mean(1, keepdim=True)).abs().max()) < _COLOUR:
         return False

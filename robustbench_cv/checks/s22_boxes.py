@@ -68,6 +68,8 @@ READINGS: dict[str, Reading] = {
     "x, y, width, height": Reading(lambda b, h, w: boxes.xywh_to_xyxy(b), _XYWH),
     "centre x, centre y, width, height": Reading(lambda b, h, w: _from_centres(b), _CENTRES),
     "y1, x1, y2, x2": Reading(lambda b, h, w: b[:, [1, 0, 3, 2]], "boxes = boxes[..., [1, 0, 3, 2]]"),
+    "x1, x2, y1, y2": Reading(lambda b, h, w: b[:, [0, 2, 1, 3]], "boxes = boxes[..., [0, 2, 1, 3]]"),
+    "y1, y2, x1, x2": Reading(lambda b, h, w: b[:, [2, 0, 3, 1]], "boxes = boxes[..., [2, 0, 3, 1]]"),
     "x1, y1, x2, y2 as shares of the image": Reading(lambda b, h, w: _scale(b, h, w), _SHARES, relative=True),
     "centre x, centre y, width, height as shares of the image": Reading(
         lambda b, h, w: _from_centres(_scale(b, h, w)), f"{_SHARES}; {_CENTRES}", relative=True

@@ -6,6 +6,7 @@ from robustbench_cv.catalogue import check
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.input_geometry import sizes, symmetries
 from robustbench_cv.checks.input_search import report
+from robustbench_cv.checks.scaled_inside import scaled_inside
 from robustbench_cv.findings import Finding
 
 _TITLE = "orientation and size"
@@ -24,4 +25,4 @@ def s37_input_geometry() -> Before:
 
 
 def _examine(subject: Preflight) -> Finding:
-    return report("S37", _TITLE, subject, [*symmetries(subject.task), *sizes()])
+    return report("S37", _TITLE, *scaled_inside(subject, [*symmetries(subject.task), *sizes()]))
