@@ -231,12 +231,28 @@ def test_colour_spaces_undo_each_other() -> None:
         (lambda v: 1 - v.softmax(1), "negated"),
         (lambda v: (v.softmax(1) + 0.01).log(), r"log\(p"),
         (lambda v: v.softmax(1).double().clamp(1e-9, 1 - 1e-9).logit().float(), "one-against-rest"),
+        (lambda v: v.argsort(1).argsort(1).float(), "ranks"),
     ],
 )
 def test_disguised_probabilities_are_named(after: Change, words: str) -> None:
     found = finding("s04-probabilities", CLASSIFIER, after=after)
     assert found.verdict == "stop"
     assert re.search(words, found.evidence), found.evidence
+
+
+@pytest.mark.parametrize(("after", "words"), [(lambda v: torch.tanh(3 * v), "a tanh"), (lambda v: 1000 * v, "in the median")])
+def test_scores_without_a_usable_gradient_are_marked(after: Change, words: str) -> None:
+    found = finding("s04-probabilities", CLASSIFIER, after=after)
+    assert (found.verdict, words in found.evidence) == ("warn", True), found.evidence
+
+
+def test_cosines_are_no_tanh() -> None:
+    assert finding("s04-probabilities", CLASSIFIER, after=lambda v: v / v.norm(dim=1, keepdim=True)).verdict == "pass"
+
+
+def test_rounded_scores_are_not_taken_for_memory() -> None:
+    found = finding("s12-same-function", CLASSIFIER, after=lambda v: (100 * v.softmax(1)).round())
+    assert found.verdict == "pass", found.evidence
 
 
 def test_centred_logits_are_no_probabilities() -> None:

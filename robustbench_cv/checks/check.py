@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from robustbench_cv.batching import BatchSize, finite_rows, in_batches, positions_by_shape
+from robustbench_cv.checks.first_layer import first_input
 from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.findings import Finding
@@ -35,13 +34,6 @@ LARGE images in seconds, and a Faster R-CNN's 12 of HUGE ones."""
 
 _FEW, _FEW_LARGE, _FEW_HUGE = 8, 4, 2
 """Images on which a check looks at how a model computes, rather than at how well (project choice): one is enough to show most mistakes."""
-
-_FIRST_LAYERS = (torch.nn.Conv2d, torch.nn.modules.batchnorm._BatchNorm)
-
-
-class _Seen(Exception):
-    """The network's first layer was reached."""
-
 
 _PIXELS = 16 * 224 * 224
 _BATCH = {"classification": 16, "segmentation": 16, "detection": 4}
@@ -94,23 +86,9 @@ class Preflight:
         The pass ends there, so that it changes nothing in a model that counts what it sees (a batch norm in train mode).
         """
         largest = max((s.image for s in self.samples), key=lambda image: image.shape[-2] * image.shape[-1])
-        seen = [largest.shape[-2] * largest.shape[-1]]
-        if isinstance(self.model, ClosedModel):
-            return seen[0]
-
-        def note(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-            if isinstance(module, _FIRST_LAYERS):
-                seen.append(inputs[0].shape[-2] * inputs[0].shape[-1])
-                raise _Seen
-
-        handle = register_module_forward_pre_hook(note)
-        try:
-            # the end of the pass; what the model itself raises is for the checks to say
-            with torch.no_grad(), suppress(Exception):
-                cast("Model[Any]", self.model).raw(largest[None].to(self.device))
-        finally:
-            handle.remove()
-        return seen[-1]
+        seen = None if isinstance(self.model, ClosedModel) else first_input(cast("Model[Any]", self.model), largest[None].to(self.device))
+        height, width = seen or largest.shape[-2:]
+        return height * width
 
     @property
     def is_large(self) -> bool:

@@ -16,6 +16,10 @@ _TITLE = "logits, not probabilities"
 _TOLERANCE = 1e-3
 _FLOOR = 0.02
 """Share of the outputs' range in which every sample's least one lies, if they are probabilities (project choice)."""
+_SATURATED, _MANY = 0.95, 0.2
+"""From which size on an output is at an end of [-1, 1], and the share of such that no cosines have (project choice)."""
+_FAR = 100.0
+"""Lead of the best score from which float32 keeps nothing of the others: exp(-100) is less than its smallest number."""
 
 
 @check(
@@ -54,6 +58,14 @@ def _of_scores(rows: Tensor) -> Finding:
         return Finding("S04", _TITLE, "stop", f"the outputs are {disguised}", remedy)
     if low >= 0 and high <= 1:
         return Finding("S04", _TITLE, "warn", "all outputs lie in [0, 1]: sigmoids?", "return the scores before the sigmoid")
+    if low >= -1 and high <= 1 and float((rows.abs() > _SATURATED).float().mean()) >= _MANY:
+        return Finding(
+            "S04", _TITLE, "warn", "all outputs lie in [-1, 1], and many at its ends: a tanh?", "return the scores before the tanh"
+        )
+    lead = float((rows.double().topk(2).values @ rows.new_tensor([1.0, -1.0]).double()).median()) if rows.shape[1] > 1 else 0.0
+    if lead > _FAR:
+        evidence = f"the best score leads by {lead:.3g} in the median: its softmax is 1 in float32, and the gradient of its logarithm 0"
+        return Finding("S04", _TITLE, "warn", evidence, "divide the scores by their temperature, or attack the margin of the scores")
     if high <= 0 and bool((rows.logsumexp(-1).abs() < _TOLERANCE).all()):
         return Finding("S04", _TITLE, "note", "outputs are log-probabilities: cross-entropy and margins are those of the logits")
     return Finding("S04", _TITLE, "pass", f"outputs run from {low:.3g} to {high:.3g} and do not sum to 1")
@@ -68,6 +80,9 @@ def _disguised(rows: Tensor) -> str:
         return ""
     rows = rows.double()
     classes, sums, spread = rows.shape[1], rows.sum(-1), float(rows.amax() - rows.amin())
+    ordered = rows.sort(dim=-1).values
+    if float((ordered - ordered[:1]).abs().max()) < 1e-6 * spread:
+        return "the same numbers for every sample, in another order: ranks"
     total = float(sums.mean())
     # Networks whose last layer is centred have sums of 0 too; but probabilities are bounded: 1 less the sum of the others.
     if bool(((sums - total).abs() < _TOLERANCE * spread).all()):

@@ -76,12 +76,18 @@ def _answers_from_memory(model: Model[Any], image: Tensor, raw: Raw) -> bool:
     """Whether an image with noise all over it gets the very numbers of the image itself, and another image gets others."""
     sign = torch.randint(0, 2, image.shape, generator=torch.Generator().manual_seed(0)).to(image) * 2 - 1
     plain = _tensors(raw)
-    if not any(bool(t.isfinite().any()) and bool((t != 0).any()) for t in plain):
+    if not any(bool(t.isfinite().any()) and bool((t != 0).any()) for t in plain) or all(map(_is_rounded, plain)):
         return False
     with torch.no_grad():
         if not _identical(plain, _tensors(model.raw((image + 8 / 255 * sign).clamp(0, 1)))):
             return False
         return not _identical(plain, _tensors(model.raw(1 - image)))
+
+
+def _is_rounded(scores: Tensor) -> bool:
+    """Whether scores have three digits after the point at most: such come out equal for images that differ."""
+    scores = scores.double().nan_to_num()
+    return bool(((1000 * scores - (1000 * scores).round()).abs() <= 1e-3 + 1e-4 * scores.abs()).all())
 
 
 def _identical(some: list[Tensor], others: list[Tensor]) -> bool:

@@ -7,7 +7,7 @@ the network: the input of its first layer is resized. What the model has shrunk 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -17,20 +17,14 @@ from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from robustbench_cv.checks.check import Change, Preflight
+from robustbench_cv.checks.first_layer import FIRST_LAYERS, first_input
 from robustbench_cv.checks.input_geometry import resize, resized_sides
 from robustbench_cv.checks.transform_families import Member
 from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.types import AnyModel, HasModule, Logits, Model, ModelInfo, Prediction
 
-FIRST_LAYERS = (nn.Conv2d, nn.modules.batchnorm._BatchNorm)
-"""Where a network begins, whatever is done to images before."""
-
 _TRIED = 1.5
 """By what an image is enlarged to see whether the model undoes it."""
-
-
-class _Seen(Exception):
-    """The first layer was reached."""
 
 
 def scaled_inside(subject: Preflight, members: Sequence[Member]) -> tuple[Preflight, list[Member]]:
@@ -85,28 +79,6 @@ class ScaledInside:
     def decode(self, raw: Logits, /) -> Sequence[Prediction]:
         """Of the model itself."""
         return self.inner.decode(raw)
-
-
-def first_input(model: Model[Any], images: Tensor) -> tuple[int, int] | None:
-    """Height and width in px of what the model's first convolution or batch norm gets; None where it has none, or raises before it.
-
-    The pass ends there, so that it changes nothing in a model that counts what it sees.
-    """
-    seen: list[tuple[int, int]] = []
-
-    def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if isinstance(module, FIRST_LAYERS):
-            seen.append((int(inputs[0].shape[-2]), int(inputs[0].shape[-1])))
-            raise _Seen
-
-    handle = register_module_forward_pre_hook(note)
-    try:
-        # what the model itself raises is for other checks to say
-        with torch.no_grad(), suppress(Exception):
-            model.raw(images)
-    finally:
-        handle.remove()
-    return seen[0] if seen else None
 
 
 @contextmanager
