@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import report
-from robustbench_cv.findings import Finding, Verdict
+from robustbench_cv.check_findings import Finding, Verdict
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.rendering.table_cells import Cell
 from robustbench_cv.rendering.tables import Table, cells_of

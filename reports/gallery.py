@@ -9,9 +9,9 @@ from itertools import groupby
 from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import report
 from robustbench_cv.rendering import reporting
-from robustbench_cv.rendering.answers import answer
 from robustbench_cv.rendering.escape import slug
 from robustbench_cv.rendering.film_strips import Frame, Gallery, Outcome, Strip
+from robustbench_cv.rendering.prediction_text import answer
 from robustbench_cv.rendering.report_items import Report
 from robustbench_cv.results import Group, Picture, Results
 

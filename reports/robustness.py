@@ -11,7 +11,7 @@ from pandas import DataFrame
 from robustbench_cv.catalogue import report
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column
-from robustbench_cv.metrics.leaders import Leaders, leaders
+from robustbench_cv.metrics.significant_best import Leaders, leaders
 from robustbench_cv.metrics.worst_case import worst_case
 from robustbench_cv.rendering import reporting, threats
 from robustbench_cv.rendering.report_items import Report

@@ -12,9 +12,9 @@ from robustbench_cv import context_results
 from robustbench_cv.catalogue import report
 from robustbench_cv.context_results import ANSWER_CHANGE
 from robustbench_cv.metrics.answer_change import RINGS
+from robustbench_cv.metrics.mean_over_placements import OverPlaces
 from robustbench_cv.metrics.metric import Estimate, Unit
 from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
-from robustbench_cv.metrics.over_places import OverPlaces
 from robustbench_cv.rendering import reporting
 from robustbench_cv.rendering.context_edits import facts_of
 from robustbench_cv.rendering.escape import slug

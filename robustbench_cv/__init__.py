@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from robustbench_cv.gates import judge
     from robustbench_cv.registry import Spec
     from robustbench_cv.results import Results
-    from robustbench_cv.scoring.front_door import score
     from robustbench_cv.scoring.render import render
+    from robustbench_cv.scoring.score_request import score
     from robustbench_cv.sql import query
     from robustbench_cv.suite import Condition, Gate, Suite, Track
     from robustbench_cv.training.train_on_demand import build
@@ -44,7 +44,7 @@ _HOMES = {
     "render": "scoring.render",
     "report": "api",
     "run": "api",
-    "score": "scoring.front_door",
+    "score": "scoring.score_request",
     "table": "api",
 }
 """The module of each public name: nothing is imported before it is used."""

@@ -10,6 +10,7 @@ import pandas
 from typing_extensions import TypedDict, Unpack
 
 from robustbench_cv.catalogue import DATASETS, MODELS
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.allowed import check_allowed
 from robustbench_cv.checks.doctor import diagnose, step_count
 from robustbench_cv.data.class_map import ClassMap
@@ -17,7 +18,6 @@ from robustbench_cv.data.source import seen_by
 from robustbench_cv.errors import UserError
 from robustbench_cv.explain.methods import build_method
 from robustbench_cv.explain.survey import spread_indices, survey
-from robustbench_cv.findings import Finding
 from robustbench_cv.models.adapt import to
 from robustbench_cv.models.labels import require_classes
 from robustbench_cv.rendering.explanations import Explanations

@@ -15,9 +15,9 @@ import pyarrow
 import pyarrow.parquet
 
 from robustbench_cv.arrow_memory import readable
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.errors import UserError
 from robustbench_cv.files import is_file, write_bytes
-from robustbench_cv.findings import Finding
 from robustbench_cv.record_store import InMemory, Place
 from robustbench_cv.records import EVIDENCE
 from robustbench_cv.results import Group, Results, RunInfo

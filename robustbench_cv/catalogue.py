@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from robustbench_cv.bare_paths import data_hint, model_hint
 from robustbench_cv.bundled_weights import bundled, cached_weights, lacking
-from robustbench_cv.entries import Entry
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Product, Registry, marker
+from robustbench_cv.registry_scan import Entry
 from robustbench_cv.specs import Spec
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.errors import UserError
 from robustbench_cv.metrics.evidence import Column, aligned
 from robustbench_cv.metrics.non_inferiority import Outcome, Regression, regression_of

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import pyarrow
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.errors import NotApplicable, UserError
 from robustbench_cv.metrics.class_matrix import ids_holding, merged, removed_alone
 from robustbench_cv.metrics.compatibility_bins import ByCompatibility, ShiftBin
@@ -24,11 +24,11 @@ from robustbench_cv.metrics.fill_fidelity import Fidelity, fill_fidelity
 from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.intervals import difference_in_differences, estimate, paired_difference
 from robustbench_cv.metrics.label_probability import NAME as LABEL_PROBABILITY
+from robustbench_cv.metrics.mean_over_placements import Cell, OverPlaces, by_place, label_entropy, over_places, ring_change
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.object_recall import NAME as OBJECT_RECALL
 from robustbench_cv.metrics.occlusion_gap import OcclusionGap, occlusion_gap
 from robustbench_cv.metrics.occlusion_robustness import OcclusionRobustness, occlusion_robustness
-from robustbench_cv.metrics.over_places import Cell, OverPlaces, by_place, label_entropy, over_places, ring_change
 from robustbench_cv.metrics.ratios import Background, Ratio
 from robustbench_cv.metrics.removal_response import Affected, affected_images
 from robustbench_cv.results import Effect, Group, Results, undefined

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustbench_cv.arguments import hint_in_words, is_checkable
-from robustbench_cv.entries import Entry, read_arguments
 from robustbench_cv.registry import Registry
+from robustbench_cv.registry_scan import Entry, read_arguments
 from robustbench_cv.specs import Scalar
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import Damaged, UserError
-from robustbench_cv.misfits import in_words
+from robustbench_cv.msgspec_messages import in_words
 
 
 def is_file(path: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import pyarrow
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.errors import Damaged
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.records import EVIDENCE, REFERENCE, Record, cells_in, read_table, schema_of, to_table, write_table

@@ -21,9 +21,9 @@ from typing import Any, Generic, TypeVar
 
 from robustbench_cv.arguments import check_argument, check_arguments, shorten
 from robustbench_cv.code_lookups import Lookup, record_lookup
-from robustbench_cv.entries import Entry, marker, read_arguments, scan
 from robustbench_cv.errors import ForeignError, UserError, foreign
 from robustbench_cv.python_files import load_factory, load_file, require_file
+from robustbench_cv.registry_scan import Entry, marker, read_arguments, scan
 from robustbench_cv.specs import Scalar, Spec
 
 T = TypeVar("T")

@@ -18,12 +18,12 @@ from robustbench_cv import __version__
 from robustbench_cv.adversary.attack_facts import AttackFacts, Norm
 from robustbench_cv.adversary.entry_facts import EntryFacts
 from robustbench_cv.arguments import shorten
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.catalogue import METRICS, build_stored
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.errors import Damaged, NotApplicable, UserError, WrittenByNewer
 from robustbench_cv.estimate_cache import EstimateCache
 from robustbench_cv.files import load_json
-from robustbench_cv.findings import Finding
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts
 from robustbench_cv.kept_files import load_kept

@@ -10,11 +10,11 @@ import msgspec
 
 from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS
+from robustbench_cv.command_line_suite import at_budgets, condition_name
 from robustbench_cv.errors import UserError
-from robustbench_cv.misfits import in_words
+from robustbench_cv.msgspec_messages import in_words
 from robustbench_cv.specs import Spec
 from robustbench_cv.suite import Condition, Fault
-from robustbench_cv.typed_suite import at_budgets, condition_name
 
 
 class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

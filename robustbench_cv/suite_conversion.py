@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 
 from robustbench_cv.arguments import shorten
-from robustbench_cv.misfits import in_words
+from robustbench_cv.msgspec_messages import in_words
 from robustbench_cv.suite import Condition, Fault, FieldPath, Suite
 
 NUMBER_FIELDS = frozenset({"severity", "at_least", "at_most"})

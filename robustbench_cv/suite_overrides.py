@@ -11,7 +11,7 @@ import msgspec
 
 from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import UserError
-from robustbench_cv.misfits import in_words
+from robustbench_cv.msgspec_messages import in_words
 from robustbench_cv.suite import Suite, validate
 from robustbench_cv.suite_conversion import number_of
 

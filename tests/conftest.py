@@ -39,7 +39,7 @@ WHOLE_RUNS = frozenset(
         "test_imagenet9",
         "test_incremental",
         "test_init",
-        "test_joined",
+        "test_joined_runs",
         "test_maite",
         "test_occlusion",
         "test_page",

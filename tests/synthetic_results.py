@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from robustbench_cv.catalogue import METRICS
-from robustbench_cv.findings import Finding
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.kept_files import write_kept
 from robustbench_cv.record_store import InMemory
 from robustbench_cv.records import AttackTrace, Record

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
 from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.compare_readings import Quality, best, beyond_chance, compare, compare_finely
 from robustbench_cv.checks.doctor import examine
-from robustbench_cv.checks.quality import Quality, best, beyond_chance, compare, compare_finely
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.models.build import build
 from robustbench_cv.types import BoxPrediction, BoxTarget, Candidates, ClassPrediction, ClassTarget, Labels, Logits, ModelInfo, Sample

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.box_frames import Frame
 from robustbench_cv.checks.check import Answer, Preflight
 from robustbench_cv.checks.class_orders import Said, assign, known_orders, learned_order
 from robustbench_cv.checks.doctor import draw
 from robustbench_cv.checks.input_geometry import SYMMETRIES, resize
 from robustbench_cv.checks.pixel_changes import IMAGENET, rgb_to_ycbcr, ycbcr_to_rgb
-from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.paired_tests import mcnemar, sign_flips
 from robustbench_cv.models.build import build
 from robustbench_cv.types import (

@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
+from robustbench_cv.check_findings import STRENGTH
 from robustbench_cv.checks.check import AfterRun, Finding
 from robustbench_cv.cli import main
-from robustbench_cv.findings import STRENGTH
 from robustbench_cv.kept_files import read_kept, write_kept
 from robustbench_cv.models.build import build
 from robustbench_cv.results import Results

@@ -12,7 +12,7 @@ from torch import Tensor
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import Preflight
-from robustbench_cv.closed_model import BoxFormat, ClosedModel
+from robustbench_cv.model_from_predictions import BoxFormat, ClosedModel
 from robustbench_cv.types import BoxPrediction, Sample
 from tests.test_checks_families import DETECTOR, built, clean, scenes
 

@@ -18,7 +18,7 @@ from robustbench_cv.catalogue import METRICS
 from robustbench_cv.cli import main
 from robustbench_cv.compare import compare
 from robustbench_cv.errors import UserError
-from robustbench_cv.joined import join
+from robustbench_cv.joined_runs import join
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.intervals import paired_difference
 from robustbench_cv.metrics.non_inferiority import detectable_loss, needed_samples, regression_of

@@ -15,7 +15,7 @@ from robustbench_cv.catalogue import DATASETS, INTERVENTIONS, METRICS
 from robustbench_cv.data.scenes.classes import CONTEXTS, HOME, NATIVES
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.interventions.donors import Donors
-from robustbench_cv.interventions.surroundings import LENT, contents_of
+from robustbench_cv.interventions.sample_context import LENT, contents_of
 from robustbench_cv.metrics.compatibility_bins import by_compatibility, shift_by_compatibility, slope
 from robustbench_cv.metrics.context_association import FEWEST, associate
 from robustbench_cv.metrics.context_compatibility import COMPATIBILITY

@@ -20,7 +20,7 @@ from robustbench_cv.metrics.label_probability import PROBABILITY
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.object_recall import RECALLED
 from robustbench_cv.metrics.occlusion_robustness import occ50, occlusion_robustness
-from robustbench_cv.rendering import question, reporting
+from robustbench_cv.rendering import context_sentences, reporting
 from robustbench_cv.rendering.context_edits import curves_of, disagreeing_fills
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.page import headline
@@ -296,12 +296,12 @@ def test_a_class_is_told_with_without_and_removed(tmp_path: Path) -> None:
 
 
 def test_the_question_is_answered_first_with_its_interval_and_whether_it_differs_from_the_placebo(results: Results) -> None:
-    said = question.answers(results)
+    said = context_sentences.answers(results)
     for group in results.groups():
-        lead = question.lead(results, group.task)
+        lead = context_sentences.lead(results, group.task)
         assert lead is not None
         assert lead.name == "removed, telea"
-        metric = question.leading_metric(results, group, lead.name)
+        metric = context_sentences.leading_metric(results, group, lead.name)
         assert metric is not None
         difference = results.effect(group, lead.name, metric).difference
         assert difference is not None
@@ -323,4 +323,4 @@ def test_a_run_of_attacks_asks_no_such_question(results: Results) -> None:
     attacked = tuple(
         msgspec.structs.replace(track, conditions=(*track.conditions, Condition("pgd", attack="pgd()"))) for track in run.tracks
     )
-    assert question.answers(replace(results, run=msgspec.structs.replace(run, tracks=attacked))) == []
+    assert context_sentences.answers(replace(results, run=msgspec.structs.replace(run, tracks=attacked))) == []

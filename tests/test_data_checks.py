@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.data_survey import survey
 from robustbench_cv.checks.declared import check_names
 from robustbench_cv.checks.doctor import diagnose
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, UserError
-from robustbench_cv.findings import Finding
 from robustbench_cv.models.adapt import classifier, segmenter
 from robustbench_cv.runner.plan import Options
 from robustbench_cv.runner.run import run_suite

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks import s01_range
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.declared import check_names
 from robustbench_cv.checks.doctor import examine
 from robustbench_cv.data.class_map import ClassMap
-from robustbench_cv.findings import Finding
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import BoxPrediction, BoxTarget, Candidates, ClassTarget, Labels, ModelInfo, Prediction, Sample
 from tests.checked_models import CLASSES, GROUND, Colours, Listed, Tiny, normalise, samples, with_boxes

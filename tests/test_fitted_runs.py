@@ -15,9 +15,9 @@ from PIL import Image
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, CHECKS
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import AfterRun
 from robustbench_cv.errors import UserError
-from robustbench_cv.findings import Finding
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options, make_plan
 from robustbench_cv.runner.run import run_suite

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.catalogue import CHECKS, REPORTS
+from robustbench_cv.check_findings import Finding, Fix
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.doctor import examine, step_count
 from robustbench_cv.checks.fixes import fix_of_order
@@ -24,7 +25,6 @@ from robustbench_cv.cli.doctor import fix_lines, mended_spec
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.data.class_names import parse_overrides
 from robustbench_cv.errors import UserError
-from robustbench_cv.findings import Finding, Fix
 from robustbench_cv.models.adapt import classifier, segmenter
 from robustbench_cv.models.build import build
 from robustbench_cv.models.preprocessing import Preprocessing

@@ -14,9 +14,9 @@ import pyarrow.parquet
 import pytest
 import yaml
 
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.cli import main
 from robustbench_cv.errors import UserError
-from robustbench_cv.findings import Finding
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import exports, hand_outs
 from robustbench_cv.rendering.leaderboard import leaderboard, leaderboard_html, ranked

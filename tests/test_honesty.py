@@ -13,15 +13,15 @@ from torch import Tensor
 
 from robustbench_cv.adversary.attack import run
 from robustbench_cv.catalogue import ATTACKS, MODELS
+from robustbench_cv.check_findings import STRENGTH, Finding
 from robustbench_cv.checks import gradient_check
 from robustbench_cv.checks.attack_strength import judge
-from robustbench_cv.checks.attacked import Attacked, Budget, Other
+from robustbench_cv.checks.checked_attack import Attacked, Budget, Other
 from robustbench_cv.checks.comparison_attacks import PROBES, Trace, Tried, trace
 from robustbench_cv.checks.half_precision import Float32, half_precision
 from robustbench_cv.checks.s10_masking import s10_masking
 from robustbench_cv.checks.s11_steps import s11_steps
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import BoxTarget, ClassTarget, Logits, ModelInfo, Prediction, Sample
 from tests.adversary_models import TinyClassifier, classifier, detector, images, segmenter, targets

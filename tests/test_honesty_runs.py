@@ -12,10 +12,10 @@ import torch
 from robustbench_cv.adversary.attack import run as run_attack
 from robustbench_cv.adversary.objectives.classification import dlr
 from robustbench_cv.catalogue import ATTACKS, DATASETS, REPORTS
+from robustbench_cv.check_findings import STRENGTH, Finding
 from robustbench_cv.checks.attack_strength import judge
-from robustbench_cv.checks.attacked import Attacked
+from robustbench_cv.checks.checked_attack import Attacked
 from robustbench_cv.data.class_map import ClassMap
-from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.models.build import build
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import AttackTrace

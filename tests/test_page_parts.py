@@ -20,8 +20,8 @@ from robustbench_cv.kept_files import read_kept
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.predictions import to_json
 from robustbench_cv.rendering import reporting, thumbnails
-from robustbench_cv.rendering.answers import answer, truth_text
 from robustbench_cv.rendering.figures import slim_svg, wrap_label
+from robustbench_cv.rendering.prediction_text import answer, truth_text
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.runner import saved_images

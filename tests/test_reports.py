@@ -19,13 +19,13 @@ import pytest
 
 from robustbench_cv.adversary.attack_facts import facts_of
 from robustbench_cv.catalogue import ATTACKS, REPORTS
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.errors import UserError
-from robustbench_cv.findings import Finding
 from robustbench_cv.gates import judge
 from robustbench_cv.kept_files import read_kept, write_kept
 from robustbench_cv.records import AttackTrace
 from robustbench_cv.registry import load_file
-from robustbench_cv.rendering import answers, curves, reporting
+from robustbench_cv.rendering import curves, prediction_text, reporting
 from robustbench_cv.rendering.curves import curve_frame
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.film_strips import Gallery
@@ -460,6 +460,6 @@ def test_an_overview_of_many_conditions_leaves_placebos_out_and_says_so(monkeypa
 
 def test_a_picture_shows_the_surest_boxes_alone() -> None:
     shown = {"boxes": [[0, 0, 1, 1]] * 30_000, "scores": [k / 30_000 for k in range(30_000)], "labels": [0] * 30_000}
-    drawn = answers.drawn_boxes(shown, 0.25)
-    assert (len(drawn), drawn[-1][1]) == (answers.MOST_DRAWN, 29_999 / 30_000)
-    assert len(answers.reported_boxes(shown, 0.25)) == 22_500
+    drawn = prediction_text.drawn_boxes(shown, 0.25)
+    assert (len(drawn), drawn[-1][1]) == (prediction_text.MOST_DRAWN, 29_999 / 30_000)
+    assert len(prediction_text.reported_boxes(shown, 0.25)) == 22_500

@@ -18,8 +18,8 @@ import pytest
 import robustbench_cv as rb
 from robustbench_cv import __version__, catalogue, gates
 from robustbench_cv.catalogue import REPORTS, add_plugin
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.errors import UserError
-from robustbench_cv.findings import Finding
 from robustbench_cv.metrics.hallucination_base_rates import base_rates
 from robustbench_cv.metrics.score_intervals import wilson
 from robustbench_cv.record_store import RecordStore
@@ -417,7 +417,7 @@ def test_two_models_of_one_name_are_told_apart_by_task() -> None:
     build_items(made, synthetic.REPORTS)
 
 
-def test_the_front_door_reads_results_too() -> None:
+def test_the_package_itself_reads_results_too() -> None:
     made: Results = synthetic.make(n=4)
     assert made.table("main-table").equals(rb.table(made, "main-table"))
     with pytest.raises(UserError, match="has no table"):

@@ -23,9 +23,9 @@ from robustbench_cv.models.build import build
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.results import Group, Results
 from robustbench_cv.run_folder import RunFolder
-from robustbench_cv.scoring.front_door import score
 from robustbench_cv.scoring.render import render
 from robustbench_cv.scoring.rendered import pixels_of, pixels_sha256
+from robustbench_cv.scoring.score_request import score
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track
 from robustbench_cv.types import BoxPrediction, predict
 

@@ -15,12 +15,12 @@ from PIL import Image
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.cli import main
 from robustbench_cv.errors import BadSample, UserError
-from robustbench_cv.scoring.forms import task_of
-from robustbench_cv.scoring.front_door import score
+from robustbench_cv.scoring.prediction_forms import task_of
 from robustbench_cv.scoring.predictions import read_predictions
 from robustbench_cv.scoring.reading import Read, Reading
 from robustbench_cv.scoring.render import render
 from robustbench_cv.scoring.sample_names import names_of
+from robustbench_cv.scoring.score_request import score
 from robustbench_cv.types import BoxPrediction, ClassPrediction, Dataset, Labels
 
 SIDE = 32

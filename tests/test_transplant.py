@@ -17,7 +17,7 @@ from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.transplant import grid
 from robustbench_cv.metrics.answer_change import CHANGES, NOTHING, RINGS
 from robustbench_cv.metrics.evidence import Column
-from robustbench_cv.metrics.over_places import by_place, entropy, label_entropy, over_places, ring_change
+from robustbench_cv.metrics.mean_over_placements import by_place, entropy, label_entropy, over_places, ring_change
 from robustbench_cv.noise import Noise
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.publish import build_items

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from robustbench_cv.catalogue import CHECKS
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.errors import UserError
-from robustbench_cv.findings import Finding
 
 
 def check_allowed(ids: Iterable[str]) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robustbench_cv.catalogue import CHECKS
-from robustbench_cv.checks.attacked import Attacked
+from robustbench_cv.check_findings import STRENGTH, Finding
+from robustbench_cv.checks.checked_attack import Attacked
 from robustbench_cv.checks.declared import check_names, held
 from robustbench_cv.checks.s09_gradients import FEW_ZEROS, MOST_ZEROS, REMEDY
-from robustbench_cv.findings import STRENGTH, Finding
 
 _FIRST = ("s13-attack-precision", "s09-attack-gradients", "s11-steps")
 """What explains the other checks' findings comes before them: without a gradient, every other attack is better."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robustbench_cv import boxes
 from robustbench_cv.checks.check import Preflight
-from robustbench_cv.checks.quality import Quality, measure
+from robustbench_cv.checks.compare_readings import Quality, measure
 from robustbench_cv.types import BoxPrediction, BoxTarget, Prediction, Target
 
 _SCORES = 12

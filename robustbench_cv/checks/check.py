@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.batching import BatchSize, finite_rows, in_batches, positions_by_shape
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.first_layer import first_input
-from robustbench_cv.closed_model import NEEDS_MODEL, ClosedModel
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.findings import Finding
+from robustbench_cv.model_from_predictions import NEEDS_MODEL, ClosedModel
 from robustbench_cv.suite import CLEAN
 
 if TYPE_CHECKING:
-    from robustbench_cv.checks.attacked import Attacked
+    from robustbench_cv.checks.checked_attack import Attacked
     from robustbench_cv.checks.data_survey import DataSurvey
     from robustbench_cv.data.class_map import ClassMap
     from robustbench_cv.results import Results

@@ -26,7 +26,7 @@ from robustbench_cv.adversary.optimizers.random_search import RandomDraws
 from robustbench_cv.adversary.problem import Problem
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
-from robustbench_cv.checks.attacked import DEFAULT, Attacked
+from robustbench_cv.checks.checked_attack import DEFAULT, Attacked
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import BoxPrediction, BoxTarget, Logits, Model

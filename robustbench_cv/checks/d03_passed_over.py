@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import OfData
 from robustbench_cv.checks.data_survey import DataSurvey
 from robustbench_cv.data.images import may_be_image
 from robustbench_cv.data.source import FromFiles
-from robustbench_cv.findings import Finding
 
 _TITLE = "files passed over"
 _MOST = 1000

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import OfData
 from robustbench_cv.checks.data_survey import SKIP_BAD, DataSurvey
-from robustbench_cv.findings import Finding
 
 _TITLE = "image sizes"
 

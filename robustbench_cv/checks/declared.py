@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from robustbench_cv.catalogue import CHECKS
-from robustbench_cv.findings import SEVERITY, Finding, Verdict
+from robustbench_cv.check_findings import SEVERITY, Finding, Verdict
 
 STAGES = {
     "data": "of the data, before a run",

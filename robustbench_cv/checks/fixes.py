@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robustbench_cv.check_findings import Fix
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.class_orders import Order
 from robustbench_cv.checks.input_geometry import resized_sides
@@ -15,7 +16,6 @@ from robustbench_cv.checks.pixel_changes import PixelChange, Three, three
 from robustbench_cv.checks.transform_families import Member
 from robustbench_cv.data.class_map import DROPPED, ClassMap
 from robustbench_cv.data.class_names import DROP
-from robustbench_cv.findings import Fix
 from robustbench_cv.models.adapt import Prepared
 from robustbench_cv.models.preprocessing import Preprocessing
 from robustbench_cv.types import HasModule

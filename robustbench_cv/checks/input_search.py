@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 import numpy
 
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.best_score import measure_ranking
 from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.compare_readings import GAIN, Comparison, Quality, compare, compare_finely, measure, no_evidence
 from robustbench_cv.checks.fixes import fix_of_input
 from robustbench_cv.checks.input_geometry import as_it_is, sizes, symmetries
-from robustbench_cv.checks.quality import GAIN, Comparison, Quality, compare, compare_finely, measure, no_evidence
 from robustbench_cv.checks.transform_families import Member, colours, values
 from robustbench_cv.errors import RobustBenchError
-from robustbench_cv.findings import Finding
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import Prediction
 

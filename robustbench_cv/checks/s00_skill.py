@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.quality import Quality, measure
-from robustbench_cv.findings import Finding
+from robustbench_cv.checks.compare_readings import Quality, measure
 from robustbench_cv.types import IGNORE, BoxPrediction, BoxTarget, ClassTarget, MaskTarget, Target
 
 _TITLE = "better than chance"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.findings import Finding
 
 _TITLE = "image range"
 _DARK = 2 / 255

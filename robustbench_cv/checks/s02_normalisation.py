@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.input_search import report
 from robustbench_cv.checks.transform_families import values
-from robustbench_cv.findings import Finding
 
 _TITLE = "normalisation"
 

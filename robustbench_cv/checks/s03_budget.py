@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import After, AfterRun
-from robustbench_cv.findings import Finding
 from robustbench_cv.results import Group, Results
 from robustbench_cv.suite import Condition
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import Candidates
 
 _TITLE = "logits, not probabilities"

@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import HasModule, Model
 
 _TITLE = "eval mode"

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.outputs import comparable, differ, gap, has_output
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import BoxPrediction, ClassPrediction, Model, Prediction
 
 _TITLE = "a fixed function"

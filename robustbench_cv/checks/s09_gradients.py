@@ -11,12 +11,12 @@ from robustbench_cv.adversary.attack import Attack, aim_of
 from robustbench_cv.adversary.objectives.classification import margin
 from robustbench_cv.adversary.victim import frozen_eval
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks import gradient_check
-from robustbench_cv.checks.attacked import Attacked
 from robustbench_cv.checks.check import Before, OfAttack, Preflight
+from robustbench_cv.checks.checked_attack import Attacked
 from robustbench_cv.checks.gradient_check import NONE, Slopes
 from robustbench_cv.checks.outputs import has_output
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import IGNORE, Candidates, ClassTarget, Logits, MaskTarget, Model, Raw, Sample, Target
 
 _TITLE = "gradients are the function's slope"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.attacked import Attacked
+from robustbench_cv.check_findings import Finding, Verdict
 from robustbench_cv.checks.check import OfAttack
+from robustbench_cv.checks.checked_attack import Attacked
 from robustbench_cv.checks.comparison_attacks import PROBES, Tried
 from robustbench_cv.checks.s09_gradients import FEW_ZEROS, MOST_ZEROS, is_saturated
-from robustbench_cv.findings import Finding, Verdict
 
 _TITLE = "no masked gradients"
 

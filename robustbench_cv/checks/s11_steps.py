@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.attacked import Attacked
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import OfAttack
+from robustbench_cv.checks.checked_attack import Attacked
 from robustbench_cv.checks.comparison_attacks import PROBES, Trace, Tried, trace
 from robustbench_cv.checks.s09_gradients import is_saturated
-from robustbench_cv.findings import Finding
 
 _TITLE = "the steps reach the budget and settle"
 

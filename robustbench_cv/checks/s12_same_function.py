@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.outputs import has_output, nothing_reported
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import BoxPrediction, Candidates, ClassPrediction, MaskPrediction, Model, Prediction, Raw
 
 _TITLE = "attacked function = evaluated function"

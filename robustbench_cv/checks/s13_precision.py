@@ -7,12 +7,12 @@ from typing import Any, cast
 import torch
 
 from robustbench_cv.catalogue import check
-from robustbench_cv.checks.attacked import Attacked
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, OfAttack, Preflight
+from robustbench_cv.checks.checked_attack import Attacked
 from robustbench_cv.checks.comparison_attacks import Tried
 from robustbench_cv.checks.half_precision import Float32, half_precision
 from robustbench_cv.checks.outputs import differ, nothing_reported
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import Model
 
 _TITLE = "half precision hides nothing"

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import After, AfterRun
-from robustbench_cv.closed_model import NEEDS_MODEL
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.file_hashes import file_sha256
-from robustbench_cv.findings import Finding
 from robustbench_cv.kept_files import read_kept
+from robustbench_cv.model_from_predictions import NEEDS_MODEL
 from robustbench_cv.results import CellRow
 from robustbench_cv.run_folder import SAVED_IMAGES, RunFolder, json_file
 from robustbench_cv.types import BoxPrediction, ClassPrediction, MaskPrediction, Model, Prediction

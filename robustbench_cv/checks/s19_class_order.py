@@ -10,11 +10,11 @@ import torch
 
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.class_orders import Said, cross_renamed, known_orders, learned_order, renamed
+from robustbench_cv.checks.compare_readings import VISIBLE, Comparison, Quality, beyond_chance, compare, no_evidence
 from robustbench_cv.checks.fixes import fix_of_order
-from robustbench_cv.checks.quality import VISIBLE, Comparison, Quality, beyond_chance, compare, no_evidence
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import (
     IGNORE,
     BoxPrediction,

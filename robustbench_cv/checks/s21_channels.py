@@ -7,12 +7,12 @@ from typing import Any, cast
 import torch
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.input_search import report
 from robustbench_cv.checks.outputs import comparable, gap, has_output
 from robustbench_cv.checks.transform_families import colours
-from robustbench_cv.closed_model import ClosedModel
-from robustbench_cv.findings import Finding
+from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.types import Model
 
 _TITLE = "channel order"

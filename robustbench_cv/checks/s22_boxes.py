@@ -11,13 +11,13 @@ from torch import Tensor
 
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import METRICS, check
+from robustbench_cv.check_findings import Finding, Fix
 from robustbench_cv.checks.box_frames import learn, pairs_of, reframed
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.quality import Comparison, Quality, best, compare
-from robustbench_cv.closed_model import ClosedModel
+from robustbench_cv.checks.compare_readings import Comparison, Quality, best, compare
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.findings import Finding, Fix
 from robustbench_cv.metrics.coco_matching import MAX_DETECTIONS
+from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.types import AnyModel, BoxPrediction, BoxTarget, Sample
 
 _TITLE = "box format"

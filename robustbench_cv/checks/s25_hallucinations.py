@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import After, Before, Preflight
-from robustbench_cv.findings import Finding
 from robustbench_cv.results import Group, Results
 from robustbench_cv.types import BoxPrediction, BoxTarget
 

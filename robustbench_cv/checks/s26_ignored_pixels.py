@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding, Verdict
 from robustbench_cv.checks.check import OfData
 from robustbench_cv.checks.data_survey import DataSurvey
-from robustbench_cv.findings import Finding, Verdict
 from robustbench_cv.types import IGNORE
 
 _TITLE = "ignored pixels"

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding, Verdict
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.quality import SIGNIFICANT
-from robustbench_cv.closed_model import ClosedModel
-from robustbench_cv.findings import Finding, Verdict
+from robustbench_cv.checks.compare_readings import SIGNIFICANT
 from robustbench_cv.metrics.paired_tests import sign_flips
+from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.types import IGNORE, MaskPrediction, MaskTarget, Model, PixelLogits
 
 _TITLE = "label maps on their pixels"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import Candidates
 
 _TITLE = "as many scores as classes"

@@ -13,10 +13,10 @@ import msgspec
 
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import After, AfterRun
 from robustbench_cv.errors import Damaged, RobustBenchError
 from robustbench_cv.files import load_json
-from robustbench_cv.findings import Finding
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import Group, Results
 from robustbench_cv.run_folder import RunFolder

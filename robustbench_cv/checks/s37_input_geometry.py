@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.input_geometry import sizes, symmetries
 from robustbench_cv.checks.input_search import report
 from robustbench_cv.checks.scaled_inside import scaled_inside
-from robustbench_cv.findings import Finding
 
 _TITLE = "orientation and size"
 

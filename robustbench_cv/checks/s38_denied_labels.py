@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.checks.quality import measure
-from robustbench_cv.findings import Finding
+from robustbench_cv.checks.compare_readings import measure
 from robustbench_cv.types import ClassPrediction, ClassTarget
 
 _TITLE = "labels that a sure model denies"

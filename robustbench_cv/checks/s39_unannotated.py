@@ -11,8 +11,8 @@ from torch import Tensor
 
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import check
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import Before, Preflight
-from robustbench_cv.findings import Finding
 from robustbench_cv.types import BoxPrediction, BoxTarget
 
 _TITLE = "objects without an annotation"

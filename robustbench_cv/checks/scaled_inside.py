@@ -20,7 +20,7 @@ from robustbench_cv.checks.check import Change, Preflight
 from robustbench_cv.checks.first_layer import FIRST_LAYERS, first_input
 from robustbench_cv.checks.input_geometry import resize, resized_sides
 from robustbench_cv.checks.transform_families import Member
-from robustbench_cv.closed_model import ClosedModel
+from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.types import AnyModel, HasModule, Logits, Model, ModelInfo, Prediction
 
 _TRIED = 1.5

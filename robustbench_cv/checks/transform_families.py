@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from robustbench_cv.checks.check import Change
+from robustbench_cv.checks.compare_readings import VISIBLE
 from robustbench_cv.checks.pixel_changes import (
     CAFFE,
     CIFAR10,
@@ -25,7 +26,6 @@ from robustbench_cv.checks.pixel_changes import (
     three,
     ycbcr_to_rgb,
 )
-from robustbench_cv.checks.quality import VISIBLE
 from robustbench_cv.types import Prediction
 
 Back: TypeAlias = Callable[[Prediction, int, int], Prediction]

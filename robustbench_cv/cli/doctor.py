@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from robustbench_cv.catalogue import DATASETS, MODELS
+from robustbench_cv.check_findings import Finding, Fix
 from robustbench_cv.cli import completing, options
 from robustbench_cv.cli.titled import OTHER, WHAT, option, titled_command
-from robustbench_cv.findings import Finding, Fix
 from robustbench_cv.specs import Spec
 from robustbench_cv.terminal import plain, say
 

@@ -12,8 +12,8 @@ from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import REPORTS
 from robustbench_cv.cli import options, printed_tables
 from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
-from robustbench_cv.entries import read_arguments
 from robustbench_cv.errors import UserError
+from robustbench_cv.registry_scan import read_arguments
 from robustbench_cv.rendering.venues import NAMES, VENUES, Name
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.specs import Spec
@@ -81,7 +81,7 @@ def command(
         for exported in exports:
             options.usable_folder(read_target(exported)[1])
 
-    from robustbench_cv.joined import join
+    from robustbench_cv.joined_runs import join
     from robustbench_cv.results import Results
 
     results = join([Results.open(folder) for folder in folders])

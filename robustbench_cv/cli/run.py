@@ -244,8 +244,8 @@ def _sorted_overrides(overrides: Sequence[str]) -> tuple[dict[str, Any], list[tu
 
 
 def _chosen_suite(name: str | None, attacks: Sequence[str], budgets: Sequence[str], edits: Sequence[str]) -> Suite:
+    from robustbench_cv.command_line_suite import suite_of
     from robustbench_cv.suite_files import find_suite
-    from robustbench_cv.typed_suite import suite_of
 
     if budgets and not attacks:
         raise click.UsageError("--eps is the budget of an --attack; name one, as in --attack pgd --eps 8/255")

@@ -101,7 +101,7 @@ def command(class_map: str, out: Path | None, verbose: bool, **settings: Any) ->
     from robustbench_cv.catalogue import DATASETS, METRICS
     from robustbench_cv.data.class_names import parse_overrides
     from robustbench_cv.scoring.conditions import edit_condition, split_condition
-    from robustbench_cv.scoring.forms import task_of
+    from robustbench_cv.scoring.prediction_forms import task_of
 
     pairs = parse_overrides(class_map)
     for text in settings["predictions"]:
@@ -115,7 +115,7 @@ def command(class_map: str, out: Path | None, verbose: bool, **settings: Any) ->
     folder = options.usable_folder(out or Path("runs") / "score")
 
     from robustbench_cv.runner.progress_bar import progress_for
-    from robustbench_cv.scoring.front_door import execute
+    from robustbench_cv.scoring.score_request import execute
 
     typed = shlex.join(["robustbench-cv", *sys.argv[1:]])
     outcome = execute(out=folder, class_map=pairs, command=typed, progress=progress_for(), announce=say, **settings)

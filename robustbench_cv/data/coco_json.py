@@ -15,7 +15,7 @@ from robustbench_cv.arguments import shorten
 from robustbench_cv.data.classes import unique_labels
 from robustbench_cv.data.json_files import read_json
 from robustbench_cv.errors import UserError
-from robustbench_cv.misfits import in_words, place
+from robustbench_cv.msgspec_messages import in_words, place
 from robustbench_cv.types import Labels
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, where
 
 from robustbench_cv.interventions.backgrounds import Background
 from robustbench_cv.interventions.object_selection import members, things
-from robustbench_cv.interventions.surroundings import LENT
+from robustbench_cv.interventions.sample_context import LENT
 from robustbench_cv.interventions.target_update import cut_regions, ignore_pixels, keep_objects, lost_classes, make_edited, origin
 from robustbench_cv.types import IGNORE, BoxTarget, MaskTarget, Sample, Target
 

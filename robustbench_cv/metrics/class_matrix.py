@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy
 import pyarrow
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.metrics.average_precision import of_size
 from robustbench_cv.metrics.coco_matching import MATCHES
 from robustbench_cv.metrics.evidence import Column, row_of

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.metrics.evidence import Column, Side, aligned
 from robustbench_cv.metrics.label_probability import PROBABILITY
 from robustbench_cv.metrics.metric import Estimate

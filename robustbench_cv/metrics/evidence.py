@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy
 import pyarrow
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.types import Evidence
 
 Values: TypeAlias = pyarrow.Array | Sequence[Evidence]

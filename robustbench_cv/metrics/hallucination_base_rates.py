@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.metrics.evidence import Column, Side, aligned, row_of
 from robustbench_cv.metrics.hallucination import REPORTED
 from robustbench_cv.metrics.metric import Estimate

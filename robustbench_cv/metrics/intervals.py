@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy
 import pyarrow
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, Side, Values, aligned, all_ids, array_of
 from robustbench_cv.metrics.influence import HasFewest, half_sample_bias, influence_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pyarrow
 
-from robustbench_cv.arrow import compute
+from robustbench_cv.arrow_compute import compute
 from robustbench_cv.metrics.evidence import Column, Side, aligned
 from robustbench_cv.metrics.intervals import with_caution
 from robustbench_cv.metrics.metric import Estimate, Metric

@@ -18,8 +18,8 @@ import numpy
 from robustbench_cv.data.images import read_pixels
 from robustbench_cv.palette import INK, MUTED, class_colour, rgb, text_on
 from robustbench_cv.rendering import escape
-from robustbench_cv.rendering.answers import Answer, Shown, answer, class_name, drawn_boxes, label_map
 from robustbench_cv.rendering.figures import render, style
+from robustbench_cv.rendering.prediction_text import Answer, Shown, answer, class_name, drawn_boxes, label_map
 from robustbench_cv.tasks import Task
 from robustbench_cv.types import IGNORE
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from robustbench_cv.palette import class_colour, text_on
 from robustbench_cv.rendering import escape, film_strips
-from robustbench_cv.rendering.answers import Shown, class_name, drawn_boxes, label_map, truth_text
 from robustbench_cv.rendering.film_strips import Frame, Gallery, Pixels, Strip
+from robustbench_cv.rendering.prediction_text import Shown, class_name, drawn_boxes, label_map, truth_text
 from robustbench_cv.rendering.thumbnails import data_uri, mask_uri, symbol
 
 _FINE = 64

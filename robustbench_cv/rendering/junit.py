@@ -5,8 +5,8 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from robustbench_cv import gates
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.compare import Comparison, Comparisons
-from robustbench_cv.findings import Finding
 from robustbench_cv.rendering import escape
 from robustbench_cv.rendering.comparison import settling
 from robustbench_cv.results import Results

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from robustbench_cv import palette
-from robustbench_cv.joined import join
+from robustbench_cv.joined_runs import join
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.non_inferiority import SIZE, regression_of
 from robustbench_cv.metrics.paired_tests import holm

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robustbench_cv import gates, palette
-from robustbench_cv.rendering import escape, question, reporting
+from robustbench_cv.rendering import context_sentences, escape, reporting
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.report_items import Item
@@ -89,7 +89,7 @@ def page(results: Results, items: Sequence[Item], template: str) -> str:
         script_sha256=base64.b64encode(hashlib.sha256(source.encode()).digest()).decode(),
         banner=banner(results),
         scope=scope(results),
-        answers=question.answers(results),
+        answers=context_sentences.answers(results),
         alarms=alarms(results),
         sections=chapters,
         folds_cards=sum(len(chapter.headlines) for chapter in chapters) > _MOST_CARDS,
@@ -198,8 +198,8 @@ def headline(results: Results, group: Group) -> Headline:
 
 def _effect(results: Results, group: Group, metric: str, notes: Footnotes) -> Iterator[tuple[str, Number]]:
     """Of the edit that the run asks about; else the one of the strongest effect beyond its control."""
-    asked = question.lead(results, group.task)
-    if asked is not None and (name := question.leading_metric(results, group, asked.name)) is not None:
+    asked = context_sentences.lead(results, group.task)
+    if asked is not None and (name := context_sentences.leading_metric(results, group, asked.name)) is not None:
         difference = reporting.shown_effect(results, group, asked.name, name, notes)[2]
         if difference is not None:
             of = "" if name == metric else f" of {results.metric_row(group.task, name).words}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from robustbench_cv.adversary.attack_facts import AttackFacts, Knowledge, Norm
 from robustbench_cv.adversary.entry_facts import EntryFacts, below_own_strength
-from robustbench_cv.findings import Verdict
+from robustbench_cv.check_findings import Verdict
 from robustbench_cv.rendering import reporting
 from robustbench_cv.results import Results
 from robustbench_cv.suite import Condition

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from robustbench_cv.batching import BatchSize
+from robustbench_cv.check_findings import STRENGTH, Finding
 from robustbench_cv.checks import attack_strength
 from robustbench_cv.checks.attack_strength import judge
-from robustbench_cv.checks.attacked import Attacked, Budget, Other
+from robustbench_cv.checks.checked_attack import Attacked, Budget, Other
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
-from robustbench_cv.findings import STRENGTH, Finding
 from robustbench_cv.foreign_code import calling, read_sample
 from robustbench_cv.record_store import RecordStore
 from robustbench_cv.records import AttackTrace, Record, to_records

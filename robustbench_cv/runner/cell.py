@@ -14,12 +14,12 @@ from torch import Tensor
 from robustbench_cv.adversary.attack import ChoosesSamples
 from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
-from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
 from robustbench_cv.foreign_code import calling, name_samples, one_by_one
 from robustbench_cv.metrics.evidence import array_of
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.ratios import Background
+from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.noise import Noise
 from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec
@@ -27,7 +27,7 @@ from robustbench_cv.runner.attack_search import Attacked, attack_samples
 from robustbench_cv.runner.context_counts import with_compatibility
 from robustbench_cv.runner.edit_rules import require_rules, require_same
 from robustbench_cv.runner.job import Job
-from robustbench_cv.runner.own_copy import own_copy
+from robustbench_cv.runner.sample_copy import own_copy
 from robustbench_cv.suite import CLEAN
 from robustbench_cv.types import Evidence, Model, Prediction, Sample
 

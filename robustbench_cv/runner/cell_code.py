@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
-from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.code_lookups import Lookup
+from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.runner import cell, job, saved_images
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.suite import Condition
@@ -29,7 +29,7 @@ def engine_code(reader: DependencyReader, condition: Condition, *, is_fitted: bo
     if not transfers:
         idle += ["robustbench_cv.adversary.combinators.transfer"]
     if not is_warm:
-        idle += ["robustbench_cv.runner.warm_start"]
+        idle += ["robustbench_cv.runner.budget_warm_start"]
     return reader.of(_ENGINE, without=idle)
 
 

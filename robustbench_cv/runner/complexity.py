@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.errors import BadSample, ForeignError
 from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.models.complexity.profile import count
 from robustbench_cv.results import ComplexityRow
 from robustbench_cv.run_folder import COMPLEXITY, RunFolder, json_file

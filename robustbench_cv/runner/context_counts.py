@@ -11,7 +11,7 @@ from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
 from robustbench_cv.foreign_code import read_sample
 from robustbench_cv.interventions.context_facts import HasContextFacts
 from robustbench_cv.interventions.intervention import Intervention
-from robustbench_cv.interventions.surroundings import contents_of
+from robustbench_cv.interventions.sample_context import contents_of
 from robustbench_cv.metrics.context_association import Association, associate
 from robustbench_cv.metrics.context_compatibility import CONTEXT_COMPATIBILITY
 from robustbench_cv.metrics.metric import Metric

@@ -17,10 +17,10 @@ from robustbench_cv.metrics.context_association import Association
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.records import Record
 from robustbench_cv.runner.attack_search import radius_of
+from robustbench_cv.runner.budget_warm_start import warm_start
 from robustbench_cv.runner.context_counts import compares_contexts
 from robustbench_cv.runner.edited_samples import OriginalPredictions, Renderings
 from robustbench_cv.runner.universal_fit import fit_once
-from robustbench_cv.runner.warm_start import warm_start
 from robustbench_cv.types import AnyModel, Dataset, Labels
 
 if TYPE_CHECKING:

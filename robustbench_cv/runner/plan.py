@@ -25,6 +25,7 @@ from robustbench_cv.interventions.intervention import Intervention, NeedsDonors,
 from robustbench_cv.registry import Spec
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, TrackRow
 from robustbench_cv.run_folder import RunFolder, digest
+from robustbench_cv.runner.budget_warm_start import smaller_budget
 from robustbench_cv.runner.cell_code import engine_code
 from robustbench_cv.runner.context_counts import ContextCounts, compares_contexts
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader, built_with_code
@@ -34,7 +35,6 @@ from robustbench_cv.runner.model_description import Described, ModelDescriber
 from robustbench_cv.runner.model_pool import ModelPool
 from robustbench_cv.runner.planned_cells import Options, Pair, Plan, PlannedCell
 from robustbench_cv.runner.universal_fit import plan_fit
-from robustbench_cv.runner.warm_start import smaller_budget
 from robustbench_cv.suite import Condition, Suite, Track, check_gates
 from robustbench_cv.suite_files import check_specs
 from robustbench_cv.terminal import encodable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.doctor import diagnose
-from robustbench_cv.findings import Finding
 from robustbench_cv.run_folder import PREFLIGHT, RunFolder, digest, json_file
 from robustbench_cv.runner import watched
 from robustbench_cv.runner.cell_code import check_code

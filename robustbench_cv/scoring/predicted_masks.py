@@ -14,7 +14,7 @@ from robustbench_cv.data.classes import read_classes
 from robustbench_cv.data.images import read_mask
 from robustbench_cv.data.source import digest, list_files
 from robustbench_cv.errors import BadSample, UserError
-from robustbench_cv.scoring.forms import MASK_SUFFIXES
+from robustbench_cv.scoring.prediction_forms import MASK_SUFFIXES
 from robustbench_cv.scoring.reading import Read, Reading
 from robustbench_cv.scoring.sample_names import without_suffix
 from robustbench_cv.types import IGNORE, MaskPrediction

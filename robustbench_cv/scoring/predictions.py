@@ -8,8 +8,8 @@ from pathlib import Path
 from robustbench_cv.errors import UserError
 from robustbench_cv.scoring.class_scores import read_class_scores
 from robustbench_cv.scoring.coco_results import read_coco_results
-from robustbench_cv.scoring.forms import task_of
 from robustbench_cv.scoring.predicted_masks import read_predicted_masks
+from robustbench_cv.scoring.prediction_forms import task_of
 from robustbench_cv.scoring.reading import Read, Reading
 from robustbench_cv.scoring.yolo_predictions import read_yolo_predictions
 from robustbench_cv.tasks import Task

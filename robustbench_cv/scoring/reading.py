@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from robustbench_cv.closed_model import Answers, BoxFormat
+from robustbench_cv.model_from_predictions import Answers, BoxFormat
 from robustbench_cv.scoring.sample_names import Name, SampleNames, images, strangers
 from robustbench_cv.types import Dataset, Labels
 

@@ -20,10 +20,10 @@ from torch import Tensor
 from robustbench_cv import __version__
 from robustbench_cv.batching import BatchSize
 from robustbench_cv.catalogue import DATASETS
-from robustbench_cv.closed_model import ClosedModel
 from robustbench_cv.data.source import NumbersImages
 from robustbench_cv.errors import UserError
 from robustbench_cv.files import write_bytes, write_json
+from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.records import Record
 from robustbench_cv.run_folder import file_name
 from robustbench_cv.runner.cell import prepared_sample

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robustbench_cv.catalogue import DATASETS
-from robustbench_cv.closed_model import ClosedModel, Missing
 from robustbench_cv.data.source import NumbersImages
 from robustbench_cv.errors import UserError
+from robustbench_cv.model_from_predictions import ClosedModel, Missing
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.run_folder import digest
 from robustbench_cv.runner.plan import chosen_indices
@@ -19,7 +19,7 @@ from robustbench_cv.runner.progress_bar import Progress, silent
 from robustbench_cv.runner.run import Outcome, run_suite
 from robustbench_cv.scoring.class_scores import LABEL_METRICS, ClassLabels
 from robustbench_cv.scoring.conditions import edit_condition, with_placebos
-from robustbench_cv.scoring.forms import task_of
+from robustbench_cv.scoring.prediction_forms import task_of
 from robustbench_cv.scoring.predictions import read_predictions
 from robustbench_cv.scoring.reading import Read, Reading, Scores
 from robustbench_cv.scoring.rendered import Rendered

@@ -369,7 +369,7 @@ def _read_rendered(folder: Path) -> None:
 
 def _scored(folder: Path) -> None:
     """A run folder of predictions that were made elsewhere, which takes no model."""
-    from robustbench_cv.scoring.front_door import score
+    from robustbench_cv.scoring.score_request import score
 
     _npz(folder)
     _class_labels(folder)

@@ -7,9 +7,9 @@ import pytest
 
 from robustbench_cv.arguments import accepts, annotation_of, is_checkable
 from robustbench_cv.catalogue import MODELS, REGISTRIES
-from robustbench_cv.entries import read_arguments
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Entry, Registry, Spec
+from robustbench_cv.registry_scan import read_arguments
 
 # one entry for each factory: those of several names have one signature
 ENTRIES = list({(e.module, e.function): (r, e) for r in REGISTRIES.values() for e in r.entries().values()}.values())

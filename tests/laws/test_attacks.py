@@ -21,11 +21,11 @@ from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
 from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
+from robustbench_cv.check_findings import STRENGTH
 from robustbench_cv.checks import comparison_attacks
 from robustbench_cv.checks.attack_strength import judge
-from robustbench_cv.checks.attacked import Attacked
+from robustbench_cv.checks.checked_attack import Attacked
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.findings import STRENGTH
 from robustbench_cv.registry import Spec
 from robustbench_cv.runner.attack_search import radius_of
 from robustbench_cv.tasks import Task

@@ -8,7 +8,7 @@ import pytest
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.metrics.evidence import Column
-from robustbench_cv.metrics.leaders import Leaders, leaders
+from robustbench_cv.metrics.significant_best import Leaders, leaders
 from robustbench_cv.types import Labels
 
 TOP1 = METRICS.build("top-1", labels=Labels(("a", "b")))

@@ -7,10 +7,10 @@ import pytest
 from robustbench_cv.bare_paths import data_hint, model_hint
 from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS
 from robustbench_cv.cli import main
+from robustbench_cv.command_line_suite import suite_of
 from robustbench_cv.errors import UserError
 from robustbench_cv.suite import CLEAN
 from robustbench_cv.suite_files import check_specs, find_suite
-from robustbench_cv.typed_suite import suite_of
 
 
 def test_every_attack_meets_every_budget_on_a_curve_of_its_own() -> None:
@@ -42,7 +42,7 @@ def test_attacks_choose_the_tasks_and_edits_go_into_each() -> None:
 
 
 @pytest.mark.parametrize("suite", [suite_of(["autoattack"], budgets=["1/255"]), suite_of([], ["occlude(share=0.5)", "remove()"])])
-def test_a_typed_suite_is_a_suite_like_any_other(suite: object) -> None:
+def test_a_suite_from_the_command_line_is_a_suite_like_any_other(suite: object) -> None:
     check_specs(suite)  # type: ignore[arg-type]
 
 

@@ -8,8 +8,8 @@ from typing import Literal, TypeVar
 
 from robustbench_cv.catalogue import DATASETS
 from robustbench_cv.checks.allowed import check_allowed
-from robustbench_cv.closed_model import Missing
 from robustbench_cv.errors import UserError
+from robustbench_cv.model_from_predictions import Missing
 from robustbench_cv.results import Results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.progress_bar import Progress, silent

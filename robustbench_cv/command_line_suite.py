@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from robustbench_cv.arguments import pixel_slip, shorten
 from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS
-from robustbench_cv.entries import read_arguments
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Registry
+from robustbench_cv.registry_scan import read_arguments
 from robustbench_cv.specs import Scalar, Spec
 from robustbench_cv.suite import CLEAN, LONGEST_NAME, Condition, Suite, Track
 from robustbench_cv.tasks import TASKS, Task

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from robustbench_cv import boxes
+from robustbench_cv.check_findings import Verdict
 from robustbench_cv.checks.check import Preflight
-from robustbench_cv.findings import Verdict
 from robustbench_cv.metrics.paired_tests import holm, mcnemar, sign_flips
 from robustbench_cv.types import (
     IGNORE,

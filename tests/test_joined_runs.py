@@ -9,9 +9,9 @@ from types import ModuleType
 import msgspec
 import pytest
 
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.errors import UserError
-from robustbench_cv.findings import Finding
-from robustbench_cv.joined import join
+from robustbench_cv.joined_runs import join
 from robustbench_cv.registry import load_file
 from robustbench_cv.results import Results
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import pyarrow
 
+from robustbench_cv.check_findings import Finding
 from robustbench_cv.compare import protocol_differences, spelled
 from robustbench_cv.errors import UserError
-from robustbench_cv.findings import Finding
 from robustbench_cv.record_store import ConditionRecords, Place, Source
 from robustbench_cv.results import Results, RunInfo, TrackRow
 from robustbench_cv.tasks import Task
