@@ -10,8 +10,8 @@ from typing import Any
 
 from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.check_findings import Finding, Fix
-from robustbench_cv.cli import completing, options
-from robustbench_cv.cli.titled import OTHER, WHAT, option, titled_command
+from robustbench_cv.cli import completion_values, options
+from robustbench_cv.cli.help_groups import OTHER, WHAT, option, titled_command
 from robustbench_cv.specs import Spec
 from robustbench_cv.terminal import plain, say
 
@@ -22,7 +22,7 @@ EXAMPLES = [
 
 
 @titled_command("doctor", examples=EXAMPLES)
-@option("--model", title=WHAT, required=True, metavar="SPEC", shell_complete=completing.models, help="The model.")
+@option("--model", title=WHAT, required=True, metavar="SPEC", shell_complete=completion_values.models, help="The model.")
 @option("--data", title=WHAT, required=True, metavar="SPEC", help="The data set, of which up to 64 samples are read.")
 @options.class_map
 @options.device

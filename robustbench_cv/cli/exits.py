@@ -10,9 +10,9 @@ import traceback
 
 import click
 
-from robustbench_cv.cli.titled import debug_asked
+from robustbench_cv.cli.help_groups import debug_asked
 from robustbench_cv.errors import ForeignError, RobustBenchError, describe
-from robustbench_cv.foreign_code import is_ours, locate, ran_out_of_memory
+from robustbench_cv.foreign_errors import is_ours, locate, ran_out_of_memory
 from robustbench_cv.terminal import elide, say
 
 USAGE, MACHINE, FOREIGN, BUG = 2, 5, 6, 7

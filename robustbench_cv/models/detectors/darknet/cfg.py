@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.files import decode_text, is_file, read_regular
+from robustbench_cv.recorded_reads import record_read
 
 ALIASES = {"network": "net", "conv": "convolutional", "conn": "connected", "max": "maxpool"}
 """Shorter names that Darknet knows for the same layers."""
