@@ -6,9 +6,9 @@ from typing import Literal
 
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.criteria import pixels_wrong
+from robustbench_cv.adversary.gradient_transforms import chain, scale, steepest
 from robustbench_cv.adversary.objectives.segmentation import cos_pgd_loss
 from robustbench_cv.adversary.optimizers.step_size import require_step
-from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.criteria import boxes_fabricated
+from robustbench_cv.adversary.gradient_transforms import chain, scale, steepest
 from robustbench_cv.adversary.objectives.daedalus import ImageFrame, image_frames, small_and_sure
 from robustbench_cv.adversary.optimizers.step_size import require_step
-from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.gradient_transforms import chain, scale
 from robustbench_cv.adversary.objectives.dag import AdversarialBoxLabels, adversarial_box_labels, boxes_to_other_classes, linf_normalised
 from robustbench_cv.adversary.objectives.patch_goals import objects_hidden
-from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates

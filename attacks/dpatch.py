@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from robustbench_cv.adversary.attack_references import own_detections
 from robustbench_cv.adversary.objectives.patch_goals import lose_everything, objects_hidden, only_the_patch, reported_there, scenes_without
-from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Pasted
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack

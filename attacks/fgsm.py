@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
 from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.gradient_transforms import chain, scale, steepest
 from robustbench_cv.adversary.objectives.classification import cross_entropy
-from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.arguments import Budget
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits

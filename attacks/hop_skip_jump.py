@@ -6,10 +6,10 @@ import math
 from typing import Any, Literal, cast
 
 from robustbench_cv.adversary import ball
+from robustbench_cv.adversary.attack_references import either
 from robustbench_cv.adversary.criteria import prediction_wrong
 from robustbench_cv.adversary.optimizers.decision_based import Decisions
 from robustbench_cv.adversary.optimizers.hop_skip_jump import HopSkipJump
-from robustbench_cv.adversary.references import either
 from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Raw

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
 from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.gradient_transforms import chain, l1_mean, momentum, scale, steepest
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.optimizers.step_size import require_step
-from robustbench_cv.adversary.transforms import chain, l1_mean, momentum, scale, steepest
 from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack, ball
+from robustbench_cv.adversary.gradient_transforms import chain, momentum, scale, steepest
 from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
 from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, gaussian, steps_within, tiled_directions
 from robustbench_cv.adversary.optimizers.step_size import require_step
-from robustbench_cv.adversary.transforms import chain, momentum, scale, steepest
 from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R

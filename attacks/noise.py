@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from robustbench_cv.adversary import Attack, ball
+from robustbench_cv.adversary.attack_references import either
 from robustbench_cv.adversary.criteria import prediction_wrong
 from robustbench_cv.adversary.objective import indifferent
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
-from robustbench_cv.adversary.references import either
 from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 

@@ -6,8 +6,8 @@ from robustbench_cv.adversary import Ascent, Attack, Patch
 from robustbench_cv.adversary.constraints.lp import require_pixel_units
 from robustbench_cv.adversary.constraints.patch import Place
 from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.gradient_transforms import chain, scale, steepest
 from robustbench_cv.adversary.objectives.classification import cross_entropy
-from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.arguments import Area, Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.gradient_transforms import chain, scale, steepest
 from robustbench_cv.adversary.objectives.classification import classifier_objective
 from robustbench_cv.adversary.optimizers.step_size import require_step
 from robustbench_cv.adversary.problem import Start
-from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits

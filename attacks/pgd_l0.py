@@ -5,8 +5,8 @@ from __future__ import annotations
 from robustbench_cv.adversary import Ascent, Attack
 from robustbench_cv.adversary.constraints.l0 import L0
 from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.gradient_transforms import chain, l1_mean, scale
 from robustbench_cv.adversary.objectives.classification import classifier_objective
-from robustbench_cv.adversary.transforms import chain, l1_mean, scale
 from robustbench_cv.arguments import Length, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Logits

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.criteria import pixels_wrong
+from robustbench_cv.adversary.gradient_transforms import chain, scale, steepest
 from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy
 from robustbench_cv.adversary.optimizers.step_size import require_step
-from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
+from robustbench_cv.adversary.gradient_transforms import chain, scale
 from robustbench_cv.adversary.objectives.patch_goals import objects_hidden
 from robustbench_cv.adversary.objectives.rap import ConfidentProposals, break_proposals, confident_proposals, over_channel_lengths
-from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.arguments import Budget, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from robustbench_cv.adversary.attack_references import own_detections
 from robustbench_cv.adversary.objectives.patch_goals import lose_everything, objects_hidden
-from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.adversary.universal.files import configure
 from robustbench_cv.adversary.universal.patch_application import Look, Pasted
 from robustbench_cv.adversary.universal.universal_attack import Training, UniversalAttack

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, ball
 from robustbench_cv.adversary.criteria import pixels_wrong
+from robustbench_cv.adversary.gradient_transforms import chain, scale
 from robustbench_cv.adversary.objectives.dag import (
     AdversarialPixelLabels,
     adversarial_pixel_labels,
     linf_normalised,
     pixels_to_other_classes,
 )
-from robustbench_cv.adversary.transforms import chain, scale
 from robustbench_cv.arguments import Budget, PositiveFraction, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import PixelLogits

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Attack, ball
+from robustbench_cv.adversary.gradient_transforms import adam, chain, scale
 from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
 from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, signs, steps_within, tiled_directions
-from robustbench_cv.adversary.transforms import adam, chain, scale
 from robustbench_cv.arguments import Length, PositiveFraction, PositiveInt, PositiveNumber
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates, Logits, PixelLogits, R

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
+from robustbench_cv.adversary.attack_references import detections_and_annotations
 from robustbench_cv.adversary.criteria import boxes_fabricated
 from robustbench_cv.adversary.objectives.detection import fabricate_boxes
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
-from robustbench_cv.adversary.references import detections_and_annotations
 from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
+from robustbench_cv.adversary.attack_references import other_classes
 from robustbench_cv.adversary.criteria import objects_mislabelled
 from robustbench_cv.adversary.objectives.detection import mislabel
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
-from robustbench_cv.adversary.references import other_classes
 from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from robustbench_cv.adversary import Ascent, Attack, Linf
+from robustbench_cv.adversary.attack_references import own_detections
 from robustbench_cv.adversary.objectives.detection import untargeted_loss
 from robustbench_cv.adversary.objectives.patch_goals import objects_hidden
 from robustbench_cv.adversary.optimizers.tog import STEPS, tog_step
-from robustbench_cv.adversary.references import own_detections
 from robustbench_cv.arguments import Budget, NonNegativeNumber, PositiveInt
 from robustbench_cv.catalogue import attack
 from robustbench_cv.types import Candidates

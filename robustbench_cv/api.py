@@ -22,7 +22,7 @@ from robustbench_cv.models.adapt import to
 from robustbench_cv.models.labels import require_classes
 from robustbench_cv.rendering.explanations import Explanations
 from robustbench_cv.rendering.film_strips import Gallery
-from robustbench_cv.rendering.publish import build_items, publish
+from robustbench_cv.rendering.write_report import build_items, publish
 from robustbench_cv.results import Results
 from robustbench_cv.runner.cost_estimate import CostEstimate, estimate_cost
 from robustbench_cv.runner.plan import Options, make_plan

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.foreign_code import ran_out_of_memory
+from robustbench_cv.foreign_errors import ran_out_of_memory
 from robustbench_cv.types import Candidates, Raw, Sample
 
 T = TypeVar("T")

@@ -22,11 +22,11 @@ from robustbench_cv.arrow_compute import compute
 from robustbench_cv.catalogue import METRICS, build_stored
 from robustbench_cv.check_findings import Finding
 from robustbench_cv.errors import Damaged, NotApplicable, UserError, WrittenByNewer
-from robustbench_cv.estimate_cache import EstimateCache
 from robustbench_cv.files import load_json
 from robustbench_cv.interventions.context_facts import ContextFacts
 from robustbench_cv.interventions.corruption_facts import CorruptionFacts
 from robustbench_cv.kept_files import load_kept
+from robustbench_cv.metric_cache import EstimateCache
 from robustbench_cv.metrics.context_association import Association
 from robustbench_cv.metrics.corruption_robustness import CorruptionRobustness, corruption_robustness
 from robustbench_cv.metrics.detection_attack import DetectionAttack, detection_attack

@@ -49,6 +49,6 @@ def _add_records(connection: duckdb.DuckDBPyConnection, results: Results) -> Non
 def _add_summary(connection: duckdb.DuckDBPyConnection, results: Results) -> None:
     import pandas
 
-    from robustbench_cv.rendering.publish import summary_csv
+    from robustbench_cv.rendering.write_report import summary_csv
 
     connection.register("summary", pandas.read_csv(io.StringIO(summary_csv(results))))

@@ -58,13 +58,14 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def prepare() -> None:
-    """Once for each process: what the terminal's encoding lacks is shown escaped, and what is logged is made `plain`."""
+    """Once for each command: what the terminal's encoding lacks is shown escaped; what is logged is made `plain`, and told once."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
+        logging.lastResort.filters = [_NewToTheReader()]
     # Pillow logs what is odd in a damaged image, without its name, and then raises: whoever reads it says so.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -72,6 +73,20 @@ def prepare() -> None:
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return plain(super().format(record))
+
+
+class _NewToTheReader(logging.Filter):
+    """Lets a message through once: a damaged file is met by all who read it, and the reader knows after the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        is_new = text not in self.told
+        self.told.add(text)
+        return is_new
 
 
 def _escape(character: str) -> str:

@@ -34,7 +34,7 @@ WHOLE_RUNS = frozenset(
         "test_context_compatibility",
         "test_context_reports",
         "test_explanations_in_runs",
-        "test_hand_outs",
+        "test_comments_and_cards",
         "test_hard_negatives",
         "test_imagenet9",
         "test_incremental",

@@ -17,10 +17,10 @@ from pathlib import Path
 from robustbench_cv.catalogue import REPORTS, SUITES
 from robustbench_cv.errors import UserError
 from robustbench_cv.rendering.figures import Chart, render, style
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.report_items import Item
 from robustbench_cv.rendering.table_cells import Number, Quantity
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Results
 from robustbench_cv.specs import Spec
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from robustbench_cv.adversary import APGD, Ascent, Attack, Ensemble, External, Linf, aim_of, ball, run
 from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.gradient_transforms import chain, l1_mean, momentum, rows, scale, steepest
 from robustbench_cv.adversary.objectives.classification import classifier_objective, cross_entropy, margin
 from robustbench_cv.adversary.optimizers.apgd import checkpoints
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import chain, l1_mean, momentum, rows, scale, steepest
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary import Linf, run
+from robustbench_cv.adversary.attack_references import Clean
 from robustbench_cv.adversary.criteria import reported_predictions
 from robustbench_cv.adversary.objectives.daedalus import ImageFrame, small_and_sure
 from robustbench_cv.adversary.objectives.dag import AdversarialBoxLabels, adversarial_box_labels, boxes_to_other_classes
 from robustbench_cv.adversary.objectives.detection import untargeted_loss
 from robustbench_cv.adversary.objectives.rap import ConfidentProposals, break_proposals, over_channel_lengths
 from robustbench_cv.adversary.optimizers.tog import tog_step
-from robustbench_cv.adversary.references import Clean
 from robustbench_cv.boxes import iou
 from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS
 from robustbench_cv.errors import NotApplicable, UserError

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from robustbench_cv.adversary import Linf, aim_of, run
 from robustbench_cv.adversary.criteria import objects_vanished, reported_predictions
+from robustbench_cv.adversary.gradient_transforms import adam, chain, rows, scale
 from robustbench_cv.adversary.objectives.task_goals import Goal, misclassify, misclassify_pixels, vanish_detections
 from robustbench_cv.adversary.optimizers.gradient_estimation import EstimatedAscent, gaussian, signs, tiled_directions
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import adam, chain, rows, scale
 from robustbench_cv.adversary.victim import Victim
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import NotApplicable, UserError

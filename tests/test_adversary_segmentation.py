@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.adversary import Ensemble, Linf, run
+from robustbench_cv.adversary.attack_references import Clean
 from robustbench_cv.adversary.combinators.radius_schedule import RadiusSchedule, shrinking_radius
 from robustbench_cv.adversary.criteria import pixels_wrong
 from robustbench_cv.adversary.objective import Objective
@@ -24,7 +25,6 @@ from robustbench_cv.adversary.objectives.segmentation import (
     seg_pgd_loss,
     track_cross_entropy,
 )
-from robustbench_cv.adversary.references import Clean
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import IGNORE, MaskTarget, PixelLogits

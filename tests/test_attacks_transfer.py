@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_cv.adversary import run
-from robustbench_cv.adversary.transforms import gaussian_smoothing
+from robustbench_cv.adversary.gradient_transforms import gaussian_smoothing
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from tests.adversary_models import classifier, images, noise, targets

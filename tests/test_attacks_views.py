@@ -14,8 +14,8 @@ from robustbench_cv.adversary import Attack, ball, run
 from robustbench_cv.adversary.criteria import misclassified
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.problem import Problem
+from robustbench_cv.adversary.random_views import resized_and_padded, same_images
 from robustbench_cv.adversary.victim import Victim
-from robustbench_cv.adversary.views import resized_and_padded, same_images
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise

@@ -19,7 +19,7 @@ from robustbench_cv.metrics.intervals import estimate
 from robustbench_cv.models import adapt
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.types import ClassPrediction, ClassTarget, Labels, MaskPrediction, MaskTarget, Sample, predict
 from tests.benchmarks import interval_coverage
 

@@ -17,7 +17,7 @@ from tests.test_runner import write_data, write_model
 HANGS = "__import__('time').sleep(600)"
 DIES = "__import__('os').kill(__import__('os').getpid(), __import__('signal').SIGSEGV)"
 ENDS = "__import__('os')._exit(3)"
-IN_GREY = "\"under 'grey'\" in __import__('robustbench_cv.runner.watched').runner.watched.doing_now()"
+IN_GREY = "\"under 'grey'\" in __import__('robustbench_cv.runner.supervisor_messages').runner.supervisor_messages.doing_now()"
 """Whether the condition is the one in which the model misbehaves; the checks, which come before, change images in every way."""
 
 

@@ -21,7 +21,7 @@ from robustbench_cv.checks.check import Answer, Preflight
 from robustbench_cv.checks.class_orders import Said, assign, known_orders, learned_order
 from robustbench_cv.checks.doctor import draw
 from robustbench_cv.checks.input_geometry import SYMMETRIES, resize
-from robustbench_cv.checks.pixel_changes import IMAGENET, rgb_to_ycbcr, ycbcr_to_rgb
+from robustbench_cv.checks.pixel_value_maps import IMAGENET, rgb_to_ycbcr, ycbcr_to_rgb
 from robustbench_cv.metrics.paired_tests import mcnemar, sign_flips
 from robustbench_cv.models.build import build
 from robustbench_cv.types import (

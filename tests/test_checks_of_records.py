@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.check import AfterRun, Preflight
-from robustbench_cv.checks.declared import held
+from robustbench_cv.checks.check_declarations import held
 from robustbench_cv.models.build import build
 from robustbench_cv.record_store import InMemory
 from robustbench_cv.results import Results

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy
 import PIL.Image
 import pytest
@@ -201,6 +202,16 @@ ERRORS = [
 def test_each_end_has_its_own_code(error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code_of(error, None) == code
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "has"), [("run", True), ("render", False)])
+def test_out_of_memory_a_command_advises_its_own_options(command: str, has: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    context = click.Context(cli)
+    context.invoked_subcommand = command
+    assert exit_code_of(MemoryError(), context) == 5
+    said = capsys.readouterr().err
+    assert ("--batch-size" in said) == has
+    assert "a smaller --limit" in said
 
 
 def test_a_bug_of_ours_is_called_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

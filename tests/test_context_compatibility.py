@@ -26,8 +26,8 @@ from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.object_recall import RECALLED
 from robustbench_cv.noise import Noise
 from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Results
 from robustbench_cv.runner.context_counts import ContextCounts, with_compatibility
 from robustbench_cv.runner.planned_cells import Options

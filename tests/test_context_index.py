@@ -12,7 +12,7 @@ from robustbench_cv.metrics.context_index import NO_EFFECT, RISES, Sides, contex
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.object_recall import RECALLED
 from robustbench_cv.rendering.context_edits import disagreeing_fills, edit_pairs
-from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite

@@ -18,7 +18,7 @@ from robustbench_cv.metrics.domain_shift import domain_shift
 from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.shape_bias import CUES
 from robustbench_cv.noise import Noise
-from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track

@@ -24,9 +24,9 @@ from robustbench_cv.rendering import context_sentences, reporting
 from robustbench_cv.rendering.context_edits import curves_of, disagreeing_fills
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.page import headline
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.table_cells import Number
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Effect, Group, Results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite

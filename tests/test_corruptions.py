@@ -22,8 +22,8 @@ from robustbench_cv.metrics.corruption_robustness import (
     relative_corruption_error,
 )
 from robustbench_cv.noise import Noise
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite_files import find_suite

@@ -138,7 +138,7 @@ def test_what_is_written_reads_back() -> None:
         ("", r"first section must be \[net\]"),
         ("[net]\nwidth=64\n[yolo]\n", "needs height="),
         ("[net]\nwidth=x\nheight=64\n", "width=x, which is no integer"),
-        ("[net]\nwidth=64\nheight=64\n[lstm]\n", r"\[lstm\] \(line 4\) is a layer that this reader does not know; it knows connected"),
+        ("[net]\nwidth=64\nheight=64\n[lstm]\n", r"line 4: the Darknet section \[lstm\] is a layer that this reader does not know"),
         ("[net]\nwidth=64\nheight=64\n[conv]\nactivation=gelu", r"line 4.*activation=gelu"),
         ("[net]\nwidth=64\nheight=64\n[maxpool]\nsize=2\n[route]\nlayers=-3", r"points to the layers \[-3\], of which there are 1"),
         ("[net]\nwidth=64\nheight=64\n[maxpool]\nsize=2\nstride=2\n", "is of no detector"),
@@ -166,7 +166,7 @@ def detecting(conv: str = "", yolo: str = "", between: str = "", side: str = "32
     ("text", "message"),
     [
         (detecting("filters=1000000000"), "filters=1000000000; it must be from 1 to"),
-        (detecting("filters=-8"), r"\[convolutional\] \(line 4\) has filters=-8; it must be from 1"),
+        (detecting("filters=-8"), r"line 4: the Darknet section \[convolutional\] has filters=-8; it must be from 1"),
         (detecting("filters=0"), "filters=0"),
         (detecting("filters=99999", between="[conv]\nfilters=99999"), "brings the network to .* parameters"),
         (detecting("size=0"), "size=0; it must be from 1"),

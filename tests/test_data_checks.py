@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from robustbench_cv.catalogue import CHECKS, DATASETS
 from robustbench_cv.check_findings import Finding
+from robustbench_cv.checks.check_declarations import check_names
 from robustbench_cv.checks.data_survey import survey
-from robustbench_cv.checks.declared import check_names
 from robustbench_cv.checks.doctor import diagnose
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, UserError

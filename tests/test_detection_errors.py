@@ -11,10 +11,10 @@ import torch
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.metrics.detection_errors import MISTAKES, detection_errors
-from robustbench_cv.metrics.influence import left_out
+from robustbench_cv.metrics.influence_functions import left_out
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.types import BoxPrediction, BoxTarget, Sample
 from tests.benchmarks import interval_coverage
 
@@ -102,7 +102,7 @@ def test_the_derivative_is_what_leaving_images_out_shows(kind: str, monkeypatch:
     metric = METRICS.build(f"ap50-lost(to={kind!r})")
     evidence = interval_coverage.mistakes(numpy.random.default_rng(0), 300, shifts=(0.0,))[0]
     derived = numpy.bincount(numpy.arange(300) % 15, weights=metric.influence(evidence))
-    monkeypatch.setattr("robustbench_cv.metrics.influence.GROUPS", 15)
+    monkeypatch.setattr("robustbench_cv.metrics.influence_functions.GROUPS", 15)
     exact = left_out(metric, evidence, metric.reduce(evidence))
     assert derived.sum() == pytest.approx(0, abs=1e-12)
     assert numpy.corrcoef(derived, exact)[0, 1] > 0.7

@@ -9,7 +9,7 @@ import pytest
 
 from robustbench_cv.catalogue import ATTACKS, DATASETS, MODELS, RECIPES, SUITES
 from robustbench_cv.cli import cli
-from robustbench_cv.cli.titled import Command
+from robustbench_cv.cli.help_groups import Command
 from robustbench_cv.registry import Spec
 from robustbench_cv.suite import Condition, Gate, Suite, Track
 from robustbench_cv.suite_files import check_specs, find_suite

@@ -15,7 +15,7 @@ from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks import s01_range
 from robustbench_cv.checks.check import Preflight
-from robustbench_cv.checks.declared import check_names
+from robustbench_cv.checks.check_declarations import check_names
 from robustbench_cv.checks.doctor import examine
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.tasks import Task

@@ -10,7 +10,7 @@ import torch
 
 from robustbench_cv.catalogue import INTERVENTIONS
 from robustbench_cv.errors import NotApplicable
-from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.foreign_errors import read_sample
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
 from robustbench_cv.runner import edited_samples

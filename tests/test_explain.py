@@ -27,6 +27,7 @@ from robustbench_cv.explain.concentration import (
     relevance_rank,
     scaled_tolerance,
 )
+from robustbench_cv.explain.explained_object import MainObject, answer, main_object
 from robustbench_cv.explain.grad_cam import grad_cam
 from robustbench_cv.explain.gradient import gradient, input_gradient
 from robustbench_cv.explain.insertion_deletion import area, blurred, curve, insertion_deletion
@@ -34,7 +35,6 @@ from robustbench_cv.explain.integrated_gradients import integrate, integrated_gr
 from robustbench_cv.explain.lrp import lrp
 from robustbench_cv.explain.methods import METHODS, build_method
 from robustbench_cv.explain.occlusion import occlusion
-from robustbench_cv.explain.subject import MainObject, answer, main_object
 from robustbench_cv.explain.survey import explain_sample, rows_of, survey
 from robustbench_cv.explain.targets import ClassScore, DetectionScore, RegionScore, score_of
 from robustbench_cv.interventions.slide_patch import positions

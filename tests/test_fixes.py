@@ -19,7 +19,7 @@ from robustbench_cv.check_findings import Finding, Fix
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.doctor import examine, step_count
 from robustbench_cv.checks.fixes import fix_of_order
-from robustbench_cv.checks.pixel_changes import CAFFE, FLIP, IMAGENET, PixelChange
+from robustbench_cv.checks.pixel_value_maps import CAFFE, FLIP, IMAGENET, PixelChange
 from robustbench_cv.checks.transform_families import colours, values
 from robustbench_cv.cli.doctor import fix_lines, mended_spec
 from robustbench_cv.data.class_map import ClassMap

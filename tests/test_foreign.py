@@ -13,7 +13,7 @@ from robustbench_cv.catalogue import ATTACKS, INTERVENTIONS, add_plugin
 from robustbench_cv.data.npz import ArrayData
 from robustbench_cv.errors import BadSample, ForeignError, UserError
 from robustbench_cv.files import load_json
-from robustbench_cv.foreign_code import calling, is_ours, locate, name_samples, one_by_one, ran_out_of_memory
+from robustbench_cv.foreign_errors import calling, is_ours, locate, name_samples, one_by_one, ran_out_of_memory
 from robustbench_cv.registry import Spec, load_file
 from robustbench_cv.results import Results
 from robustbench_cv.runner.plan import Options

@@ -14,9 +14,9 @@ from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.score_intervals import tango
 from robustbench_cv.metrics.verdicts import Verdict, at_least, every
 from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.table_cells import Number
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite

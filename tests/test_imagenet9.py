@@ -28,7 +28,7 @@ from robustbench_cv.noise import Noise
 from robustbench_cv.record_store import InMemory
 from robustbench_cv.records import Record
 from robustbench_cv.registry import Spec, load_file
-from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import CellRow, DatasetRow, MetricRow, ModelRow, Results, RunInfo, TrackRow
 from robustbench_cv.runner.cell import evidence_types
 from robustbench_cv.runner.plan import Options, make_plan

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robustbench_cv.adversary.attack import run
 from robustbench_cv.catalogue import ATTACKS, CHECKS
-from robustbench_cv.checks.declared import COSTS, STAGES, actions
+from robustbench_cv.checks.check_declarations import COSTS, STAGES, actions
 from robustbench_cv.checks.met_by_design import MET_BY_DESIGN, Met
 from robustbench_cv.models.adapt import classifier
 from robustbench_cv.noise import Noise

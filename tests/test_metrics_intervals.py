@@ -7,11 +7,11 @@ import pytest
 
 from robustbench_cv.catalogue import METRICS
 from robustbench_cv.metrics.average_precision import by_class
+from robustbench_cv.metrics.average_precision_influence import precision_influence
 from robustbench_cv.metrics.evidence import array_of
-from robustbench_cv.metrics.influence import half_sample_bias, half_samples, influence_of, left_out
+from robustbench_cv.metrics.influence_functions import half_sample_bias, half_samples, influence_of, left_out
 from robustbench_cv.metrics.intervals import FEWEST, difference_in_differences, estimate, paired_difference
 from robustbench_cv.metrics.metric import Estimate
-from robustbench_cv.metrics.precision_influence import precision_influence
 from robustbench_cv.metrics.score_intervals import tango, wilson
 from robustbench_cv.metrics.t_intervals import Spread, interval_of, student
 from tests.benchmarks import interval_coverage

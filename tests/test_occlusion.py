@@ -24,8 +24,8 @@ from robustbench_cv.metrics.occlusion_gap import occlusion_gap
 from robustbench_cv.metrics.occlusion_recall import JUDGED, OCCLUDED, SEPARATED, WHOLE, state_of, visible_objects
 from robustbench_cv.noise import Noise
 from robustbench_cv.registry import load_file
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track

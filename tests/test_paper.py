@@ -19,11 +19,11 @@ from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import citations, latex, paper
 from robustbench_cv.rendering.figures import Chart, save
 from robustbench_cv.rendering.film_strips import Gallery
-from robustbench_cv.rendering.publish import PRINTED, build_items
 from robustbench_cv.rendering.table_cells import Number
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.rendering.text_width import pieces, width
 from robustbench_cv.rendering.venues import NAMES, VENUES, Name
+from robustbench_cv.rendering.write_report import PRINTED, build_items
 from robustbench_cv.results import Results
 
 synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")

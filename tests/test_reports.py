@@ -30,10 +30,10 @@ from robustbench_cv.rendering.curves import curve_frame
 from robustbench_cv.rendering.figures import Chart
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.page import banner, headline, page
-from robustbench_cv.rendering.publish import build_items, publish
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table
 from robustbench_cv.rendering.terminal_table import to_terminal
+from robustbench_cv.rendering.write_report import build_items, publish
 from robustbench_cv.results import Results
 from robustbench_cv.runner.run_facts import condition_facts
 from robustbench_cv.suite import CLEAN, Condition, Gate
@@ -263,7 +263,7 @@ def test_names_are_text_everywhere(tmp_path: Path) -> None:
 
 def test_summary_is_tidy_and_blocked_values_are_empty() -> None:
     stop = Finding("S21", "colour order", "stop", "e", "r", model="yolo-small")
-    from robustbench_cv.rendering.publish import summary_csv
+    from robustbench_cv.rendering.write_report import summary_csv
 
     rows = list(csv.DictReader(io.StringIO(summary_csv(synthetic.make(findings=(stop, synthetic.WARN))))))
     assert {r["task"] for r in rows} == {"classification", "segmentation", "detection"}

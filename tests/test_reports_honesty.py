@@ -26,9 +26,9 @@ from robustbench_cv.record_store import RecordStore
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering import escape, reporting
 from robustbench_cv.rendering.page import banner, headline, page
-from robustbench_cv.rendering.publish import build_items, summary_csv
 from robustbench_cv.rendering.table_cells import Footnotes
 from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.rendering.write_report import build_items, summary_csv
 from robustbench_cv.results import DatasetRow, Pairing, Results, read_run
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.suite import Condition, Gate

@@ -18,7 +18,7 @@ from robustbench_cv.metrics.non_inferiority import regression_of
 from robustbench_cv.records import AttackTrace
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Results
 from robustbench_cv.types import BoxPrediction, BoxTarget, Sample
 

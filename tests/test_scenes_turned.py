@@ -24,7 +24,7 @@ from robustbench_cv.data.scenes.solids import Ellipsoid, Limb, Matrix, Prism, So
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.noise import Noise
 from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite import CLEAN, Condition, Suite, Track

@@ -78,3 +78,12 @@ def test_a_terminal_that_cannot_write_a_letter_shows_it_escaped() -> None:
 def test_only_what_goes_to_the_terminal_is_made_plain(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("robustbench_cv").warning("as it %s", "is\x1b")
     assert caplog.messages == ["as it is\x1b"]
+
+
+def test_a_warning_is_told_once_a_command() -> None:
+    code = (
+        "import logging; from robustbench_cv.terminal import prepare\n"
+        "for _ in range(2):\n    prepare()\n    [logging.getLogger('robustbench_cv').warning('%s is damaged', name) for name in 'aab']"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == ["a is damaged", "b is damaged"] * 2

@@ -10,10 +10,10 @@ import pytest
 from robustbench_cv.cli.run import said_of_gates, summary
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.python_files import load_file
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.table_cells import Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
 from robustbench_cv.rendering.terminal_table import to_terminal
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Results
 from robustbench_cv.runner import progress_bar
 from robustbench_cv.runner.progress_bar import Bar, Lines, linear, progress_for, progress_line, silent

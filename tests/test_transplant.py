@@ -20,8 +20,8 @@ from robustbench_cv.metrics.evidence import Column
 from robustbench_cv.metrics.mean_over_placements import by_place, entropy, label_entropy, over_places, ring_change
 from robustbench_cv.noise import Noise
 from robustbench_cv.rendering.figures import Chart
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Results
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite

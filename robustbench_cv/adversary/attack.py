@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack_facts import AttackFacts, facts_of, facts_of_parts, within
+from robustbench_cv.adversary.attack_references import Aim, Clean, Reference, annotated_targets
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.gradient_transforms import rows
 from robustbench_cv.adversary.objective import G, Objective, indifferent
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Keep, Problem, Start
-from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated_targets
-from robustbench_cv.adversary.transforms import rows
+from robustbench_cv.adversary.random_views import View
 from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, worst_of
-from robustbench_cv.adversary.views import View
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import Model, R, Sample, Target

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack_facts import AttackFacts
+from robustbench_cv.adversary.attack_references import Reference, annotated_targets
 from robustbench_cv.adversary.criteria import Success, misclassified
-from robustbench_cv.adversary.references import Reference, annotated_targets
 from robustbench_cv.adversary.victim import SearchResult, Victim, non_finite, require_raw
 from robustbench_cv.data.imagenet9 import BACKGROUNDS, ImageNet9, read_foreground
 from robustbench_cv.data.images import read_image

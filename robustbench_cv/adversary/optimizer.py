@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from robustbench_cv.adversary.gradient_transforms import State
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State
 
 
 class Optimizer(ABC):

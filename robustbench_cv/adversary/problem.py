@@ -12,8 +12,8 @@ from torch import Tensor
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objective import G, Objective
+from robustbench_cv.adversary.random_views import View
 from robustbench_cv.adversary.victim import SearchResult, Victim, no_gradient, non_finite, require_raw, sizes_within_budget
-from robustbench_cv.adversary.views import View
 from robustbench_cv.noise import Noise
 from robustbench_cv.types import R
 

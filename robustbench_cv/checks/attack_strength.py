@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.check_findings import STRENGTH, Finding
+from robustbench_cv.checks.check_declarations import check_names, held
 from robustbench_cv.checks.checked_attack import Attacked
-from robustbench_cv.checks.declared import check_names, held
 from robustbench_cv.checks.s09_gradients import FEW_ZEROS, MOST_ZEROS, REMEDY
 
 _FIRST = ("s13-attack-precision", "s09-attack-gradients", "s11-steps")

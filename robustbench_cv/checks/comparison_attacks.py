@@ -18,13 +18,13 @@ from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack, run
 from robustbench_cv.adversary.constraints.lp import L2, Linf
+from robustbench_cv.adversary.gradient_transforms import chain, scale, steepest
 from robustbench_cv.adversary.objective import indifferent
 from robustbench_cv.adversary.objectives.classification import margin
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.ascent import Ascent, RandomSteps
 from robustbench_cv.adversary.optimizers.random_search import RandomDraws
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.checks.checked_attack import DEFAULT, Attacked
 from robustbench_cv.errors import NotApplicable

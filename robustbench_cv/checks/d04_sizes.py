@@ -12,7 +12,7 @@ _TITLE = "image sizes"
 
 @check(
     stage="data",
-    cost="data",
+    cost="passes",
     action="stop warn",
     gives="the first image whose size the model refuses, and what it raised",
 )

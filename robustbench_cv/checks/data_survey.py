@@ -16,7 +16,7 @@ from robustbench_cv.data.images import EXIF
 from robustbench_cv.data.masks import count_labels
 from robustbench_cv.data.source import FromFiles
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, describe
-from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.foreign_errors import read_sample
 from robustbench_cv.interventions.object_selection import is_surface, tells_objects
 from robustbench_cv.types import AnyModel, BoxTarget, Dataset, MaskTarget, Model, Sample
 

@@ -13,12 +13,12 @@ import numpy
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.check_findings import SEVERITY, Finding
 from robustbench_cv.checks.check import Preflight
+from robustbench_cv.checks.check_declarations import check_names, held
 from robustbench_cv.checks.d04_sizes import odd_image
 from robustbench_cv.checks.data_survey import SKIP_BAD, refused_shapes, survey
-from robustbench_cv.checks.declared import check_names, held
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
-from robustbench_cv.foreign_code import is_ours, read_sample
+from robustbench_cv.foreign_errors import is_ours, read_sample
 from robustbench_cv.model_from_predictions import NEEDS_MODEL, ClosedModel
 from robustbench_cv.suite import CLEAN
 from robustbench_cv.types import AnyModel, Dataset, Sample

@@ -12,7 +12,7 @@ from robustbench_cv.check_findings import Fix
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.class_orders import Order
 from robustbench_cv.checks.input_geometry import resized_sides
-from robustbench_cv.checks.pixel_changes import PixelChange, Three, three
+from robustbench_cv.checks.pixel_value_maps import PixelChange, Three, three
 from robustbench_cv.checks.transform_families import Member
 from robustbench_cv.data.class_map import DROPPED, ClassMap
 from robustbench_cv.data.class_names import DROP

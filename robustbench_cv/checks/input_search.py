@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy
 
 from robustbench_cv.check_findings import Finding
-from robustbench_cv.checks.best_score import measure_ranking
+from robustbench_cv.checks.best_threshold import measure_ranking
 from robustbench_cv.checks.check import Preflight
 from robustbench_cv.checks.compare_readings import GAIN, Comparison, Quality, compare, compare_finely, measure, no_evidence
 from robustbench_cv.checks.fixes import fix_of_input

@@ -10,7 +10,7 @@ import torch
 from robustbench_cv import boxes
 from robustbench_cv.catalogue import check
 from robustbench_cv.check_findings import Finding, Verdict
-from robustbench_cv.checks.best_score import best_operation
+from robustbench_cv.checks.best_threshold import best_operation
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.compare_readings import SIGNIFICANT, measure
 from robustbench_cv.checks.fixes import fix_of_score

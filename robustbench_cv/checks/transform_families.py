@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from robustbench_cv.checks.check import Change
 from robustbench_cv.checks.compare_readings import VISIBLE
-from robustbench_cv.checks.pixel_changes import (
+from robustbench_cv.checks.pixel_value_maps import (
     CAFFE,
     CIFAR10,
     FLIP,
@@ -131,7 +131,7 @@ def values() -> list[Member]:
     ]
 
 
-_CODE = "from robustbench_cv.checks.pixel_changes import {0}; images = {0}(images)"
+_CODE = "from robustbench_cv.checks.pixel_value_maps import {0}; images = {0}(images)"
 
 _ORDERS = {"GRB": (1, 0, 2), "RBG": (0, 2, 1), "GBR": (1, 2, 0), "BRG": (2, 0, 1)}
 

@@ -43,7 +43,7 @@ from robustbench_cv.cli import (
 )
 from robustbench_cv.cli.exits import exit_code_of
 from robustbench_cv.cli.interruptions import heed_signals, ignore_signals
-from robustbench_cv.runner import watched
+from robustbench_cv.runner import supervisor_messages
 from robustbench_cv.runner.memory import keep_freed_memory
 
 PROGRAM = "robustbench-cv"
@@ -93,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     terminal.prepare()
     heed_signals()
-    watched.begin()
+    supervisor_messages.begin()
     if completion.VARIABLE in os.environ:
         sys.exit(shell_complete(cli, {}, PROGRAM, completion.VARIABLE, os.environ[completion.VARIABLE]))
     code = _run(sys.argv[1:] if arguments is None else list(arguments))
-    watched.say_exit(code)
+    supervisor_messages.say_exit(code)
     sys.exit(code)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import titled_command
+from robustbench_cv.cli.help_groups import titled_command
 from robustbench_cv.terminal import say
 
 EXAMPLES = [

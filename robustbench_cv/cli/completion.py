@@ -6,7 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import titled_command
+from robustbench_cv.cli.help_groups import titled_command
 from robustbench_cv.terminal import say
 
 EXAMPLES = [

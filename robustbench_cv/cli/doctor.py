@@ -10,8 +10,8 @@ from typing import Any
 
 from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.check_findings import Finding, Fix
-from robustbench_cv.cli import completing, options
-from robustbench_cv.cli.titled import OTHER, WHAT, option, titled_command
+from robustbench_cv.cli import completion_values, options
+from robustbench_cv.cli.help_groups import OTHER, WHAT, option, titled_command
 from robustbench_cv.specs import Spec
 from robustbench_cv.terminal import plain, say
 
@@ -22,15 +22,15 @@ EXAMPLES = [
 
 
 @titled_command("doctor", examples=EXAMPLES)
-@option("--model", title=WHAT, required=True, metavar="SPEC", shell_complete=completing.models, help="The model.")
-@option("--data", title=WHAT, required=True, metavar="SPEC", help="The data set, of which up to 64 samples are read.")
+@option("--model", title=WHAT, required=True, metavar="SPEC", shell_complete=completion_values.models, help="The model.")
+@option("--data", title=WHAT, required=True, metavar="SPEC", help="The data set: 64 samples of it, or up to 512 where these do not decide.")
 @options.class_map
 @options.device
 @option("--fix", title=OTHER, is_flag=True, help="Print the corrected line of configuration of what a check can name.")
 @option("--json", "as_json", title=OTHER, is_flag=True, help="Machine-readable.")
 @options.plugin
 def command(model: str, data: str, device: str, class_map: str, fix: bool, as_json: bool) -> int:
-    """Is any number going to be wrong? Runs every check on a model and up to 64 samples."""
+    """Is any number going to be wrong? Runs every check that needs no run, on a model and 64 samples, or more where these do not decide."""
     from robustbench_cv.data.class_names import parse_overrides
 
     MODELS.check(model)

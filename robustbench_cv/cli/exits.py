@@ -10,9 +10,9 @@ import traceback
 
 import click
 
-from robustbench_cv.cli.titled import debug_asked
+from robustbench_cv.cli.help_groups import debug_asked
 from robustbench_cv.errors import ForeignError, RobustBenchError, describe
-from robustbench_cv.foreign_code import is_ours, locate, ran_out_of_memory
+from robustbench_cv.foreign_errors import is_ours, locate, ran_out_of_memory
 from robustbench_cv.terminal import elide, say
 
 USAGE, MACHINE, FOREIGN, BUG = 2, 5, 6, 7
@@ -34,7 +34,7 @@ def exit_code_of(error: BaseException, context: click.Context | None, typed: str
         # Whoever read our output has gone (list | head): nobody is left to tell, and flushing at exit would only fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return MACHINE
-    code, sentence = _exit_code_and_message(error, typed)
+    code, sentence = _exit_code_and_message(error, typed, context)
     if debug_asked(context):
         say("".join(traceback.format_exception(error)), err=True)
     elif code in (FOREIGN, BUG):
@@ -43,7 +43,7 @@ def exit_code_of(error: BaseException, context: click.Context | None, typed: str
     return code
 
 
-def _exit_code_and_message(error: BaseException, typed: str) -> tuple[int, str]:
+def _exit_code_and_message(error: BaseException, typed: str, context: click.Context | None) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         by = f" ({error})" if str(error) else ""
         return MACHINE, f"interrupted{by}; what was done is kept, and the same command again goes on from here: {typed}".rstrip(": ")
@@ -52,7 +52,7 @@ def _exit_code_and_message(error: BaseException, typed: str) -> tuple[int, str]:
     if isinstance(error, RobustBenchError):
         return USAGE, f"error: {elide(str(error), LONGEST_MESSAGE)}"
     if ran_out_of_memory(error):
-        return MACHINE, f"error: memory ran out ({describe(error)}); use a smaller --batch-size or --limit, or another --device"
+        return MACHINE, f"error: memory ran out ({describe(error)}){_less_memory(context)}"
     if isinstance(error, OSError) and is_ours(error):
         return MACHINE, f"error: {_of_the_system(error)}"
     if isinstance(error, UnicodeEncodeError) and error.encoding.startswith("utf"):
@@ -64,6 +64,18 @@ def _exit_code_and_message(error: BaseException, typed: str) -> tuple[int, str]:
     if not is_ours(error):
         return FOREIGN, f"error: {where}{locate(error)}"
     return BUG, f"error: a bug in robustbench-cv: {where}{describe(error)}; please report it with the command that you typed"
+
+
+_LESS_MEMORY = {"--batch-size": "a smaller --batch-size", "--limit": "a smaller --limit", "--device": "another --device"}
+
+
+def _less_memory(context: click.Context | None) -> str:
+    """The options of the command that was typed that ask for less memory; all where no command is known."""
+    group, name = (None, None) if context is None else (context.command, context.invoked_subcommand)
+    command = group.get_command(context, name) if isinstance(group, click.Group) and context is not None and name else None
+    known = {option for parameter in command.params for option in parameter.opts} if command else set(_LESS_MEMORY)
+    ways = [way for option, way in _LESS_MEMORY.items() if option in known]
+    return f"; use {' or '.join(ways)}" if ways else ""
 
 
 def _of_the_system(error: OSError) -> str:

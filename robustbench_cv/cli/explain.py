@@ -6,7 +6,7 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import DATASETS, MODELS
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.cli.help_groups import HOW, WHAT, WRITES, option, titled_command
 from robustbench_cv.explain.methods import METHODS, check_method
 from robustbench_cv.run_folder import file_name
 from robustbench_cv.terminal import say

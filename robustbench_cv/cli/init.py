@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from robustbench_cv.catalogue import DATASETS, MODELS
-from robustbench_cv.cli import completing, options
-from robustbench_cv.cli.titled import OTHER, WHAT, WRITES, option, titled_command
+from robustbench_cv.cli import completion_values, options
+from robustbench_cv.cli.help_groups import OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.errors import UserError
 from robustbench_cv.terminal import say
 
@@ -31,8 +31,8 @@ ANSWERS = {
 
 
 @titled_command("init", examples=EXAMPLES)
-@option("--model", title=WHAT, metavar="SPEC", shell_complete=completing.models, help="Your model; asked for unless given.")
-@option("--data", title=WHAT, metavar="SPEC", shell_complete=completing.data, help="Your data; asked for unless given.")
+@option("--model", title=WHAT, metavar="SPEC", shell_complete=completion_values.models, help="Your model; asked for unless given.")
+@option("--data", title=WHAT, metavar="SPEC", shell_complete=completion_values.data, help="Your data; asked for unless given.")
 @options.class_map
 @options.device
 @option(

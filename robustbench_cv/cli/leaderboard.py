@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from robustbench_cv.cli import options, printed_tables
-from robustbench_cv.cli.titled import WRITES, option, titled_command
+from robustbench_cv.cli.help_groups import WRITES, option, titled_command
 from robustbench_cv.terminal import say
 
 EXAMPLES = [

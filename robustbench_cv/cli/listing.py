@@ -11,7 +11,7 @@ import click
 from robustbench_cv.bundled_weights import bundled
 from robustbench_cv.catalogue import REGISTRIES
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import OTHER, WHAT, option, titled_command
+from robustbench_cv.cli.help_groups import OTHER, WHAT, option, titled_command
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import Entry
 from robustbench_cv.terminal import one_line, say

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from robustbench_cv.catalogue import add_plugin
-from robustbench_cv.cli.titled import HOW, OTHER, WHAT, option
+from robustbench_cv.cli.help_groups import HOW, OTHER, WHAT, option
 from robustbench_cv.errors import UserError
 from robustbench_cv.terminal import encodable
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import HOW, WHAT, option, titled_command
+from robustbench_cv.cli.help_groups import HOW, WHAT, option, titled_command
 from robustbench_cv.errors import UserError
 from robustbench_cv.suite import Suite
 from robustbench_cv.terminal import say

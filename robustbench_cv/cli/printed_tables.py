@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_cv.cli.titled import HOW, option
+from robustbench_cv.cli.help_groups import HOW, option
 from robustbench_cv.rendering.venues import VENUES, Venue
 
 if TYPE_CHECKING:

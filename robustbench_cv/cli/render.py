@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.cli.help_groups import HOW, WHAT, WRITES, option, titled_command
 from robustbench_cv.tasks import TASKS, Task
 from robustbench_cv.terminal import say
 

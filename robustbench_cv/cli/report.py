@@ -11,7 +11,7 @@ import click
 from robustbench_cv.arguments import shorten
 from robustbench_cv.catalogue import REPORTS
 from robustbench_cv.cli import options, printed_tables
-from robustbench_cv.cli.titled import HOW, WHAT, WRITES, option, titled_command
+from robustbench_cv.cli.help_groups import HOW, WHAT, WRITES, option, titled_command
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry_scan import read_arguments
 from robustbench_cv.rendering.venues import NAMES, VENUES, Name
@@ -89,7 +89,7 @@ def command(
         _print(results, str(spec), kind, venue)
         return
 
-    from robustbench_cv.rendering.publish import publish
+    from robustbench_cv.rendering.write_report import publish
 
     files = RunFolder(target)
     say(f"writes {files.report}/ and {files.summary}")
@@ -117,8 +117,8 @@ def _with(table: str, more: dict[str, str | bool]) -> Spec:
 
 
 def _print(results: Results, report: str, kind: str, venue: Name) -> None:
-    from robustbench_cv.rendering.publish import build_items
     from robustbench_cv.rendering.tables import Table
+    from robustbench_cv.rendering.write_report import build_items
 
     tables = [item for item in build_items(results, [report], typed=[report]) if isinstance(item, Table)]
     if not tables:

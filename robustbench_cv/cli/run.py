@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robustbench_cv.cli import completing, options
+from robustbench_cv.cli import completion_values, options
+from robustbench_cv.cli.help_groups import HOW, OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.cli.supervisor import supervise
-from robustbench_cv.cli.titled import HOW, OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.run_folder import RunFolder
-from robustbench_cv.runner.watched import is_watched
+from robustbench_cv.runner.supervisor_messages import is_watched
 from robustbench_cv.suite import Suite
 from robustbench_cv.suite_overrides import KEY, override, split_override
 from robustbench_cv.terminal import say
@@ -40,7 +40,7 @@ EXAMPLES = [
 
 
 @titled_command("run", examples=EXAMPLES)
-@click.argument("suite", required=False, shell_complete=completing.suites)
+@click.argument("suite", required=False, shell_complete=completion_values.suites)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @option(
     "--attack",
@@ -48,7 +48,7 @@ EXAMPLES = [
     title=WHAT,
     multiple=True,
     metavar="SPEC",
-    shell_complete=completing.attacks,
+    shell_complete=completion_values.attacks,
     help="Attack to run in place of a suite; may be repeated.",
 )
 @option(
@@ -65,7 +65,7 @@ EXAMPLES = [
     title=WHAT,
     multiple=True,
     metavar="SPEC",
-    shell_complete=completing.edits,
+    shell_complete=completion_values.edits,
     help="Edit to run in place of a suite; may be repeated.",
 )
 @option(
@@ -74,7 +74,7 @@ EXAMPLES = [
     title=WHAT,
     multiple=True,
     metavar="SPEC",
-    shell_complete=completing.models,
+    shell_complete=completion_values.models,
     help="Model in place of the suite's; may be repeated.",
 )
 @option(
@@ -82,7 +82,7 @@ EXAMPLES = [
     title=WHAT,
     multiple=True,
     metavar="SPEC",
-    shell_complete=completing.data,
+    shell_complete=completion_values.data,
     help="Data in place of the suite's; may be repeated.",
 )
 @options.class_map
@@ -258,11 +258,11 @@ def _chosen_suite(name: str | None, attacks: Sequence[str], budgets: Sequence[st
 
 def summary(results: Results, *, whole: bool = False) -> str:
     """For a terminal the main tables, or those of numbers that a suite without them leads with."""
-    from robustbench_cv.rendering.publish import build_items
     from robustbench_cv.rendering.reporting import metric_words
     from robustbench_cv.rendering.table_cells import Number
     from robustbench_cv.rendering.tables import Table
     from robustbench_cv.rendering.terminal_table import to_terminal
+    from robustbench_cv.rendering.write_report import build_items
 
     def tables(reports: Sequence[str]) -> list[Table]:
         return [item for item in build_items(results, reports) if isinstance(item, Table)]

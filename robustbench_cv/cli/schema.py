@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import titled_command
+from robustbench_cv.cli.help_groups import titled_command
 from robustbench_cv.terminal import say
 
 EXAMPLES = [

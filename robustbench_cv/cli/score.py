@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from robustbench_cv.cli import options
+from robustbench_cv.cli.help_groups import HOW, OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.cli.run import MEANINGS, said_of_gates, summary
-from robustbench_cv.cli.titled import HOW, OTHER, WHAT, WRITES, option, titled_command
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.terminal import say
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from robustbench_cv.catalogue import DATASETS, REGISTRIES
-from robustbench_cv.cli import completing, options
-from robustbench_cv.cli.titled import WRITES, option, titled_command
+from robustbench_cv.cli import completion_values, options
+from robustbench_cv.cli.help_groups import WRITES, option, titled_command
 from robustbench_cv.terminal import say
 
 EXAMPLES = [
@@ -18,8 +18,8 @@ EXAMPLES = [
 
 
 @titled_command("show", examples=EXAMPLES)
-@click.argument("kind", shell_complete=completing.kinds)
-@click.argument("name", shell_complete=completing.name_of_kind)
+@click.argument("kind", shell_complete=completion_values.kinds)
+@click.argument("name", shell_complete=completion_values.name_of_kind)
 @option("--out", title=WRITES, type=options.FILE, metavar="FILE.png", help="For data: the picture to write; NAME.png unless given.")
 @options.plugin
 def command(kind: str, name: str, out: Path | None) -> None:

@@ -9,7 +9,7 @@ import click
 
 from robustbench_cv.catalogue import MODELS
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import HOW, OTHER, WHAT, option, titled_command
+from robustbench_cv.cli.help_groups import HOW, OTHER, WHAT, option, titled_command
 from robustbench_cv.terminal import say
 
 EXAMPLES = [

@@ -1,7 +1,7 @@
 """A run in a process of its own, begun again without what ended it: for models that hang, or die of what no exception tells.
 
-The run says what it does (runner/watched.py). A cell that takes too long, or in which the process dies, becomes failed records under
---skip-bad, and else ends the run with the reason.
+The run says what it does (runner/supervisor_messages.py). A cell that takes too long, or in which the process dies, becomes failed
+records under --skip-bad, and else ends the run with the reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 from robustbench_cv.cli.exits import MACHINE
 from robustbench_cv.errors import ForeignError
-from robustbench_cv.runner.watched import VARIABLE, Fault, Step, faults_file, steps_file
+from robustbench_cv.runner.supervisor_messages import VARIABLE, Fault, Step, faults_file, steps_file
 from robustbench_cv.terminal import say
 
 POLL_SECONDS = 0.05

@@ -9,7 +9,7 @@ import click
 
 from robustbench_cv.catalogue import DATASETS, RECIPES
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import WRITES, moved_option, option, titled_command
+from robustbench_cv.cli.help_groups import WRITES, moved_option, option, titled_command
 from robustbench_cv.terminal import say
 
 WITH, HOW = "What it learns from", "How it trains"

@@ -8,7 +8,7 @@ import click
 
 from robustbench_cv.cli import options
 from robustbench_cv.cli.exits import USAGE
-from robustbench_cv.cli.titled import titled_command
+from robustbench_cv.cli.help_groups import titled_command
 from robustbench_cv.errors import UserError
 from robustbench_cv.suite_files import problems, read_suite
 from robustbench_cv.terminal import say

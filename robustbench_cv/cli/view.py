@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from robustbench_cv.cli import options
-from robustbench_cv.cli.titled import OTHER, option, titled_command
+from robustbench_cv.cli.help_groups import OTHER, option, titled_command
 from robustbench_cv.terminal import say
 
 EXAMPLES = [

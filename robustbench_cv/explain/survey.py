@@ -18,10 +18,10 @@ from robustbench_cv.explain.concentration import (
     relevance_rank,
     scaled_tolerance,
 )
+from robustbench_cv.explain.explained_object import Answer, MainObject, answer, main_object
 from robustbench_cv.explain.insertion_deletion import Areas, insertion_deletion
 from robustbench_cv.explain.methods import Method
-from robustbench_cv.explain.subject import Answer, MainObject, answer, main_object
-from robustbench_cv.foreign_code import calling, read_sample
+from robustbench_cv.foreign_errors import calling, read_sample
 from robustbench_cv.metrics.metric import Estimate
 from robustbench_cv.metrics.score_intervals import wilson
 from robustbench_cv.types import AnyModel, BoxPrediction, Dataset, Sample, predict

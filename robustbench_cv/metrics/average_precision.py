@@ -16,11 +16,11 @@ import pyarrow
 
 from robustbench_cv.catalogue import metric
 from robustbench_cv.errors import UserError
+from robustbench_cv.metrics.average_precision_influence import precision_influence
 from robustbench_cv.metrics.coco_matching import IOU_THRESHOLDS, MATCHES, SIZES, coco_mask_matches, coco_matches
 from robustbench_cv.metrics.evidence import Values, array_of, row_of
-from robustbench_cv.metrics.influence import GROUPS, left_out
+from robustbench_cv.metrics.influence_functions import GROUPS, left_out
 from robustbench_cv.metrics.metric import Labels, Metric, Unit
-from robustbench_cv.metrics.precision_influence import precision_influence
 from robustbench_cv.metrics.ratios import quotient, whole
 from robustbench_cv.types import Evidence, Prediction, Sample
 

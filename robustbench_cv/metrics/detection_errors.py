@@ -31,11 +31,11 @@ import pyarrow
 from robustbench_cv.arguments import Fraction
 from robustbench_cv.catalogue import metric
 from robustbench_cv.metrics.average_precision import CELLS, Ranked, class_precision
+from robustbench_cv.metrics.average_precision_influence import precision_influence
 from robustbench_cv.metrics.coco_matching import MAX_DETECTIONS, Objects, overlaps
 from robustbench_cv.metrics.evidence import Values, array_of, row_of
-from robustbench_cv.metrics.influence import GROUPS, left_out
+from robustbench_cv.metrics.influence_functions import GROUPS, left_out
 from robustbench_cv.metrics.metric import Metric, Unit
-from robustbench_cv.metrics.precision_influence import precision_influence
 from robustbench_cv.metrics.ratios import Ratio, finite, need, quotient, whole
 from robustbench_cv.types import BoxPrediction, BoxTarget, Evidence, Prediction, Sample
 

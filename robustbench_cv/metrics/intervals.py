@@ -17,7 +17,7 @@ import pyarrow
 from robustbench_cv.arrow_compute import compute
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.evidence import Column, Side, Values, aligned, all_ids, array_of
-from robustbench_cv.metrics.influence import HasFewest, half_sample_bias, influence_of
+from robustbench_cv.metrics.influence_functions import HasFewest, half_sample_bias, influence_of
 from robustbench_cv.metrics.metric import Estimate, Metric
 from robustbench_cv.metrics.score_intervals import Interval, tango, wilson
 from robustbench_cv.metrics.t_intervals import Spread, interval_of, spread_of

@@ -16,8 +16,8 @@ import torch
 
 from robustbench_cv.arguments import shorten
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.quantized import dequantize
+from robustbench_cv.recorded_reads import record_read
 
 HARMLESS: tuple[Any, ...] = (
     argparse.Namespace,

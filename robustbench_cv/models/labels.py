@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.files import decode_text, is_file, read_regular
+from robustbench_cv.recorded_reads import record_read
 
 _LARGEST_BYTES = 2**24
 """Of a file of class names, as for data (project choice)."""

@@ -16,9 +16,9 @@ from robustbench_cv.metrics.non_inferiority import SIZE, regression_of
 from robustbench_cv.metrics.paired_tests import holm
 from robustbench_cv.metrics.worst_case import worst_case
 from robustbench_cv.rendering import page, reporting, threats
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.table_cells import Cell, Footnotes, Number
 from robustbench_cv.rendering.tables import Table, cells_of
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.results import Budget, Group, Results
 from robustbench_cv.tasks import Task
 

@@ -16,7 +16,7 @@ from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.batching import in_batches
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.errors import ForeignError
-from robustbench_cv.foreign_code import calling, name_samples, one_by_one
+from robustbench_cv.foreign_errors import calling, name_samples, one_by_one
 from robustbench_cv.metrics.ssim import structural_similarity
 from robustbench_cv.models.batch_norm_folding import fold
 from robustbench_cv.noise import Noise

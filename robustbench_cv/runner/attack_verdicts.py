@@ -12,7 +12,7 @@ from robustbench_cv.checks import attack_strength
 from robustbench_cv.checks.attack_strength import judge
 from robustbench_cv.checks.checked_attack import Attacked, Budget, Other
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable, RobustBenchError
-from robustbench_cv.foreign_code import calling, read_sample
+from robustbench_cv.foreign_errors import calling, read_sample
 from robustbench_cv.record_store import RecordStore
 from robustbench_cv.records import AttackTrace, Record, to_records
 from robustbench_cv.run_folder import STRENGTH_VERDICT, RunFolder, json_file

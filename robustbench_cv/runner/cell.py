@@ -15,7 +15,7 @@ from robustbench_cv.adversary.attack import ChoosesSamples
 from robustbench_cv.batching import finite_rows, in_batches
 from robustbench_cv.catalogue import INTERVENTIONS, METRICS
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
-from robustbench_cv.foreign_code import calling, name_samples, one_by_one
+from robustbench_cv.foreign_errors import calling, name_samples, one_by_one
 from robustbench_cv.metrics.evidence import array_of
 from robustbench_cv.metrics.metric import Metric
 from robustbench_cv.metrics.ratios import Background

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_cv.errors import BadSample, ForeignError
-from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.foreign_errors import read_sample
 from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.models.complexity.profile import count
 from robustbench_cv.results import ComplexityRow

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from robustbench_cv.data.class_map import DROPPED
 from robustbench_cv.errors import BadSample, ForeignError, NotApplicable
-from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.foreign_errors import read_sample
 from robustbench_cv.interventions.context_facts import HasContextFacts
 from robustbench_cv.interventions.intervention import Intervention
 from robustbench_cv.interventions.sample_context import contents_of

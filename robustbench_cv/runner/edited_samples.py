@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from torch import Tensor
 
-from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.foreign_errors import read_sample
 from robustbench_cv.run_folder import digest
 from robustbench_cv.runner.sample_files import read_sample_file, write_sample
 from robustbench_cv.types import BoxPrediction, ClassPrediction, Dataset, Prediction, Sample

@@ -18,11 +18,11 @@ import msgspec
 from robustbench_cv.bundled_weights import cache
 from robustbench_cv.code_lookups import Lookup, recorded_lookups
 from robustbench_cv.file_hashes import file_sha256
-from robustbench_cv.file_reads import recorded_reads
 from robustbench_cv.models.labels import require_classes
+from robustbench_cv.recorded_reads import recorded_reads
 from robustbench_cv.results import ModelRow
 from robustbench_cv.run_folder import RunFolder, digest, json_file
-from robustbench_cv.runner import watched
+from robustbench_cv.runner import supervisor_messages
 from robustbench_cv.runner.cell_code import model_code
 from robustbench_cv.runner.dependencies import Dependencies, DependencyReader
 from robustbench_cv.runner.model_identity import OWN_TRIED, identify
@@ -80,7 +80,7 @@ class ModelDescriber:
             known = kept and kept.answers.get(key)
             if not known:
                 model = self._pool.get(spec)
-                with watched.step("answers", f"model {row.name!r}, asked about a few images"):
+                with supervisor_messages.step("answers", f"model {row.name!r}, asked about a few images"):
                     known = identify(self._folder, [row, dataset.name], model, dataset, indices, self._device)
                 if kept and self._folder:
                     kept.answers[key] = known

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.errors import RobustBenchError
-from robustbench_cv.foreign_code import read_sample
+from robustbench_cv.foreign_errors import read_sample
 from robustbench_cv.run_folder import RunFolder, digest, json_file
 from robustbench_cv.types import AnyModel, Candidates, Dataset, Model, Raw
 

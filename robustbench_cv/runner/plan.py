@@ -19,7 +19,7 @@ from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.data.source import HasModelView, NeedsDataset
 from robustbench_cv.errors import UserError
 from robustbench_cv.file_hashes import file_sha256
-from robustbench_cv.foreign_code import calling
+from robustbench_cv.foreign_errors import calling
 from robustbench_cv.interventions.donors import Donors
 from robustbench_cv.interventions.intervention import Intervention, NeedsDonors, ReadsFiles, SurveysDonors
 from robustbench_cv.registry import Spec

@@ -7,7 +7,7 @@ from typing import Literal
 from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.doctor import diagnose
 from robustbench_cv.run_folder import PREFLIGHT, RunFolder, digest, json_file
-from robustbench_cv.runner import watched
+from robustbench_cv.runner import supervisor_messages
 from robustbench_cv.runner.cell_code import check_code
 from robustbench_cv.runner.dependencies import DependencyReader
 from robustbench_cv.runner.planned_cells import Pair
@@ -26,16 +26,16 @@ def stored_preflight(folder: RunFolder, pair: Pair, device: str, reader: Depende
     key = digest([pair.row.task, where])
 
     def make() -> list[Finding]:
-        if (fault := watched.fault_of(key)) is not None:
+        if (fault := supervisor_messages.fault_of(key)) is not None:
             return [_not_checked(pair, fault)]
         model = pair.model
-        with watched.step("checks", f"the checks of {where}", key):
+        with supervisor_messages.step("checks", f"the checks of {where}", key):
             return diagnose(model, pair.dataset, pair.class_map, pair.indices, device=device, bad=bad)
 
     return folder.remember(PREFLIGHT, facts, json_file(list[Finding]), make)
 
 
-def _not_checked(pair: Pair, fault: watched.Fault) -> Finding:
+def _not_checked(pair: Pair, fault: supervisor_messages.Fault) -> Finding:
     evidence = f"the model could not be checked on this data: {fault.reason}"
     remedy = "find the sample on which it does so; nobody knows what the checks would have said of these numbers"
     row = pair.row

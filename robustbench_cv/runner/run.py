@@ -21,7 +21,7 @@ from robustbench_cv.catalogue import CHECKS, plugins
 from robustbench_cv.check_findings import Finding
 from robustbench_cv.checks.allowed import allow
 from robustbench_cv.checks.check import AfterRun
-from robustbench_cv.checks.declared import check_names, held
+from robustbench_cv.checks.check_declarations import check_names, held
 from robustbench_cv.data.source import HasNotes
 from robustbench_cv.errors import Damaged, UserError, WrittenByNewer
 from robustbench_cv.file_hashes import remembered_hashes, store_hashes
@@ -29,7 +29,7 @@ from robustbench_cv.files import write_json
 from robustbench_cv.kept_files import read_kept, write_kept
 from robustbench_cv.model_from_predictions import ClosedModel
 from robustbench_cv.record_store import Place, RecordStore, place_of
-from robustbench_cv.rendering.publish import publish
+from robustbench_cv.rendering.write_report import publish
 from robustbench_cv.results import ComplexityRow, ExplanationRow, Results, RunInfo, read_run
 from robustbench_cv.run_folder import RunFolder
 from robustbench_cv.runner import saved_images, saved_predictions

@@ -12,7 +12,7 @@ from robustbench_cv.kept_files import write_kept
 from robustbench_cv.predictions import to_coco
 from robustbench_cv.record_store import RecordStore
 from robustbench_cv.run_folder import RunFolder
-from robustbench_cv.runner import saved_images, saved_predictions, watched
+from robustbench_cv.runner import saved_images, saved_predictions, supervisor_messages
 from robustbench_cv.runner.cell import CellOutput, evidence_types, run_cell
 from robustbench_cv.runner.changed_inputs import require_unchanged
 from robustbench_cv.runner.job import blank_record, build_job, build_metrics
@@ -38,10 +38,10 @@ def compute_cell(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: R
 def _watched_output(plan: Plan, cell: PlannedCell, batch_size: BatchSize, folder: RunFolder) -> CellOutput:
     """The cell; where it ended an earlier attempt of a run that is watched, a failed record of each sample instead."""
     key, row = cell.row.key, cell.row
-    if (fault := watched.fault_of(key)) is not None:
+    if (fault := supervisor_messages.fault_of(key)) is not None:
         return _without_outcome(plan, cell, status="failed", reason=fault.reason, reason_code=fault.code)
     _ = cell.pair.model  # its building is no part of a cell's time
-    with watched.step("cell", f"model {row.model!r} on {row.dataset!r} under {row.condition!r}", key):
+    with supervisor_messages.step("cell", f"model {row.model!r} on {row.dataset!r} under {row.condition!r}", key):
         return _output(plan, cell, batch_size, folder)
 
 

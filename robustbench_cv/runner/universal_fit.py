@@ -14,10 +14,10 @@ from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.catalogue import ATTACKS, DATASETS
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import NotApplicable, UserError
-from robustbench_cv.foreign_code import calling, read_sample
+from robustbench_cv.foreign_errors import calling, read_sample
 from robustbench_cv.registry import Spec
 from robustbench_cv.run_folder import ARTEFACT, Storage
-from robustbench_cv.runner import watched
+from robustbench_cv.runner import supervisor_messages
 from robustbench_cv.runner.changed_inputs import require_same_samples
 from robustbench_cv.runner.dependencies import DependencyReader, built_with_code
 from robustbench_cv.runner.planned_cells import FitPlan
@@ -68,7 +68,7 @@ def fit_once(folder: RunFolder, plan: FitPlan, pair: Pair, seed: int, options: O
     def make() -> FittedTheta:
         samples = _samples(data, plan.indices, class_map)
         whose = f"fitting {plan.attack.name} on model {pair.row.name!r}"
-        with watched.step("fit", whose), calling(whose, lambda: True):
+        with supervisor_messages.step("fit", whose), calling(whose, lambda: True):
             theta = fit(plan.attack, cast("Model[Any]", pair.model), samples, seed=seed, device=options.device)
         require_same_samples(data, plan.indices, plan.fingerprints)
         return theta

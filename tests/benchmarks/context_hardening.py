@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustbench_cv.rendering.publish import build_items
 from robustbench_cv.rendering.tables import Table
+from robustbench_cv.rendering.write_report import build_items
 from robustbench_cv.runner.planned_cells import Options
 from robustbench_cv.runner.run import run_suite
 from robustbench_cv.suite_files import find_suite

@@ -127,7 +127,7 @@ def _one_each(rng: numpy.random.Generator, n: int) -> tuple[pyarrow.Array, pyarr
 SUMMARY = """
 import sys
 from pathlib import Path
-from robustbench_cv.rendering.publish import summary_csv
+from robustbench_cv.rendering.write_report import summary_csv
 from robustbench_cv.results import Results
 results = Results.open(Path(sys.argv[1]))
 lines = summary_csv(results).count("\\n")

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from robustbench_cv.registry import load_file
 from robustbench_cv.rendering.page import page as rendered
-from robustbench_cv.rendering.publish import build_items
+from robustbench_cv.rendering.write_report import build_items
 
 synthetic = load_file(Path(__file__).parents[1] / "synthetic_results.py")
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)

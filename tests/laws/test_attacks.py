@@ -16,10 +16,10 @@ from robustbench_cv.adversary import Adversary, Ascent, Attack, AttackResult, Ex
 from robustbench_cv.adversary.constraints.pixels import Pixels
 from robustbench_cv.adversary.constraints.spatial import Spatial
 from robustbench_cv.adversary.criteria import misclassified, reported_predictions
+from robustbench_cv.adversary.gradient_transforms import chain, scale, steepest
 from robustbench_cv.adversary.objective import indifferent
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.optimizers.ascent import RandomSteps
-from robustbench_cv.adversary.transforms import chain, scale, steepest
 from robustbench_cv.catalogue import ATTACKS
 from robustbench_cv.check_findings import STRENGTH
 from robustbench_cv.checks import comparison_attacks

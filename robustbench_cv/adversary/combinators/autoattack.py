@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Adversary, Attack, Ensemble
+from robustbench_cv.adversary.attack_references import Reference, annotated_targets
 from robustbench_cv.adversary.combinators.targeted import CleanImage, Targeted, ranked_wrong_classes
 from robustbench_cv.adversary.constraints.lp import ball
 from robustbench_cv.adversary.criteria import misclassified
@@ -19,8 +20,7 @@ from robustbench_cv.adversary.optimizers.apgd import APGD
 from robustbench_cv.adversary.optimizers.apgd_l1 import APGDL1
 from robustbench_cv.adversary.optimizers.fab import FAB
 from robustbench_cv.adversary.optimizers.square import Square
-from robustbench_cv.adversary.references import Reference, annotated_targets
-from robustbench_cv.adversary.views import same_images
+from robustbench_cv.adversary.random_views import same_images
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import Logits, R, Target
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack
+from robustbench_cv.adversary.gradient_transforms import State
 from robustbench_cv.adversary.objective import G
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State
 from robustbench_cv.adversary.victim import SearchResult, Victim
 from robustbench_cv.types import R
 

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.attack_facts import AttackFacts
+from robustbench_cv.adversary.attack_references import Reference
 from robustbench_cv.adversary.constraints.lp import Linf, ball
 from robustbench_cv.adversary.criteria import Success
+from robustbench_cv.adversary.gradient_transforms import State
 from robustbench_cv.adversary.objective import G, Objective
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.apgd import APGD
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.references import Reference
-from robustbench_cv.adversary.transforms import State
 from robustbench_cv.adversary.victim import SearchResult, Victim
 from robustbench_cv.types import R
 

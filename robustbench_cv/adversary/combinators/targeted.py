@@ -10,11 +10,11 @@ import torch
 
 from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.attack_facts import AttackFacts, facts_of_parts, within
+from robustbench_cv.adversary.attack_references import Aim, Clean, Reference, annotated_targets
 from robustbench_cv.adversary.combinators.multi_target import search_targets
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objectives.classification import RankedWrongClasses, margin
-from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated_targets
 from robustbench_cv.adversary.victim import SearchResult, Victim, non_finite, require_raw, worst_of
 from robustbench_cv.types import ClassTarget, Logits, Target
 

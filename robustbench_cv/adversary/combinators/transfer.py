@@ -12,10 +12,10 @@ import torch
 
 from robustbench_cv.adversary.attack import Adversary
 from robustbench_cv.adversary.attack_facts import AttackFacts, facts_of
+from robustbench_cv.adversary.attack_references import Clean, Reference
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objective import G
-from robustbench_cv.adversary.references import Clean, Reference
 from robustbench_cv.adversary.victim import SearchResult, Victim, frozen_eval, non_finite, require_raw
 from robustbench_cv.data.class_map import ClassMap
 from robustbench_cv.errors import UserError

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.attack_references import Aim, Clean, detections_and_annotations
 from robustbench_cv.adversary.objective import Objective
-from robustbench_cv.adversary.references import Aim, Clean, detections_and_annotations
 from robustbench_cv.boxes import area
 from robustbench_cv.types import Candidates
 

@@ -14,11 +14,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.attack_references import Aim, Clean, annotated_targets, own_detections
 from robustbench_cv.adversary.constraint import TINY
+from robustbench_cv.adversary.gradient_transforms import Transform, stateless
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.detection import FLOOR
-from robustbench_cv.adversary.references import Aim, Clean, annotated_targets, own_detections
-from robustbench_cv.adversary.transforms import Transform, stateless
 from robustbench_cv.boxes import iou
 from robustbench_cv.errors import UserError
 from robustbench_cv.types import IGNORE, BoxTarget, Candidates, MaskTarget, PixelLogits

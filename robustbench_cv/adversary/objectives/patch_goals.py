@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from robustbench_cv.adversary.attack_references import Aim, Clean, Reference, annotated_targets
 from robustbench_cv.adversary.candidate_matching import overlapping
 from robustbench_cv.adversary.criteria import Success
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.detection import FLOOR, log_of_rest
-from robustbench_cv.adversary.references import Aim, Clean, Reference, annotated_targets
 from robustbench_cv.boxes import iou
 from robustbench_cv.errors import UserError
 from robustbench_cv.models.labels import class_index

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from robustbench_cv.adversary.attack_references import Aim, Clean, own_detections
 from robustbench_cv.adversary.constraint import TINY
+from robustbench_cv.adversary.gradient_transforms import Transform, stateless
 from robustbench_cv.adversary.objective import Objective
-from robustbench_cv.adversary.references import Aim, Clean, own_detections
-from robustbench_cv.adversary.transforms import Transform, stateless
 from robustbench_cv.boxes import iou
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.types import BoxTarget, Candidates, Proposals

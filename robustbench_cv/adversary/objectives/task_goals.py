@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from robustbench_cv.adversary.attack_references import Reference, annotated_targets, own_detections
 from robustbench_cv.adversary.criteria import Success, misclassified, objects_vanished, pixels_wrong
 from robustbench_cv.adversary.objective import Objective
 from robustbench_cv.adversary.objectives.classification import classifier_objective
 from robustbench_cv.adversary.objectives.detection import vanish_objects
 from robustbench_cv.adversary.objectives.segmentation import pixel_cross_entropy
 from robustbench_cv.adversary.problem import Keep
-from robustbench_cv.adversary.references import Reference, annotated_targets, own_detections
 
 
 class Goal(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.gradient_transforms import State
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State
 
 
 class _State(NamedTuple):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.constraints.l1_projection import project_onto_l1_ball, sparse_sign
+from robustbench_cv.adversary.gradient_transforms import State
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State
 
 
 class _State(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from robustbench_cv.adversary.gradient_transforms import State, Transform
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State, Transform
 
 
 @dataclass(frozen=True)

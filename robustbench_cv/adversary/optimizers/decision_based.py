@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.attack_facts import AttackFacts, within
+from robustbench_cv.adversary.attack_references import Reference, annotated_targets
 from robustbench_cv.adversary.constraint import Constraint
 from robustbench_cv.adversary.criteria import Success
-from robustbench_cv.adversary.references import Reference, annotated_targets
 from robustbench_cv.adversary.victim import SearchResult, Victim, checked_size, non_finite, require_raw
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise

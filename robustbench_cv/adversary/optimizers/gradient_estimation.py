@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.gradient_transforms import State, Transform
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State, Transform
 from robustbench_cv.errors import UserError
 from robustbench_cv.noise import Noise
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from robustbench_cv.adversary.constraints.hyperplane_projection import DUAL
+from robustbench_cv.adversary.gradient_transforms import State
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State
 from robustbench_cv.types import ClassTarget, Logits, Target
 
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from robustbench_cv.adversary.attack import Attack
 from robustbench_cv.adversary.constraints.lp import Linf
 from robustbench_cv.adversary.criteria import misclassified
+from robustbench_cv.adversary.gradient_transforms import State, Transform, chain, gaussian_smoothing, l1_mean, momentum, scale, steepest
 from robustbench_cv.adversary.objectives.classification import cross_entropy
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.optimizers.ascent import Ascent
 from robustbench_cv.adversary.optimizers.step_size import require_step
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State, Transform, chain, gaussian_smoothing, l1_mean, momentum, scale, steepest
-from robustbench_cv.adversary.views import resized_and_padded
+from robustbench_cv.adversary.random_views import resized_and_padded
 from robustbench_cv.types import Logits
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.gradient_transforms import State
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from robustbench_cv.adversary.gradient_transforms import State
 from robustbench_cv.adversary.optimizer import Optimizer
 from robustbench_cv.adversary.problem import Problem
-from robustbench_cv.adversary.transforms import State
 
 BLOCK = 128
 """Steps whose random numbers are drawn at once: a generator a sample and step would cost as much as a small network."""

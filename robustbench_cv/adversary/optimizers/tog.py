@@ -6,8 +6,8 @@ With decay=0, ten steps and the default alpha it is the paper's: steps of 2/255 
 from __future__ import annotations
 
 from robustbench_cv.adversary.constraints.lp import Linf
+from robustbench_cv.adversary.gradient_transforms import Transform, chain, l1_mean, momentum, scale, steepest
 from robustbench_cv.adversary.optimizers.step_size import require_step
-from robustbench_cv.adversary.transforms import Transform, chain, l1_mean, momentum, scale, steepest
 
 STEPS = 20
 """Twice the paper's (project choice): regions are proposed anew at every step, and those that take an object's place are seen late."""

@@ -14,8 +14,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from robustbench_cv.adversary.references import Clean
-from robustbench_cv.adversary.transforms import adam, stateless
+from robustbench_cv.adversary.attack_references import Clean
+from robustbench_cv.adversary.gradient_transforms import adam, stateless
 from robustbench_cv.adversary.universal.universal_attack import UniversalAttack
 from robustbench_cv.adversary.victim import Victim, frozen_eval, non_finite, require_raw
 from robustbench_cv.batching import positions_by_shape

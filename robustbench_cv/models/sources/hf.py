@@ -12,13 +12,13 @@ from torch import nn
 from robustbench_cv.arguments import ClassCount, Fraction, NonNegativeInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.optional_import import need
 from robustbench_cv.models.sources.hf_detection import ImageProcessor, hf_detector
 from robustbench_cv.models.sources.hf_segmentation import segformer_model
 from robustbench_cv.models.sources.offline import reachable
+from robustbench_cv.recorded_reads import record_read
 from robustbench_cv.types import AnyModel
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json")

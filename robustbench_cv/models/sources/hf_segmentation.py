@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.adapt import Segmenter, segmenter
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.optional_import import need
 from robustbench_cv.models.sources.offline import missing_weights, reachable
 from robustbench_cv.models.weights.initial_weights import parse_size
+from robustbench_cv.recorded_reads import record_read
 from robustbench_cv.types import Labels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

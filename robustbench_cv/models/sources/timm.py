@@ -13,11 +13,11 @@ from torch import nn
 from robustbench_cv.arguments import PositiveInt
 from robustbench_cv.catalogue import model
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.adapt import Classifier, classifier
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.sources.offline import missing_weights, reachable
+from robustbench_cv.recorded_reads import record_read
 from robustbench_cv.types import Labels
 
 

@@ -17,10 +17,10 @@ from torch.hub import get_dir
 
 from robustbench_cv.bundled_weights import having
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint import load_checkpoint
 from robustbench_cv.models.labels import class_names
 from robustbench_cv.models.sources.offline import missing_weights, reachable
+from robustbench_cv.recorded_reads import record_read
 from robustbench_cv.tasks import Task
 
 

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint import split_key
 from robustbench_cv.models.checkpoint_formats import RefusedPickle, read_weights
+from robustbench_cv.recorded_reads import record_read
 
 LOG = logging.getLogger("robustbench_cv")
 

@@ -15,9 +15,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.models.checkpoint_formats import is_safetensors
 from robustbench_cv.models.quantized import quantize
+from robustbench_cv.recorded_reads import record_read
 
 KEY = "robustbench_cv"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.files import decode_text, is_file, read_regular
+from robustbench_cv.recorded_reads import record_read
 
 ALIASES = {"network": "net", "conv": "convolutional", "conn": "connected", "max": "maxpool"}
 """Shorter names that Darknet knows for the same layers."""
@@ -23,11 +23,12 @@ T = TypeVar("T", int, float)
 
 @dataclass(frozen=True)
 class Section:
-    """One bracketed section. line: where it starts in its file, 0 where it came from none."""
+    """One bracketed section. line, source: where it starts, and in which file; 0 and empty where it came from none."""
 
     kind: str
     options: Mapping[str, str] = field(default_factory=dict)
     line: int = 0
+    source: str = ""
 
     def text(self, key: str, default: str = "") -> str:
         """As written."""
@@ -85,9 +86,9 @@ class Section:
         raise self.wrong(f"has {key}={_shorten(str(value))}; it must be {allowed}")
 
     def wrong(self, what: str) -> UserError:
-        """An error that names this section."""
-        where = f" (line {self.line})" if self.line else ""
-        return UserError(f"the Darknet section [{_shorten(self.kind)}]{where} {what}")
+        """An error that names this section, its line and its file."""
+        place = f"{self.source}, line {self.line}: " if self.source else f"line {self.line}: " if self.line else ""
+        return UserError(f"{place}the Darknet section [{_shorten(self.kind)}] {what}")
 
 
 def _shorten(text: str, most: int = 40) -> str:
@@ -116,7 +117,7 @@ def parse(text: str, where: str = "cfg") -> tuple[Section, ...]:
         sections[-1][1].setdefault(key.strip(), value.strip())
     if not sections or sections[0][0] != "net":
         raise UserError(f"{where} is not a Darknet cfg: its first section must be [net]")
-    return tuple(Section(*section) for section in sections)
+    return tuple(Section(*section, source=where) for section in sections)
 
 
 def read(path: str | Path) -> tuple[Section, ...]:

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_cv.errors import UserError
-from robustbench_cv.file_reads import record_read
 from robustbench_cv.files import open_regular
 from robustbench_cv.models.detectors.darknet import layers
 from robustbench_cv.models.detectors.darknet.network import DarknetNetwork
+from robustbench_cv.recorded_reads import record_read
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from robustbench_cv.check_findings import Finding
 from robustbench_cv.cli import main
 from robustbench_cv.errors import UserError
 from robustbench_cv.registry import load_file
-from robustbench_cv.rendering import exports, hand_outs
+from robustbench_cv.rendering import comments_and_cards, exports
 from robustbench_cv.rendering.leaderboard import leaderboard, leaderboard_html, ranked
-from robustbench_cv.rendering.publish import build_items, summary_csv
+from robustbench_cv.rendering.write_report import build_items, summary_csv
 from robustbench_cv.results import Results
 
 synthetic: ModuleType = load_file(Path(__file__).parent / "synthetic_results.py")
@@ -35,7 +35,7 @@ def results() -> Results:
 
 def test_parquet_holds_what_the_csv_holds(results: Results) -> None:
     text = summary_csv(results)
-    table = pyarrow.parquet.read_table(io.BytesIO(hand_outs.summary_parquet(text)))
+    table = pyarrow.parquet.read_table(io.BytesIO(comments_and_cards.summary_parquet(text)))
     rows = list(csv.DictReader(io.StringIO(text)))
     assert table.num_rows == len(rows)
     assert [v is None for v in table["value"].to_pylist()] == [row["value"] == "" for row in rows]
@@ -44,7 +44,7 @@ def test_parquet_holds_what_the_csv_holds(results: Results) -> None:
 
 
 def test_a_model_card_is_metadata_that_a_hub_reads(results: Results) -> None:
-    cards = hand_outs.model_cards(results)
+    cards = comments_and_cards.model_cards(results)
     _, head, text = cards["resnet-small.md"].split("---\n", 2)
     (entry,) = yaml.safe_load(head)["model-index"]
     (made,) = entry["results"]
@@ -62,14 +62,14 @@ def test_each_model_has_a_card_of_its_own_whatever_it_is_called(results: Results
     names = ["\u6a21\u578b\u7532", "\u6a21\u578b\u4e59", "ResNet 50", "resnet-50", "a" * 10_000, "../../escaped"]
     groups = [replace(results.groups()[0], model=name) for name in names]
     monkeypatch.setattr(type(results), "groups", lambda self: groups)
-    monkeypatch.setattr(hand_outs, "_card", lambda results, model: model)
-    cards = hand_outs.model_cards(results)
+    monkeypatch.setattr(comments_and_cards, "_card", lambda results, model: model)
+    cards = comments_and_cards.model_cards(results)
     assert sorted(cards.values()) == sorted(names)
     assert all(len(file) < 200 and "/" not in file for file in cards)
 
 
 def test_the_comment_for_a_pull_request_is_short_and_names_gates(results: Results) -> None:
-    text = hand_outs.short_markdown(results, build_items(results, ["robustness", "main-table"]))
+    text = comments_and_cards.short_markdown(results, build_items(results, ["robustness", "main-table"]))
     assert "gate **" in text
     assert "resnet-small" in text
     assert "forwards" not in text
@@ -84,7 +84,7 @@ def test_trackers_get_every_number_that_may_be_shown(results: Results) -> None:
         exports.export(results, "somewhere")
 
 
-# `uv run --with tensorboard --with mlflow --with wandb pytest tests/test_hand_outs.py` has them all.
+# `uv run --with tensorboard --with mlflow --with wandb pytest tests/test_comments_and_cards.py` has them all.
 @pytest.mark.parametrize(
     ("name", "module", "pattern"),
     [("tensorboard", "tensorboard", "*/events*"), ("mlflow", "mlflow", "mlflow.db"), ("wandb", "wandb", "wandb/offline*")],

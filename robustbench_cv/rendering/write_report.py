@@ -11,7 +11,7 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import REPORTS, build_stored
 from robustbench_cv.files import write_bytes
-from robustbench_cv.rendering import citations, drawings, escape, hand_outs, paper, pdf_report, reporting
+from robustbench_cv.rendering import citations, comments_and_cards, drawing_cache, escape, paper, pdf_report, reporting
 from robustbench_cv.rendering.figures import Chart, save
 from robustbench_cv.rendering.film_strips import Gallery
 from robustbench_cv.rendering.junit import junit_xml
@@ -47,7 +47,7 @@ def publish(results: Results, out: Path, reports: Sequence[str], venue: Venue = 
 
     reports: specs of registered reports, in the order of the page. venue: for what is printed. UserError for a report that is unknown.
     """
-    items = drawings.with_kept(paper.for_venue(build_items(results, reports), venue), results, reports)
+    items = drawing_cache.with_kept(paper.for_venue(build_items(results, reports), venue), results, reports)
     folder = RunFolder(out)
     tables, figures = folder.report / "tables", folder.report / "figures"
     texts = {
@@ -64,9 +64,9 @@ def publish(results: Results, out: Path, reports: Sequence[str], venue: Venue = 
             texts[tables / f"{item.label}.tex"] = item.to_latex(venue)
             texts[tables / f"{item.label}.csv"] = item.to_csv()
     pictures = {figures / f"{item.label}.png": item.to_png() for item in items if isinstance(item, Gallery)}
-    pictures |= {folder.report / "summary.parquet": hand_outs.summary_parquet(texts[folder.summary])}
-    texts[folder.report / "pull-request.md"] = hand_outs.short_markdown(results, printed)
-    texts |= {folder.report / "model-cards" / name: text for name, text in hand_outs.model_cards(results).items()}
+    pictures |= {folder.report / "summary.parquet": comments_and_cards.summary_parquet(texts[folder.summary])}
+    texts[folder.report / "pull-request.md"] = comments_and_cards.short_markdown(results, printed)
+    texts |= {folder.report / "model-cards" / name: text for name, text in comments_and_cards.model_cards(results).items()}
     results.save_estimates()
     for path, content in ({path: text.encode("utf-8") for path, text in texts.items()} | pictures).items():
         write_bytes(path, content)
@@ -74,7 +74,7 @@ def publish(results: Results, out: Path, reports: Sequence[str], venue: Venue = 
     if pdf_report.is_available():
         charts.append(folder.report / "report.pdf")
         write_bytes(charts[-1], pdf_report.pdf_report(results, printed))
-    drawings.keep(items, results, reports)
+    drawing_cache.keep(items, results, reports)
     return [*texts, *pictures, *charts]
 
 
