@@ -240,10 +240,12 @@ def test_disguised_probabilities_are_named(after: Change, words: str) -> None:
     assert re.search(words, found.evidence), found.evidence
 
 
-@pytest.mark.parametrize(("after", "words"), [(lambda v: torch.tanh(3 * v), "a tanh"), (lambda v: 1000 * v, "in the median")])
-def test_scores_without_a_usable_gradient_are_marked(after: Change, words: str) -> None:
+@pytest.mark.parametrize(
+    ("after", "verdict", "words"), [(lambda v: torch.tanh(3 * v), "warn", "a tanh"), (lambda v: 1000 * v, "note", "in the median")]
+)
+def test_scores_without_a_usable_gradient_are_told(after: Change, verdict: str, words: str) -> None:
     found = finding("s04-probabilities", CLASSIFIER, after=after)
-    assert (found.verdict, words in found.evidence) == ("warn", True), found.evidence
+    assert (found.verdict, words in found.evidence) == (verdict, True), found.evidence
 
 
 def test_cosines_are_no_tanh() -> None:

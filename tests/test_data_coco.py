@@ -524,7 +524,9 @@ def test_numbers_that_are_not_finite_cost_only_what_needs_them(root, word):
     assert data[1].id.endswith("b")
     width = text.replace(f'"width": {WIDTH}', f'"width": {word}', 1)
     line = next(k for k, row in enumerate(width.splitlines(), 1) if '"width"' in row)
-    with pytest.raises(UserError, match=rf"images\[0\]\.width.*\({word.replace('+', '.')} at line {line}, column 13 is no JSON number\)"):
+    with pytest.raises(
+        UserError, match=rf"entry 0 of 'images' .*: width is .*\({word.replace('+', '.')} at line {line}, column 13 is no JSON number\)"
+    ):
         build(root, text=width)
 
 

@@ -65,7 +65,7 @@ def _of_scores(rows: Tensor) -> Finding:
     lead = float((rows.double().topk(2).values @ rows.new_tensor([1.0, -1.0]).double()).median()) if rows.shape[1] > 1 else 0.0
     if lead > _FAR:
         evidence = f"the best score leads by {lead:.3g} in the median: its softmax is 1 in float32, and the gradient of its logarithm 0"
-        return Finding("S04", _TITLE, "warn", evidence, "divide the scores by their temperature, or attack the margin of the scores")
+        return Finding("S04", _TITLE, "note", evidence, "divide the scores by their temperature, or attack the margin of the scores")
     if high <= 0 and bool((rows.logsumexp(-1).abs() < _TOLERANCE).all()):
         return Finding("S04", _TITLE, "note", "outputs are log-probabilities: cross-entropy and margins are those of the logits")
     return Finding("S04", _TITLE, "pass", f"outputs run from {low:.3g} to {high:.3g} and do not sum to 1")
