@@ -107,10 +107,12 @@ def test_a_signal_while_a_cell_is_computed_drops_the_cell_alone(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_ends_a_run_with_the_command_to_go_on(name: str, given: tuple[str, str], tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    out, number = tmp_path / "out", signal.Signals[name]
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)  # nohup ignores SIGHUP for all its children, and a run keeps to that
     with started(command(*given, out)) as process:
         wait_for_records(out, process)
-        process.send_signal(signal.Signals[name])
+        process.send_signal(number)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 5
     assert "Traceback" not in said

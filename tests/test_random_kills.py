@@ -42,6 +42,11 @@ def conclusions(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in kept}
 
 
+def parts(out: Path) -> set[str]:
+    """The files that hold records."""
+    return {str(path) for path in (out / "records").rglob("*.parquet")}
+
+
 def recorded(out: Path) -> dict[tuple[str, str, str], str]:
     """Every record that lies in the folder, by model, condition and sample; each part can be read."""
     found = {}
@@ -76,16 +81,23 @@ def test_fifty_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
     process = start(whole, 1)
     wait_for_lock(process, whole)
     begun = time.monotonic()
+    while process.poll() is None and not parts(whole):
+        time.sleep(0.01)
+    first_record = time.monotonic()
     assert process.wait() == 0
-    longest = 1.1 * (time.monotonic() - begun)
+    longest, recording = 1.1 * (time.monotonic() - begun), time.monotonic() - first_record
     wanted, complete = conclusions(whole), len(recorded(whole))
     assert wanted
     before: dict[tuple[str, str, str], str] = {}
     while killed < KILLS:
         process = start(out, draw.choice((1, 1, 2)))
         wait_for_lock(process, out)
-        delay = time.monotonic() + draw.uniform(0, longest)
+        # At any moment, or soon after a record was written: a start, with its imports and checks, takes longer than the records.
+        at_a_record, there = draw.random() < 0.7, parts(out)
+        delay = time.monotonic() + (longest if at_a_record else draw.uniform(0, longest))
         while process.poll() is None and time.monotonic() < delay:
+            if at_a_record and parts(out) != there:
+                delay, at_a_record = time.monotonic() + draw.uniform(0, recording / 4), False
             time.sleep(0.005)
         if process.poll() is None:
             children = _children(process.pid)
