@@ -39,6 +39,9 @@ families (the {_USUAL} usual mistakes have one half of the {SIGNIFICANT:g} to th
 that are allowed, at the {SAMPLES} samples and at more; the best of the family is the remedy that is printed. Where chance explains what is
 right under every reading, S00 says so. A model whose first convolution sees {HUGE**0.5:.0f} x {HUGE**0.5:.0f} px or more, whatever size it
 is handed, is asked of {SAMPLES_OF_HUGE} samples once, and only the usual mistakes are tried: a pass of it takes a second or more on a CPU.
+Measured on two cores: a ResNet-50 at 224 x 224 px that is right on 83 % of its samples takes 40 seconds (536 images), one whose answers
+change with every touch of an image 67 (884 images), and torchvision's Faster R-CNN (ResNet-50, FPN) at 800 x 800 px, with the start of the
+command, 108.
 
 ## What is checked
 
