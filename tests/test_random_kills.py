@@ -81,11 +81,15 @@ def test_fifty_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
     process = start(whole, 1)
     wait_for_lock(process, whole)
     begun = time.monotonic()
-    while process.poll() is None and not parts(whole):
+    seen: set[str] = set()
+    changes = []
+    while process.poll() is None:
+        if (now := parts(whole)) != seen:
+            seen = now
+            changes.append(time.monotonic())
         time.sleep(0.01)
-    first_record = time.monotonic()
     assert process.wait() == 0
-    longest, recording = 1.1 * (time.monotonic() - begun), time.monotonic() - first_record
+    longest, recording = 1.1 * (time.monotonic() - begun), changes[-1] - changes[0]
     wanted, complete = conclusions(whole), len(recorded(whole))
     assert wanted
     before: dict[tuple[str, str, str], str] = {}
@@ -97,7 +101,7 @@ def test_fifty_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
         delay = time.monotonic() + (longest if at_a_record else draw.uniform(0, longest))
         while process.poll() is None and time.monotonic() < delay:
             if at_a_record and parts(out) != there:
-                delay, at_a_record = time.monotonic() + draw.uniform(0, recording / 4), False
+                delay, at_a_record = time.monotonic() + draw.uniform(0, recording), False
             time.sleep(0.005)
         if process.poll() is None:
             children = _children(process.pid)
@@ -108,10 +112,10 @@ def test_fifty_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
             process.kill()
             process.wait()
             killed += 1
-            now = recorded(out)
-            assert before.items() <= now.items(), "a record that was there is gone, or another one"
-            before = now
-            between += 0 < len(now) < complete
+            left = recorded(out)
+            assert before.items() <= left.items(), "a record that was there is gone, or another one"
+            before = left
+            between += 0 < len(left) < complete
             continue
         assert process.returncode == 0
         assert conclusions(out) == wanted
