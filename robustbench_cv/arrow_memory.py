@@ -1,7 +1,7 @@
 """Bytes for Arrow's readers, in memory that is Arrow's own.
 
 Arrow's threads let go of what they read whenever they come to it. Where that was a Python object they have to ask Python for it, and while
-Python ends that aborts the whole process ("terminate called without an active exception", exit code 134): once in ten times under load.
+Python ends that aborts the whole process, now and then ("terminate called without an active exception", exit code 134).
 """
 
 from __future__ import annotations

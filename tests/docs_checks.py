@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.checks.check import HUGE
-from robustbench_cv.checks.check_declarations import COSTS, STAGES, actions
+from robustbench_cv.checks.check_declarations import COSTS, STAGES, actions, id_and_title
 from robustbench_cv.checks.compare_readings import SIGNIFICANT
 from robustbench_cv.checks.doctor import MOST_SAMPLES, SAMPLES, SAMPLES_OF_HUGE
 from robustbench_cv.checks.input_geometry import sizes, symmetries
@@ -96,16 +96,11 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
 
 
-def id_of(name: str) -> str:
-    """The id in a check's registered name: "S09" of "s09-gradients"."""
-    return name.partition("-")[0].upper()
-
-
 def _row(name: str) -> tuple[str, ...]:
     entry = CHECKS.entry(name)
     question = (importlib.import_module(entry.module).__doc__ or "").splitlines()[0].split(": ", 1)[-1]
     stage, cost = STAGES[str(entry.facts["stage"])], COSTS[str(entry.facts["cost"])]
-    return (id_of(name), question, entry.summary, stage, cost, ", ".join(actions(name)), str(entry.facts["gives"]))
+    return (id_and_title(name)[0], question, entry.summary, stage, cost, ", ".join(actions(name)), str(entry.facts["gives"]))
 
 
 if __name__ == "__main__":

@@ -218,6 +218,27 @@ def test_a_symmetry_moves_boxes_as_it_moves_pixels_and_its_inverse_undoes_it(nam
     torch.testing.assert_close(back, box)
 
 
+def _of_these(x: Tensor) -> Tensor:
+    known = {float(s.image.double().mean()) for s in scenes("classification")}
+    if not {float(image.double().mean()) for image in x} <= known:
+        raise ValueError("another image")
+    return x
+
+
+def _of_one_size(x: Tensor) -> Tensor:
+    if x.shape[-2:] != scenes("classification")[0].image.shape[-2:]:
+        raise ValueError("another size")
+    return x
+
+
+def test_what_the_model_refuses_is_not_said_to_be_no_better() -> None:
+    assert finding("s02-normalisation", CLASSIFIER).verdict == "pass"
+    found = finding("s02-normalisation", CLASSIFIER, before=_of_these)
+    assert (found.verdict, "none could be tried" in found.evidence) == ("not applicable", True), found.evidence
+    found = finding("s37-input-geometry", CLASSIFIER, before=_of_one_size)
+    assert (found.verdict, "on 4 more the model raises" in found.evidence) == ("pass", True), found.evidence
+
+
 def test_colour_spaces_undo_each_other() -> None:
     x = torch.rand(2, 3, 5, 5)
     torch.testing.assert_close(ycbcr_to_rgb(rgb_to_ycbcr(x)), x, atol=1e-5, rtol=0)

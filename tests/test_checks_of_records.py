@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,24 @@ def test_an_attack_that_8_bits_round_away_is_noted(finished: tuple[Results, str]
     plain = check(AfterRun(results, {("classification", name): model}))
     assert all("of 8 pictures" in f.evidence if f.verdict == "note" else f.verdict == "pass" for f in plain)
     assert [f.verdict for f in check(AfterRun(results, {}))] == ["not applicable"]
+
+
+def test_pictures_that_cannot_be_read_are_nobodys_proof(finished: tuple[Results, str], tmp_path: Path) -> None:
+    results, spec = finished
+    assert results.folder is not None
+    whole = {
+        f.condition: f
+        for f in CHECKS.build("s15-eight-bits")(AfterRun(results, {("classification", results.groups()[0].model): build(spec)}))
+    }
+    copy = tmp_path / "run"
+    shutil.copytree(results.folder, copy)
+    for picture in (copy / "images").rglob("*-after.png"):
+        picture.write_bytes(picture.read_bytes()[:40])
+    damaged = Results.open(copy)
+    after = AfterRun(damaged, {("classification", damaged.groups()[0].model): build(spec)})
+    assert {f.verdict for f in whole.values()} <= {"pass", "note"}
+    assert [f.verdict for f in CHECKS.build("s15-eight-bits")(after)] == ["not applicable"]
+    assert {f.verdict for f in CHECKS.build("s14-saved-images")(after)} == {"stop"}
 
 
 @pytest.mark.parametrize("task", ["classification", "segmentation", "detection"])

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.check_findings import Finding
+from robustbench_cv.checks.check_declarations import id_and_title
 from robustbench_cv.errors import UserError
 
 
 def check_allowed(ids: Iterable[str]) -> tuple[str, ...]:
     """Ids of checks, such as "S07", in their own spelling. UserError for one that no check has, with the closest."""
-    known = sorted({name.partition("-")[0].upper() for name in CHECKS.names()})
+    known = sorted({id_and_title(name)[0] for name in CHECKS.names()})
     chosen = []
     for id_ in ids:
         plain = id_.strip().upper()

@@ -34,6 +34,16 @@ def check_names(stage: str) -> list[str]:
     return [name for name, entry in sorted(CHECKS.entries().items()) if entry.facts.get("stage") == stage]
 
 
+def id_and_title(name: str) -> tuple[str, str]:
+    """Of a check by its registered name: by these a finding says whose it is, and --allow and docs/checks.md name it.
+
+    >>> id_and_title("s07-batch")
+    ('S07', 'batch')
+    """
+    id_, _, title = name.partition("-")
+    return id_.upper(), title.replace("-", " ")
+
+
 def actions(name: str) -> tuple[Verdict, ...]:
     """What a check may do beside passing, the severest first: "stop", "warn", "note"."""
     said = str(CHECKS.entry(name).facts.get("action", "")).split()

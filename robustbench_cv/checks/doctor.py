@@ -13,7 +13,7 @@ import numpy
 from robustbench_cv.catalogue import CHECKS
 from robustbench_cv.check_findings import SEVERITY, Finding
 from robustbench_cv.checks.check import Preflight
-from robustbench_cv.checks.check_declarations import check_names, held
+from robustbench_cv.checks.check_declarations import check_names, held, id_and_title
 from robustbench_cv.checks.d04_sizes import odd_image
 from robustbench_cv.checks.data_survey import SKIP_BAD, refused_shapes, survey
 from robustbench_cv.data.class_map import ClassMap
@@ -56,7 +56,7 @@ def diagnose(
     where = {"model": model.info.name, "dataset": dataset.name, "task": model.info.task}
     of_data = []
     for name in check_names("data"):
-        begins(" ".join(_id_and_title(name)))
+        begins(" ".join(id_and_title(name)))
         of_data.append(replace(held(name, [CHECKS.build(name)(seen)])[0], **where))
     unusable = seen.unusable()
     usable = [i for i in indices if i not in unusable]
@@ -170,7 +170,7 @@ def _examine_all(subject: Preflight, begins: Callable[[str], None]) -> list[Find
     while waiting:
         name = next(n for n in waiting if not set(_needs(n)) & set(waiting))
         waiting.remove(name)
-        begins(" ".join(_id_and_title(name)))
+        begins(" ".join(id_and_title(name)))
         stopped = next((findings[n] for n in _needs(name) if n in findings and findings[n].verdict == "stop"), None)
         findings[name] = _not_tried(name, stopped) if stopped else _examine_one(name, subject)
     return list(findings.values())
@@ -183,7 +183,7 @@ def _needs(name: str) -> list[str]:
 
 
 def _not_tried(name: str, stopped: Finding) -> Finding:
-    id_, title = _id_and_title(name)
+    id_, title = id_and_title(name)
     return Finding(id_, title, "not applicable", f"not tried, since {stopped.check} says stop", f"mend {stopped.check}, then check again")
 
 
@@ -193,7 +193,7 @@ def _examine_one(name: str, subject: Preflight) -> Finding:
     except NotApplicable as missing:
         if missing.code != NEEDS_MODEL:
             raise
-        return Finding(*_id_and_title(name), "not applicable", str(missing))
+        return Finding(*id_and_title(name), "not applicable", str(missing))
     except RobustBenchError:
         raise
     except (Exception, SystemExit) as error:
@@ -204,8 +204,8 @@ def _examine_one(name: str, subject: Preflight) -> Finding:
             remedy = (
                 "a bug of robustbench-cv, not of the model: please report it; until it is mended, nothing is known of what this check asks"
             )
-            return Finding(*_id_and_title(name), "warn", f"the check itself {what}", remedy)
-        return Finding(*_id_and_title(name), "stop", f"the model {what}", "let the model take any image of this data set")
+            return Finding(*id_and_title(name), "warn", f"the check itself {what}", remedy)
+        return Finding(*id_and_title(name), "stop", f"the model {what}", "let the model take any image of this data set")
     return held(name, [finding])[0]
 
 
@@ -214,12 +214,6 @@ def _is_the_checks(error: BaseException) -> bool:
     return is_ours(error) and not any(
         str(frame.f_globals.get("__name__", "")).startswith("robustbench_cv.models.") for frame, _ in traceback.walk_tb(error.__traceback__)
     )
-
-
-def _id_and_title(name: str) -> tuple[str, str]:
-    """A check's id and title from its registered name, where it could not speak for itself."""
-    id_, _, title = name.partition("-")
-    return id_.upper(), title.replace("-", " ")
 
 
 def _one_cause(findings: Sequence[Finding]) -> list[Finding]:

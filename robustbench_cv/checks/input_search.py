@@ -47,7 +47,8 @@ _FINALISTS, _FEW_FINALISTS = 5, 2
 class Trial(NamedTuple):
     """A member, how it compared, and its predictions by the position of the sample. is_full: it met all samples.
 
-    promise: by how much quality rose, the mean over the samples that were met; None where nothing can come of it.
+    promise: by how much quality rose, the mean over the samples that were met; None where nothing can come of it. refused: the model raised
+    on the changed images.
     """
 
     member: Member
@@ -55,13 +56,14 @@ class Trial(NamedTuple):
     said: Mapping[int, Prediction] = {}
     is_full: bool = False
     promise: float | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True)
 class Searched:
     """What a search found. tried: p-values are corrected. found: the best significant member, if any, and `member`, which it compares.
 
-    samples: how many decided.
+    samples: how many decided. refused: of how many members nothing is known, since the model raised on the changed images.
     """
 
     declared: Quality
@@ -69,6 +71,7 @@ class Searched:
     found: Comparison | None
     member: Member | None
     samples: int
+    refused: int = 0
 
 
 @functools.cache
@@ -105,7 +108,7 @@ def search(subject: Preflight, members: Sequence[Member]) -> Searched:
     tried = [t.comparison if t.is_full else replace(t.comparison, p=1.0) for t in trials]
     found = best_of([t.comparison for t in trials if t.is_full])
     member = next((m for m in members if found and m.name == found.name), None)
-    return Searched(declared, tried, found, member, samples)
+    return Searched(declared, tried, found, member, samples, sum(t.refused for t in trials))
 
 
 def report(check: str, title: str, subject: Preflight, members: Sequence[Member]) -> Finding:
@@ -121,9 +124,13 @@ def report(check: str, title: str, subject: Preflight, members: Sequence[Member]
     nothing = no_evidence(searched.declared, searched.tried)
     if nothing:
         return Finding(check, title, "not applicable", nothing)
+    if searched.refused == len(searched.tried):
+        return Finding(check, title, "not applicable", "the model raises on changed images, whatever the change: none could be tried")
     highest = max(searched.tried, key=lambda c: c.changed if c.p < 1 else -1.0)
     best_said = f"; the best: {highest}" if highest.p < 1 else ""
-    return Finding(check, title, "pass", f"none of {len(searched.tried)} other readings is significantly better{best_said}")
+    count = len(searched.tried) - searched.refused
+    untried = f"; on {searched.refused} more the model raises" if searched.refused else ""
+    return Finding(check, title, "pass", f"none of {count} other readings is significantly better{best_said}{untried}")
 
 
 def best_of(tried: Sequence[Comparison]) -> Comparison | None:
@@ -154,12 +161,14 @@ def _probe_counts(subject: Preflight) -> tuple[tuple[int, int], ...]:
 
 def _probe(subject: Preflight, declared: Quality, member: Member, probes: Sequence[int]) -> Trial:
     """The member on a few samples: without promise where it makes too few of them better."""
-    trial = _refused(declared, member)
+    trial = _no_better(declared, member)
     said: dict[int, Prediction] = {}
     for count, wanted in _probe_counts(subject):
         tried = list(probes[:count])
-        if not tried or not _ask(subject, member, tried, said):
-            return _refused(declared, member)
+        if not tried:
+            return trial  # the declared reading makes no mistake
+        if not _ask(subject, member, tried, said):
+            return trial._replace(refused=True)
         before = Quality(declared.right[tried], declared.fine[tried], declared.skill)
         few = measure_ranking(subject.part(tried), [said[i] for i in tried])
         wins, losses = int((few.right > before.right).sum()), int((few.right < before.right).sum())
@@ -177,7 +186,7 @@ def _meet(subject: Preflight, declared: Quality, trial: Trial) -> Trial:
         if _is_futile(subject, declared, member, said):
             return trial._replace(comparison=replace(trial.comparison, p=1.0), said=said, promise=_promise(subject, declared, said))
         if not _ask(subject, member, unmet[:_AT_ONCE], said):
-            return _refused(declared, member)
+            return _no_better(declared, member)._replace(refused=True)
         unmet = unmet[_AT_ONCE:]
     comparison = _compare(subject, declared, member, [said[i] for i in range(len(subject.samples))])
     promise = comparison.gain if comparison.gain > 0 or comparison.p < 1 else None
@@ -206,8 +215,8 @@ def _promise(subject: Preflight, declared: Quality, said: Mapping[int, Predictio
     return rise if rise > 0 else None
 
 
-def _refused(declared: Quality, member: Member) -> Trial:
-    """A member that nothing can be said of: it is no better than the declared reading."""
+def _no_better(declared: Quality, member: Member) -> Trial:
+    """A member that is no better than the declared reading, as far as can be said."""
     mean = float(declared.right.mean()) if len(declared.right) else 0.0
     return Trial(member, Comparison(member.name, mean, mean, declared.skill, 1.0))
 

@@ -14,7 +14,6 @@ from robustbench_cv.models.adapt import weights_sha256
 from robustbench_cv.types import HasModule, Model
 
 _TITLE = "nothing mutated"
-_MOST = 8
 
 
 @check(
@@ -31,7 +30,7 @@ def s06_mutation() -> Before:
 
 def _examine(subject: Preflight) -> Finding:
     module = subject.model.module if isinstance(subject.model, HasModule) else None
-    images = subject.few_images(1 if subject.is_huge else _MOST)
+    images = subject.few_images(1) if subject.is_huge else subject.few_images()
     before = _state(subject, module, images)
     model = cast("Model[Any]", subject.model)
     with torch.no_grad():

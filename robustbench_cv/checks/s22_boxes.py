@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy
 import torch
@@ -13,11 +14,12 @@ from robustbench_cv import boxes
 from robustbench_cv.catalogue import METRICS, check
 from robustbench_cv.check_findings import Finding, Fix
 from robustbench_cv.checks.box_frames import learn, pairs_of, reframed
+from robustbench_cv.checks.box_readings import READINGS, Reading, readings_of_file, readings_of_model
 from robustbench_cv.checks.check import Before, Preflight
 from robustbench_cv.checks.compare_readings import Comparison, Quality, best, compare
 from robustbench_cv.errors import NotApplicable
 from robustbench_cv.metrics.coco_matching import MAX_DETECTIONS
-from robustbench_cv.model_from_predictions import ClosedModel
+from robustbench_cv.model_from_predictions import BoxFormat, ClosedModel
 from robustbench_cv.types import AnyModel, BoxPrediction, BoxTarget, Sample
 
 _TITLE = "box format"
@@ -26,22 +28,22 @@ _CHANCE = 0.35
 
 _WAY_OUT = "give boxes as x1, y1, x2, y2 in pixels of the image itself"
 
-_CORNERS = "x1, y1, x2, y2"
+
+Side = Literal["data", "model"]
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What boxes (N, 4) may have been meant as. convert: to xyxy pixels, given height and width in px. relative: shares of these.
+class _Attempt:
+    """A reading of the boxes of one side, and how it compared with the declared one."""
 
-    code: the same as Python about `boxes` (..., 4), `height` and `width`.
-    """
+    side: Side
+    format: str
+    reading: Reading
+    comparison: Comparison
 
-    convert: Callable[[Tensor, int, int], Tensor]
-    code: str
-    relative: bool = False
-
-    def __call__(self, boxes: Tensor, height: int, width: int) -> Tensor:
-        return self.convert(boxes, height, width)
+    @property
+    def meant(self) -> str:
+        return f"the {self.side}'s boxes are {self.format}"
 
 
 @check(
@@ -54,72 +56,6 @@ class Reading:
 def s22_boxes() -> Before:
     """Boxes lie in the image with x2 > x1, ground truth fed back scores AP 1, and no other reading of either side's boxes fits better."""
     return _examine
-
-
-def _from_centres(b: Tensor) -> Tensor:
-    return torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1)
-
-
-_SHARES = "boxes = boxes * boxes.new_tensor([width, height, width, height])"
-_XYWH = "boxes = torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1)"
-_CENTRES = "boxes = torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], -1)"
-
-READINGS: dict[str, Reading] = {
-    "x, y, width, height": Reading(lambda b, h, w: boxes.xywh_to_xyxy(b), _XYWH),
-    "centre x, centre y, width, height": Reading(lambda b, h, w: _from_centres(b), _CENTRES),
-    "y1, x1, y2, x2": Reading(lambda b, h, w: b[:, [1, 0, 3, 2]], "boxes = boxes[..., [1, 0, 3, 2]]"),
-    "x1, x2, y1, y2": Reading(lambda b, h, w: b[:, [0, 2, 1, 3]], "boxes = boxes[..., [0, 2, 1, 3]]"),
-    "y1, y2, x1, x2": Reading(lambda b, h, w: b[:, [2, 0, 3, 1]], "boxes = boxes[..., [2, 0, 3, 1]]"),
-    "x1, y1, x2, y2 as shares of the image": Reading(lambda b, h, w: _scale(b, h, w), _SHARES, relative=True),
-    "centre x, centre y, width, height as shares of the image": Reading(
-        lambda b, h, w: _from_centres(_scale(b, h, w)), f"{_SHARES}; {_CENTRES}", relative=True
-    ),
-    "x, y, width, height as shares of the image": Reading(
-        lambda b, h, w: boxes.xywh_to_xyxy(_scale(b, h, w)), f"{_SHARES}; {_XYWH}", relative=True
-    ),
-}
-"""By what is said of them."""
-
-_TAKEN_FOR: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "x, y, width, height": (
-        lambda b: torch.cat([b[:, :2], b[:, 2:] - b[:, :2]], 1),
-        "boxes = torch.cat([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], -1)",
-    ),
-    "centre x, centre y, width, height": (
-        lambda b: torch.cat([(b[:, :2] + b[:, 2:]) / 2, b[:, 2:] - b[:, :2]], 1),
-        "boxes = torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], -1)",
-    ),
-}
-"""What boxes (N, 4) in xyxy were before somebody converted them from a format that may not have been theirs."""
-
-
-def _readings_of_model(model: AnyModel) -> dict[str, Reading]:
-    """What a model's boxes may have been meant as. Of a file of detections, in the terms in which the file writes boxes."""
-    if not isinstance(model, ClosedModel) or not model.box_format:
-        return READINGS | _UNDONE
-    own, as_shares, _ = model.box_format.partition(" as shares of the image")
-
-    def written(b: Tensor, height: int, width: int) -> Tensor:
-        raw = _TAKEN_FOR[own][0](b)
-        return raw / raw.new_tensor([width, height, width, height]) if as_shares else raw
-
-    def of_file(reading: Reading) -> Reading:
-        return Reading(lambda b, h, w: reading(written(b, h, w), h, w), reading.code, reading.relative)
-
-    others = {_CORNERS: Reading(lambda b, h, w: b, "")} | READINGS
-    return {name: of_file(reading) for name, reading in others.items() if name != model.box_format}
-
-
-def _undone(undo: Callable[[Tensor], Tensor], code: str) -> Reading:
-    return Reading(lambda b, h, w: undo(b), code)
-
-
-_UNDONE = {f"{_CORNERS}, converted from {name} once too often": _undone(undo, code) for name, (undo, code) in _TAKEN_FOR.items()}
-
-
-def _scale(shares: Tensor, height: int, width: int) -> Tensor:
-    """Shares of an image's sides in pixels."""
-    return shares * shares.new_tensor([width, height, width, height])
 
 
 def _examine(subject: Preflight) -> Finding:
@@ -138,26 +74,43 @@ def _of_fit(samples: Sequence[Sample], predictions: Sequence[BoxPrediction], mod
     """Whether the boxes of model and data agree under another reading."""
     surest = [p.boxes[: 2 * len(_truth(s)) + 5] for p, s in zip(predictions, samples, strict=True)]
     declared = _fit([_truth(s) for s in samples], surest)
-    tried = []
-    for name, reading in READINGS.items():
-        data = [reading(_truth(s), *_size(s)) for s in samples]
-        if _all_inside(samples, data):
-            tried.append(compare(f"the data's boxes read as {name}", declared, _fit(data, surest)))
-    for name, reading in _readings_of_model(model).items():
-        said = [reading(b, *_size(s)) for b, s in zip(surest, samples, strict=True)]
-        if _all_inside(samples, said):
-            tried.append(compare(f"the model's boxes read as {name}", declared, _fit([_truth(s) for s in samples], said)))
-    better = best(tried)
+    sides: dict[Side, dict[str, Reading]] = {"data": READINGS, "model": _readings_of_model(model)}
+    tried = (_attempt(side, name, reading, samples, surest, declared) for side in sides for name, reading in sides[side].items())
+    attempts = [attempt for attempt in tried if attempt is not None]
+    better = best([attempt.comparison for attempt in attempts])
     if better is not None and better.verdict == "stop":
-        box_format = model.box_format if isinstance(model, ClosedModel) and better.name.startswith("the model's") else ""
-        remedy = f"{_meant(better, tried)}: {_as_in_file(box_format) if box_format else _WAY_OUT}"
-        fix = None if box_format else _fix_of_reading(better, tried)
+        chosen = next(attempt for attempt in attempts if attempt.comparison.name == better.name)
+        alike = [a for a in attempts if abs(a.comparison.changed - better.changed) < 1e-6 and a.comparison.is_better]
+        box_format = model.box_format if isinstance(model, ClosedModel) and chosen.side == "model" else ""
+        # Swapping axes on one side is as good as on the other: then only the user can tell.
+        meant = f"either {alike[0].comparison.name}, or {alike[1].comparison.name}" if len(alike) > 1 else chosen.meant
+        remedy = f"{meant}: {_as_in_file(box_format) if box_format else _WAY_OUT}"
+        place = _PLACE.format("model or data" if len(alike) > 1 else chosen.side)
+        fix = None if box_format else Fix(chosen.reading.code, place)
         return Finding("S22", _TITLE, "stop", str(better), remedy, gain=better.gain, fix=fix)
     return _of_frame(samples, predictions, surest, declared)
 
 
-def _as_in_file(box_format: str) -> str:
-    return f"write them as {box_format}{'' if 'shares' in box_format else ' in pixels'}, as this kind of file has them"
+def _readings_of_model(model: AnyModel) -> dict[str, Reading]:
+    """What a model's boxes may have been meant as. Of a file of detections, in the terms in which the file writes boxes."""
+    of_file = model.box_format if isinstance(model, ClosedModel) else ""
+    return readings_of_file(of_file) if of_file else readings_of_model()
+
+
+def _attempt(
+    side: Side, name: str, reading: Reading, samples: Sequence[Sample], surest: Sequence[Tensor], declared: Quality
+) -> _Attempt | None:
+    """None where boxes read so would leave their images. surest: of each sample, the model's surest boxes (N, 4)."""
+    truth = [_truth(s) for s in samples]
+    meant = [reading(b, *_size(s)) for b, s in zip(truth if side == "data" else surest, samples, strict=True)]
+    if not _all_inside(samples, meant):
+        return None
+    fit = _fit(meant, surest) if side == "data" else _fit(truth, meant)
+    return _Attempt(side, name, reading, compare(f"the {side}'s boxes read as {name}", declared, fit))
+
+
+def _as_in_file(box_format: BoxFormat) -> str:
+    return f"write them as {box_format}{'' if READINGS[box_format].relative else ' in pixels'}, as this kind of file has them"
 
 
 def _of_frame(
@@ -184,22 +137,6 @@ def _of_frame(
 
 
 _PLACE = "where the {}'s boxes are made; (..., 4), height and width of their image in px"
-
-
-def _fix_of_reading(better: Comparison, tried: Sequence[Comparison]) -> Fix:
-    """The reading as code, on the side that it speaks of; on either where none is likelier."""
-    side = "model or data" if len(_alike(better, tried)) > 1 else "data" if better.name.startswith("the data's") else "model"
-    return Fix((READINGS | _UNDONE)[better.name.split(" read as ")[1]].code, _PLACE.format(side))
-
-
-def _alike(better: Comparison, tried: Sequence[Comparison]) -> list[str]:
-    return [c.name for c in tried if abs(c.changed - better.changed) < 1e-6 and c.is_better]
-
-
-def _meant(better: Comparison, tried: Sequence[Comparison]) -> str:
-    """Swapping axes on one side is as good as on the other: then only the user can tell."""
-    alike = _alike(better, tried)
-    return f"either {alike[0]}, or {alike[1]}" if len(alike) > 1 else better.name.replace(" read as ", " are ")
 
 
 def _of_data(samples: Sequence[Sample]) -> Finding | None:

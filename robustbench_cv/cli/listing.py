@@ -38,8 +38,8 @@ def command(kind: str, task: str, family: str, weights: str, as_json: bool) -> N
     entries = _of(_of([REGISTRIES[kind].entries()[name] for name in REGISTRIES[kind].names()], "task", task), "family", family)
     tags = bundled() if kind == "models" else {}
     if weights:
-        known = _known(weights, tags)
-        entries = [e for e in entries if weights in known.get(e.name, [])]
+        _require_tag(weights, tags)
+        entries = [e for e in entries if weights in tags.get(e.name, [])]
     if as_json:
         of_models = {e.name: {"weights": tags.get(e.name, [])} if kind == "models" else {} for e in entries}
         rows = [{"name": e.name, "signature": e.signature, "summary": e.summary, **e.facts, **of_models[e.name]} for e in entries]
@@ -82,11 +82,10 @@ def _columns(task: str, year: str, source: str, parameters: str) -> str:
     return f"{task:<14}  {year:<4}  {source:<12}  {parameters:>10}"
 
 
-def _known(weights: str, tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """The tags themselves. UserError for one that no model has."""
+def _require_tag(weights: str, tags: Mapping[str, Sequence[str]]) -> None:
+    """UserError for a tag that no model has."""
     every = sorted({tag for those in tags.values() for tag in those})
     if weights not in every:
         close = difflib.get_close_matches(weights[:100], every, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise UserError(f"no model has bundled weights {weights!r}{hint} (there are {', '.join(every)})")
-    return tags

@@ -158,9 +158,14 @@ def slugs(texts: Sequence[str]) -> list[str]:
 
     >>> slugs(["ResNet 50", "vgg"]), slugs(["ResNet 50", "resnet-50"])
     (['resnet-50', 'vgg'], ['resnet-50-639981b0', 'resnet-50-9b4214cd'])
+    >>> len(set(slugs(["ResNet 50", "resnet-50", "resnet-50-639981b0"])))
+    3
     """
     plain = [slug(text)[:LONGEST_SLUG] for text in texts]
     alike = Counter(plain)
     hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8] for text in texts]
-    unmistakable = (alike[name] == 1 and len(slug(text)) <= LONGEST_SLUG for name, text in zip(plain, texts, strict=True))
-    return [name if alone else f"{name}-{end}" for name, end, alone in zip(plain, hashes, unmistakable, strict=True)]
+    hashed = [f"{name}-{end}" for name, end in zip(plain, hashes, strict=True)]
+    return [
+        name if alike[name] == 1 and name not in hashed and len(slug(text)) <= LONGEST_SLUG else full
+        for name, full, text in zip(plain, hashed, texts, strict=True)
+    ]

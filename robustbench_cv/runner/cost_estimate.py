@@ -118,8 +118,11 @@ def extrapolated(whole: Plan, small: Plan, timed: Mapping[str, float], grown: in
 
 
 def _seconds(folder: RunFolder, key: str) -> float:
+    """OSError where what was written a moment ago cannot be read."""
     kept: dict[str, float] | None = read_kept(folder.timing(key), dict[str, float])
-    return kept["seconds"] if kept else 0.0
+    if kept is None:
+        raise OSError(f"{folder.timing(key)} was written a moment ago and cannot be read")
+    return kept["seconds"]
 
 
 def _bytes(folder: RunFolder) -> tuple[int, int]:
